@@ -1,0 +1,47 @@
+# Every target sets up what it needs in .venv: all it asks for is Python 3.11 or newer, make and git.
+# Another interpreter: make test PYTHON=python3.12
+
+PYTHON ?= python3
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet -c constraints.txt
+
+.PHONY: test demo table format clean
+
+test: .venv/ready-test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest
+
+demo: .venv/ready
+	$(BIN)/assay demo
+
+table: .venv/ready
+	$(BIN)/python -m assay.benchmarks.readme_table
+
+format: .venv/ready-test
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean:
+	rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage htmlcov
+
+# A stamp is written when an installation is complete and removed before the next one starts. So a missing stamp means
+# that the last installation was interrupted, and the environment is made anew.
+define start
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	    echo "assay needs Python 3.11 or newer: say which one with make $(firstword $(MAKECMDGOALS) test) PYTHON=..." >&2; exit 1; }
+	@test -e .venv/ready || { echo "Making .venv"; $(PYTHON) -m venv --clear .venv; }
+	@rm -f .venv/ready .venv/ready-test
+	@echo "Installing (a minute or two the first time)"
+endef
+
+.venv/ready: pyproject.toml constraints.txt
+	$(start)
+	@$(PIP) -e .
+	@touch $@
+
+.venv/ready-test: pyproject.toml constraints.txt
+	$(start)
+	@$(PIP) -e '.[test]'
+	@touch .venv/ready $@

@@ -1,0 +1,59 @@
+"""Find where a neural surrogate of a PDE solver fails, prove how wrong it can be, and run it guarded."""
+
+from pathlib import Path
+
+import jax
+
+__version__ = "0.1.0"
+
+# Certificates are statements about float64 arithmetic, so 64-bit must be on before any array is made.
+jax.config.update("jax_enable_x64", True)
+
+# In a checkout, assay/solvers and its sisters are links to the folders at the root. Where the links did not survive
+# (a zip download, git without symbolic links) the root itself becomes a second place to look for them.
+_ROOT = Path(__file__).resolve().parent.parent
+if not (_ROOT / "assay" / "solvers").is_dir():
+    __path__.append(str(_ROOT))
+
+# Public names.
+from .registry import problem  # noqa: E402
+from .solvers.affine import affine  # noqa: E402
+from .solvers.black_box import black_box  # noqa: E402
+from .solvers.box import Box  # noqa: E402
+from .solvers.problem import Problem, Solution, SolveError, solve  # noqa: E402
+from .solvers.snapshots import Snapshots, load_snapshots, sample  # noqa: E402
+from .surrogates import Surrogate, load, save, train  # noqa: E402
+from .verify.certificate import Certificate, certify  # noqa: E402
+from .verify.counterexample import Counterexample, replay  # noqa: E402
+from .verify.evidence import Evidence  # noqa: E402
+from .verify.falsify import Falsification, falsify  # noqa: E402
+from .verify.guard import Answer, Guard, guard  # noqa: E402
+
+__all__ = [
+    "Answer",
+    "Box",
+    "Certificate",
+    "Counterexample",
+    "Evidence",
+    "Falsification",
+    "Guard",
+    "Problem",
+    "Snapshots",
+    "Solution",
+    "SolveError",
+    "Surrogate",
+    "__version__",
+    "affine",
+    "black_box",
+    "certify",
+    "falsify",
+    "guard",
+    "load",
+    "load_snapshots",
+    "problem",
+    "replay",
+    "sample",
+    "save",
+    "solve",
+    "train",
+]

@@ -1,0 +1,275 @@
+"""Affine coercive problems from anybody's matrices: sum_q theta_q(p) A_q u = f(p), with scipy.sparse A_q.
+
+For those who can export the terms of their own discretisation: solve, residual, bounds and guard follow. Solved by a
+sparse direct method; one reference operator, at the centre of the box, is factorised once. The smallest eigenvalue of
+that reference is bounded from below by a verified Cholesky factorisation (Rump 2006): if A_ref - s I = G + E with
+G = L D L' computed, D > 0, then lambda_min(A_ref) >= s - ||E||_inf. Then lambda_min(A(p)) >= min_q
+theta_q(p)/theta_ref_q times that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import scipy.sparse as sp
+import scipy.sparse.linalg as spla
+from jax import lax
+from jaxtyping import Array, Float
+
+from .box import Box
+from .coercive import CoerciveProblem
+from .direct import factorise, host_call, solve_refined
+from .precision import gamma
+from .problem import METHODS, Attempt
+
+TOLERANCE = 1e-12
+
+
+@dataclass(frozen=True, eq=False)
+class Affine(CoerciveProblem):
+    """Built by ``affine``; every entry of a field is an unknown."""
+
+    matrices: tuple[sp.csr_matrix, ...]
+    theta_function: Callable[[Array], Array]
+    load_function: Callable[[Array], Array]
+    fixed_load: Float[np.ndarray, " N"] | None  # f, where it does not depend on the inputs
+    box: Box
+    points: Float[np.ndarray, "N axes"]
+
+    @property
+    def name(self) -> str:
+        return "affine"
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        return {}
+
+    @property
+    def inputs(self) -> Box:
+        return self.box
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        return (1, self.matrices[0].shape[0], 1)
+
+    @property
+    def coordinates(self) -> Float[np.ndarray, "N axes"]:
+        return self.points
+
+    @cached_property
+    def free(self) -> np.ndarray:
+        return np.ones(self.size, dtype=bool)
+
+    @cached_property
+    def _pattern(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """rows, columns and indptr of the union of the patterns, and every matrix's entries there [Q, nnz]."""
+        union = sum((abs(m) for m in self.matrices[1:]), abs(self.matrices[0])).tocsr()
+        union.sort_indices()
+        rows = np.repeat(np.arange(self.size), np.diff(union.indptr))
+        position = sp.csr_matrix((np.arange(1, union.nnz + 1), union.indices, union.indptr), shape=union.shape)
+        data = np.zeros((len(self.matrices), union.nnz))
+        for q, m in enumerate(self.matrices):
+            entries = m.tocoo()
+            slots = np.asarray(position[entries.row, entries.col]).ravel() - 1
+            data[q, slots] = entries.data
+        return rows, union.indices, union.indptr, data
+
+    @cached_property
+    def rounding_count(self) -> int:
+        widest = int(np.diff(self._pattern[2]).max())
+        return widest + len(self.matrices) + 4
+
+    def theta(self, p: Float[Array, " d"]) -> Float[Array, " Q"]:
+        return jnp.asarray(self.theta_function(p), dtype=jnp.float64)
+
+    def load(self, p: Float[Array, " d"]) -> Float[Array, " N"]:
+        return jnp.asarray(self.load_function(p), dtype=jnp.float64)
+
+    def load_terms(self) -> Float[np.ndarray, "J N"] | None:
+        return None if self.fixed_load is None else self.fixed_load[None]
+
+    def _times(self, entries: Array, u: Array) -> Array:
+        rows, columns, _, _ = self._pattern
+        return jax.ops.segment_sum(entries * u[columns], rows, num_segments=self.size, indices_are_sorted=True)
+
+    def apply(self, theta: Float[Array, " Q"], u: Float[Array, " N"]) -> Float[Array, " N"]:
+        return self._times(theta @ self._pattern[3], u)
+
+    def apply_absolute(self, theta: Float[Array, " Q"], u: Float[Array, " N"]) -> Float[Array, " N"]:
+        return self._times(jnp.abs(theta) @ np.abs(self._pattern[3]), jnp.abs(u))
+
+    def terms(self, u: Float[Array, " N"]) -> Float[Array, "Q N"]:
+        return jnp.stack([self._times(entries, u) for entries in self._pattern[3]])
+
+    def flux_energy(self, scales: Float[Array, "K Q"], fields: Float[Array, "K N"]) -> tuple[Array, Array]:
+        combined = scales.T @ fields
+        absolute = jnp.abs(scales).T @ jnp.abs(fields)  # bounds the combination's own rounding too
+        energy: Any = 0.0
+        scale: Any = 0.0
+        for entries, x, y in zip(self._pattern[3], combined, absolute, strict=True):
+            energy = energy + jnp.vdot(x, self._times(entries, x))
+            scale = scale + jnp.vdot(y, self._times(np.abs(entries), y))
+        count = 2 * (16 + len(scales)) + self.rounding_count + self.size
+        return jnp.maximum(energy, 0.0), gamma(count) * scale
+
+    @cached_property
+    def reference_theta(self) -> np.ndarray:
+        centre = self.box.from_unit(np.full(self.box.dimension, 0.5))
+        return np.asarray(self.theta(jnp.asarray(centre)))
+
+    @cached_property
+    def _reference_factor(self) -> Callable[[np.ndarray], np.ndarray]:
+        return factorise(self.matrix(self.reference_theta))
+
+    @cached_property
+    def _reference_coercivity(self) -> float:
+        # The verified matrix is a rounded sum: what each entry may be off is taken from its smallest eigenvalue.
+        _, indices, indptr, data = self._pattern
+        off = gamma(len(data) + 1) * (np.abs(self.reference_theta) @ np.abs(data))
+        widest = abs(sp.csr_matrix((off, indices, indptr), shape=(self.size, self.size))).sum(axis=1).max()
+        found = smallest_eigenvalue(self.matrix(self.reference_theta), self._reference_factor)
+        return max(0.0, (found - 1.001 * float(widest)) * (1 - 1e-15))
+
+    def coercivity(self, theta: Float[Array, " Q"]) -> Float[Array, ""]:
+        return jnp.min(theta / self.reference_theta) * (1 - 1e-15) * self._reference_coercivity
+
+    def reference_solve(self, r: Float[Array, " N"]) -> Float[Array, " N"]:
+        return host_call(self._reference_factor, r, r)
+
+    def matrix(self, theta: Float[np.ndarray, " Q"]) -> sp.csr_matrix:
+        _, indices, indptr, data = self._pattern
+        return sp.csr_matrix((np.asarray(theta) @ data, indices, indptr), shape=(self.size, self.size))
+
+    def attempt(self, p: Float[Array, " d"], tolerance: float | None = None) -> Attempt:
+        tolerance = TOLERANCE if tolerance is None else tolerance
+        theta = self.theta(p)
+        f = self.load(p)
+
+        def on_host(theta: np.ndarray, b: np.ndarray) -> np.ndarray:
+            return solve_refined(self.matrix(theta), b)
+
+        u = lax.custom_linear_solve(
+            lambda v: self.apply(theta, v),
+            f,
+            lambda _, b: host_call(on_host, b, lax.stop_gradient(theta), b),
+            symmetric=True,
+        )
+        defect = f - self.apply(theta, u)
+        size = jnp.sqrt(jnp.vdot(f, f))
+        residual = jnp.sqrt(jnp.vdot(defect, defect)) / jnp.where(size > 0, size, 1.0)
+        floor = 4 * self.residual_rounding(theta, f, u) / jnp.where(size > 0, size, 1.0)
+        good = jnp.all(theta > 0) & (residual <= jnp.maximum(tolerance, floor))
+        return Attempt(jnp.where(good, u, jnp.nan), residual, jnp.asarray(0), jnp.asarray(METHODS.index("direct")))
+
+
+def affine(
+    matrices: Sequence[Any],
+    theta: Callable[[Array], Array] | None,
+    load: Any,
+    box: Box,
+    coordinates: Any = None,
+) -> Affine:
+    """An affine coercive problem sum_q theta_q(p) A_q u = f(p) from symmetric positive semidefinite sparse matrices.
+
+    Args:
+        matrices: Q matrices [N, N] over the unknowns (boundary conditions already eliminated).
+        theta: p [d] -> [Q], written with jax.numpy; None where the inputs are the weights themselves.
+        load: f as a vector [N], or p [d] -> [N] written with jax.numpy.
+        box: the inputs.
+        coordinates: [N, axes], where the unknowns lie; numbered 0..N-1 where left out.
+
+    Raises:
+        ValueError: shapes that do not fit, a matrix that is not symmetric or (to 1e-10 of its size) not semidefinite,
+            weights that are not positive at the centre of the box, a sum of terms that is singular there.
+    """
+    terms = tuple(_canonical(m) for m in matrices)
+    if not terms:
+        raise ValueError("an affine problem needs at least one matrix")
+    n = terms[0].shape[0]
+    for q, m in enumerate(terms):
+        if m.shape != (n, n):
+            raise ValueError(f"matrix {q} has shape {m.shape}; all must be square of one size, here {(n, n)}")
+        if not np.isfinite(m.data).all():
+            raise ValueError(f"matrix {q} has entries that are NaN or infinite")
+        if (m != m.T).nnz:
+            raise ValueError(f"matrix {q} is not exactly symmetric: pass (A + A.T)/2 if only rounding is to blame")
+        if not _is_semidefinite(m):
+            raise ValueError(f"matrix {q} is not positive semidefinite: no bound would hold")
+    theta_function = theta if theta is not None else (lambda p: p)
+    fixed: np.ndarray | None = None
+    if callable(load):
+        load_function = load
+    else:
+        fixed = np.asarray(load, dtype=np.float64)
+        load_function = lambda p: jnp.asarray(fixed)  # noqa: E731
+    centre = jnp.asarray(box.from_unit(np.full(box.dimension, 0.5)))
+    weights = np.asarray(theta_function(centre), dtype=np.float64)
+    if weights.shape != (len(terms),):
+        raise ValueError(f"theta must give {len(terms)} weights, one per matrix, not shape {list(weights.shape)}")
+    if not (weights > 0).all():
+        raise ValueError(f"theta must be positive; at the centre of the box it is {weights.tolist()}")
+    if np.shape(load_function(centre)) != (n,):
+        raise ValueError(f"the load must have shape [{n}], not {list(np.shape(load_function(centre)))}")
+    points = np.asarray(np.arange(n)[:, None] if coordinates is None else coordinates, dtype=np.float64)
+    if points.ndim != 2 or len(points) != n:
+        raise ValueError(f"coordinates must have shape [{n}, axes], not {list(points.shape)}")
+    problem = Affine(terms, theta_function, load_function, fixed, box, points)
+    if not problem._reference_coercivity > 0:
+        raise ValueError("the sum of the terms at the centre of the box is singular or not positive definite")
+    return problem
+
+
+def _canonical(m: Any) -> sp.csr_matrix:
+    """A copy in which every stored entry stands once and none is zero, as ``Affine._pattern`` reads it."""
+    m = sp.csr_matrix(m, dtype=np.float64, copy=True)
+    m.sum_duplicates()
+    m.eliminate_zeros()
+    return m
+
+
+def _is_semidefinite(m: sp.csr_matrix) -> bool:
+    shift = 1e-10 * max(abs(m).sum(axis=1).max(), np.finfo(float).tiny)
+    try:
+        factor = _symmetric_factor(m + shift * sp.identity(m.shape[0], format="csr"))
+    except RuntimeError:
+        return False
+    return bool((factor.U.diagonal() > 0).all() and np.array_equal(factor.perm_r, factor.perm_c))
+
+
+def _symmetric_factor(m: sp.csr_matrix) -> Any:
+    return spla.splu(m.tocsc(), permc_spec="MMD_AT_PLUS_A", diag_pivot_thresh=0.0, options={"SymmetricMode": True})
+
+
+def smallest_eigenvalue(m: sp.csr_matrix, solve: Callable[[np.ndarray], np.ndarray]) -> float:
+    """A proved lower bound of lambda_min of a symmetric matrix, 0 where none was found (module docstring)."""
+    n = m.shape[0]
+    x = np.random.default_rng(0).standard_normal(n)
+    for _ in range(30):
+        x = solve(x / np.linalg.norm(x))
+    estimate = 1 / np.linalg.norm(x)
+    for share in (0.9, 0.5, 0.1):
+        shift = share * estimate
+        shifted = (m - shift * sp.identity(n, format="csr")).tocsr()
+        try:
+            factor = _symmetric_factor(shifted)
+        except RuntimeError:
+            continue
+        d = factor.U.diagonal()
+        if not (np.isfinite(d).all() and (d > 0).all() and np.array_equal(factor.perm_r, factor.perm_c)):
+            continue
+        scaled = factor.L @ sp.diags(np.sqrt(d))
+        order = np.argsort(factor.perm_r)
+        defect = shifted[order][:, order] - scaled @ scaled.T
+        longest = int(np.diff(scaled.tocsr().indptr).max())
+        rounding = gamma(longest + 6) * float((abs(scaled) @ (abs(scaled).T @ np.ones(n))).max())
+        forming = gamma(2) * float(abs(m).sum(axis=1).max() + shift)
+        bound = shift - 1.001 * (float(abs(defect).sum(axis=1).max()) + rounding + forming)
+        if bound > 0:
+            return float(bound)
+    return 0.0

@@ -1,0 +1,188 @@
+"""The parameter domain: a closed box with names, scales, units and a sampling law per input."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+from numpy.typing import ArrayLike
+from scipy.special import ndtr, ndtri
+from scipy.stats import qmc
+
+LAWS = ("uniform", "log-uniform", "normal")
+SLACK = 1e-12  # relative to the unit coordinate: rounding of the unit map never throws out a point of the boundary
+
+
+@dataclass(frozen=True, eq=False)
+class Box:
+    """Closed box of inputs.
+
+    ``log`` inputs are scaled by their logarithm; ``laws`` (uniform, log-uniform, or normal: centred in the box with the
+    box as its +-3 standard deviations, truncated there) say how each is drawn, by default evenly in its own scale.
+
+    Raises:
+        ValueError: bounds that are not finite or not increasing, a log input that is not positive, unequal lengths.
+    """
+
+    names: tuple[str, ...]
+    lower: Float[np.ndarray, " d"]
+    upper: Float[np.ndarray, " d"]
+    log: tuple[bool, ...] = ()
+    units: tuple[str, ...] = ()
+    laws: tuple[str, ...] = field(default=())
+
+    def __post_init__(self) -> None:
+        d = len(self.names)
+        put = object.__setattr__
+        put(self, "names", tuple(self.names))
+        put(self, "lower", np.array(self.lower, dtype=np.float64).reshape(-1))
+        put(self, "upper", np.array(self.upper, dtype=np.float64).reshape(-1))
+        put(self, "log", tuple(bool(flag) for flag in self.log) or (False,) * d)
+        put(self, "units", tuple(self.units) or ("",) * d)
+        put(self, "laws", tuple(self.laws) or tuple("log-uniform" if flag else "uniform" for flag in self.log))
+        for what in ("lower", "upper", "log", "units", "laws"):
+            if len(getattr(self, what)) != d:
+                raise ValueError(f"a box of {d} inputs needs {d} entries in {what!r}, not {len(getattr(self, what))}")
+        if d == 0 or len(set(self.names)) != d:
+            raise ValueError(f"the inputs of a box need distinct names, not {self.names}")
+        for i, name in enumerate(self.names):
+            low, high = self.lower[i], self.upper[i]
+            if not (np.isfinite(low) and np.isfinite(high) and low < high):
+                raise ValueError(f"input {name!r} needs finite bounds with lower < upper, not [{low}, {high}]")
+            if (self.log[i] or self.laws[i] == "log-uniform") and low <= 0:
+                raise ValueError(f"input {name!r} is log-scaled and needs a positive lower bound, not {low}")
+            if self.laws[i] not in LAWS:
+                raise ValueError(f"input {name!r}: the law must be one of {', '.join(LAWS)}, not {self.laws[i]!r}")
+        self.lower.flags.writeable = self.upper.flags.writeable = False
+
+    @property
+    def dimension(self) -> int:
+        return len(self.names)
+
+    def to_unit(self, P: ArrayLike) -> Float[np.ndarray, "*n d"]:
+        """Coordinates in [0, 1]^d, logarithmic where the input is."""
+        P = np.asarray(P, dtype=np.float64)
+        low, width = self._scaled_ends()
+        log = np.array(self.log)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return (np.where(log, np.log(np.where(log, P, 1.0)), P) - low) / width
+
+    def from_unit(self, X: ArrayLike) -> Float[np.ndarray, "*n d"]:
+        """The inverse of ``to_unit``; points of [0, 1]^d land in the closed box whatever the rounding."""
+        X = np.asarray(X, dtype=np.float64)
+        low, width = self._scaled_ends()
+        log = np.array(self.log)
+        scaled = low + X * width
+        P = np.where(log, np.exp(np.where(log, scaled, 0.0)), scaled)
+        inside = (X >= 0) & (X <= 1)
+        P = np.where(inside, np.clip(P, self.lower, self.upper), P)
+        return np.where(X == 0, self.lower, np.where(X == 1, self.upper, P))
+
+    def _scaled_ends(self) -> tuple[np.ndarray, np.ndarray]:
+        log = np.array(self.log)
+        low = np.where(log, np.log(np.where(log, self.lower, 1.0)), self.lower)
+        high = np.where(log, np.log(np.where(log, self.upper, 1.0)), self.upper)
+        return low, high - low
+
+    def contains(self, P: ArrayLike) -> np.ndarray:
+        """Which rows lie in the closed box, with 1e-12 slack in unit coordinates; NaN is outside. [n, d] -> [n]."""
+        X = self.to_unit(P)
+        with np.errstate(invalid="ignore"):
+            return np.asarray(((X >= -SLACK) & (X <= 1 + SLACK)).all(axis=-1))
+
+    def rows(self, P: ArrayLike) -> Float[np.ndarray, "n d"]:
+        """``P`` as a float64 matrix of inputs.
+
+        Raises:
+            ValueError: not numbers, not [n, d] with the d of this box, NaN or infinite (naming row and input).
+        """
+        try:
+            P = np.asarray(P, dtype=np.float64)
+        except (TypeError, ValueError):
+            raise ValueError(f"inputs must be an [n, {self.dimension}] array of numbers") from None
+        if P.ndim != 2 or P.shape[1] != self.dimension:
+            raise ValueError(
+                f"inputs must have shape [n, {self.dimension}] ({', '.join(self.names)}), not {list(P.shape)}"
+            )
+        bad = np.argwhere(~np.isfinite(P))
+        if len(bad):
+            i, j = bad[0]
+            raise ValueError(f"row {i}, input {self.names[j]!r}: {P[i, j]} is not a finite number")
+        return P
+
+    def check(self, P: ArrayLike) -> Float[np.ndarray, "n d"]:
+        """``rows(P)``, all of them inside the closed box.
+
+        Raises:
+            ValueError: as ``rows``, or a value outside the box, naming row and input.
+        """
+        P = self.rows(P)
+        X = self.to_unit(P)
+        bad = np.argwhere(~((X >= -SLACK) & (X <= 1 + SLACK)))
+        if len(bad):
+            i, j = bad[0]
+            raise ValueError(
+                f"row {i}, input {self.names[j]!r}: {P[i, j]:.6g} is outside [{self.lower[j]:.6g}, {self.upper[j]:.6g}]"
+            )
+        return P
+
+    def sample(self, n: int, seed: int = 0) -> Float[np.ndarray, "n d"]:
+        """The first n points of a scrambled Sobol sequence under the sampling laws; a longer sample begins the same."""
+        if n < 1:
+            raise ValueError(f"a sample needs at least one point, not {n}")
+        power = max(int(np.ceil(np.log2(n))), 0)
+        X = qmc.Sobol(self.dimension, scramble=True, rng=seed).random_base2(power)[:n]
+        return self.from_law(X)
+
+    def from_law(self, X: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "n d"]:
+        """Quantiles: uniform points of [0, 1]^d to points drawn from the sampling laws."""
+        P = np.empty_like(X)
+        for j, law in enumerate(self.laws):
+            low, high = self.lower[j], self.upper[j]
+            if law == "uniform":
+                P[:, j] = low + X[:, j] * (high - low)
+            elif law == "log-uniform":
+                P[:, j] = np.exp(np.log(low) + X[:, j] * (np.log(high) - np.log(low)))
+            else:  # normal, truncated at three standard deviations
+                tail = ndtr(-3.0)
+                P[:, j] = (low + high) / 2 + (high - low) / 6 * ndtri(tail + X[:, j] * (1 - 2 * tail))
+        return np.clip(P, self.lower, self.upper)
+
+    def split(self, axis: int) -> tuple[Box, Box]:
+        """The two halves of the box, cut at the middle of ``axis`` in that input's own scale."""
+        middle = np.full(self.dimension, 0.5)
+        cut = self.from_unit(middle)[axis]
+        lower, upper = self.lower.copy(), self.upper.copy()
+        upper[axis] = lower[axis] = cut
+        return self.replace(upper=upper), self.replace(lower=lower)
+
+    def replace(self, **changes: Any) -> Box:
+        """A box with other bounds but the same names, scales, units and laws."""
+        kept = {k: getattr(self, k) for k in ("names", "lower", "upper", "log", "units", "laws")}
+        return Box(**{**kept, **changes})
+
+    def intersects(self, other: Box) -> bool:
+        return bool(np.all(self.lower <= other.upper) and np.all(other.lower <= self.upper))
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "names": list(self.names),
+            "lower": self.lower.tolist(),
+            "upper": self.upper.tolist(),
+            "log": list(self.log),
+            "units": list(self.units),
+            "laws": list(self.laws),
+        }
+
+    @staticmethod
+    def from_json(data: dict[str, Any]) -> Box:
+        return Box(
+            tuple(data["names"]),
+            np.array(data["lower"]),
+            np.array(data["upper"]),
+            tuple(data["log"]),
+            tuple(data["units"]),
+            tuple(data["laws"]),
+        )

@@ -1,0 +1,77 @@
+"""One truth solve of a symmetric coercive problem, differentiable in its inputs: iterative, with a direct method
+behind it.
+
+    A(theta(p)) u = f(p):   du = A^-1 (df - dA u)   by implicit differentiation (custom_linear_solve), to any order
+
+The iteration must report whether its recomputed residual met the tolerance; where it did not, a sparse direct solve
+with iterative refinement answers. What is returned carries the true relative residual, and is NaN where neither was
+good enough.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+from jaxtyping import Array, Float
+
+from .coercive import CoerciveProblem
+from .direct import host_call, solve_refined
+from .multigrid import CgResult
+from .precision import gamma
+from .problem import METHODS, Attempt
+
+LOOSE = 1e-6  # where rounding allows a relative residual above this, the iteration's word is not taken
+
+Iteration = Callable[[Float[Array, " Q"], Float[Array, " N"], float], CgResult]
+
+
+def attempt_coercive(
+    problem: CoerciveProblem, p: Float[Array, " d"], tolerance: float, roundings: int, iterate: Iteration
+) -> Attempt:
+    """Solve at ``p`` by ``iterate(theta, b, tolerance)``, else directly.
+
+    Args:
+        roundings: those of one entry of ``problem.apply`` at given weights. A residual below their effect cannot be
+        told
+            from zero (storing u alone costs as much), and counts as met; after the iteration only below ``LOOSE``, since at
+            extreme contrasts the norm sees nothing but the entries of the largest weights.
+    """
+    theta = problem.theta(p)
+    f = problem.load(p)
+
+    def on_host(theta: np.ndarray, b: np.ndarray) -> np.ndarray:
+        u = np.zeros(problem.size)
+        u[problem.free] = solve_refined(problem.matrix(theta), b[problem.free])
+        return u
+
+    def truth(_: Any, b: Array) -> tuple[Array, tuple[Array, Array]]:
+        frozen = lax.stop_gradient(theta)
+        result = iterate(frozen, b, tolerance)
+        loose = ~(result.residual <= LOOSE * jnp.sqrt(jnp.vdot(b, b)))
+        direct = (~result.converged | loose) & jnp.all(frozen > 0)
+        u = lax.cond(direct, lambda: host_call(on_host, b, frozen, b), lambda: result.u)
+        return u, (result.iterations, direct)
+
+    u, (iterations, direct) = lax.custom_linear_solve(
+        lambda v: problem.apply(theta, v), f, truth, symmetric=True, has_aux=True
+    )
+    residual, floor = relative_residual(problem, theta, f, u, roundings)
+    good = jnp.all(theta > 0) & (residual <= jnp.maximum(tolerance, floor))
+    method = jnp.where(direct, METHODS.index("direct"), METHODS.index("multigrid-cg"))
+    return Attempt(jnp.where(good, u, jnp.nan), residual, iterations, method)
+
+
+def relative_residual(
+    problem: CoerciveProblem, theta: Array, f: Array, u: Array, roundings: int
+) -> tuple[Float[Array, ""], Float[Array, ""]]:
+    """||f - A u|| / ||f||, and the size below which it is rounding; not differentiable."""
+    theta, f, u = lax.stop_gradient((theta, f, u))
+    defect = f - problem.apply(theta, u)
+    scale = problem.apply_absolute(theta, u)
+    squared = jnp.vdot(f, f)
+    size = jnp.sqrt(jnp.where(squared > 0, squared, 1.0))
+    return jnp.sqrt(jnp.vdot(defect, defect)) / size, gamma(4 * roundings) * jnp.sqrt(jnp.vdot(scale, scale)) / size

@@ -1,0 +1,113 @@
+"""Roots u of equation(args, u) = 0 by Newton's method, differentiable in ``args`` to any order.
+
+By the implicit function theorem,
+
+    J du = -(d equation / d args) dargs,      J = d equation / d u at the root
+
+The derivative rule calls the root itself and a custom_linear_solve with J, so that forward mode, reverse mode, batches
+and their compositions (Hessian-vector products) all work and none of them differentiates through the iterations.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jaxtyping import Array, Float
+
+MAX_ITERATIONS = 30
+HALVINGS = 8  # of a Newton step that does not lower the residual
+
+
+class Root(NamedTuple):
+    """Numbers are float64, for JAX to have a derivative (zero) of each."""
+
+    u: Float[Array, " n"]
+    residual: Float[Array, ""]  # ||equation|| at u
+    iterations: Float[Array, ""]
+
+
+class LinearSolves(NamedTuple):
+    """Solves with the Jacobian at one state, and with its transpose."""
+
+    solve: Callable[[Array], Array]
+    transposed: Callable[[Array], Array]
+
+
+def newton(
+    equation: Callable[[Array], Array],
+    correction: Callable[[Array, Array], Array],
+    start: Float[Array, " n"],
+    target: Float[Array, ""],
+) -> Root:
+    """Newton's method until ||equation(u)|| <= target; a step that does not lower the norm is halved.
+
+    Ends without success where no halved step helps, where numbers cease to be finite, or after ``MAX_ITERATIONS``: the
+    caller compares the residual with its target.
+
+    Args:
+        correction: (u, r) -> J(u)^-1 r, or an approximation of it.
+    """
+
+    def size(r: Array) -> Array:
+        return jnp.sqrt(jnp.vdot(r, r))
+
+    def go_on(state: tuple[Array, ...]) -> Array:
+        _, _, norm, k, stuck = state
+        return (norm > target) & (k < MAX_ITERATIONS) & ~stuck
+
+    def step(state: tuple[Array, ...]) -> tuple[Array, ...]:
+        u, r, norm, k, _ = state
+        du = correction(u, r)
+
+        def trial(share: Array) -> tuple[Array, Array, Array, Array]:
+            v = u - share * du
+            s = equation(v)
+            return share, v, s, size(s)
+
+        def worse(tried: tuple[Array, ...]) -> Array:
+            share, _, _, new = tried
+            return ~(new < norm) & (share > 0.5**HALVINGS)
+
+        _, v, s, new = lax.while_loop(worse, lambda tried: trial(tried[0] / 2), trial(jnp.ones(())))
+        better = new < norm
+        pick = lambda a, b: jnp.where(better, a, b)  # noqa: E731
+        return pick(v, u), pick(s, r), pick(new, norm), k + 1, ~better
+
+    r = equation(start)
+    state: tuple[Array, ...] = (start, r, size(r), jnp.zeros(()), jnp.asarray(False))
+    u, _, norm, k, _ = lax.while_loop(go_on, step, state)
+    return Root(u, norm, k)
+
+
+def differentiable_root(
+    equation: Callable[[Any, Array], Array],
+    find: Callable[[Any], Root],
+    solves: Callable[[Any, Array], LinearSolves],
+) -> Callable[[Any], Root]:
+    """args -> ``find(args)``, with derivatives in ``args`` from ``equation`` and ``solves`` (at a state u) alone.
+
+    ``args`` is a pytree of float64 arrays that holds everything the three functions depend on and may be
+    differentiated in.
+    """
+
+    @jax.custom_jvp
+    def root(args: Any) -> Root:
+        return find(args)
+
+    @root.defjvp
+    def rule(primals: tuple[Any], tangents: tuple[Any]) -> tuple[Root, Root]:
+        (args,), (dargs,) = primals, tangents
+        out = root(args)
+        pushed = jax.jvp(lambda a: equation(a, out.u), (args,), (dargs,))[1]
+        _, jacobian = jax.linearize(lambda v: equation(args, v), out.u)
+        inverse = solves(lax.stop_gradient(args), lax.stop_gradient(out.u))
+        du = lax.custom_linear_solve(
+            jacobian, -pushed, lambda _, b: inverse.solve(b), lambda _, b: inverse.transposed(b)
+        )
+        return out, Root(du, jnp.zeros(()), jnp.zeros(()))
+
+    return root

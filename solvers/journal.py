@@ -1,0 +1,139 @@
+"""Rows of numbers appended to a file so that a process killed at any moment loses at most the row it was writing.
+
+    header   magic, length and JSON of what the rows belong to, digest
+    record   row number, the row's float64 values, digest                         (all little-endian, fixed length)
+
+Nothing written is ever changed. A torn write can only be the last thing in the file, its digest does not match, and the
+next writer cuts it off. HDF5 gives no such promise: a process killed while it flushes may leave metadata that no longer
+fit together; hence rows are collected here, and HDF5 files are only ever replaced as a whole (``snapshot_file.py``).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import struct
+from pathlib import Path
+from types import TracebackType
+from typing import Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Float
+
+try:
+    import fcntl
+except ImportError:  # not a POSIX system: two writers at once are then not noticed
+    fcntl = None  # type: ignore[assignment]
+
+MAGIC = b"assay journal 1\n"
+DIGEST = 16
+
+
+class Contents(NamedTuple):
+    owner: dict[str, Any] | None  # None: not even the header was finished
+    rows: dict[int, Float[np.ndarray, " width"]]
+    intact: int  # bytes up to the end of the last whole record
+
+
+def _digest(data: bytes) -> bytes:
+    return hashlib.blake2b(data, digest_size=DIGEST).digest()
+
+
+def _header(owner: dict[str, Any], width: int) -> bytes:
+    text = json.dumps({"owner": owner, "width": width}, sort_keys=True).encode()
+    head = MAGIC + struct.pack("<Q", len(text)) + text
+    return head + _digest(head)
+
+
+def read(path: Path) -> Contents:
+    """Every whole record of a journal; a torn end is left out.
+
+    Raises:
+        ValueError: the file is no journal.
+    """
+    data = path.read_bytes()
+    if data[: len(MAGIC)] != MAGIC[: len(data)]:
+        raise ValueError(f"{path} is not a journal of this library: move it away")
+    nothing = Contents(None, {}, 0)
+    start = len(MAGIC) + 8
+    if len(data) < start:
+        return nothing
+    end = start + struct.unpack("<Q", data[len(MAGIC) : start])[0]
+    if len(data) < end + DIGEST or _digest(data[:end]) != data[end : end + DIGEST]:
+        return nothing
+    about = json.loads(data[start:end])
+    position, size = end + DIGEST, 8 + 8 * about["width"]
+    rows = {}
+    while position + size + DIGEST <= len(data):
+        record = data[position : position + size]
+        if _digest(record) != data[position + size : position + size + DIGEST]:
+            break
+        rows[struct.unpack("<Q", record[:8])[0]] = np.frombuffer(record, dtype="<f8", offset=8)
+        position += size + DIGEST
+    return Contents(about["owner"], rows, position)
+
+
+class Journal:
+    """A journal opened for appending, by one process at a time.
+
+    Args:
+        owner: what the rows belong to, as JSON values.
+        width: numbers in a row.
+
+    Raises:
+        ValueError: the file is no journal, or another process is writing it.
+    """
+
+    def __init__(self, path: Path, owner: dict[str, Any], width: int) -> None:
+        self.path = path
+        self._file = _open_locked(path)
+        try:
+            contents = read(path)
+            self.owner = contents.owner if contents.owner is not None else owner
+            self.rows = contents.rows
+            if contents.owner is None:
+                os.ftruncate(self._file, 0)
+                _write(self._file, _header(owner, width))
+            else:
+                os.ftruncate(self._file, contents.intact)
+        except BaseException:
+            self.close()
+            raise
+
+    def append(self, number: int, row: Float[np.ndarray, " width"]) -> None:
+        record = struct.pack("<Q", number) + np.ascontiguousarray(row, dtype="<f8").tobytes()
+        _write(self._file, record + _digest(record))
+
+    def remove(self) -> None:
+        """Delete the file: its rows are stored elsewhere."""
+        self.path.unlink(missing_ok=True)
+
+    def close(self) -> None:
+        os.close(self._file)
+
+    def __enter__(self) -> Journal:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+
+def _write(file: int, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(file, view) :]
+
+
+def _open_locked(path: Path) -> int:
+    while True:
+        file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
+        try:
+            if fcntl is not None:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # released by the system when the process dies
+            if path.exists() and os.fstat(file).st_ino == path.stat().st_ino:
+                return file
+        except (BlockingIOError, PermissionError):
+            os.close(file)
+            raise ValueError(f"another process is writing {path}: wait for it, or choose another file") from None
+        os.close(file)  # the previous writer removed the file between our opening and locking it

@@ -1,0 +1,209 @@
+"""A parametrised problem with its discrete truth: the one thing that everything else in this library refers to.
+
+Abstract or final: a problem says how one input is solved (``attempt``), in what norm errors are measured, and nothing
+more; checking, batching, compiling and reporting are done once, here. Narrower classes add what a proof needs
+(``coercive.py``).
+"""
+
+from __future__ import annotations
+
+import abc
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+from jaxtyping import Array, Float, Int
+
+from .batching import RowMap
+from .box import Box
+from .precision import require_float64
+
+METHODS = ("multigrid-cg", "direct", "user", "newton", "time-stepping", "sine-transform")  # Attempt.method indexes this
+
+
+class SolveError(RuntimeError):
+    """The truth could not be computed: the solver did not converge, or its answer is not finite."""
+
+
+class Attempt(NamedTuple):
+    """What a solve returns inside JAX; a solve that failed has a field of NaN."""
+
+    u: Float[Array, " N"]
+    residual: Float[Array, ""]  # true relative residual, recomputed from u
+    iterations: Int[Array, ""]
+    method: Int[Array, ""]  # index into METHODS
+
+
+@dataclass(frozen=True)
+class Solution:
+    """One truth solve with its account."""
+
+    u: Float[np.ndarray, " N"]
+    residual: float  # true relative residual
+    iterations: int
+    method: str
+    seconds: float
+
+
+def is_traced(*values: Any) -> bool:
+    """Whether JAX is tracing: values are unknown then and cannot be checked."""
+    return any(isinstance(value, jax.core.Tracer) for value in values)
+
+
+class Problem(abc.ABC):
+    """Fields are flat float64 vectors [N], read as ``shape = (times, nodes, components)``."""
+
+    @property
+    @abc.abstractmethod
+    def name(self) -> str:
+        """The name it is looked up by."""
+
+    @property
+    @abc.abstractmethod
+    def settings(self) -> dict[str, Any]:
+        """Keyword arguments that build the same problem again, as JSON values."""
+
+    @property
+    @abc.abstractmethod
+    def inputs(self) -> Box:
+        """The closed box of inputs."""
+
+    @property
+    @abc.abstractmethod
+    def shape(self) -> tuple[int, int, int]:
+        """(times, nodes, components); their product is N."""
+
+    @property
+    @abc.abstractmethod
+    def coordinates(self) -> Float[np.ndarray, "N axes"]:
+        """Where each node lies, boundary included."""
+
+    @property
+    @abc.abstractmethod
+    def norm_name(self) -> str:
+        """The norm that errors are measured in, in words."""
+
+    @abc.abstractmethod
+    def attempt(self, p: Float[Array, " d"], tolerance: float | None = None) -> Attempt:
+        """Solve once, in JAX; differentiable in ``p``. ``tolerance``: relative residual, None for the default truth."""
+
+    @abc.abstractmethod
+    def norm(self, p: Float[Array, " d"], u: Float[Array, " N"]) -> Float[Array, ""]:
+        """The norm of a field, at the input p where the norm depends on it."""
+
+    def prescribe(self, p: Float[Array, " d"], u: Float[Array, " N"]) -> Float[Array, " N"]:
+        """The field with the problem's own values where these are prescribed (boundary, initial state)."""
+        return u
+
+    def features(self, p: Float[Array, " d"]) -> tuple[Float[Array, " m"], Float[Array, ""]]:
+        """What a surrogate needs to learn: features x, amplitude s with u(p) = s U(x), by the problem's known scalings.
+
+        Without any: the unit coordinates and 1.
+        """
+        low, width = self.inputs._scaled_ends()
+        log = jnp.asarray(self.inputs.log)
+        scaled = jnp.where(log, jnp.log(jnp.where(log, p, 1.0)), p)
+        return 2 * (scaled - low) / width - 1, jnp.ones(())
+
+    def explain(self, p: Float[np.ndarray, " d"], result: Attempt) -> str:
+        """Why the solve at p failed and what to do about it, naming the input; empty where the problem cannot tell."""
+        return ""
+
+    # ---- final from here on --------------------------------------------------------------------------------------
+
+    @property
+    def size(self) -> int:
+        """N, the length of a field."""
+        times, nodes, components = self.shape
+        return times * nodes * components
+
+    def __getstate__(self) -> dict[str, Any]:
+        """For pickling: without what was computed or compiled here, which any process makes anew."""
+        kept = self.__dict__.items()
+        return {k: v for k, v in kept if not isinstance(getattr(type(self), k, None), cached_property)}
+
+    @cached_property
+    def _compiled(self) -> Callable[..., Attempt]:
+        return jax.jit(self.attempt, static_argnums=1)
+
+    @cached_property
+    def _warm(self) -> set[float | None]:
+        return set()
+
+    @cached_property
+    def _row_maps(self) -> dict[float | None, RowMap]:
+        return {}
+
+    def solve(self, p: Any, tolerance: float | None = None) -> Float[Array, " N"]:
+        """The truth at one input. Under jit, grad and vmap a failure is a field of NaN and inputs cannot be checked.
+
+        Raises:
+            ValueError: wrong number of inputs, NaN, infinite, or outside the box.
+            SolveError: the solver did not converge.
+        """
+        require_float64()
+        if is_traced(p):
+            return self.attempt(jnp.asarray(p, dtype=jnp.float64), tolerance).u
+        return jnp.asarray(self.solution(p, tolerance).u)
+
+    def solution(self, p: Any, tolerance: float | None = None) -> Solution:
+        """``solve`` with residual, iterations, method and seconds."""
+        require_float64()
+        row = np.asarray(p)
+        row = self.inputs.check(row[None] if row.ndim == 1 else row)
+        if len(row) != 1:
+            d = self.inputs.dimension
+            raise ValueError(f"solve takes one input of {d} numbers; use solve_batch for {len(row)} rows")
+        if tolerance not in self._warm:  # compile first, so that the seconds reported are those of solving
+            jax.block_until_ready(self._compiled(jnp.asarray(row[0]), tolerance))
+            self._warm.add(tolerance)
+        start = time.perf_counter()
+        result = jax.block_until_ready(self._compiled(jnp.asarray(row[0]), tolerance))
+        seconds = time.perf_counter() - start
+        u = np.asarray(result.u)
+        if not np.isfinite(u).all():
+            raise SolveError(self._failure(row[0], result))
+        return Solution(u, float(result.residual), int(result.iterations), METHODS[int(result.method)], seconds)
+
+    def _failure(self, p: np.ndarray, result: Attempt) -> str:
+        at = ", ".join(f"{name}={value:.6g}" for name, value in zip(self.inputs.names, p, strict=True))
+        account = (
+            f"{self.name} was not solved at {at}: {METHODS[int(result.method)]} stopped after {int(result.iterations)} "
+            f"iterations at relative residual {float(result.residual):.1e}"
+        )
+        why = self.explain(p, result)
+        return f"{account}: {why}" if why else account
+
+    def solve_batch(self, P: Any, tolerance: float | None = None) -> Float[Array, "n N"]:
+        """The truth at many inputs; a row whose solve failed is NaN.
+
+        Raises:
+            ValueError: as ``solve``, naming row and input.
+        """
+        require_float64()
+        if is_traced(P):
+            return lax.map(lambda p: self.attempt(p, tolerance).u, jnp.asarray(P, dtype=jnp.float64))
+        return jnp.asarray(self.attempt_batch(P, tolerance).u)
+
+    def attempt_batch(self, P: Any, tolerance: float | None = None) -> Attempt:
+        """``attempt`` for many checked inputs, as host arrays with one row each."""
+        require_float64()
+        P = self.inputs.check(P)
+        if tolerance not in self._row_maps:
+            self._row_maps[tolerance] = RowMap(lambda p: self.attempt(p, tolerance))
+        return self._row_maps[tolerance](P)
+
+    def relative_error(self, p: Any, u: Any, truth: Any) -> Float[Array, ""]:
+        """||truth - u|| / ||truth|| in the problem's norm."""
+        return self.norm(p, truth - u) / self.norm(p, truth)
+
+
+def solve(problem: Problem, p: Any, tolerance: float | None = None) -> Solution:
+    """One truth solve: the field with its true residual, iterations, method and seconds (``Problem.solution``)."""
+    return problem.solution(p, tolerance)

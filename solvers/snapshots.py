@@ -1,0 +1,211 @@
+"""Snapshots: the truth at a Sobol design, computed wherever an executor runs, resumable after a kill at any moment.
+
+``snapshot_file.py`` has the type and says how the files stay whole.
+"""
+
+from __future__ import annotations
+
+import concurrent.futures
+import os
+import pickle
+from collections.abc import Callable, Iterator
+from functools import cached_property, lru_cache
+from pathlib import Path
+
+import jax.numpy as jnp
+import numpy as np
+
+from .journal import Journal
+from .precision import require_float64
+from .problem import Problem
+from .snapshot_file import (
+    Snapshots,
+    as_json,
+    check_owner,
+    joined,
+    journal_path,
+    load_snapshots,
+    owner_of,
+    stored_at,
+    write,
+)
+
+__all__ = ["Snapshots", "load_snapshots", "sample"]
+
+IN_FLIGHT = 64  # tasks handed to an executor at a time: bounds what waits in memory
+SAME = 1e-10  # relative: two draws of one design differ by rounding only
+
+
+def sample(
+    problem: Problem,
+    n: int,
+    seed: int = 0,
+    *,
+    path: str | os.PathLike[str] | None = None,
+    executor: concurrent.futures.Executor | None = None,
+    progress: Callable[[int, int], object] | None = None,
+) -> Snapshots:
+    """The truth at the first n points of the problem's Sobol design; a larger n begins with the same rows.
+
+    Args:
+        path: HDF5 file that keeps the rows. One that exists is continued; with n or more rows there it is only read.
+        executor: where the solves run: threads, processes (started by "spawn": JAX does not survive a fork), a cluster;
+            left out, here. Processes and clusters need a problem that can be pickled.
+        progress: called with (rows done, n) at the start and after every row.
+
+    Raises:
+        ValueError: n or seed is no such number; the file belongs to another problem, other settings or another seed, is
+            damaged, foreign or being written by another process; the problem cannot be sent to another process.
+    """
+    require_float64()
+    for name, value, least in (("n", n, 1), ("seed", seed, 0)):
+        if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
+            raise ValueError(f"{name} must be a whole number of at least {least}, not {value!r}")
+    n, seed = int(n), int(seed)
+    if path is None:
+        rows = _Rows(problem, n, seed)
+        _fill(rows, n, problem, executor, progress, None)
+        return rows.snapshots(n)
+    return _sample_on_disk(problem, n, seed, Path(path), executor, progress)
+
+
+def _sample_on_disk(
+    problem: Problem,
+    n: int,
+    seed: int,
+    path: Path,
+    executor: concurrent.futures.Executor | None,
+    progress: Callable[[int, int], object] | None,
+) -> Snapshots:
+    owner = owner_of(problem, seed)
+    stored = stored_at(path, owner)
+    if stored is not None and len(stored) >= n:
+        _Rows(problem, n, seed).adopt(path, stored.first(n))
+        if progress is not None:
+            progress(n, n)
+        return stored.first(n)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with Journal(journal_path(path), owner, problem.inputs.dimension + problem.size + 1) as journal:
+        check_owner(journal.path, journal.owner, owner)
+        stored = joined(stored_at(path, owner), owner, {})  # read again, now that nobody else writes
+        rows = _Rows(problem, max([n, len(stored), *(i + 1 for i in journal.rows)]), seed)
+        rows.adopt(path, stored)
+        for i, row in journal.rows.items():
+            rows.adopt(journal.path, joined(None, owner, {0: row}), i)
+        _fill(rows, n, problem, executor, progress, journal)
+        whole = int(np.argmin(np.append(rows.done, False)))  # an earlier, larger run may have left rows beyond a gap
+        write(path, rows.snapshots(whole))
+        if not rows.done[whole:].any():
+            journal.remove()
+    return rows.snapshots(n)
+
+
+class _Rows:
+    """The rows of a design while they are being filled in."""
+
+    def __init__(self, problem: Problem, room: int, seed: int) -> None:
+        self.inputs = problem.inputs.sample(room, seed)
+        self.fields = np.full((room, problem.size), np.nan)
+        self.residuals = np.full(room, np.nan)
+        self.done = np.zeros(room, dtype=bool)
+        self.scale = np.maximum(np.abs(problem.inputs.lower), np.abs(problem.inputs.upper))
+        self.about = (seed, problem.name, as_json(problem.settings), problem.inputs)
+
+    def put(self, i: int, u: np.ndarray, residual: float) -> None:
+        self.fields[i] = u if np.isfinite(u).all() else np.nan
+        self.residuals[i] = residual
+        self.done[i] = True
+
+    def adopt(self, path: Path, stored: Snapshots, start: int = 0) -> None:
+        """Take over stored rows, at the inputs that they were solved at."""
+        rows = slice(start, start + len(stored))
+        other = ~np.isclose(stored.inputs, self.inputs[rows], rtol=SAME, atol=SAME * self.scale).all(axis=1)
+        if other.any():
+            i = int(np.argmax(other))
+            raise ValueError(
+                f"{path}: row {start + i} was solved at {stored.inputs[i].tolist()}, but the design has "
+                f"{self.inputs[rows][i].tolist()} there (another version of scipy?): sample into another file"
+            )
+        self.inputs[rows], self.fields[rows], self.residuals[rows] = stored.inputs, stored.fields, stored.residuals
+        self.done[rows] = True
+
+    def snapshots(self, n: int) -> Snapshots:
+        return Snapshots(self.inputs, self.fields, self.residuals, *self.about).first(n)
+
+
+def _fill(
+    rows: _Rows,
+    n: int,
+    problem: Problem,
+    executor: concurrent.futures.Executor | None,
+    progress: Callable[[int, int], object] | None,
+    journal: Journal | None,
+) -> None:
+    missing = np.flatnonzero(~rows.done[:n]).tolist()
+    done = n - len(missing)
+    if progress is not None:
+        progress(done, n)
+    for i, u, residual in _solved(problem, rows.inputs, missing, executor):
+        rows.put(i, u, residual)
+        if journal is not None:
+            journal.append(i, np.concatenate([rows.inputs[i], rows.fields[i], rows.residuals[i : i + 1]]))
+        done += 1
+        if progress is not None:
+            progress(done, n)
+
+
+def _solved(
+    problem: Problem, inputs: np.ndarray, missing: list[int], executor: concurrent.futures.Executor | None
+) -> Iterator[tuple[int, np.ndarray, float]]:
+    """Row number, field and residual, each as soon as it is known."""
+    solve_row = _RowSolver(problem)
+    if executor is None:
+        for i in missing:
+            yield i, *solve_row(inputs[i])
+        return
+    waiting = iter(missing)
+    running: dict[concurrent.futures.Future[tuple[np.ndarray, float]], int] = {}
+    try:
+        while True:
+            for i in waiting:
+                running[executor.submit(solve_row, inputs[i])] = i
+                if len(running) >= IN_FLIGHT:
+                    break
+            if not running:
+                return
+            ready, _ = concurrent.futures.wait(running, return_when=concurrent.futures.FIRST_COMPLETED)
+            for future in sorted(ready, key=lambda f: f.exception() is not None):  # what was solved is kept first
+                yield running.pop(future), *future.result()
+    finally:
+        for future in running:
+            future.cancel()
+
+
+class _RowSolver:
+    """Solves one row wherever it is called; a process that receives it many times builds and compiles it once."""
+
+    def __init__(self, problem: Problem) -> None:
+        self.problem = problem
+
+    def __call__(self, p: np.ndarray) -> tuple[np.ndarray, float]:
+        require_float64()
+        result = self.problem._compiled(jnp.asarray(p), None)
+        return np.asarray(result.u), float(result.residual)
+
+    @cached_property
+    def _pickled(self) -> bytes:
+        try:
+            return pickle.dumps(self.problem)
+        except Exception as error:
+            raise ValueError(
+                f"the {self.problem.name} problem cannot be sent to another process ({error}): define its functions at "
+                "the top level of a module, or use a ThreadPoolExecutor"
+            ) from error
+
+    def __reduce__(self) -> tuple[Callable[[bytes], _RowSolver], tuple[bytes]]:
+        return _revive, (self._pickled,)
+
+
+@lru_cache(maxsize=4)
+def _revive(pickled: bytes) -> _RowSolver:
+    return _RowSolver(pickle.loads(pickled))
