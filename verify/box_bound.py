@@ -1,0 +1,185 @@
+"""The relative error of a reduced surrogate over a whole box of inputs: one proved number per box.
+
+In unit coordinates x the certificate of ``reduced.py`` is the length of an analytic vector: with weights w fixed over
+the box and c = 2 f.N - N.A N = ||u||^2 - ||e||^2,
+
+    g(x) = [ theta_q^(-1/2) T_q s(x) for all q ; c(x) ],   T_q = F_q sum_k w_k tref_kq R_k
+
+Interval arithmetic cannot bound it (the residual is a difference of numbers of order one), so g is interpolated on an
+m^d Chebyshev grid; a norm is convex, so its maximum over the Bernstein control points bounds the interpolant's; the
+remainder comes from interval Taylor jets (``enclose``). With E = sup |T s| + all rounding and C = inf c over the box,
+
+    ||u - N|| / ||u|| <= E / (C + E^2)^(1/2)         at every point of the box, C > 0.
+
+The vector is scaled by the problem's known amplitude (u(c p) = u(p)/c for the thermal block), which drops out of the
+quotient and keeps E and C from varying where it does not. Covered: the float64 evaluation of the surrogate
+(``rounding_error``), of the field V c, of the grid values and control points, the defects of the reduced data; a box
+is inflated by 1e-12 for lookups.
+References: ranges by Bernstein forms: Garloff 1986; interval Taylor jets: Moore 1966.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from ..solvers.box import Box
+from ..solvers.coercive import CoerciveProblem
+from ..solvers.precision import gamma
+from .enclose import ball as balls
+from .enclose import bernstein, coefficients, enclose, rounding_error
+from .enclose.ball import Ball
+from .reduced import ReducedBound
+from .thomson import SLACK, simplex_weights
+
+INFLATION = 1e-12  # of every box, in unit coordinates: a query's own rounding never leaves its leaf
+VARIATION = 0.15  # weight of the control points' variation against the remainder, when an axis is chosen
+
+
+class BoxResult(NamedTuple):
+    upper: Float[Array, ""]  # proved sup of the relative error over the box
+    floor: Float[Array, ""]  # the absolute share of it that no splitting removes
+    axis: Array  # which axis to halve
+    best: Float[Array, " d"]  # the worst of the points looked at, unit coordinates
+
+
+def unit_to_inputs(box: Box) -> Callable[[Array], Array]:
+    """x -> p in JAX: the exact inverse of ``Box.to_unit`` as a function of reals."""
+    ends = box._scaled_ends()
+    low, width = jnp.asarray(ends[0]), jnp.asarray(ends[1])
+    log = np.array(box.log)
+    if log.all():
+        return lambda x: jnp.exp(low + x * width)
+    if not log.any():
+        return lambda x: low + x * width
+    picks = [jnp.exp if flag else (lambda t: t) for flag in log]
+    return lambda x: jnp.concatenate([pick((low + x * width)[i : i + 1]) for i, pick in enumerate(picks)])
+
+
+def make_box_bound(
+    problem: CoerciveProblem,
+    reduced: ReducedBound,
+    surrogate: Any,
+    inputs: Box,
+    order: int,
+    references: int | None = None,
+) -> Callable[[Array, Array], BoxResult]:
+    """A function of (low [d], high [d]) in unit coordinates, to be jitted and vmapped over boxes."""
+    data = reduced.data
+    count = data.references.shape[0] if references is None else references
+    to_inputs = unit_to_inputs(inputs)
+    d, Q = inputs.dimension, data.references.shape[1]
+    rank = data.factors.shape[-1]
+
+    def modes(p: Array) -> Array:
+        return surrogate.coefficients(p[None])[0]
+
+    def parts(x: Array) -> tuple[Array, Array, Array, Array]:
+        p = to_inputs(x)
+        theta, phi, c = problem.theta(p), problem.load_weights(p), modes(p)
+        s = jnp.concatenate([phi, -(theta[:, None] * c[None, :]).reshape(-1)])
+        return p, theta, c, s
+
+    def vector(T: Array, x: Array) -> Array:
+        p, theta, c, s = parts(x)
+        amplitude = problem.features(p)[
+            1
+        ]  # u ~ amplitude, so ||u||_A^2 ~ amplitude^2 theta; for u(cp)=u(p)/c: amplitude
+        flux = (T @ s).reshape(Q, rank) / jnp.sqrt(theta * amplitude)[:, None]
+        work = 2 * (problem.load_weights(p) @ (data.load_mode @ c))
+        energy = jnp.sum(theta * ((data.stiffness.reshape(-1, len(c)) @ c).reshape(Q, -1) @ c))
+        return jnp.concatenate([flux.reshape(-1), ((work - energy) / amplitude)[None]])
+
+    def bound(low: Array, high: Array) -> BoxResult:
+        low, high = low - INFLATION, high + INFLATION
+        centre = (low + high) / 2
+        p, theta, c, s = parts(centre)
+        x = data.solves[:count] @ s
+        fluxes = jnp.einsum("qrs,ks->kqr", data.factors, x) * (data.references[:count] / jnp.sqrt(theta))[:, :, None]
+        flat = fluxes.reshape(count, -1)
+        w = jnp.stack(simplex_weights(flat @ flat.T)) if count > 1 else jnp.ones(1)
+        combined = jnp.einsum("k,kq,krm->qrm", w, data.references[:count], data.solves[:count])
+        T = jnp.einsum("qrs,qsm->qrm", data.factors, combined).reshape(Q * rank, -1)
+        return _evaluate(low, high, T, w)
+
+    def _evaluate(low: Array, high: Array, T: Array, w: Array) -> BoxResult:
+        box = balls.from_bounds(low, high)
+
+        def g(x: Array) -> Array:
+            return vector(T, x)
+
+        _, jets = coefficients(g, low, high, order)
+        slopes = jnp.sum(jnp.where(jnp.isfinite(balls.magnitude(jets)[0]), balls.magnitude(jets)[0], jnp.inf), axis=0)
+        loss = rounding_error(g, low, high)
+        points = bernstein.grid(box, order)
+        values = jax.vmap(g)(points.mid)
+        spread = loss + slopes * jnp.max(points.rad)
+        controls = bernstein.control_points(Ball(values, jnp.broadcast_to(spread, values.shape)), order, d)
+        highest = balls.magnitude(jets)[order - 1]  # [d, K]
+        flux_controls, c_controls = balls.magnitude(controls)[:, :-1], balls.lower(controls)[:, -1]
+        length = jnp.sqrt(jnp.max(jnp.sum(flux_controls**2, axis=1))) * (1 + gamma(2 * Q * rank + 8))
+        flux_highest = jnp.sqrt(jnp.sum(highest[:, :-1] ** 2, axis=1)) * (1 + gamma(2 * Q * rank + 8))
+        rest = bernstein.remainder(flux_highest, box.rad, order)
+        c_rest = bernstein.remainder(highest[:, -1], box.rad, order)
+        floor, c_floor = _floor(low, high, w)
+        upper = (length + rest + floor) * SLACK
+        c_low = jnp.min(c_controls) - c_rest - c_floor
+        c_low = c_low - 1e-15 * (jnp.abs(jnp.min(c_controls)) + c_rest + c_floor)
+        # what the surrogate's rounding and the field's product change of c: 2 |r.dN| + |dN|^2 <= floor (2 upper +
+        # floor)
+        c_low = c_low - 1.01 * floor * (2 * upper + floor)
+        relative = upper / jnp.sqrt(jnp.where(c_low > 0, c_low, 1.0) + upper**2) * SLACK
+        relative = jnp.where((c_low > 0) & jnp.isfinite(relative), relative, jnp.inf)
+        sizes = jnp.sum(values[:, :-1] ** 2, axis=1) / jnp.maximum(values[:, -1], 1e-300)
+        best = points.mid[jnp.argmax(jnp.where(jnp.isfinite(sizes), sizes, jnp.inf))]
+        tensor = controls.mid[:, :-1].reshape((order,) * d + (-1,))
+        variation = jnp.stack([jnp.max(jnp.sum(jnp.diff(tensor, axis=a) ** 2, axis=-1)) ** 0.5 for a in range(d)])
+        score = 2 * (box.rad / 2) ** order * flux_highest + VARIATION * variation
+        axis = jnp.argmax(jnp.where(jnp.isfinite(score), score, 1e100) * (1 + 1e-6 * box.rad))
+        axis = jnp.where(jnp.isfinite(relative), axis, jnp.argmax(box.rad))
+        inside = jnp.clip(best, 0.0, 1.0)
+        return BoxResult(relative, floor, axis, inside)
+
+    def _floor(low: Array, high: Array, w: Array) -> tuple[Array, Array]:
+        """Everything that is rounding or defect, over the whole box, scaled as ``vector`` is."""
+        p_low, p_high = enclose(to_inputs, low, high)
+        theta_low, theta_high = enclose(problem.theta, p_low, p_high)
+        trusted = jnp.all(theta_low > 0)
+        theta_low = jnp.where(trusted, theta_low, 1.0)
+        c_low, c_high = enclose(modes, p_low, p_high)
+        phi_low, phi_high = _range(problem.load_weights, p_low, p_high)
+        size_c = jnp.maximum(jnp.abs(c_low), jnp.abs(c_high))
+        size_phi = jnp.maximum(jnp.abs(phi_low), jnp.abs(phi_high))
+        size_s = jnp.concatenate([size_phi, (theta_high[:, None] * size_c[None, :]).reshape(-1)])
+        amplitude_low, _ = _range(lambda p: problem.features(p)[1][None], p_low, p_high)
+        scale = 1 / jnp.sqrt(jnp.where(amplitude_low > 0, amplitude_low, jnp.nan))[0]
+        coercivity = jnp.sqrt(problem.coercivity(theta_low))
+        defect = jnp.abs(w) @ (data.defects[:count] @ size_s) / coercivity
+        # T itself was formed in float64: gamma of its chain times absolute values, through the factors' norms
+        formed = jnp.einsum("k,kq,krm,m->qr", jnp.abs(w), data.references[:count], jnp.abs(data.solves[:count]), size_s)
+        chain = gamma(2 * rank + count + 8) * jnp.sqrt(
+            jnp.sum(jnp.einsum("qrs,qs->qr", jnp.abs(data.factors), formed) ** 2 / theta_low[:, None])
+        )
+        evaluated = rounding_error(modes, p_low, p_high)  # of the coefficients that are multiplied into the field
+        stiffness = jnp.abs(data.stiffness) + data.stiffness_error
+        own = jnp.sqrt(jnp.sum(theta_high * ((stiffness @ evaluated) @ evaluated)))
+        product = (
+            jnp.sqrt(theta_high @ data.row_sums) * gamma(len(size_c) + 4) * (data.mode_norms @ (size_c + evaluated))
+        )
+        floor = jnp.where(trusted, (defect + chain + own + product) * 1.01 * scale, jnp.inf)
+        given = 2 * (size_phi @ (data.load_mode_error @ size_c)) + theta_high @ (
+            (data.stiffness_error @ size_c) @ size_c
+        )
+        return floor, 1.01 * given * scale**2
+
+    return bound
+
+
+def _range(fn: Callable[[Array], Array], low: Array, high: Array) -> tuple[Array, Array]:
+    """``enclose`` for functions that may not depend on their argument at all."""
+    return enclose(lambda p: fn(p) + 0.0 * p[0], low, high)

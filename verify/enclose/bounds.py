@@ -1,0 +1,160 @@
+"""Ranges, derivatives and rounding errors of JAX functions over a box: what the rest of the library calls.
+
+All of it is JAX code: jit it, and vmap it over boxes,
+
+    batched = jax.jit(jax.vmap(lambda low, high: coefficients(fn, low, high, 4)))
+
+Called outside of jit, each call traces and compiles anew, for fn may have changed (weights set in place).
+
+Statements are about the function that the program means (its operations on real numbers, its float64 constants exact),
+over every real point of the closed box, in exact arithmetic with the rounding of the enclosure covered (``ball``). Add
+``rounding_error`` for the values that the program computes in float64.
+
+Where no bound can be given (NaN, overflow, a division by an interval across zero, a derivative across a kink) it is
+infinite.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+from jax.typing import ArrayLike
+from jaxtyping import Float
+
+from ...solvers.precision import require_float64
+from . import ball
+from .ball import Ball
+from .jaxprs import longest_sum, propagate, trace
+from .jet import Jet, Setting
+
+Function = Callable[[Array], Array]
+
+
+def enclose(
+    fn: Function, lower: ArrayLike, upper: ArrayLike, *, computed: bool = False
+) -> tuple[Float[Array, "*k"], Float[Array, "*k"]]:
+    """Rigorous bounds of every entry of fn over the closed box [lower, upper].
+
+    ``computed``: of the values that fn computes in float64, too (``rounding_error``).
+
+    Raises:
+        ValueError: bounds of different shapes or in the wrong order, float32 in the function, an operation that has no
+            rule (``UnsupportedOperation``, which names it).
+    """
+
+    def bounds(low: Array, high: Array) -> tuple[Array, Array]:
+        value, _ = coefficients(fn, low, high, 1)
+        if computed:
+            value = ball.widen(value, rounding_error(fn, low, high))
+        return ball.lower(value), ball.upper(value)
+
+    return jax.jit(bounds)(*_box(lower, upper))
+
+
+def coefficients(fn: Function, lower: ArrayLike, upper: ArrayLike, order: int) -> tuple[Ball, Ball]:
+    """The range [*k] of fn over the box, and its Taylor coefficients [order, d, *k] along every axis.
+
+    Entry (m-1, a) holds d_a^m fn(x) / m! for every x in the box.
+    """
+
+    def bounds(low: Array, high: Array) -> tuple[Ball, Ball]:
+        out = _run(fn, ball.from_bounds(low, high), [jnp.eye(low.size)], (order,), gradient=True)
+        terms = [_term(out, (m,), low.size) for m in range(1, order + 1)]
+        return out.base, Ball(jnp.stack([t.mid for t in terms]), jnp.stack([t.rad for t in terms]))
+
+    return jax.jit(bounds)(*_box(lower, upper))
+
+
+def directional(
+    fn: Function,
+    lower: ArrayLike,
+    upper: ArrayLike,
+    directions: list[Float[ArrayLike, "q d"]],
+    orders: tuple[int, ...],
+) -> Ball:
+    """The highest mixed Taylor coefficient [q, *k] along given directions, over the box.
+
+    With directions V, W and orders (i, j), row q holds the coefficient of s^i t^j in fn(x + s V_q + t W_q), that is the
+    derivative along them divided by i! j!. Where the last directions are the d unit vectors, in this order, their first
+    derivatives sharpen the enclosure.
+    """
+    low, high = _box(lower, upper)
+    shapes = {np.shape(v) for v in directions}
+    if len(shapes) != 1 or len(directions) != len(orders) or shapes.pop()[-1:] != low.shape:
+        raise ValueError(f"directions must be arrays [q, {low.size}] of one shape, one for each of the orders {orders}")
+    last = directions[-1]
+    axes = not isinstance(last, jax.core.Tracer) and np.array_equal(np.asarray(last), np.eye(low.size))
+
+    def bounds(low: Array, high: Array, vectors: list[Array]) -> Ball:
+        out = _run(fn, ball.from_bounds(low, high), vectors, orders, gradient=axes)
+        return _term(out, orders, vectors[0].shape[0])
+
+    return jax.jit(bounds)(low, high, [jnp.asarray(v, jnp.float64) for v in directions])
+
+
+def rounding_error(fn: Function, lower: ArrayLike, upper: ArrayLike) -> Float[Array, "*k"]:
+    """At least |fn as computed in float64 - fn exactly| at every float64 point of the box: see ``rounding``."""
+
+    def bound(low: Array, high: Array) -> Array:
+        program = trace(fn, low.shape)
+        setting = Setting((1,), 1, sums=longest_sum(program.jaxpr))
+        out = propagate(program, Jet(ball.from_bounds(low, high)), setting)
+        return ball.magnitude(_term(out, (1,), 1)[0])
+
+    return jax.jit(bound)(*_box(lower, upper))
+
+
+def _run(fn: Function, box: Ball, directions: list[Array], order: tuple[int, ...], gradient: bool) -> Jet:
+    program = trace(fn, box.shape)
+    setting = Setting(order, directions[0].shape[0], widths=box.rad if gradient else None)
+    units = [tuple(int(i == v) for i in range(len(order))) for v in range(len(order))]
+    terms = {k: ball.point(v) for k, v, m in zip(units, directions, order, strict=True) if m > 0}
+    return propagate(program, Jet(box, ball.point(box.mid), terms), setting)
+
+
+def _term(out: Jet, index: tuple[int, ...], rows: int) -> Ball:
+    zero = jnp.zeros((rows, *out.shape))
+    return out.terms.get(index, Ball(zero, zero))
+
+
+def _box(lower: ArrayLike, upper: ArrayLike) -> tuple[Array, Array]:
+    require_float64()
+    if np.shape(lower) != np.shape(upper) or np.ndim(lower) != 1:
+        raise ValueError(f"a box needs two vectors of one length, not shapes {np.shape(lower)} and {np.shape(upper)}")
+    if not isinstance(lower, jax.core.Tracer) and not isinstance(upper, jax.core.Tracer):
+        wrong = np.flatnonzero(np.asarray(lower) > np.asarray(upper))
+        if wrong.size:
+            raise ValueError(f"lower exceeds upper in entries {wrong.tolist()}: exchange them")
+    return jnp.asarray(lower, jnp.float64), jnp.asarray(upper, jnp.float64)
+
+
+# --- norms ------------------------------------------------------------------------------------------------------------
+
+
+def gram_bound(M: ArrayLike) -> Float[Array, "k k"]:
+    """At least |M'M|, entry by entry: G of ``norm_bound``, once per matrix."""
+    M = jnp.asarray(M, jnp.float64)
+    A = ball.absolute_matrix(M)
+    g = ball.sum_slack(M.shape[0])
+    return (jnp.abs(M.T @ M) + g * (A.T @ A)) * (1 + g) + 64 * ball.TINY
+
+
+def norm_bound(M: Float[ArrayLike, "n k"], G: Float[ArrayLike, "k k"], x: Ball) -> Float[Array, ""]:
+    """At least ||M x||_2 for every x [k] in the ball.
+
+    With c its centre and rho its radius, ||M(c + d)||^2 = |Mc|^2 + 2 d'M'Mc + d'M'M d <= |Mc|^2 + 2 |M'Mc|' rho +
+    rho' G rho. Never above ||Mc|| + sqrt(rho'G rho), and below || |M| rho || by what the columns of M cancel.
+    """
+    M, G = jnp.asarray(M, jnp.float64), jnp.asarray(G, jnp.float64)
+    A = ball.absolute_matrix(M)
+    y = ball.linear(Ball(x.mid, jnp.zeros_like(x.rad)), lambda v: M @ v, lambda v: A @ v, M.shape[1])
+    back = ball.linear(y, lambda v: M.T @ v, lambda v: A.T @ v, M.shape[0])
+    g = ball.sum_slack(M.shape[0] + M.shape[1])
+    size = ball.magnitude(y)
+    squared = jnp.sum(size * size) + 2 * jnp.sum(ball.magnitude(back) * x.rad) + jnp.sum(x.rad * (G @ x.rad))
+    bound = jnp.sqrt(squared * (1 + 4 * g)) * (1 + 2 * ball.LIBM) + 2.0**-500
+    return jnp.where(jnp.all(ball.bounded(x)) & jnp.isfinite(bound), bound, jnp.inf)

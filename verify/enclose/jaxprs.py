@@ -1,0 +1,383 @@
+"""JAX functions as programs of jets: the only file that knows how JAX writes a function down.
+
+``propagate`` traces a function, walks its equations and hands each to a rule. Three kinds of values flow: jets, truths
+(undecided comparisons), and arrays that are known exactly. Float arithmetic among known arrays makes jets too, for it
+rounds. Calls (jit, custom_jvp, remat, ...) are inlined, loops of known length unrolled.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.extend.core import ClosedJaxpr, Jaxpr, Literal
+
+from . import ball, elementary, jet, piecewise, sigmoidal
+from .ball import Ball
+from .jet import Jet, Setting
+from .piecewise import Truth
+from .rounding import local_error, rounded
+
+Value = Any  # Jet | Truth | jax.Array | np.ndarray
+
+REARRANGEMENTS = {
+    *("reshape", "broadcast_in_dim", "transpose", "squeeze", "expand_dims", "slice", "split", "rev", "copy", "copy_p"),
+    *("concatenate", "stack", "pad", "gather", "scatter", "dynamic_slice", "dynamic_update_slice", "select_n"),
+    *("stop_gradient", "optimization_barrier"),
+}
+UNARY: dict[str, elementary.Taylor] = {
+    "tanh": sigmoidal.tanh,
+    "logistic": sigmoidal.logistic,
+    "erf": sigmoidal.erf,
+    "erfc": sigmoidal.erfc,
+    "exp": elementary.exp,
+    "exp2": elementary.exp2,
+    "expm1": elementary.expm1,
+    "log": elementary.log,
+    "log1p": elementary.log1p,
+    "sin": elementary.sin,
+    "cos": elementary.cos,
+    "sqrt": elementary.sqrt,
+    "rsqrt": elementary.rsqrt,
+    "square": elementary.square,
+}
+EXACT = REARRANGEMENTS | {"iota", "convert_element_type"}  # of known arrays, they give known arrays
+COMPARISONS = {"lt", "le", "gt", "ge", "eq", "ne"}
+CALLS = {
+    *("jit", "pjit", "closed_call", "core_call", "remat", "remat2", "checkpoint"),
+    *("custom_jvp_call", "custom_vjp_call", "custom_vjp_call_jaxpr"),
+}
+
+
+class UnsupportedOperation(ValueError):
+    """A function uses an operation that has no rule; the message names it."""
+
+
+def trace(fn: Callable[[jax.Array], jax.Array], shape: tuple[int, ...]) -> ClosedJaxpr:
+    """The program of fn for a float64 input, which must return one array."""
+    program, out = jax.make_jaxpr(fn, return_shape=True)(jax.ShapeDtypeStruct(shape, jnp.float64))
+    if not isinstance(out, jax.ShapeDtypeStruct):
+        raise ValueError("the function to enclose must return one array: concatenate its results")
+    return program
+
+
+def propagate(program: ClosedJaxpr, x: Jet, setting: Setting) -> Jet:
+    (out,) = _Walk(setting).run(program.jaxpr, program.consts, [x])
+    return jet.tighten(out if isinstance(out, Jet) else _lift(out, setting), setting)
+
+
+def longest_sum(jaxpr: Jaxpr) -> int:
+    """The largest number of terms that one operation of the program adds up."""
+    longest = 2
+    for eqn in jaxpr.eqns:
+        aval: Any = eqn.invars[0].aval if eqn.invars else None
+        shape = getattr(aval, "shape", ())
+        if eqn.primitive.name == "dot_general":
+            longest = max(longest, math.prod(shape[i] for i in eqn.params["dimension_numbers"][0][0]))
+        elif eqn.primitive.name in ("reduce_sum", "cumsum"):
+            longest = max(longest, math.prod(shape))
+        for inner in _inner(eqn.params):
+            longest = max(longest, longest_sum(inner.jaxpr))
+    return longest
+
+
+def _alive(jaxpr: Jaxpr) -> list[Any]:
+    """The equations on which the result depends, in order."""
+    needed, alive = {id(atom) for atom in jaxpr.outvars}, []
+    for eqn in reversed(jaxpr.eqns):
+        if any(id(v) in needed for v in eqn.outvars):
+            needed |= {id(atom) for atom in eqn.invars}
+            alive.append(eqn)
+    return alive[::-1]
+
+
+def _inner(params: dict[str, Any]) -> list[ClosedJaxpr]:
+    """The programs inside an equation."""
+    candidates = [v for p in params.values() for v in (p if isinstance(p, (tuple, list)) else [p])]
+    opened = [ClosedJaxpr(c, ()) if isinstance(c, Jaxpr) else c for c in candidates]
+    return [c for c in opened if isinstance(c, ClosedJaxpr)]
+
+
+def _lift(value: Value, setting: Setting) -> Jet:
+    """A known array as a jet."""
+    if isinstance(value, Jet):
+        return value
+    if isinstance(value, Truth):
+        raise UnsupportedOperation("arithmetic on the result of a comparison is not supported: use jnp.where")
+    return jet.constant(ball.point(jnp.asarray(value, jnp.float64)), setting.sums is None)
+
+
+def _known(value: Value) -> bool:
+    return not isinstance(value, (Jet, Truth))
+
+
+class _Walk:
+    def __init__(self, setting: Setting) -> None:
+        self.setting = setting
+
+    def run(self, jaxpr: Jaxpr, consts: Sequence[Value], args: Sequence[Value]) -> list[Value]:
+        values: dict[Any, Value] = dict(zip([*jaxpr.constvars, *jaxpr.invars], [*consts, *args], strict=True))
+
+        def read(atom: Any) -> Value:
+            if not isinstance(atom, Literal):
+                return values[atom]
+            aval: Any = atom.aval
+            return np.asarray(atom.val, aval.dtype)
+
+        for eqn in _alive(jaxpr):
+            out = self.equation(eqn, [read(atom) for atom in eqn.invars])
+            values.update(zip(eqn.outvars, out, strict=True))
+        return [read(atom) for atom in jaxpr.outvars]
+
+    def equation(self, eqn: Any, args: list[Value]) -> list[Value]:
+        name, params = eqn.primitive.name, eqn.params
+        if name in CALLS:
+            return self.call(name, params, args)
+        if name == "scan":
+            return self.scan(params, args)
+        floats = any(jnp.issubdtype(atom.aval.dtype, jnp.floating) for atom in eqn.outvars)
+        if all(map(_known, args)) and (not floats or name in EXACT):
+            out = eqn.primitive.bind(*args, **params)
+            return list(out) if eqn.primitive.multiple_results else [out]
+        self._refuse_other_floats(eqn)
+        if any(isinstance(a, Truth) for a in args) or name in COMPARISONS or name == "is_finite":
+            return [self.logic(name, eqn, args)]
+        if name in REARRANGEMENTS:
+            return self.rearrange(eqn, args)
+        return [self.arithmetic(name, eqn, args)]
+
+    def _refuse_other_floats(self, eqn: Any) -> None:
+        for atom in (*eqn.invars, *eqn.outvars):
+            dtype = atom.aval.dtype
+            if jnp.issubdtype(dtype, jnp.inexact) and dtype != jnp.float64:
+                raise ValueError(
+                    f"enclosures need real float64, but {eqn.primitive.name!r} works in {dtype}: "
+                    "convert the model's parameters to float64 first"
+                )
+
+    # --- calls and loops ----------------------------------------------------------------------------------------------
+
+    def call(self, name: str, params: dict[str, Any], args: list[Value]) -> list[Value]:
+        inner = _inner({k: params[k] for k in ("jaxpr", "call_jaxpr", "fun_jaxpr") if k in params})[0]
+        if name == "custom_jvp_call" and _is_logaddexp(inner):
+            return [self.logaddexp(_fit(args[0], args, self.setting), _fit(args[1], args, self.setting))]
+        return self.run(inner.jaxpr, inner.consts, args)
+
+    def scan(self, params: dict[str, Any], args: list[Value]) -> list[Value]:
+        n_consts, n_carry, inner = params["num_consts"], params["num_carry"], params["jaxpr"]
+        consts, carry, xs = args[:n_consts], args[n_consts : n_consts + n_carry], args[n_consts + n_carry :]
+        steps: list[list[Value]] = []
+        for i in range(params["length"]):
+            at = params["length"] - 1 - i if params["reverse"] else i
+            out = self.run(inner.jaxpr, inner.consts, [*consts, *carry, *(self._take(x, at) for x in xs)])
+            carry, collected = out[:n_carry], out[n_carry:]
+            steps.append(collected)
+        if params["reverse"]:
+            steps.reverse()
+        return [*carry, *(self._stack([step[k] for step in steps]) for k in range(len(steps[0]) if steps else 0))]
+
+    def _take(self, x: Value, at: int) -> Value:
+        return jet.rearrange([x], lambda a: a[at], self.setting)[0] if isinstance(x, Jet) else x[at]
+
+    def _stack(self, values: list[Value]) -> Value:
+        if all(map(_known, values)):
+            return jnp.stack(values)
+        jets = [_lift(v, self.setting) for v in values]
+        return jet.rearrange(jets, lambda *parts: jnp.stack(parts), self.setting)[0]
+
+    def logaddexp(self, a: Jet, b: Jet) -> Jet:
+        """b + softplus(a - b), without the kink that the program's max and abs would seem to have."""
+        out = jet.add(b, jet.unary(sigmoidal.softplus, jet.sub(a, b), self.setting))
+        return self._lossy("logaddexp", {}, [ball.magnitude(a.base), ball.magnitude(b.base)], out)
+
+    # --- rules --------------------------------------------------------------------------------------------------------
+
+    def rearrange(self, eqn: Any, args: list[Value]) -> list[Value]:
+        """Moves entries about, and so acts on every coefficient alike. Integers and known predicates steer it."""
+        operands = [jnp.issubdtype(atom.aval.dtype, jnp.floating) for atom in eqn.invars]
+        jets = [_lift(a, self.setting) for a, moved in zip(args, operands, strict=True) if moved]
+
+        def apply(*parts: jax.Array) -> Any:
+            moved = iter(parts)
+            return eqn.primitive.bind(
+                *(next(moved) if is_operand else a for a, is_operand in zip(args, operands, strict=True)), **eqn.params
+            )
+
+        return jet.rearrange(jets, apply, self.setting)
+
+    def logic(self, name: str, eqn: Any, args: list[Value]) -> Value:
+        if name in COMPARISONS:
+            a, b = (_fit(x, args, self.setting) for x in args)
+            return piecewise.compare(name, a, b, self.setting, same=eqn.invars[0] is eqn.invars[1])
+        if name == "is_finite":
+            fine = ball.bounded(args[0].base)
+            never = jnp.zeros_like(fine)
+            return Truth(fine, never, fine, never)
+        if name == "select_n":
+            on_false, on_true = (_lift(a, self.setting) for a in args[1:])
+            return piecewise.select(args[0], on_true, on_false, self.setting)
+        if name in REARRANGEMENTS and len(args) == 1:
+            return args[0].map(lambda part: eqn.primitive.bind(part, **eqn.params))
+        truths = [a if isinstance(a, Truth) else piecewise.known(a) for a in args]
+        if name == "not":
+            return piecewise.negation(truths[0])
+        if name == "and":
+            return piecewise.conjunction(*truths)
+        if name == "or":
+            return piecewise.negation(piecewise.conjunction(*map(piecewise.negation, truths)))
+        raise UnsupportedOperation(
+            f"the operation {name!r} on the result of a comparison has no enclosure: use jnp.where"
+        )
+
+    def arithmetic(self, name: str, eqn: Any, args: list[Value]) -> Jet:
+        setting, params = self.setting, eqn.params
+        if name == "dot_general":
+            return self.dot(eqn, args)
+        if name in ("reduce_sum", "cumsum"):
+            return self.sums(eqn, _lift(args[0], setting))
+        if name in ("reduce_max", "reduce_min"):
+            return self.extreme(name, params["axes"], _lift(args[0], setting))
+        if name == "mul" and _known(args[0]) != _known(args[1]):
+            return self.scaled(args)
+        a, *others = (_fit(x, args, setting) for x in args)
+        sizes = [ball.magnitude(x.base) for x in (a, *others)]
+        if name in UNARY:
+            out = jet.unary(UNARY[name], a, setting)
+        elif name == "mul":
+            same = eqn.invars[0] is eqn.invars[1]
+            out = jet.unary(elementary.square, a, setting) if same else jet.mul(a, others[0], setting)
+        elif name == "div":
+            sizes[1] = ball.magnitude(ball.reciprocal(others[0].base))
+            out = jet.div(a, others[0], setting)
+        elif name == "integer_pow":
+            out = jet.unary(elementary.integer_power(params["y"]), a, setting)
+        elif name == "pow":
+            out = self.pow(args, a, others[0])
+        elif name == "abs":
+            out = piecewise.absolute(a, setting)
+        elif name == "clamp":
+            out = piecewise.minimum(piecewise.maximum(others[0], a, setting), others[1], setting)
+        elif name in BINARY:
+            out = BINARY[name](a, others[0], setting)
+        elif name == "neg":
+            out = jet.neg(a)
+        elif name == "convert_element_type" and params["new_dtype"] == jnp.float64:
+            return a
+        else:
+            raise UnsupportedOperation(
+                f"the operation {name!r} has no enclosure; supported are {', '.join(supported())}"
+            )
+        return self._lossy(name, params, sizes, out)
+
+    def _lossy(self, name: str, params: dict[str, Any], sizes: list[jax.Array], out: Jet) -> Jet:
+        return rounded(out, local_error(name, params, sizes, ball.magnitude(out.base), self.setting))
+
+    def scaled(self, args: list[Value]) -> Jet:
+        """A jet times a known array."""
+        known, a = (args[0], args[1]) if _known(args[0]) else (args[1], args[0])
+        a = _fit(a, args, self.setting)
+        k = jnp.broadcast_to(jnp.asarray(known), a.shape)
+        out = jet.linear(a, lambda rows: ball.scale(rows, k[None]))
+        return self._lossy("mul", {}, [ball.magnitude(a.base), jnp.abs(k)], out)
+
+    def pow(self, args: list[Value], base: Jet, exponent: Jet) -> Jet:
+        """x^alpha for one known alpha, else exp(y log x), where x > 0."""
+        alpha = args[1]
+        if _known(alpha) and not isinstance(alpha, jax.core.Tracer) and np.unique(np.asarray(alpha)).size == 1:
+            number = float(np.ravel(np.asarray(alpha))[0])
+            if number.is_integer() and abs(number) <= 64:
+                return jet.unary(elementary.integer_power(int(number)), base, self.setting)
+            return jet.unary(elementary.real_power(number), base, self.setting)
+        logarithm = jet.unary(elementary.log, base, self.setting)
+        return jet.unary(elementary.exp, jet.mul(exponent, logarithm, self.setting), self.setting)
+
+    def dot(self, eqn: Any, args: list[Value]) -> Jet:
+        bind, params = eqn.primitive.bind, eqn.params
+        shape, (contracted, _) = eqn.invars[0].aval.shape, params["dimension_numbers"]
+        terms = math.prod(shape[i] for i in contracted[0])
+        if _known(args[0]) == _known(args[1]):
+            a, b = (_lift(x, self.setting) for x in args)
+            sizes = bind(ball.magnitude(a.base), ball.magnitude(b.base), **params)
+
+            def times(x: Ball, y: Ball) -> Ball:
+                return ball.bilinear(x, y, lambda p, q: bind(p, q, **params), terms)
+
+            out = jet.product(a, b, times, self.setting)
+        else:
+            left = _known(args[0])
+            W, a = (args[0], args[1]) if left else (args[1], args[0])
+            A = ball.absolute_matrix(W)
+
+            def by(matrix: Any) -> Callable[[jax.Array], jax.Array]:
+                return jax.vmap(lambda x: bind(*((matrix, x) if left else (x, matrix)), **params))
+
+            out = jet.linear(a, lambda rows: ball.linear(rows, by(jnp.asarray(W)), by(A), terms))
+            sizes = by(A)(ball.magnitude(a.base)[None])[0]
+        return self._lossy("dot_general", params, [sizes], out)
+
+    def sums(self, eqn: Any, a: Jet) -> Jet:
+        """reduce_sum and cumsum."""
+
+        def one(x: jax.Array) -> jax.Array:
+            return eqn.primitive.bind(x, **eqn.params)
+
+        terms = math.prod(a.shape)
+        out = jet.linear(a, lambda rows: ball.total(rows, jax.vmap(one), terms))
+        return self._lossy(eqn.primitive.name, {}, [one(ball.magnitude(a.base))], out)
+
+    def extreme(self, name: str, axes: Sequence[int], a: Jet) -> Jet:
+        """reduce_max and reduce_min, one entry after another."""
+        pairwise = piecewise.maximum if name == "reduce_max" else piecewise.minimum
+        for axis in sorted(axes, reverse=True):
+            entries = [
+                jet.rearrange([a], lambda x, i=i, axis=axis: jnp.take(x, i, axis=axis), self.setting)[0]
+                for i in range(a.shape[axis])
+            ]
+            a = entries[0]
+            for entry in entries[1:]:
+                a = pairwise(a, entry, self.setting)
+        return a
+
+
+BINARY: dict[str, Callable[[Jet, Jet, Setting], Jet]] = {
+    "add": lambda a, b, setting: jet.add(a, b),
+    "add_any": lambda a, b, setting: jet.add(a, b),
+    "sub": lambda a, b, setting: jet.sub(a, b),
+    "max": piecewise.maximum,
+    "min": piecewise.minimum,
+}
+
+
+def supported() -> list[str]:
+    """The names of all operations that have a rule."""
+    other = "mul div neg integer_pow pow abs clamp dot_general reduce_sum cumsum reduce_max reduce_min scan is_finite"
+    return sorted({*REARRANGEMENTS, *UNARY, *COMPARISONS, *CALLS, *BINARY, *other.split()})
+
+
+def _fit(value: Value, beside: list[Value], setting: Setting) -> Jet:
+    """value as a jet of the common shape: programs may leave scalars beside arrays as they are."""
+    shape = jnp.broadcast_shapes(*(np.shape(v) if _known(v) else v.shape for v in beside))
+    out = _lift(value, setting)
+    if out.shape == shape:
+        return out
+    aligned = (1,) * (len(shape) - len(out.shape)) + out.shape  # the rows stay in front
+
+    def spread(x: jax.Array) -> jax.Array:
+        return jnp.broadcast_to(x.reshape((x.shape[0], *aligned)), (x.shape[0], *shape))
+
+    return jet.linear(out, lambda rows: ball.each(spread, rows))
+
+
+def _is_logaddexp(inner: ClosedJaxpr) -> bool:
+    """Whether this program is jnp.logaddexp's, by comparison with one traced now: a name alone proves nothing."""
+    avals = [v.aval for v in inner.jaxpr.invars]
+    if len(avals) != 2 or inner.consts or any(a.dtype != jnp.float64 for a in avals):
+        return False
+    arguments = [jax.ShapeDtypeStruct(a.shape, a.dtype, weak_type=a.weak_type) for a in avals]
+    reference = jax.make_jaxpr(jnp.logaddexp)(*arguments)
+    call = reference.jaxpr.eqns[-1]
+    return "call_jaxpr" in call.params and str(_inner(call.params)[0].jaxpr) == str(inner.jaxpr)

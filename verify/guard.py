@@ -1,0 +1,208 @@
+"""``guard``: run a surrogate so that a wrong answer never gets out.
+
+Three routes, cheapest first, each taken only on a proof that the relative error is within the tolerance:
+
+    accepted   the surrogate's own field, its bound is small enough
+    polished   the field after a correction (Galerkin in the surrogate's basis, or CG steps), certified anew
+    solved     the discrete truth, with the certificate of its own residual; also whenever the surrogate raises or
+    answers
+               with NaN, infinity or another shape, or nothing can be proved
+
+A surrogate with a basis is certified in reduced coordinates, from its coefficients alone (microseconds); any other
+callable by its fields. A row that even the solver could not answer is NaN, with an infinite bound and the route
+"failed"."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from ..solvers.batching import VectorMap
+from ..solvers.coercive import CoerciveProblem
+from ..solvers.precision import require_float64
+from ..solvers.problem import Problem
+from .certificate import STEPS, Certificate, certifier, from_bounds, mask, nothing
+from .reduced import reduced_path
+from .surrogate import evaluate
+from .thomson import FieldBound
+
+ROUTES = ("accepted", "polished", "solved", "failed")
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Guarded answers: the fields, how each came about, and the certificate of exactly these fields."""
+
+    u: Float[np.ndarray, "n N"]
+    route: np.ndarray  # [n] of ROUTES
+    relative_upper: Float[np.ndarray, " n"]
+    certificate: Certificate
+    seconds: float
+    notes: tuple[str, ...] = ()
+    counts: dict[str, int] = field(default_factory=dict)
+
+
+class _Batch:
+    """The answers under construction: rows are settled one route after another."""
+
+    def __init__(self, P: np.ndarray, size: int, out: np.ndarray | None) -> None:
+        n = len(P)
+        if out is None:
+            out = np.empty((n, size))
+        if out.shape[0] < n or out.shape[1:] != (size,) or out.dtype != np.float64:
+            raise ValueError(
+                f"out must be a float64 array of at least {n} rows and {size} columns, not {out.dtype}{out.shape}"
+            )
+        self.P, self.u = P, out[:n]
+        self.route = np.full(n, "failed", dtype="<U8")
+        self.open = np.ones(n, dtype=bool)
+        self.changed = np.zeros(n)
+        start = [0.0, np.inf, 0.0, np.inf, np.inf, 0.0, np.inf]
+        self.bounds = FieldBound(*(np.full(n, x) for x in start))  # type: ignore[arg-type]
+        self.notes: list[str] = []
+
+    def settle(self, rows: np.ndarray, good: np.ndarray, route: str, bound: FieldBound) -> np.ndarray:
+        """Mark the ``good`` ones of ``rows`` as answered; returns their numbers."""
+        done = rows[good]
+        self.route[done], self.open[done] = route, False
+        for mine, new in zip(self.bounds, bound, strict=True):
+            mine[done] = np.asarray(new)[good]
+        return done
+
+
+class Guard:
+    """Callable ``guard(P) -> Answer``; see the module's docstring. Built by ``guard``."""
+
+    def __init__(self, problem: Problem, surrogate: Callable[[Any], Any], tolerance: float) -> None:
+        require_float64()
+        if not 0 < tolerance < np.inf:
+            raise ValueError(f"the tolerance is a relative error and must be positive, not {tolerance}")
+        self.problem, self.surrogate, self.tolerance = problem, surrogate, float(tolerance)
+        self.reduced = reduced_path(problem, surrogate)
+        if self.reduced is not None:
+            reduced = self.reduced
+            self._one = VectorMap(lambda p, c: reduced.bound(p, c, 1))
+            self._all = VectorMap(lambda p, c: reduced.bound(p, c))
+            self._galerkin = VectorMap(reduced.galerkin)
+            self._modes = np.ascontiguousarray(reduced.basis.T)
+
+    def __call__(self, P: Any, out: Float[np.ndarray, "n N"] | None = None) -> Answer:
+        """Guarded answers at P [n, d]. ``out``: a buffer to write the fields to, for callers who answer many batches.
+
+        Raises:
+            ValueError: P is not [n, d], NaN, infinite or outside the problem's box (row and input are named).
+        """
+        require_float64()
+        start = time.perf_counter()
+        batch = _Batch(self.problem.inputs.check(P), self.problem.size, out)
+        if isinstance(self.problem, CoerciveProblem):
+            if self.reduced is not None:
+                self._answer_reduced(batch)
+            else:
+                self._answer_fields(self.problem, batch)
+        self._solve(batch)
+        return self._finish(batch, start)
+
+    def _within(self, bound: FieldBound) -> np.ndarray:
+        return np.asarray(bound.relative_upper) <= self.tolerance
+
+    def _answer_reduced(self, batch: _Batch) -> None:
+        assert self.reduced is not None
+        P, k = batch.P, len(self._modes)
+        try:
+            c = np.array(self.surrogate.coefficients(P), dtype=np.float64)  # type: ignore[attr-defined]
+        except Exception as error:  # counted and solved instead, whatever it was
+            batch.notes.append(f"the surrogate raised {type(error).__name__}: {error}")
+            return
+        if c.shape != (len(P), k):
+            batch.notes.append(f"coefficients(P) answered with shape {list(c.shape)}, not {[len(P), k]}")
+            return
+        healthy = np.isfinite(c).all(axis=1)
+        if not healthy.all():
+            batch.notes.append(f"{int((~healthy).sum())} answers of the surrogate are NaN or infinite")
+        rows = np.flatnonzero(healthy)
+        for bounds in (self._one, self._all):
+            bound = bounds(P[rows], c[rows])
+            batch.settle(rows, self._within(bound), "accepted", bound)
+            rows = rows[batch.open[rows]]
+            if not len(rows):
+                break
+        if len(rows):
+            c[rows] = self._galerkin(P[rows])
+            bound = self._all(P[rows], c[rows])
+            batch.settle(rows, self._within(bound), "polished", bound)
+        rows = rows[batch.open[rows]]
+        if batch.open.all() and not len(rows):
+            return
+        c[~np.isfinite(c).all(axis=1)] = 0.0
+        np.matmul(c, self._modes, out=batch.u)
+        assert isinstance(self.problem, CoerciveProblem)
+        self._polish(self.problem, batch, rows)
+
+    def _answer_fields(self, problem: CoerciveProblem, batch: _Batch) -> None:
+        evaluation = evaluate(self.surrogate, batch.P, problem.size)
+        batch.notes.extend(evaluation.trouble)
+        rows = np.flatnonzero(evaluation.good)
+        if not len(rows):
+            return
+        fields, bound, changed = certifier(problem).bounds(batch.P[rows], evaluation.fields[rows], 0)
+        batch.u[rows], batch.changed[rows] = fields, changed
+        batch.settle(rows, self._within(bound), "accepted", bound)
+        self._polish(problem, batch, rows[batch.open[rows]])
+
+    def _polish(self, problem: CoerciveProblem, batch: _Batch, rows: np.ndarray) -> None:
+        if not len(rows):
+            return
+        fields, bound = certifier(problem).polish(batch.P[rows], batch.u[rows], STEPS)
+        good = self._within(bound)
+        done = batch.settle(rows, good, "polished", bound)
+        batch.u[done] = fields[good]
+
+    def _solve(self, batch: _Batch) -> None:
+        rows = np.flatnonzero(batch.open)
+        if not len(rows):
+            return
+        truth = np.asarray(self.problem.attempt_batch(batch.P[rows]).u)
+        batch.u[rows] = truth
+        good = np.isfinite(truth).all(axis=1)
+        if isinstance(self.problem, CoerciveProblem):
+            _, bound, _ = certifier(self.problem).bounds(batch.P[rows], truth, 0)
+            bound = mask(bound, good)
+        else:
+            worst = [0.0, np.inf, 0.0, np.inf, np.inf, -np.inf, np.inf]
+            bound = FieldBound(*(np.full(len(rows), x) for x in worst))  # type: ignore[arg-type]
+        batch.settle(rows, good, "solved", bound)
+        batch.changed[rows] = 0.0
+        over = good & (np.asarray(bound.relative_upper) > self.tolerance)
+        if over.any() and isinstance(self.problem, CoerciveProblem):
+            batch.notes.append(f"{int(over.sum())} solved answers are only known to more than the tolerance: undecided")
+        if not good.all():
+            batch.notes.append(f"the solver failed at {int((~good).sum())} inputs: these rows are NaN")
+
+    def _finish(self, batch: _Batch, start: float) -> Answer:
+        notes = tuple(batch.notes)
+        if isinstance(self.problem, CoerciveProblem):
+            certificate = from_bounds(self.problem, batch.bounds, batch.changed, notes, {})
+        else:
+            certificate = nothing(
+                self.problem,
+                len(batch.P),
+                (*notes, f"no proved bound is known for {self.problem.name}: all were solved"),
+            )
+        counts = {route: int((batch.route == route).sum()) for route in ROUTES}
+        seconds = time.perf_counter() - start
+        return Answer(batch.u, batch.route, certificate.relative_upper, certificate, seconds, certificate.notes, counts)
+
+
+def guard(problem: Problem, surrogate: Callable[[Any], Any], tolerance: float = 1e-2) -> Guard:
+    """A guarded surrogate: ``guarded(P)`` answers within the relative tolerance, with a proof, or by solving.
+
+    Raises:
+        ValueError: the tolerance is not positive.
+    """
+    return Guard(problem, surrogate, tolerance)

@@ -1,0 +1,51 @@
+"""Any callable is a surrogate: what is asked of it, and how it is called without ever being trusted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+CHUNK = 256  # rows per call of the surrogate
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Fields as the surrogate gave them, float64; rows that are not ``good`` are NaN, ``trouble`` says why."""
+
+    fields: Float[np.ndarray, "n N"]
+    good: Bool[np.ndarray, " n"]
+    trouble: tuple[str, ...]
+
+
+def evaluate(surrogate: Callable[[np.ndarray], Any], P: Float[np.ndarray, "n d"], size: int) -> Evaluation:
+    """Call the surrogate once per query, in chunks; float32 and other arrays are converted.
+
+    Raising, or answering in another shape, fails the chunk; a value that is NaN or infinite anywhere fails its row.
+    """
+    fields = np.full((len(P), size), np.nan)
+    trouble: list[str] = []
+    for start in range(0, len(P), CHUNK):
+        rows = P[start : start + CHUNK]
+        try:
+            answer = np.asarray(surrogate(rows), dtype=np.float64)
+        except Exception as error:  # a surrogate may fail in any way it likes: the rows count as failed
+            trouble.append(f"the surrogate raised {type(error).__name__}: {error}")
+            continue
+        if answer.shape != (len(rows), size):
+            trouble.append(f"the surrogate answered with shape {list(answer.shape)}, not {[len(rows), size]}")
+            continue
+        fields[start : start + len(rows)] = answer
+    good = np.isfinite(fields).all(axis=1)
+    if not trouble and not good.all():
+        trouble.append("the surrogate answered with values that are NaN or infinite")
+    fields[~good] = np.nan
+    return Evaluation(fields, good, tuple(dict.fromkeys(trouble)))
+
+
+def has_basis(surrogate: Any) -> bool:
+    """Whether the surrogate offers ``basis`` [N, k] and ``coefficients(P)``: reduced path and box proofs need them."""
+    return getattr(surrogate, "basis", None) is not None and callable(getattr(surrogate, "coefficients", None))

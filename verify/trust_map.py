@@ -1,0 +1,226 @@
+"""Which parts of a box of inputs are certified, falsified, undecided: a binary tree of boxes whose volumes add to one.
+
+All in unit coordinates of the box (logarithmic where an input is): every leaf comes from halvings, so its ends and its
+volume are dyadic rationals, exact in float64, and shares of the box are sums of powers of two. A point is looked up by
+descending the tree. Each certified leaf was bounded over a box inflated by 1e-12, so the rounding of a query's own
+unit coordinates cannot carry it out of the leaf that its bound was proved for."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from ..solvers.box import Box
+from .counterexample import json_number
+
+FORMAT = 1
+VERDICTS = ("certified", "falsified", "undecided")
+
+
+@dataclass(frozen=True, eq=False)
+class TrustMap:
+    """Nodes of the tree: ``axis`` is -1 in a leaf; ``children`` [M, 2] the lower and the upper half."""
+
+    box: Box
+    tolerance: float
+    axis: Int[np.ndarray, " M"]
+    children: Int[np.ndarray, "M 2"]
+    bound: Float[np.ndarray, " M"]  # proved sup of the relative error over the node's box
+    verdicts: Int[np.ndarray, " M"]  # index into VERDICTS, of leaves
+    witness: Float[np.ndarray, "w d"]  # confirmed inputs, unit coordinates
+    witness_lower: Float[np.ndarray, " w"]  # proved lower ends of their errors
+    seconds: float
+    evaluated: int  # boxes bounded
+    problem_name: str
+    problem_settings: dict[str, Any]
+    against: str
+    notes: tuple[str, ...] = ()
+    assumptions: tuple[str, ...] = field(default=())
+
+    def leaves(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """(node numbers, lower ends, upper ends) of all leaves, in unit coordinates."""
+        d = self.box.dimension
+        numbers, lows, highs = [], [], []
+        stack = [(0, np.zeros(d), np.ones(d))]
+        while stack:
+            node, low, high = stack.pop()
+            a = int(self.axis[node])
+            if a < 0:
+                numbers.append(node)
+                lows.append(low)
+                highs.append(high)
+                continue
+            middle = (low[a] + high[a]) / 2
+            below, above = high.copy(), low.copy()
+            below[a] = above[a] = middle
+            stack.append((int(self.children[node, 0]), low, below))
+            stack.append((int(self.children[node, 1]), above, high))
+        return np.array(numbers), np.array(lows), np.array(highs)
+
+    def _volume(self, verdict: int) -> float:
+        total = [0, 1]  # numerator over a power of two: exact
+        depth = self._depths()
+        deepest = max(int(depth.max()), 0)
+        for node in np.flatnonzero((self.axis < 0) & (self.verdicts == verdict)):
+            total[0] += 1 << (deepest - int(depth[node]))
+        return total[0] / (1 << deepest)
+
+    def _depths(self) -> np.ndarray:
+        depth = np.zeros(len(self.axis), dtype=int)
+        for node in range(len(self.axis)):  # children come after their parents
+            if self.axis[node] >= 0:
+                depth[self.children[node]] = depth[node] + 1
+        return depth
+
+    @property
+    def certified_volume(self) -> float:
+        """Share of the box, in the inputs' own scale, where the error is proved to be within the tolerance."""
+        return self._volume(0)
+
+    @property
+    def falsified_volume(self) -> float:
+        return self._volume(1)
+
+    @property
+    def undecided_volume(self) -> float:
+        return self._volume(2)
+
+    @property
+    def boxes(self) -> int:
+        """Number of leaves."""
+        return int((self.axis < 0).sum())
+
+    @property
+    def relative_upper(self) -> float:
+        """The largest error possible, over the box."""
+        return float(self.bound[self.axis < 0].max())
+
+    @property
+    def relative_lower(self) -> float:
+        """The largest error found, confirmed by the solver."""
+        return float(self.witness_lower.max()) if len(self.witness_lower) else 0.0
+
+    def _leaf_of(self, P: Any) -> np.ndarray:
+        """The leaf of every row, -1 outside the box."""
+        P = self.box.rows(P)
+        inside = self.box.contains(P)
+        X = np.clip(self.box.to_unit(P), 0, 1)
+        node = np.zeros(len(P), dtype=int)
+        low, high = np.zeros_like(X), np.ones_like(X)
+        rows = np.arange(len(P))
+        while len(rows):
+            a = self.axis[node[rows]]
+            rows, a = rows[a >= 0], a[a >= 0]
+            middle = (low[rows, a] + high[rows, a]) / 2
+            up = X[rows, a] >= middle
+            low[rows, a] = np.where(up, middle, low[rows, a])
+            high[rows, a] = np.where(up, high[rows, a], middle)
+            node[rows] = self.children[node[rows], up.astype(int)]
+        return np.where(inside, node, -1)
+
+    def verdict(self, P: Any) -> np.ndarray:
+        """ "certified", "falsified" or "undecided" for every row of P [n, d]; outside the box: undecided."""
+        leaf = self._leaf_of(P)
+        return np.where(leaf >= 0, np.array(VERDICTS)[self.verdicts[leaf]], VERDICTS[2])
+
+    def relative_upper_at(self, P: Any) -> Float[np.ndarray, " n"]:
+        """The proved bound of the leaf that each row lies in; infinite only where none could be given."""
+        leaf = self._leaf_of(P)
+        return np.where(leaf >= 0, self.bound[leaf], np.inf)
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "format": FORMAT,
+            "problem": self.problem_name,
+            "settings": self.problem_settings,
+            "box": self.box.to_json(),
+            "tolerance": self.tolerance,
+            "axis": self.axis.tolist(),
+            "children": self.children.tolist(),
+            "bound": [json_number(x) for x in self.bound],
+            "verdicts": self.verdicts.tolist(),
+            "witness": self.witness.tolist(),
+            "witness_lower": [json_number(x) for x in self.witness_lower],
+            "seconds": self.seconds,
+            "evaluated": self.evaluated,
+            "against": self.against,
+            "notes": list(self.notes),
+            "assumptions": list(self.assumptions),
+        }
+
+    def save(self, path: str | Path) -> None:
+        """One JSON file, replaced in one step."""
+        path = Path(path)
+        scratch = path.with_name(path.name + ".partial")
+        with scratch.open("w") as stream:
+            json.dump(self.to_json(), stream)
+            stream.flush()
+            os.fsync(stream.fileno())
+        scratch.replace(path)
+
+
+def load_trust_map(path: str | Path) -> TrustMap:
+    """The saved map.
+
+    Raises:
+        ValueError: no such file, not a trust map, or one whose tree does not hold together.
+    """
+    try:
+        data = json.loads(Path(path).read_text())
+        if data["format"] != FORMAT:
+            raise ValueError(f"format {data['format']} is not known, only {FORMAT}")
+        d = len(data["box"]["names"])
+        trust = TrustMap(
+            box=Box.from_json(data["box"]),
+            tolerance=float(data["tolerance"]),
+            axis=np.array(data["axis"], dtype=int),
+            children=np.array(data["children"], dtype=int).reshape(-1, 2),
+            bound=np.array([float(x) for x in data["bound"]]),
+            verdicts=np.array(data["verdicts"], dtype=int),
+            witness=np.array(data["witness"], dtype=float).reshape(-1, d),
+            witness_lower=np.array([float(x) for x in data["witness_lower"]]),
+            seconds=float(data["seconds"]),
+            evaluated=int(data["evaluated"]),
+            problem_name=str(data["problem"]),
+            problem_settings=dict(data["settings"]),
+            against=str(data["against"]),
+            notes=tuple(data["notes"]),
+            assumptions=tuple(data["assumptions"]),
+        )
+    except (OSError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} could not be read: {error}") from None
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"{path} is not a trust map: {type(error).__name__}: {error}") from None
+    check_tree(trust)
+    return trust
+
+
+def check_tree(trust: TrustMap) -> None:
+    """That every node but the root has one parent before it, every verdict fits its bound, and volumes add to one.
+
+    Raises:
+        ValueError: naming what is wrong.
+    """
+    count, d = len(trust.axis), trust.box.dimension
+    shapes = {len(trust.children), len(trust.bound), len(trust.verdicts)}
+    if count == 0 or shapes != {count}:
+        raise ValueError("the tree's arrays have different lengths")
+    inner = np.flatnonzero(trust.axis >= 0)
+    if (trust.axis >= d).any():
+        raise ValueError("a node is halved along an axis that does not exist")
+    children = trust.children[inner]
+    if not (np.array_equal(np.sort(children.ravel()), np.arange(1, count)) and (children > inner[:, None]).all()):
+        raise ValueError("the nodes do not form one tree")
+    leaf = trust.axis < 0
+    if not np.isin(trust.verdicts[leaf], (0, 1, 2)).all():
+        raise ValueError("a leaf has no verdict")
+    if not (trust.bound[leaf & (trust.verdicts == 0)] <= trust.tolerance).all():
+        raise ValueError("a certified leaf has a bound above the tolerance")
+    if trust.certified_volume + trust.falsified_volume + trust.undecided_volume != 1.0:
+        raise ValueError("the volumes do not add to one")
