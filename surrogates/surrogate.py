@@ -1,0 +1,162 @@
+"""A trained surrogate: a basis, a function of the inputs that gives its coefficients, and where both come from.
+
+    field(p) = prescribe(p, V c(p)),    V [N, k] zero in prescribed entries
+
+Where the problem prescribes zeros (no lift) the field is V c(p) itself, and ``basis`` and ``coefficients`` are there
+for the certificates in reduced coordinates and over boxes; with a lift they are not.
+"""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property
+from importlib import metadata
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from ..solvers.batching import RowMap
+from ..solvers.box import Box
+from ..solvers.precision import require_float64
+from ..solvers.problem import Problem, is_traced
+
+CHUNK = 1024  # rows per compiled call: their coefficients stay in cache
+PACKAGES = ("numpy", "scipy", "jax", "jaxlib", "flax", "optax")
+
+# (problem, architecture, arrays, P [n, d]) -> coefficients [n, k], in JAX
+Predict = Callable[[Problem, dict[str, Any], dict[str, Any], Any], Array]
+
+
+def versions() -> dict[str, str]:
+    """Of everything that a prediction or a training run depends on."""
+    found = {"python": platform.python_version()}
+    for name, package in (("assay", "assay-pde"), *((p, p) for p in PACKAGES)):
+        try:
+            found[name] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            found[name] = "not installed"  # run from a bare checkout
+    return found
+
+
+@dataclass(frozen=True, eq=False)
+class Surrogate:
+    """``surrogate(P)`` gives fields [n, N]: float64 numpy, or JAX arrays under jit, grad and vmap.
+
+    ``architecture`` is its name and settings as JSON values, ``arrays`` holds the basis (``"basis"``), the normaliser
+    of the features (``"shift"``, ``"gain"``) and everything fitted. ``training`` says what was spent.
+    """
+
+    problem: Problem
+    architecture: dict[str, Any]
+    arrays: dict[str, np.ndarray]
+    predict: Predict
+    box: Box
+    seed: int
+    data_hash: str
+    training: dict[str, Any] = field(default_factory=dict)
+    versions: dict[str, str] = field(default_factory=versions)
+    on_host: Predict | None = None  # the same coefficients in numpy, where that is faster
+
+    @property
+    def problem_name(self) -> str:
+        return self.problem.name
+
+    @property
+    def problem_settings(self) -> dict[str, Any]:
+        return self.problem.settings
+
+    @property
+    def name(self) -> str:
+        found: str = self.architecture["name"]
+        return found
+
+    @property
+    def has_lift(self) -> bool:
+        """Whether the problem prescribes values other than zero."""
+        return bool(self.architecture["lift"])
+
+    @property
+    def parameters(self) -> int:
+        """How many numbers were fitted, the basis and the normaliser apart."""
+        return sum(a.size for key, a in self.arrays.items() if key not in ("basis", "shift", "gain"))
+
+    @property
+    def basis(self) -> Float[np.ndarray, "N k"]:
+        """V, where the field is V c(p).
+
+        Raises:
+            AttributeError: the problem prescribes values other than zero, so that it is not.
+        """
+        if self.has_lift:
+            raise AttributeError("with values prescribed other than zero the field is not a combination of a basis")
+        return self.arrays["basis"]
+
+    @property
+    def coefficients(self) -> Callable[[Any], Array]:
+        """P [n, d] -> c [n, k], in JAX: jittable, differentiable, and made of few kinds of operations.
+
+        Raises:
+            AttributeError: as ``basis``.
+        """
+        if self.has_lift:
+            raise AttributeError("with values prescribed other than zero the field is not a combination of a basis")
+        return self._coefficients
+
+    def _coefficients(self, P: Any) -> Array:
+        if is_traced(P):
+            return self.predict(self.problem, self.architecture, self.arrays, jnp.asarray(P, dtype=jnp.float64))
+        return jnp.asarray(self._on_rows(self._matrix(P)))
+
+    def __call__(self, P: Any) -> Any:
+        require_float64()
+        V = self.arrays["basis"]
+        if is_traced(P):
+            P = jnp.asarray(P, dtype=jnp.float64)
+            fields = self.predict(self.problem, self.architecture, self.arrays, P) @ V.T
+            return jax.vmap(self.problem.prescribe)(P, fields) if self.has_lift else fields
+        P = self._matrix(P)
+        out = self._on_rows(P) @ V.T
+        return np.asarray(self._prescribed(P, out)) if self.has_lift else out
+
+    def _matrix(self, P: Any) -> Float[np.ndarray, "n d"]:
+        """``P`` as float64 of the right shape; NaN and infinity are let through, and their rows answered with NaN."""
+        P = np.asarray(P, dtype=np.float64)
+        box = self.problem.inputs
+        if P.ndim != 2 or P.shape[1] != box.dimension:
+            raise ValueError(
+                f"inputs must have shape [n, {box.dimension}] ({', '.join(box.names)}), not {list(P.shape)}"
+            )
+        return P
+
+    def _on_rows(self, P: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "n k"]:
+        out = np.full((len(P), self.arrays["basis"].shape[1]), np.nan)
+        good = np.flatnonzero(np.isfinite(P).all(axis=1))
+        for start in range(0, len(good), CHUNK):
+            rows = good[start : start + CHUNK]
+            if self.on_host is not None:
+                out[rows] = self.on_host(self.problem, self.architecture, self.arrays, P[rows])
+                continue
+            size = 1 << (len(rows) - 1).bit_length()  # few sizes, so that few are ever compiled
+            padded = np.concatenate([P[rows], np.repeat(P[rows[-1:]], size - len(rows), axis=0)])
+            out[rows] = np.asarray(self._compiled(padded))[: len(rows)]
+        return out
+
+    @cached_property
+    def _compiled(self) -> Callable[[Any], Array]:
+        return jax.jit(lambda P: self.predict(self.problem, self.architecture, self.arrays, P))
+
+    @cached_property
+    def _prescribed(self) -> RowMap:
+        return RowMap(self.problem.prescribe)
+
+
+def scaled_features(problem: Problem, arrays: dict[str, Any], P: Array) -> tuple[Array, Array]:
+    """Features [n, m], mapped to [-1, 1] over the training box, and amplitudes [n]."""
+    x, s = jax.vmap(problem.features)(P)
+    x = (x - arrays["shift"]) * arrays["gain"]
+    return x, s
