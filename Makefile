@@ -11,13 +11,13 @@ test: .venv/ready-test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 demo: .venv/ready
 	$(BIN)/assay demo
 
 table: .venv/ready
-	$(BIN)/python -m assay.benchmarks.readme_table
+	$(BIN)/python -m assay.benchmarks.readme_table --write README.md
 
 format: .venv/ready-test
 	$(BIN)/ruff check --fix .

@@ -63,7 +63,7 @@ class VectorMap:
     def __call__(self, *arrays: Any) -> Any:
         hosts = [np.asarray(x) for x in arrays]
         n = len(hosts[0])
-        pieces = []
+        pieces: list[Any] = []
         start = 0
         while start < n or not pieces:
             size = next((s for s in self.SIZES if s >= n - start), self.SIZES[-1])

@@ -119,6 +119,8 @@ class Box:
             ValueError: as ``rows``, or a value outside the box, naming row and input.
         """
         P = self.rows(P)
+        if ((self.lower <= P) & (self.upper >= P)).all():  # the usual case; the unit map is only needed for its slack
+            return P
         X = self.to_unit(P)
         bad = np.argwhere(~((X >= -SLACK) & (X <= 1 + SLACK)))
         if len(bad):

@@ -71,7 +71,7 @@ class CoerciveProblem(Problem):
         """z ~ A_ref^-1 r, zero in prescribed rows; its own inexactness is measured and added by the bounds."""
 
     def preconditioner(self, theta: Float[Array, " Q"]) -> Callable[[Array], Array] | None:
-        """A symmetric approximate inverse of A(theta) that follows the weights (a multigrid cycle), where there is one."""
+        """A symmetric approximate inverse of A(theta) that follows the weights (a multigrid cycle), or None."""
         return None
 
     def load_terms(self) -> Float[np.ndarray, "J N"] | None:

@@ -36,9 +36,8 @@ def attempt_coercive(
 
     Args:
         roundings: those of one entry of ``problem.apply`` at given weights. A residual below their effect cannot be
-        told
-            from zero (storing u alone costs as much), and counts as met; after the iteration only below ``LOOSE``, since at
-            extreme contrasts the norm sees nothing but the entries of the largest weights.
+            told from zero (storing u alone costs as much), and counts as met; after the iteration only below
+            ``LOOSE``, since at extreme contrasts the norm sees nothing but the entries of the largest weights.
     """
     theta = problem.theta(p)
     f = problem.load(p)
@@ -51,7 +50,7 @@ def attempt_coercive(
     def truth(_: Any, b: Array) -> tuple[Array, tuple[Array, Array]]:
         frozen = lax.stop_gradient(theta)
         result = iterate(frozen, b, tolerance)
-        loose = ~(result.residual <= LOOSE * jnp.sqrt(jnp.vdot(b, b)))
+        loose = ~(result.residual <= max(LOOSE, tolerance) * jnp.sqrt(jnp.vdot(b, b)))
         direct = (~result.converged | loose) & jnp.all(frozen > 0)
         u = lax.cond(direct, lambda: host_call(on_host, b, frozen, b), lambda: result.u)
         return u, (result.iterations, direct)

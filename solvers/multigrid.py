@@ -195,7 +195,8 @@ def full_multigrid(
     """An approximate solution of A(w) u = b at a fixed price: no iteration, no check; NaN unless all weights are > 0.
 
     Nested iteration: the coarsest level is solved, its solution interpolated to the next and corrected there by one
-    V-cycle, and so on; the finest level gets ``cycles`` of them. Coefficients that jump inside coarse cells cost accuracy. Reference: Trottenberg et al. (2001), section 2.6.
+    V-cycle, and so on; the finest level gets ``cycles`` of them. Coefficients that jump
+    inside coarse cells cost accuracy. Reference: Trottenberg et al. (2001), section 2.6.
     """
     h = hierarchy(w)
     loads = [b]

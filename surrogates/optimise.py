@@ -72,7 +72,8 @@ def minimise(loss: Loss, weights: Any, rows: Any, budget: Budget, adam_steps: in
     run = _Run(budget)
     state: Any = (weights, None)
     for number, (end, begin, advance) in enumerate(phases):
-        if number < run.phase or (run.stopped and run.leaves is None):
+        over = run.stopped or run.step >= end > 0
+        if number < run.phase or (over and run.leaves is None):
             continue
         fresh = jax.tree.map(lambda a: jnp.asarray(np.asarray(a)), begin(state[0]))
         state = run.restored(fresh) if run.leaves is not None else fresh
@@ -149,7 +150,7 @@ class _Run:
     def _through(self, state: Any, end: int, advance: Callable[[Any, int], tuple[Any, Any]]) -> Any:
         half = STALL // 2
         warm = False
-        self.latest = state
+        self.size, self.latest = 1, state
         while self.step < end and not self.stopped:
             if self.budget.seconds is not None and self.elapsed >= self.budget.seconds:
                 self.stopped = "seconds"
@@ -214,7 +215,7 @@ class _Run:
         if path is None or not path.exists():
             return
         try:
-            with np.load(path, allow_pickle=False) as stored:
+            with path.open("rb") as stream, np.load(stream, allow_pickle=False) as stored:
                 phase, step, before, history, stopped, whose = json.loads(str(stored["about"]))
                 leaves = [stored[key] for key in sorted(k for k in stored.files if k != "about")]
         except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:

@@ -31,7 +31,7 @@ from ..solvers.direct import factorise
 from ..solvers.precision import UNIT_ROUNDOFF, gamma
 from ..solvers.problem import Problem
 from .surrogate import has_basis
-from .thomson import SLACK, FieldBound, assemble, simplex_weights
+from .thomson import SLACK, FieldBound, assemble, simplex_weights, solve_spd
 
 RANK_TOLERANCE = 1e-11  # directions of W dropped below this share; what they carried is measured and added
 
@@ -104,19 +104,6 @@ class ReducedBound:
         theta = self.problem.theta(p)
         matrix = jnp.tensordot(theta, self.data.stiffness, 1)
         return solve_spd(matrix, self.problem.load_weights(p) @ self.data.load_mode)
-
-
-def solve_spd(a: Float[Array, "k k"], b: Float[Array, " k"]) -> Float[Array, " k"]:
-    """Gauss elimination without pivoting, stable for positive definite a; vmaps into array code, no LAPACK calls."""
-    k = a.shape[0]
-    scale = 1 / jnp.sqrt(jnp.abs(jnp.diagonal(a)))
-    m = jnp.concatenate([a * scale[:, None] * scale[None, :], (b * scale)[:, None]], axis=1)
-
-    def eliminate(i: Array, m: Array) -> Array:
-        row = m[i] / m[i, i]
-        return (m - jnp.outer(m[:, i], row)).at[i].set(row)
-
-    return jax.lax.fori_loop(0, k, eliminate, m)[:, k] * scale
 
 
 def _offline(

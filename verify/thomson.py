@@ -26,6 +26,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import jax.numpy as jnp
+from jax import lax
 from jaxtyping import Array, Float
 
 from ..solvers.coercive import CoerciveProblem
@@ -124,16 +125,28 @@ def simplex_weights(m: Float[Array, "K K"]) -> list[Array]:
     """argmin w.m w over sum w = 1 for a small nearly semidefinite m; (0, .., 0, 1) where elimination breaks down."""
     count = m.shape[0]
     a = m + 1e-12 * jnp.trace(jnp.abs(m)) * jnp.eye(count)
-    rows = [jnp.append(a[i], 1.0) for i in range(count)]
-    for k in range(count):  # Gauss-Jordan; LAPACK inside compiled code would start threads of its own
-        rows[k] = rows[k] / rows[k][k]
-        rows = [rows[i] if i == k else rows[i] - rows[i][k] * rows[k] for i in range(count)]
-    x = jnp.stack([row[-1] for row in rows])
+    x = solve_spd(a, jnp.ones(count))
     w = x / jnp.sum(x)
     good = jnp.all(jnp.isfinite(w)) & (jnp.sum(jnp.abs(w)) < 1e3)
     w = jnp.where(good, w, jnp.eye(count)[-1])
     head = [w[k] for k in range(count - 1)]
     return [*head, jnp.asarray(1 - sum(head))]  # valid weights sum to one by construction
+
+
+def solve_spd(a: Float[Array, "k k"], b: Float[Array, " k"]) -> Float[Array, " k"]:
+    """Gauss-Jordan without pivoting, stable for positive definite a, in a loop that compiles quickly and vmaps.
+
+    LAPACK calls inside compiled code would start threads of their own.
+    """
+    k = a.shape[0]
+    scale = 1 / jnp.sqrt(jnp.abs(jnp.diagonal(a)))
+    m = jnp.concatenate([a * scale[:, None] * scale[None, :], (b * scale)[:, None]], axis=1)
+
+    def eliminate(i: Array, m: Array) -> Array:
+        row = m[i] / m[i, i]
+        return (m - jnp.outer(m[:, i], row)).at[i].set(row)
+
+    return lax.fori_loop(0, k, eliminate, m)[:, k] * scale
 
 
 def upper_bound(

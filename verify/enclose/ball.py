@@ -85,20 +85,23 @@ def point(x: ArrayLike) -> Ball:
 
 
 def hull(low: Array, high: Array) -> Ball:
-    """A ball that holds [low, high]; everything unless low <= high. low = 0 keeps its sign: mid = rad exactly."""
+    """A ball that holds [low, high]; everything unless low <= high."""
     mid = 0.5 * low + 0.5 * high
     rad = _outward(jnp.maximum(high - mid, mid - low))
-    anchored = _outward(0.5 * high)
-    from_zero = low == 0
-    return Ball(
-        jnp.where(from_zero, anchored, mid), jnp.where(low <= high, jnp.where(from_zero, anchored, rad), jnp.nan)
-    )
+    return Ball(mid, jnp.where(low <= high, rad, jnp.nan))
+
+
+def hull_from_zero(low: Array, high: Array) -> Ball:
+    """The same, but [0, high] has mid = rad, so that it is known not to reach below zero."""
+    around, half = hull(low, high), _outward(0.5 * high)
+    from_zero = (low == 0) & (high >= 0)
+    return Ball(jnp.where(from_zero, half, around.mid), jnp.where(from_zero, half, around.rad))
 
 
 def from_bounds(lower: ArrayLike, upper: ArrayLike) -> Ball:
     """The closed box [lower, upper], exact where lower = upper."""
     low, high = point(lower), point(upper)
-    around, same = hull(low.mid - low.rad, high.mid + high.rad), low.mid == high.mid
+    around, same = hull_from_zero(low.mid - low.rad, high.mid + high.rad), low.mid == high.mid
     return Ball(jnp.where(same, low.mid, around.mid), jnp.where(same, jnp.maximum(low.rad, high.rad), around.rad))
 
 
@@ -107,22 +110,25 @@ def everything(shape: tuple[int, ...]) -> Ball:
 
 
 def bounded(a: Ball) -> Array:
-    """Where a is not the whole real line."""
-    return jnp.isfinite(a.mid) & jnp.isfinite(a.rad)
+    """Where a is not the whole real line, nor nearly so."""
+    return jnp.isfinite(jnp.abs(a.mid) + a.rad)
+
+
+def ends(a: Ball) -> tuple[Array, Array]:
+    """Float64 numbers below and above every element; NaN where a is everything: follow it by ``spoil``."""
+    low, high = a.mid - a.rad, a.mid + a.rad
+    return low - (jnp.abs(low) * 2.0**-52 + 4 * TINY), high + (jnp.abs(high) * 2.0**-52 + 4 * TINY)
 
 
 def lower(a: Ball) -> Array:
     """A float64 below every element; exact where rad = 0 or mid = rad."""
-    low = a.mid - a.rad
-    low = jnp.where(a.mid == a.rad, 0.0, low - (jnp.abs(low) * 2.0**-52 + 4 * TINY))
+    low = jnp.where(a.mid == a.rad, 0.0, ends(a)[0])
     return jnp.where(bounded(a), jnp.where(a.rad == 0, a.mid, low), -jnp.inf)
 
 
 def upper(a: Ball) -> Array:
     """A float64 above every element; exact where rad = 0."""
-    high = a.mid + a.rad
-    high = high + (jnp.abs(high) * 2.0**-52 + 4 * TINY)
-    return jnp.where(bounded(a), jnp.where(a.rad == 0, a.mid, high), jnp.inf)
+    return jnp.where(bounded(a), jnp.where(a.rad == 0, a.mid, ends(a)[1]), jnp.inf)
 
 
 def magnitude(a: Ball) -> Array:
@@ -218,7 +224,7 @@ def power(a: Ball, n: int) -> Ball:
         return spoil(hull(_down(at_low, slack, n), _up(at_high, slack, n)), a)
     inside = (low <= 0) & (high >= 0)
     smallest = jnp.where(inside, 0.0, jnp.maximum(_down(jnp.minimum(at_low, at_high), slack, n), 0.0))
-    return spoil(hull(smallest, _up(jnp.maximum(at_low, at_high), slack, n)), a)
+    return spoil(hull_from_zero(smallest, _up(jnp.maximum(at_low, at_high), slack, n)), a)
 
 
 def _down(x: Array, relative: float, tinies: int = 1) -> Array:
@@ -237,16 +243,19 @@ def bracket(value: Array, relative: float = LIBM) -> tuple[Array, Array]:
 
 
 def union(a: Ball, b: Ball) -> Ball:
-    return spoil(hull(jnp.minimum(lower(a), lower(b)), jnp.maximum(upper(a), upper(b))), a, b)
+    (a_low, a_high), (b_low, b_high) = ends(a), ends(b)
+    return spoil(hull(jnp.minimum(a_low, b_low), jnp.maximum(a_high, b_high)), a, b)
 
 
 def intersect(a: Ball, b: Ball) -> Ball:
     """What is in both; never wider than a. Two enclosures of one thing meet, else a theorem is broken: everything."""
-    low, high = jnp.maximum(lower(a), lower(b)), jnp.minimum(upper(a), upper(b))
-    both = hull(low, high)
-    narrower = ~((both.rad >= a.rad) & bounded(a)) & ~(low > high)
-    keep = jnp.where(low > high, jnp.inf, a.rad)
-    return Ball(jnp.where(narrower, both.mid, a.mid), jnp.where(narrower, both.rad, keep))
+    (a_low, a_high), (b_low, b_high) = ends(a), ends(b)
+    low, high = jnp.maximum(a_low, b_low), jnp.minimum(a_high, b_high)
+    both, known = hull(low, high), bounded(a)
+    narrower, impossible = both.rad < a.rad, low > high  # comparisons with NaN are false
+    mid = jnp.where(narrower, both.mid, jnp.where(known, a.mid, b.mid))
+    rad = jnp.where(narrower, both.rad, jnp.where(known, a.rad, b.rad))
+    return Ball(mid, jnp.where(impossible, jnp.inf, rad))
 
 
 # --- sums -------------------------------------------------------------------------------------------------------------

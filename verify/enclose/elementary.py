@@ -23,7 +23,9 @@ from .ball import (
     add,
     bounded,
     bracket,
+    ends,
     hull,
+    hull_from_zero,
     lower,
     mul,
     neg,
@@ -51,8 +53,10 @@ def binomial(alpha: Fraction, j: int) -> Fraction:
 
 def _increasing(X: Ball, value: Callable[[Array], Array], least: float = -math.inf) -> Ball:
     """The range of an increasing library function that is nowhere below ``least``."""
-    low, _ = bracket(value(lower(X)))
-    _, high = bracket(value(upper(X)))
+    first, last = ends(X)
+    low, high = bracket(value(first))[0], bracket(value(last))[1]
+    if least == 0:
+        return spoil(hull_from_zero(jnp.maximum(low, 0.0), high), X)
     return spoil(hull(jnp.maximum(low, least), high), X)
 
 
@@ -117,14 +121,14 @@ def real_power(alpha: float, value: Callable[[Array], Array] | None = None) -> T
 
     def taylor(X: Ball, m: int) -> list[Ball]:
         low, high = lower(X), upper(X)
-        ends = [hull(*bracket(raise_to(end))) for end in (low, high)]
-        value = union(*ends)  # >= 0 is kept through the rounding, so that the root of x^2 may be taken
-        value = hull(jnp.maximum(lower(value), 0.0), upper(value))
+        at_ends = [hull(*bracket(raise_to(end))) for end in (low, high)]
+        value = union(*at_ends)  # >= 0 is kept through the rounding, so that the root of x^2 may be taken
+        value = hull_from_zero(jnp.maximum(lower(value), 0.0), upper(value))
         D = [_real(X, value, low >= 0 if alpha > 0 else low > 0)]
         inverses = [reciprocal(point(end)) for end in (low, high)]
         for j in range(1, m + 1):
-            ends = [mul(end, inverse) for end, inverse in zip(ends, inverses, strict=True)]
-            D.append(_real(X, scale(union(*ends), float(binomial(Fraction(alpha), j))), low > 0))
+            at_ends = [mul(value, inverse) for value, inverse in zip(at_ends, inverses, strict=True)]
+            D.append(_real(X, scale(union(*at_ends), float(binomial(Fraction(alpha), j))), low > 0))
         return D
 
     return taylor
@@ -155,7 +159,7 @@ def _wave(X: Ball, value: Callable[[Array], Array], phase: float) -> Ball:
     X holds a peak if an integer lies between (x - phase) / (2 pi) at its ends, which are computed within 4u (1 + |t|):
     with twice that as slack a peak may be counted that X just misses, never the other way round.
     """
-    low, high = lower(X), upper(X)
+    low, high = ends(X)
 
     def holds(peak: float) -> Array:
         first, last = ((end - peak) * (1 / (2 * math.pi)) for end in (low, high))
@@ -174,4 +178,4 @@ def absolute(X: Ball) -> Ball:
     low, high = lower(X), upper(X)
     inside = (low <= 0) & (high >= 0)
     smallest = jnp.where(inside, 0.0, jnp.minimum(jnp.abs(low), jnp.abs(high)))
-    return spoil(hull(smallest, jnp.maximum(jnp.abs(low), jnp.abs(high))), X)
+    return spoil(hull_from_zero(smallest, jnp.maximum(jnp.abs(low), jnp.abs(high))), X)

@@ -86,7 +86,8 @@ def range_bound(
         leaves.axis[fresh] = results[4]
         done += fresh.size
         elapsed = time.perf_counter() - start
-        out = Range(float(leaves.lower.min()), float(leaves.upper.max()), *map(float, found), done, elapsed)
+        low_end, high_end = float(leaves.lower.min()), float(leaves.upper.max())
+        out = Range(low_end, high_end, float(found[0]), float(found[1]), done, elapsed)
         if out.gap <= gap or elapsed > seconds or done >= boxes or not _split(leaves, found, batch):
             return out
 

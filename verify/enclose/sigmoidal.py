@@ -24,7 +24,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
-from .ball import LIBM, TINY, Ball, U, add, bracket, hull, lower, neg, opaque, point, scale, spoil, upper
+from .ball import LIBM, TINY, Ball, U, add, bracket, ends, hull, hull_from_zero, neg, opaque, point, scale, spoil
 
 Polynomial = tuple[Fraction, ...]  # coefficients, constant first
 Extremum = tuple[float, float, float, float]  # its place lies in [first, second], its value in [third, fourth]
@@ -154,13 +154,13 @@ def _range(
 
 def tanh(X: Ball, m: int) -> list[Ball]:
     """Errors of s Q_j(T): 2^-44 from s, relative; |Q_j'| 34u from T; 3j roundings of Horner's rule with |T| <= 1."""
-    ends = lower(X), upper(X)
-    T = opaque(jnp.tanh(ends[0])), opaque(jnp.tanh(ends[1]))
+    low, high = ends(X)
+    T = opaque(jnp.tanh(low)), opaque(jnp.tanh(high))
     places = jnp.maximum(bracket(T[0])[0], -1.0), jnp.minimum(bracket(T[1])[1], 1.0)
     out = [spoil(hull(*places), X)]
     if m == 0:
         return out
-    s = _sech_squared(ends[0]), _sech_squared(ends[1])
+    s = _sech_squared(low), _sech_squared(high)
     for j in range(1, m + 1):
         Q = tanh_polynomial(j)
         q = [float(c) for c in Q]
@@ -183,9 +183,9 @@ def logistic(X: Ball, m: int) -> list[Ball]:
         e = opaque(jnp.exp(-jnp.abs(x)))
         return jnp.where(x < 0, e, 1.0) / (1 + e)
 
-    low, _ = bracket(value(lower(X)), 2 * LIBM)
-    _, high = bracket(value(upper(X)), 2 * LIBM)
-    out = [spoil(hull(jnp.maximum(low, 0.0), jnp.minimum(high, 1.0)), X)]
+    first, last = ends(X)
+    low, high = bracket(value(first), 2 * LIBM)[0], bracket(value(last), 2 * LIBM)[1]
+    out = [spoil(hull_from_zero(jnp.maximum(low, 0.0), jnp.minimum(high, 1.0)), X)]
     if m:
         T = tanh(scale(X, 0.5), m)
         out += [scale(T[j], 2.0 ** -(j + 1)) for j in range(1, m + 1)]
@@ -202,8 +202,9 @@ def softplus(X: Ball, m: int) -> list[Ball]:
         out = jnp.maximum(x, 0.0) + opaque(jnp.log(1 + opaque(jnp.exp(-jnp.abs(x)))))
         return out, 3 * LIBM + 4 * U * jnp.abs(out)
 
-    (low, low_error), (high, high_error) = value(lower(X)), value(upper(X))
-    out = [spoil(hull(jnp.maximum(low - low_error, 0.0), high + high_error), X)]
+    first, last = ends(X)
+    (low, low_error), (high, high_error) = value(first), value(last)
+    out = [spoil(hull_from_zero(jnp.maximum(low - low_error, 0.0), high + high_error), X)]
     if m:
         S = logistic(X, m - 1)
         out += [scale(S[j - 1], 1 / j) for j in range(1, m + 1)]
@@ -212,14 +213,14 @@ def softplus(X: Ball, m: int) -> list[Ball]:
 
 def erf(X: Ball, m: int) -> list[Ball]:
     """erf' = 2/sqrt(pi) exp(-x^2). The exponent's rounding, u x^2, is a relative error of the exponential."""
-    places = lower(X), upper(X)
+    places = ends(X)
     low, high = bracket(lax.erf(places[0]))[0], bracket(lax.erf(places[1]))[1]
     out = [spoil(hull(jnp.maximum(low, -1.0), jnp.minimum(high, 1.0)), X)]
-    ends = [jnp.clip(x, -_FLAT, _FLAT) for x in places]
+    clipped = [jnp.clip(x, -_FLAT, _FLAT) for x in places]
     for j in range(1, m + 1):
         h = [float(c) for c in hermite_polynomial(j)]
         values, errors = [], []
-        for x in ends:
+        for x in clipped:
             g = opaque(jnp.exp(-x * x))
             values.append(g * _horner(h, x))
             size = g * _horner([abs(c) for c in h], jnp.abs(x))

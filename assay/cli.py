@@ -1,0 +1,116 @@
+"""The command line: verbs, exit codes, and what becomes of errors.
+
+0 done or within tolerance    1 a counterexample was found or a bound missed    2 the user's mistake
+3 undecided                   70 an internal error                            130 interrupted
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from contextlib import nullcontext
+from typing import Any
+
+import typer
+
+import assay
+
+from .commands import answers, bench, check, demo, explore, learn
+from .commands.errors import INTERNAL, INTERRUPTED, MISTAKE, UNDECIDED, interruption, is_users_mistake, one_line
+from .commands.output import reserved_stdout, say
+from .solvers.problem import SolveError
+
+app = typer.Typer(
+    help=(assay.__doc__ or "")
+    + "\n\nExit codes: 0 done or within tolerance, 1 a counterexample was found or a bound missed, 2 your mistake, "
+    "3 undecided, 70 an internal error.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+for _verb in (
+    explore.problems,
+    explore.solve,
+    learn.train,
+    check.falsify,
+    answers.certify,
+    answers.guard,
+    bench.bench,
+    explore.sample,
+    check.replay,
+    demo.demo,
+):
+    app.command()(_verb)
+
+
+@app.callback()
+def _root(
+    version: bool = typer.Option(False, "--version", is_eager=True, callback=lambda shown: _version(shown)),
+    debug: bool = typer.Option(False, "--debug", help="Show the traceback of an error (or set ASSAY_DEBUG=1)."),
+) -> None:
+    if debug:
+        os.environ["ASSAY_DEBUG"] = "1"
+
+
+def _version(shown: bool) -> None:
+    if shown:
+        print(assay.__version__)
+        raise typer.Exit
+
+
+def run(arguments: list[str] | None = None) -> int:
+    """Run one command; returns the exit code."""
+    words = sys.argv[1:] if arguments is None else arguments
+    try:
+        with reserved_stdout() if "--json" in words else nullcontext():
+            code = app(args=words, prog_name="assay", standalone_mode=False)
+        if code == INTERRUPTED:
+            return _interrupted()
+        sys.stdout.flush()
+        return int(code or 0)
+    except (KeyboardInterrupt, typer.Abort):
+        return _interrupted()
+    except BrokenPipeError:  # the reader of a pipe has gone: nothing more to say
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115  (what Python flushes at exit goes there)
+        return 0
+    except Exception as error:
+        return _failed(error)
+
+
+def _interrupted() -> int:
+    say(f"assay: interrupted; {interruption()}")
+    return INTERRUPTED
+
+
+def _failed(error: Exception) -> int:
+    if os.environ.get("ASSAY_DEBUG"):
+        traceback.print_exception(error)
+    usage: Any = getattr(error, "format_message", None)
+    if usage is not None:  # the command-line library's own complaints
+        context = getattr(error, "ctx", None)
+        if type(error).__name__ == "NoArgsIsHelpError":
+            say(usage())
+            return MISTAKE
+        path = context.command_path if context is not None else "assay"
+        say(f"{path}: {' '.join(str(usage()).split())} (`{path} --help` shows what there is)")
+        return MISTAKE
+    if is_users_mistake(error):
+        say(f"assay: {one_line(error)}")
+        return MISTAKE
+    if isinstance(error, SolveError):
+        say(f"assay: undecided: {one_line(error)}")
+        return UNDECIDED
+    say(f"assay: internal error: {type(error).__name__}: {one_line(error)} (--debug or ASSAY_DEBUG=1 shows where)")
+    return INTERNAL
+
+
+def main() -> None:
+    """The entry point."""
+    sys.exit(run())
+
+
+if __name__ == "__main__":
+    main()

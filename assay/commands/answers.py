@@ -1,0 +1,223 @@
+"""`assay certify` and `assay guard`: proved bounds, and answers that are only let out with one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+from jaxtyping import Float
+from rich.console import Console
+
+from ..solvers.coercive import CoerciveProblem
+from ..targets import Target, find_surrogate
+from ..verify.certificate import Certificate
+from ..verify.certificate import certify as bound
+from ..verify.evidence import Evidence
+from ..verify.guard import Answer
+from ..verify.guard import guard as guarded
+from ..verify.surrogate import evaluate
+from .boxes import over_box
+from .check import RunWord, save_report
+from .errors import DONE, FAILED, UNDECIDED, UserError, keeps
+from .output import downward, emit, number, table, upward
+from .settings import At, Config, Json, ProblemOption, Seed, Set, Tolerance, pairs, point, read_inputs
+
+Inputs = Annotated[Path | None, typer.Option("--inputs", metavar="FILE.csv", help="Rows of inputs, header optional.")]
+SHOWN = 12  # rows printed for people
+
+
+def chosen_inputs(
+    target: Target, at: list[str] | None, inputs: Path | None, random: int | None, seed: int
+) -> Float[np.ndarray, "n d"]:
+    """The inputs that the flags name: --at, --inputs or --random."""
+    box = target.problem.inputs
+    if sum(bool(given) for given in (at, inputs, random)) != 1:
+        raise UserError("say where: one of --at NAME=VALUE,..., --inputs FILE.csv, --random N")
+    if at:
+        return np.stack([point(box, text) for text in at])
+    if inputs:
+        return read_inputs(box, inputs)
+    return box.from_law(np.random.default_rng([seed, 2]).random((int(random or 0), box.dimension)))
+
+
+Random = Annotated[int | None, typer.Option("--random", min=1, help="That many inputs from the sampling law.")]
+
+
+def certify(
+    run: RunWord,
+    at: At = None,
+    inputs: Inputs = None,
+    random: Random = None,
+    seed: Seed = 0,
+    steps: Annotated[int, typer.Option(min=0, help="CG steps that sharpen the bound.")] = 2,
+    tolerance: Annotated[float | None, typer.Option(help="Exit code 1 above it, 3 where that is open.")] = None,
+    truth: Annotated[bool, typer.Option("--truth", help="Solve as well, and show bound / error.")] = False,
+    box: Annotated[
+        list[str] | None, typer.Option(metavar="all|NAME=LOW:HIGH,...", help="A proof over a whole box of inputs.")
+    ] = None,
+    seconds: Annotated[float, typer.Option(help="With --box: how long to go on proving.")] = 60.0,
+    problem: ProblemOption = None,
+    set_: Set = None,
+    as_json: Json = False,
+    config: Config = None,
+) -> int:
+    """Proved bounds of the error at points, or over a whole box of inputs."""
+    target = find_surrogate(run, problem, pairs(set_ or [], "--set"))
+    if box:
+        if at or inputs or random or truth:
+            raise UserError("--box goes alone: a proof over a box has no points")
+        return over_box(target, box, 1e-2 if tolerance is None else tolerance, seconds, as_json)
+    P = chosen_inputs(target, at, inputs, random, seed)
+    answers = evaluate(target.surrogate, P, target.problem.size)
+    certificate = bound(target.problem, answers.fields, P, steps=steps)
+    payload = _certificate(target, P, certificate)
+    payload["notes"] = [*answers.trouble, *certificate.notes]
+    if truth:
+        payload["error"], payload["effectivity"] = _effectivity(target, P, answers.fields, certificate)
+    payload["settings"] = {"steps": steps, "tolerance": tolerance, "seed": seed}
+    save_report(target, "certify.json", payload)
+    emit(as_json, payload, lambda console: _show_bounds(console, target, P, certificate, payload))
+    return _verdict(certificate, tolerance)
+
+
+def _verdict(certificate: Certificate, tolerance: float | None) -> int:
+    if tolerance is None:
+        return DONE if np.isfinite(certificate.relative_upper).all() else UNDECIDED
+    if (certificate.relative_lower > tolerance).any():
+        return FAILED
+    return DONE if (certificate.relative_upper <= tolerance).all() else UNDECIDED
+
+
+def _certificate(target: Target, P: np.ndarray, c: Certificate) -> dict[str, Any]:
+    return {
+        "surrogate": target.label,
+        "problem": target.problem.name,
+        "names": list(target.problem.inputs.names),
+        "inputs": P,
+        "lower": c.lower,
+        "upper": c.upper,
+        "relative_lower": c.relative_lower,
+        "relative_upper": c.relative_upper,
+        "norm": c.norm,
+        "against": c.against,
+        "evidence": evidence_of(c),
+        "assumptions": list(c.assumptions),
+        "quantity_lower": c.quantity_lower,
+        "quantity_upper": c.quantity_upper,
+        "rounding_floor": c.floor,
+        "overwritten": c.overwritten,
+        "cost": c.cost,
+    }
+
+
+def evidence_of(c: Certificate) -> Evidence:
+    """Where every bound is infinite nothing was proved."""
+    return c.evidence if np.isfinite(c.upper).any() else Evidence.NONE
+
+
+def _effectivity(
+    target: Target, P: np.ndarray, fields: np.ndarray, c: Certificate
+) -> tuple[Float[np.ndarray, " n"], Float[np.ndarray, " n"]]:
+    """Absolute errors against the solver, and bound / error; NaN where there is no truth or no error."""
+    owner = target.problem
+    inside = owner.inputs.contains(P)
+    truths = np.full_like(fields, np.nan)
+    if inside.any():
+        truths[inside] = np.asarray(owner.attempt_batch(P[inside]).u)
+    pairs_ = zip(P, fields, truths, strict=True)
+    errors = np.array([float(owner.norm(p, owner.prescribe(p, u) - t)) for p, u, t in pairs_])
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return errors, np.where(errors > 0, c.upper / errors, np.nan)
+
+
+def _show_bounds(console: Console, target: Target, P: np.ndarray, c: Certificate, payload: dict[str, Any]) -> None:
+    extra = [name for name in ("error", "effectivity") if name in payload]
+    rows = table("input", "relative error at least", "at most", "absolute at most", *extra)
+    worst_first = np.argsort(-np.nan_to_num(c.relative_upper, nan=np.inf), kind="stable")[:SHOWN]
+    for i in worst_first:
+        more = [number(float(payload[name][i]), 4) for name in extra]
+        where = ", ".join(number(x, 4) for x in P[i])
+        rows.add_row(where, downward(c.relative_lower[i]), upward(c.relative_upper[i]), upward(c.upper[i]), *more)
+    console.print(rows)
+    if len(P) > SHOWN:
+        console.print(f"and {len(P) - SHOWN} more with smaller bounds")
+    console.print(f"evidence: [bold]{evidence_of(c)}[/bold], {c.against} ({c.norm})", markup=True)
+    for note in payload["notes"]:
+        console.print(f"note: {note}")
+    for assumption in c.assumptions:
+        console.print(f"assumes: {assumption}", style="dim")
+
+
+def guard(
+    run: RunWord,
+    inputs: Inputs = None,
+    at: At = None,
+    random: Random = None,
+    seed: Seed = 0,
+    tolerance: Tolerance = 1e-2,
+    out: Annotated[Path | None, typer.Option(metavar="FILE.npz", help="The answers, for numpy.load.")] = None,
+    problem: ProblemOption = None,
+    set_: Set = None,
+    as_json: Json = False,
+    config: Config = None,
+) -> int:
+    """Guarded answers: the surrogate where its error is proved small enough, else polished, else solved."""
+    target = find_surrogate(run, problem, pairs(set_ or [], "--set"))
+    P = chosen_inputs(target, at, inputs, random, seed)
+    with keeps(lambda: "nothing was written; the same command starts again"):
+        answer = guarded(target.problem, target.surrogate, tolerance)(P)
+    payload = _answers(target, P, answer, tolerance)
+    payload["out"] = None if out is None else str(out)
+    if out is not None:
+        with out.open("wb") as stream:
+            np.savez(stream, inputs=P, u=answer.u, route=answer.route, relative_upper=answer.relative_upper)
+    save_report(target, "guard.json", payload)
+    emit(as_json, payload, lambda console: _show_answers(console, P, answer, payload, out))
+    proved = answer.relative_upper <= tolerance
+    trusted = answer.route == "solved"  # without a bound the solver's own word is what there is
+    good = proved if isinstance(target.problem, CoerciveProblem) else trusted
+    return DONE if good.all() else UNDECIDED
+
+
+def _answers(target: Target, P: np.ndarray, answer: Answer, tolerance: float) -> dict[str, Any]:
+    names = target.problem.inputs.names
+    rows = [
+        {"inputs": dict(zip(names, p.tolist(), strict=True)), "route": str(route), "upper": float(upper)}
+        for p, route, upper in zip(P, answer.route, answer.relative_upper, strict=True)
+    ]
+    return {
+        "surrogate": target.label,
+        "problem": target.problem.name,
+        "rows": rows,
+        "totals": {
+            "n": len(P),
+            **answer.counts,
+            "worst_upper": float(answer.relative_upper.max()),
+            "seconds": answer.seconds,
+            "solver_calls": answer.counts["solved"] + answer.counts["failed"],
+        },
+        "tolerance": tolerance,
+        "norm": answer.certificate.norm,
+        "against": answer.certificate.against,
+        "evidence": answer.certificate.evidence,
+        "assumptions": list(answer.certificate.assumptions),
+        "notes": list(answer.notes),
+    }
+
+
+def _show_answers(console: Console, P: np.ndarray, answer: Answer, payload: dict[str, Any], out: Path | None) -> None:
+    rows = table("input", "route", "relative error at most")
+    for i in np.argsort(-answer.relative_upper, kind="stable")[:SHOWN]:
+        rows.add_row(", ".join(number(x, 4) for x in P[i]), answer.route[i], upward(answer.relative_upper[i]))
+    console.print(rows)
+    if len(P) > SHOWN:
+        console.print(f"and {len(P) - SHOWN} more with smaller bounds")
+    counts = ", ".join(f"{count} {route}" for route, count in answer.counts.items() if count)
+    console.print(f"{len(P)} answers in {answer.seconds:.2f} s: {counts}")
+    console.print(f"evidence: {payload['evidence']}, {payload['against']} ({payload['norm']})")
+    for note in payload["notes"]:
+        console.print(f"note: {note}")
+    if out is not None:
+        console.print(f"written: {out}")

@@ -1,0 +1,76 @@
+"""`assay certify --box`: a proof over a whole box of inputs, and the map of what is certified, falsified, undecided."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from ..solvers.box import Box
+from ..targets import Target
+from ..verify.certify_box import certify_box
+from ..verify.evidence import Evidence
+from ..verify.trust_map import TrustMap
+from .errors import DONE, FAILED, UNDECIDED
+from .output import downward, emit, number, progress_bar, upward
+from .settings import box_inside
+
+
+def over_box(target: Target, texts: list[str], tolerance: float, seconds: float, as_json: bool) -> int:
+    """Prove what can be proved in ``seconds``; the map goes into the run folder as trust-map.json."""
+    whole = target.problem.inputs
+    box = whole if texts == ["all"] else box_inside(whole, texts)
+    with progress_bar("bounding boxes") as bar:
+        trust = certify_box(
+            target.problem, target.surrogate, tolerance, seconds, box, progress=lambda f: _report(bar, f)
+        )
+    path = Path("trust-map.json") if target.folder is None else target.folder.file("trust-map.json")
+    trust.save(path)
+    payload = _payload(target, box, trust, path)
+    emit(as_json, payload, lambda console: _show(console, payload))
+    if trust.relative_lower > tolerance:
+        return FAILED
+    return DONE if trust.certified_volume == 1 else UNDECIDED
+
+
+def _report(bar: Any, facts: dict[str, float]) -> None:
+    bar(0, None, ", ".join(f"{key} {number(value)}" for key, value in facts.items()))
+
+
+def _payload(target: Target, box: Box, trust: TrustMap, path: Path) -> dict[str, Any]:
+    evidence = Evidence.PROVED if trust.relative_upper < float("inf") else Evidence.NONE
+    return {
+        "surrogate": target.label,
+        "problem": target.problem.name,
+        "box": box.to_json(),
+        "tolerance": trust.tolerance,
+        "certified_volume": trust.certified_volume,
+        "falsified_volume": trust.falsified_volume,
+        "undecided_volume": trust.undecided_volume,
+        "relative_lower": trust.relative_lower,
+        "relative_upper": trust.relative_upper,
+        "boxes": trust.boxes,
+        "seconds": trust.seconds,
+        "evidence": evidence,
+        "assumptions": list(trust.assumptions),
+        "against": trust.against,
+        "notes": list(trust.notes),
+        "map": str(path),
+    }
+
+
+def _show(console: Console, payload: dict[str, Any]) -> None:
+    console.print(
+        f"within {payload['tolerance']:g} over the box: {100 * payload['certified_volume']:.3g} % certified, "
+        f"{100 * payload['falsified_volume']:.3g} % falsified, {100 * payload['undecided_volume']:.3g} % undecided "
+        f"(by volume in the inputs' own scale; {payload['boxes']} boxes, {payload['seconds']:.1f} s)"
+    )
+    console.print(
+        f"the largest relative error over the box lies between {downward(payload['relative_lower'])} (confirmed by the "
+        f"solver) and {upward(payload['relative_upper'])}"
+    )
+    console.print(f"evidence: {payload['evidence']}, {payload['against']}")
+    for note in payload["notes"]:
+        console.print(f"note: {note}")
+    console.print(f"the map: {payload['map']}")

@@ -1,0 +1,226 @@
+"""`assay falsify` and `assay replay`: failures searched for, and solved again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+from rich.console import Console
+
+from ..run_folder import RunFolder, write_json
+from ..solvers.problem import Problem, SolveError
+from ..targets import Target, find_callable, find_problem, find_surrogate
+from ..verify.counterexample import Counterexample, read_counterexamples, write_counterexamples
+from ..verify.counterexample import replay as solve_again
+from ..verify.falsify import Falsification
+from ..verify.falsify import falsify as search
+from .errors import DONE, FAILED, UNDECIDED, UserError, keeps
+from .output import downward, emit, number, plain, progress_bar, table, upward
+from .settings import Config, Json, ProblemOption, Seed, Set, Tolerance, pairs
+
+RunWord = Annotated[str, typer.Argument(metavar="RUN", help="A run folder, or module:name with --problem.")]
+
+
+def save_report(target: Target, name: str, payload: dict[str, Any]) -> None:
+    """Keep what a verb found beside the run that it is about."""
+    if target.folder is not None:
+        write_json(target.folder.file(name), plain(payload))
+
+
+def falsify(
+    run: RunWord,
+    tolerance: Tolerance = 1e-2,
+    budget: Annotated[int, typer.Option(help="At most this many solver calls.")] = 100,
+    seed: Seed = 0,
+    problem: ProblemOption = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE.jsonl", help="Records are added here; RUN/counterexamples.jsonl if left out."),
+    ] = None,
+    set_: Set = None,
+    as_json: Json = False,
+    config: Config = None,
+) -> int:
+    """Search for inputs where the relative error exceeds the tolerance. Exit code 1 where one was found."""
+    target = find_surrogate(run, problem, pairs(set_ or [], "--set"))
+    default = Path("counterexamples.jsonl") if target.folder is None else target.folder.file("counterexamples.jsonl")
+    records = out or default
+    kept = read_counterexamples(records) if records.exists() and records.stat().st_size else []
+    with keeps(lambda: "nothing of this search was kept; the same command searches again"), progress_bar("") as bar:
+
+        def progress(stage: str, done: int, total: int) -> None:
+            bar(done, total, "", stage)
+
+        result = search(target.problem, target.surrogate, tolerance, budget, seed, progress=progress)
+    places = store_records(records, kept, result.counterexamples)
+    payload = _falsification(target, result, records, places)
+    payload["settings"] = {"tolerance": tolerance, "budget": budget, "seed": seed}
+    save_report(target, "falsify.json", payload)
+    emit(as_json, payload, lambda console: _show(console, target, result, records, places))
+    if result.counterexamples:
+        return FAILED
+    return UNDECIDED if nothing_known(result) else DONE
+
+
+def nothing_known(result: Falsification) -> bool:
+    """Whether every single solve failed, so that the search says nothing."""
+    return bool(result.notes) and not (np.isfinite(result.worst_inputs).all() or result.draws)
+
+
+def store_records(path: Path, kept: list[Counterexample], new: list[Counterexample]) -> list[int]:
+    """Add records to a file; returns the place of each. One that is there already is not added again."""
+    known = {(c.inputs.tobytes(), c.tolerance, c.field.tobytes()): i for i, c in enumerate(kept)}
+    places = []
+    for record in new:
+        key = (record.inputs.tobytes(), record.tolerance, record.field.tobytes())
+        if key not in known:
+            known[key] = len(kept)
+            kept.append(record)
+        places.append(known[key])
+    if new:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_counterexamples(path, kept)
+    return places
+
+
+def _falsification(target: Target, result: Falsification, records: Path, places: list[int]) -> dict[str, Any]:
+    names = target.problem.inputs.names
+    found = [
+        {
+            "inputs": dict(zip(names, c.inputs.tolist(), strict=True)),
+            "error": c.error,
+            "lower": c.lower,
+            "upper": c.upper,
+            "evidence": c.evidence,
+            "solver_calls": c.solver_calls,
+            "found": c.found,
+            "record": f"{records}#{place}",
+        }
+        for c, place in zip(result.counterexamples, places, strict=True)
+    ]
+    unknown = nothing_known(result)
+    worst = result.worst_inputs
+    return {
+        "surrogate": target.label,
+        "problem": target.problem.name,
+        "counterexamples": found,
+        "worst": None if unknown else result.worst,
+        "worst_inputs": dict(zip(names, worst, strict=True)) if np.isfinite(worst).all() else None,
+        "solver_calls": result.solver_calls,
+        "tolerance": result.tolerance,
+        "verdict": "undecided" if unknown else result.verdict,
+        "against": result.against,
+        "signal": result.signal,
+        "evaluations": result.evaluations,
+        "draws": result.draws,
+        "draws_failed": result.draws_failed,
+        "failure_probability_upper": result.failure_probability_upper,
+        "seconds": result.seconds,
+        "notes": list(result.notes),
+    }
+
+
+def _show(console: Console, target: Target, result: Falsification, records: Path, places: list[int]) -> None:
+    found = result.counterexamples
+    verdict = "undecided" if nothing_known(result) else result.verdict
+    console.print(
+        f"[bold]{verdict}[/bold] at tolerance {result.tolerance:g}: "
+        f"{len(found)} counterexamples, {result.solver_calls} solver calls, {result.seconds:.1f} s", markup=True,
+    )  # fmt: skip
+    if found:
+        rows = table("record", "error", "at least", "evidence", *target.problem.inputs.names)
+        for c, place in list(zip(found, places, strict=True))[:10]:
+            inputs = [number(x, 4) for x in c.inputs]
+            rows.add_row(f"{records}#{place}", number(c.error), downward(c.lower), str(c.evidence), *inputs)
+        console.print(rows)
+        if len(found) > 10:
+            console.print(f"and {len(found) - 10} more in {records}")
+        console.print(f"solve one again: assay replay {records}#{places[0]}")
+    else:
+        console.print(f"largest relative error observed: {number(result.worst)}; that nothing was found proves nothing")
+    if result.draws:
+        console.print(
+            f"statistical: {result.draws_failed} of {result.draws} independent draws failed, so the probability of "
+            f"failure is at most {upward(result.failure_probability_upper)} (95 % confidence, over the sampling law)"
+        )
+    for note in result.notes:
+        console.print(f"note: {note}")
+    console.print(f"errors are {result.against}")
+
+
+def replay(
+    record: Annotated[str, typer.Argument(metavar="RECORD[#INDEX]", help="A file of counterexamples, from 0.")],
+    surrogate: Annotated[
+        str | None,
+        typer.Option(metavar="RUN", help="Ask this surrogate again: a run folder or module:name."),
+    ] = None,
+    problem: ProblemOption = None,
+    as_json: Json = False,
+    config: Config = None,
+) -> int:
+    """Solve a counterexample again. Exit code 1 where the failure stands, 0 where it does not."""
+    path, index = _place(record)
+    records = read_counterexamples(path)
+    if not 0 <= index < len(records):
+        raise UserError(f"{path} holds the records 0 to {len(records) - 1}, not {index}")
+    chosen = records[index]
+    owner = _owner(chosen, path, problem)
+    answer = None if surrogate is None else find_callable(surrogate, owner)
+    try:
+        again = solve_again(owner, chosen, answer)
+    except SolveError as error:
+        raise UserError(f"the truth could not be computed again: {error}") from error
+    payload = {
+        "record": f"{path}#{index}",
+        "against_surrogate": surrogate or "the field in the record",
+        "inputs": dict(zip(owner.inputs.names, chosen.inputs.tolist(), strict=True)),
+        "tolerance": chosen.tolerance,
+        "recorded_error": chosen.error,
+        "error": again.error,
+        "lower": again.lower,
+        "upper": again.upper,
+        "evidence": str(chosen.evidence),
+        "fails": again.fails,
+    }
+
+    def people(console: Console) -> None:
+        named = zip(owner.inputs.names, chosen.inputs, strict=True)
+        where = ", ".join(f"{name}={value:.6g}" for name, value in named)
+        console.print(f"{path}#{index}: {owner.name} at {where}")
+        console.print(
+            f"relative error {number(again.error, 6)} of {payload['against_surrogate']}, "
+            f"recorded {number(chosen.error, 6)}, tolerance {chosen.tolerance:g}"
+        )
+        console.print("the failure stands" if again.fails else "it no longer fails")
+
+    emit(as_json, payload, people)
+    return FAILED if again.fails else DONE
+
+
+def _place(word: str) -> tuple[Path, int]:
+    """FILE#3 -> FILE and 3."""
+    text, hash_, index = word.rpartition("#")
+    if not hash_ or Path(word).exists():
+        return Path(word), 0
+    if not index.isdigit():
+        raise UserError(f"RECORD#INDEX takes a whole number from 0, not {index!r}")
+    return Path(text), int(index)
+
+
+def _owner(chosen: Counterexample, path: Path, word: str | None) -> Problem:
+    """The record's problem: named by the user, by the run that it lies in, or by itself."""
+    if word is not None:
+        settings = {} if ":" in word else chosen.problem_settings
+        return find_problem(word, settings)
+    if (path.parent / "run.json").exists():
+        owner = RunFolder.open(path.parent).problem()
+        if (owner.name, plain(owner.settings)) == (chosen.problem_name, plain(chosen.problem_settings)):
+            return owner
+    try:
+        return find_problem(chosen.problem_name, chosen.problem_settings)
+    except ValueError:
+        raise UserError(
+            f"{path}: its problem {chosen.problem_name!r} is known by no name: say which with --problem module:name"
+        ) from None

@@ -1,0 +1,201 @@
+"""`assay problems`, `assay solve`, `assay sample`: what can be solved, one solve, many."""
+
+from __future__ import annotations
+
+import inspect
+from pathlib import Path
+from typing import Annotated, Any
+
+import jax.numpy as jnp
+import numpy as np
+import typer
+from rich.console import Console
+
+from ..pictures import check_path, plot_field
+from ..registry import PROBLEMS
+from ..solvers.coercive import CoerciveProblem
+from ..solvers.problem import Problem
+from ..solvers.snapshots import sample as take_sample
+from ..targets import find_problem
+from .errors import DONE, UNDECIDED, UserError, keeps
+from .output import emit, number, plain, progress_bar, table
+from .settings import At, Config, Json, Seed, Set, pairs, point
+
+ProblemWord = Annotated[str, typer.Argument(metavar="PROBLEM", help="A name of `assay problems`, or module:name.")]
+
+
+def evidence_for(problem: Problem) -> str:
+    """The strongest evidence that this library can give for a surrogate of this problem."""
+    if isinstance(problem, CoerciveProblem):
+        return "proved"
+    return "observed, statistical"
+
+
+def describe(word: str, problem: Problem) -> dict[str, Any]:
+    """A problem for programs."""
+    box = problem.inputs
+    columns = zip(box.names, box.lower, box.upper, box.log, box.units, box.laws, strict=True)
+    keys = ("name", "lower", "upper", "log", "unit", "law")
+    times, nodes, components = problem.shape
+    text = inspect.getdoc(inspect.getmodule(type(problem))) or word
+    return {
+        "name": word,
+        "description": text.splitlines()[0],
+        "inputs": [dict(zip(keys, column, strict=True)) for column in columns],
+        "unknowns": problem.size,
+        "shape": {"times": times, "nodes": nodes, "components": components},
+        "norm": problem.norm_name,
+        "evidence": evidence_for(problem),
+        "settings": problem.settings,
+    }
+
+
+def problems(
+    name: Annotated[str | None, typer.Argument(metavar="[PROBLEM]", help="One problem in detail.")] = None,
+    set_: Set = None,
+    as_json: Json = False,
+    config: Config = None,
+) -> int:
+    """What can be solved, with inputs, ranges, unknowns, and which evidence is available."""
+    if name is None and set_:
+        raise UserError("--set needs a problem: assay problems PROBLEM --set KEY=VALUE")
+    words = [name] if name else list(PROBLEMS)
+    found = [describe(word, find_problem(word, pairs(set_ or [], "--set"))) for word in words]
+
+    def people(console: Console) -> None:
+        if name:
+            _detail(console, found[0])
+            return
+        rows = table("problem", "inputs", "unknowns", "evidence")
+        rows.columns[3].justify = "left"
+        for about in found:
+            rows.add_row(about["name"], str(len(about["inputs"])), str(about["unknowns"]), about["evidence"])
+        console.print(rows)
+        console.print("\n`assay problems PROBLEM` shows one with its inputs and settings.")
+
+    emit(as_json, {"problems": found}, people)
+    return DONE
+
+
+def _detail(console: Console, about: dict[str, Any]) -> None:
+    console.print(f"[bold]{about['name']}[/bold]: {about['description']}", markup=True)
+    console.print(f"{about['unknowns']} values in a field; norm: {about['norm']}; evidence: {about['evidence']}")
+    rows = table("input", "from", "to", "scale", "law", "unit")
+    for entry in about["inputs"]:
+        scale = "log" if entry["log"] else "linear"
+        rows.add_row(
+            entry["name"], number(entry["lower"], 6), number(entry["upper"], 6), scale, entry["law"], entry["unit"]
+        )
+    console.print(rows)
+    settings = " ".join(f"--set {key}={_flag(value)}" for key, value in about["settings"].items())
+    console.print(f"settings: {settings or 'none'}")
+
+
+def _flag(value: Any) -> str:
+    if isinstance(value, list | tuple):
+        return ",".join(_flag(v) for v in value)
+    return "null" if value is None else str(value)
+
+
+def solve(
+    problem: ProblemWord,
+    at: At = None,
+    tolerance: Annotated[float | None, typer.Option(help="Relative residual; the problem's own if left out.")] = None,
+    plot: Annotated[Path | None, typer.Option(metavar="FILE.png", help="A picture of the field.")] = None,
+    out: Annotated[Path | None, typer.Option(metavar="FILE.npz", help="Coordinates and field, for numpy.load.")] = None,
+    set_: Set = None,
+    as_json: Json = False,
+    config: Config = None,
+) -> int:
+    """One truth solve, at the centre of the box unless --at says where."""
+    owner = find_problem(problem, pairs(set_ or [], "--set"))
+    box = owner.inputs
+    if at and len(at) > 1:
+        raise UserError("solve takes one --at; `assay sample` solves many")
+    p = point(box, at[0]) if at else box.from_unit(np.full(box.dimension, 0.5))
+    if plot is not None:
+        check_path(plot)
+    if tolerance is not None and not 0 < tolerance < 1:
+        raise UserError(f"--tolerance is a relative residual between 0 and 1, not {tolerance}")
+    solution = owner.solution(p, tolerance)
+    where = ", ".join(f"{name}={value:.6g}" for name, value in zip(box.names, p, strict=True))
+    payload = {
+        "problem": problem,
+        "settings": owner.settings,
+        "inputs": dict(zip(box.names, p, strict=True)),
+        "unknowns": owner.size,
+        "residual": solution.residual,
+        "iterations": solution.iterations,
+        "method": solution.method,
+        "seconds": solution.seconds,
+        "norm": float(owner.norm(jnp.asarray(p), jnp.asarray(solution.u))),
+        "norm_name": owner.norm_name,
+        "minimum": float(solution.u.min()),
+        "maximum": float(solution.u.max()),
+        "plot": None if plot is None else str(plot),
+        "out": None if out is None else str(out),
+    }
+    if plot is not None:
+        plot_field(owner, solution.u, plot, owner.name)
+    if out is not None:
+        with out.open("wb") as stream:
+            np.savez(stream, coordinates=owner.coordinates, u=solution.u, inputs=p)
+
+    def people(console: Console) -> None:
+        console.print(f"{owner.name} at {where}")
+        console.print(
+            f"solved by {solution.method} in {1e3 * solution.seconds:.3g} ms, {solution.iterations} iterations, "
+            f"relative residual {solution.residual:.1e}"
+        )
+        console.print(
+            f"{owner.size} values from {payload['minimum']:.6g} to {payload['maximum']:.6g}; "
+            f"{owner.norm_name} {payload['norm']:.6g}"
+        )
+        for file in (plot, out):
+            if file is not None:
+                console.print(f"written: {file}")
+
+    emit(as_json, payload, people)
+    return DONE
+
+
+def sample(
+    problem: ProblemWord,
+    n: Annotated[int, typer.Option("--n", min=1, help="How many snapshots.")] = 256,
+    seed: Seed = 0,
+    out: Annotated[Path, typer.Option(metavar="FILE.h5", help="Continued where it exists.")] = Path("snapshots.h5"),
+    set_: Set = None,
+    as_json: Json = False,
+    config: Config = None,
+) -> int:
+    """The truth at a Sobol design, into an HDF5 file; interrupted, the same command goes on."""
+    owner = find_problem(problem, pairs(set_ or [], "--set"))
+    done = [0]
+
+    def kept() -> str:
+        return f"{done[0]} of {n} snapshots are kept beside {out}; the same command goes on from there"
+
+    with keeps(kept), progress_bar("solving") as bar:
+
+        def progress(count: int, total: int) -> None:
+            done[0] = count
+            bar(count, total)
+
+        snapshots = take_sample(owner, n, seed, path=out, progress=progress)
+    failed = int((~snapshots.valid).sum())
+    payload = {
+        "problem": problem,
+        "settings": owner.settings,
+        "out": str(out),
+        "n": len(snapshots),
+        "failed": failed,
+        "seed": seed,
+        "worst_residual": float(np.max(snapshots.residuals)),
+        "hash": snapshots.hash,
+    }
+
+    def people(console: Console) -> None:
+        console.print(f"{len(snapshots)} snapshots of {owner.name} in {out}, {failed} of them failed")
+
+    emit(as_json, plain(payload), people)
+    return UNDECIDED if failed else DONE

@@ -1,0 +1,97 @@
+"""`assay train`: snapshots and training into a run folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from ..registry import surrogate_name
+from ..run_folder import RunFolder, about_problem
+from ..targets import find_problem
+from ..training import Plan, run_training
+from ..verify.certificate import against
+from .errors import DONE, UserError, keeps
+from .explore import ProblemWord
+from .output import emit, number, progress_bar, say
+from .settings import Config, Json, Option, Seed, Set, box_inside, pairs
+
+
+def train(
+    problem: ProblemWord,
+    surrogate: Annotated[str, typer.Option("--surrogate", metavar="NAME", help="What is trained.")] = "pod-mlp",
+    snapshots: Annotated[int, typer.Option(min=0, help="How many solves to learn from.")] = 256,
+    test: Annotated[int, typer.Option(min=0, help="How many further solves to measure errors at.")] = 64,
+    seed: Seed = 0,
+    seconds: Annotated[float | None, typer.Option(help="Training time.")] = None,
+    steps: Annotated[int | None, typer.Option(min=1, help="Training steps.")] = None,
+    physics_weight: Annotated[
+        float | None, typer.Option(help="Share of the physics loss, 0 to 1; 1 with --snapshots 0: physics alone.")
+    ] = None,
+    box: Annotated[list[str] | None, typer.Option(metavar="NAME=LOW:HIGH,...", help="Learn only here.")] = None,
+    option: Option = None,
+    out: Annotated[Path | None, typer.Option(metavar="FOLDER", help="runs/PROBLEM-SURROGATE if left out.")] = None,
+    set_: Set = None,
+    as_json: Json = False,
+    config: Config = None,
+) -> int:
+    """Snapshots and training into a run folder; interrupted, the same command goes on."""
+    asked = pairs(set_ or [], "--set")
+    owner = find_problem(problem, asked)
+    if seconds is not None and not 0 < seconds < float("inf"):
+        raise UserError(f"--seconds must be positive, not {seconds}")
+    plan = Plan(
+        surrogate_name(surrogate),
+        snapshots,
+        test,
+        seed,
+        box_inside(owner.inputs, box) if box else None,
+        physics_weight,
+        seconds,
+        steps,
+        pairs(option or [], "--option"),
+    )
+    path = out or Path("runs") / f"{problem.replace(':', '-')}-{plan.surrogate}"
+    settings = {"problem": about_problem(problem, asked, owner), "training": plan.settings()}
+    folder = RunFolder.start(path, settings, _command(problem, plan, asked, path, box or [], option or []))
+    if folder.resumed:
+        say(f"{path} holds an interrupted run of these settings: going on")
+    with keeps(lambda: f"what was done is kept in {path}; the same command goes on from there"):
+        with progress_bar("") as bar:
+            results = run_training(folder, owner, plan, lambda stage, done, total, note: bar(done, total, note, stage))
+        folder.complete(results)
+    payload: dict[str, Any] = {"out": str(path), "problem": problem, "surrogate": plan.surrogate, **results}
+
+    def people(console: Console) -> None:
+        errors = results["errors"]
+        size = "" if results["parameters"] is None else f", {results['parameters']} parameters"
+        console.print(
+            f"{plan.surrogate} for {owner.name}: trained in {results['seconds']:.1f} s on {plan.snapshots} solves "
+            f"({results['sampling_seconds']:.1f} s){size}"
+        )
+        if plan.test:
+            shown = ", ".join(f"{key} {number(errors[key])}" for key in ("mean", "median", "p95", "max"))
+            console.print(f"relative errors observed at {results['test_inputs']} other inputs: {shown}")
+            console.print(f"({owner.norm_name}; {against(owner)})")
+        console.print(f"run folder: {path}; next: assay falsify {path} --tolerance 1e-2")
+
+    emit(as_json, payload, people)
+    return DONE
+
+
+def _command(problem: str, plan: Plan, asked: dict[str, Any], path: Path, box: list[str], option: list[str]) -> str:
+    """The command line that makes this run, every setting spelled out."""
+    import json
+    import shlex
+
+    words = ["assay", "train", problem, "--surrogate", plan.surrogate]
+    words += ["--snapshots", str(plan.snapshots), "--test", str(plan.test), "--seed", str(plan.seed)]
+    flags = (("--seconds", plan.seconds), ("--steps", plan.steps), ("--physics-weight", plan.physics_weight))
+    for flag, value in flags:
+        words += [] if value is None else [flag, str(value)]
+    words += [word for text in box for word in ("--box", text)]
+    words += [word for text in option for word in ("--option", text)]
+    words += [word for key, value in asked.items() for word in ("--set", f"{key}={json.dumps(value)}")]
+    return shlex.join([*words, "--out", str(path)])

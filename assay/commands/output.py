@@ -1,0 +1,116 @@
+"""What a command says: rich text for people or JSON for programs on stdout, progress on stderr."""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, TextIO
+
+import numpy as np
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from ..verify.counterexample import json_number
+
+_stdout: list[TextIO] = []  # the real one, while --json sends everything else that prints to stderr
+
+
+@contextmanager
+def reserved_stdout() -> Iterator[None]:
+    """Within, only ``emit`` writes to stdout: what a user's own module prints goes to stderr."""
+    _stdout.append(sys.stdout)
+    sys.stdout = sys.stderr
+    try:
+        yield
+    finally:
+        sys.stdout = _stdout.pop()
+
+
+def plain(value: Any) -> Any:
+    """``value`` as JSON: arrays become lists, numbers that JSON does not have become strings."""
+    if isinstance(value, dict):
+        return {str(k): plain(v) for k, v in value.items()}
+    if isinstance(value, np.ndarray):
+        return plain(value.tolist())
+    if isinstance(value, list | tuple):
+        return [plain(v) for v in value]
+    if isinstance(value, np.generic):
+        return plain(value.item())
+    if isinstance(value, float):
+        return json_number(value)
+    if value is None or isinstance(value, bool | int):
+        return value
+    return str(value)
+
+
+def emit(as_json: bool, payload: dict[str, Any], people: Callable[[Console], None]) -> None:
+    """The same facts, to a program or to people."""
+    stream = _stdout[-1] if _stdout else sys.stdout
+    if as_json:
+        stream.write(json.dumps(plain(payload), indent=2) + "\n")
+        stream.flush()
+    else:
+        people(Console(file=stream, width=None if stream.isatty() else 160, highlight=False, soft_wrap=True))
+
+
+def say(message: str) -> None:
+    """One line to stderr."""
+    print(message, file=sys.stderr, flush=True)
+
+
+def table(*columns: str) -> Table:
+    """A table whose first column holds names and whose others hold numbers."""
+    made = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
+    for i, column in enumerate(columns):
+        made.add_column(column, justify="left" if i == 0 else "right")
+    return made
+
+
+def number(x: float | None, digits: int = 3) -> str:
+    """For people: few digits, infinity spelled out."""
+    if x is None:
+        return ""
+    if math.isinf(x):
+        return "infinite"
+    return f"{x:.{digits}g}"
+
+
+def upward(x: float, digits: int = 3) -> str:
+    """An upper bound for people: what is printed is never below the bound."""
+    if not math.isfinite(x) or x == 0:
+        return number(x)
+    scale = 10.0 ** (math.floor(math.log10(abs(x))) - digits + 1)
+    return f"{math.ceil(x / scale * (1 - 1e-14)) * scale:.{digits}g}"
+
+
+def downward(x: float, digits: int = 3) -> str:
+    """A lower bound for people: what is printed is never above the bound."""
+    if not math.isfinite(x) or x == 0:
+        return number(x)
+    scale = 10.0 ** (math.floor(math.log10(abs(x))) - digits + 1)
+    return f"{math.floor(x / scale * (1 + 1e-14)) * scale:.{digits}g}"
+
+
+@contextmanager
+def progress_bar(what: str) -> Iterator[Callable[..., None]]:
+    """``update(done, total, note="")`` moves a bar on stderr, which shows the time left."""
+    console = Console(stderr=True)
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=30),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[note]}"),
+        TimeRemainingColumn(compact=True, elapsed_when_finished=True),
+    )
+    with Progress(*columns, console=console, transient=console.is_terminal) as bar:
+        row = bar.add_task(what, total=None, note="")
+
+        def update(done: float, total: float | None, note: str = "", stage: str = "") -> None:
+            bar.update(row, completed=done, total=total, note=note, description=f"{what} {stage}".strip())
+
+        yield update

@@ -1,0 +1,240 @@
+"""The demonstration: thermal block, 2 x 2 blocks, contrast 10, from nothing to guarded answers and an honest table."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Group
+from rich.table import Table as RichTable
+from rich.text import Text
+
+from .benchmarks.table import Row, Table, Trained, run_table
+from .pictures import plot_triptych
+from .registry import problem
+from .run_folder import RunFolder, about_problem, write_json, write_text
+from .solvers.problem import Problem
+from .solvers.snapshots import load_snapshots
+from .surrogates import train
+from .training import Plan, run_training
+from .verify.certificate import Certificate, certify
+from .verify.counterexample import write_counterexamples
+from .verify.falsify import Falsification, falsify
+from .verify.guard import Answer, guard
+
+TOLERANCE = 1e-2
+MEASURED = {"discrete": "distance to the discrete truth", "PDE": "distance to the PDE"}
+VERBS = {"win": "wins", "tie": "ties", "lose": "loses"}
+BASELINES = ("reduced-basis", "kernel-ridge", "linear", "nearest", "mean")
+Progress = Callable[..., None]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How large the demonstration is."""
+
+    cells: int
+    plan: Plan
+    certified: int  # inputs certified
+    queries: int  # asked of the guard
+    budget: int  # solver calls of the search
+    batch: int  # of the table's timings
+    draws: int  # test inputs of the table
+    low: float = 1.0
+    high: float = 10.0
+
+    def problem(self) -> Problem:
+        return problem("thermal-block", blocks=(2, 2), cells=self.cells, low=self.low, high=self.high)
+
+    def settings(self) -> dict[str, Any]:
+        """As JSON values, for ``run.json``."""
+        sizes = {key: getattr(self, key) for key in ("certified", "queries", "budget")}
+        about = about_problem("thermal-block", {}, self.problem())
+        return {"problem": about, "training": self.plan.settings(), **sizes, "tolerance": TOLERANCE}
+
+
+def settings(seed: int = 0, quick: bool = False) -> Settings:
+    """The demonstration, or the same in seconds on a coarse grid."""
+    common: dict[str, Any] = {"seed": seed, "box": None, "physics_weight": None, "seconds": None, "options": {}}
+    if quick:
+        plan = Plan(surrogate="pod-mlp", snapshots=48, test=16, steps=60, **common)
+        return Settings(16, plan, certified=16, queries=64, budget=10, batch=16, draws=8)
+    plan = Plan(surrogate="pod-mlp", snapshots=256, test=64, steps=300, **common)
+    return Settings(64, plan, certified=256, queries=1000, budget=60, batch=128, draws=16)
+
+
+@dataclass(frozen=True)
+class Report:
+    """What the demonstration ends with."""
+
+    table: Any
+    sentences: tuple[str, str, str]
+    picture: Path
+    results: dict[str, Any]
+
+
+class Demo:
+    """One call runs it all, in ``folder``."""
+
+    def __init__(self, folder: RunFolder, chosen: Settings, progress: Progress, say: Callable[[str], None]) -> None:
+        self.folder, self.chosen, self.progress, self.say = folder, chosen, progress, say
+        self.problem = chosen.problem()
+
+    def __call__(self) -> Report:
+        chosen, folder = self.chosen, self.folder
+        plan, cells = chosen.plan, chosen.cells
+        self.say(f"learning {plan.surrogate} from {plan.snapshots} solves on {cells} x {cells} cells")
+        trained = run_training(folder, self.problem, chosen.plan, self.progress)
+        surrogate = folder.surrogate(self.problem)
+        rng = np.random.default_rng([chosen.plan.seed, 3])
+        self.say(f"certifying {chosen.certified} answers, without a solve")
+        box = self.problem.inputs
+        P = box.from_law(rng.random((chosen.certified, box.dimension)))
+        certificate = certify(self.problem, surrogate, P)
+        self.say(f"searching for a relative error above {TOLERANCE:g}, with at most {chosen.budget} solver calls")
+        search = falsify(self.problem, surrogate, TOLERANCE, chosen.budget, chosen.plan.seed, progress=self._searching)
+        if search.counterexamples:
+            write_counterexamples(folder.file("counterexamples.jsonl"), search.counterexamples)
+        self.say(f"guarding {chosen.queries} queries")
+        Q = box.from_law(rng.random((chosen.queries, box.dimension)))
+        guarded = guard(self.problem, surrogate, TOLERANCE)
+        guarded(Q)  # compiles; the next call is timed
+        answer = guarded(Q)
+        self.say("comparing with the solver and with the dull baselines")
+        table = self._compare(surrogate, trained)
+        picture = self._picture(surrogate, search)
+        self._write(table)
+        results = {
+            **trained,
+            "certify": {"n": len(P), "worst_relative_upper": float(certificate.relative_upper.max())},
+            "falsify": {"worst": search.worst, "solver_calls": search.solver_calls, "verdict": search.verdict},
+            "guard": {**answer.counts, "seconds": answer.seconds},
+            "verdicts": table.verdicts,
+            "picture": str(picture),
+            "against": certificate.against,
+        }
+        sentences = (proved(certificate), found(search), saves(answer, table))
+        return Report(short(table), sentences, picture, {**results, "sentences": list(sentences)})
+
+    def _searching(self, stage: str, done: int, total: int) -> None:
+        self.progress(stage, done, total)
+
+    def _compare(self, surrogate: Callable[[Any], Any], trained: dict[str, Any]) -> Table:
+        """The trained surrogate and the baselines, on the same snapshots."""
+        chosen, file = self.chosen, self.folder.file("snapshots.h5")
+        snapshots = load_snapshots(file, self.problem)
+        name, spent = chosen.plan.surrogate, trained["sampling_seconds"]
+        given = {name: Trained(name, "network", [surrogate], spent + trained["seconds"])}
+        for name in BASELINES:
+            start = time.perf_counter()
+            baseline = train(self.problem, name, snapshots, seed=chosen.plan.seed)
+            given[name] = Trained(name, "baseline", [baseline], spent + time.perf_counter() - start)
+        return run_table(
+            self.problem, surrogates=given, batch=chosen.batch, draws=chosen.draws, search=False, progress=self.progress
+        )
+
+    def _picture(self, surrogate: Callable[[Any], Any], search: Falsification) -> Path:
+        p = search.worst_inputs
+        if not np.isfinite(p).all():
+            p = self.problem.inputs.from_unit(np.full(self.problem.inputs.dimension, 0.5))
+        truth, got = np.asarray(self.problem.solve(p)), np.asarray(surrogate(p[None]))[0]
+        title = f"where the search found the largest error, {100 * search.worst:.2g} %"
+        return plot_triptych(self.problem, p, truth, got, self.folder.file("worst.png"), title)
+
+    def _write(self, table: Table) -> None:
+        write_text(self.folder.file("table.md"), table.to_markdown() + "\n")
+        write_json(self.folder.file("table.json"), table.to_json())
+        table.plot(self.folder.file("table.png"))
+
+
+def proved(c: Certificate) -> str:
+    """What was proved."""
+    known = np.isfinite(c.relative_upper)
+    if not known.all():
+        return f"Proved: nothing at {int((~known).sum())} of {len(c)} inputs, and bounds at the others, {c.against}."
+    worst = float(c.relative_upper.max())
+    return (
+        f"Proved: at {len(c)} inputs the surrogate's relative error is at most {_up(worst)} ({c.norm}), {c.against}; "
+        "this says nothing about inputs in between."
+    )
+
+
+def found(search: Falsification) -> str:
+    """What was found."""
+    if search.counterexamples:
+        return (
+            f"Found: {len(search.counterexamples)} inputs where the error exceeds {search.tolerance:g}, the worst "
+            f"{100 * search.worst:.2g} %, each confirmed by the solver ({search.solver_calls} solver calls in all)."
+        )
+    return (
+        f"Found: no error above {search.tolerance:g} in {search.solver_calls} solver calls, the largest observed being "
+        f"{100 * search.worst:.2g} %; that nothing was found proves nothing."
+    )
+
+
+def short(table: Table) -> Group:
+    """The table's main columns; the whole of it is in table.md."""
+    rows = RichTable(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
+    for i, heading in enumerate(("", "mean error", "worst", "us a query", "solver / it", "verdict")):
+        rows.add_column(heading, justify="left" if i == 0 else "right")
+    for row in table.rows:
+        errors = (f"{row.errors.mean['discrete']:.1e}", f"{row.errors.worst['discrete']:.1e}")
+        rows.add_row(row.name, *errors, f"{1e6 * row.batch.median:.3g}", *_against_solver(row))
+    exact = [p for p in table.curve if p.errors.mean["discrete"] < 1e-3]
+    for p in sorted(exact, key=lambda p: p.batch.median)[:1]:
+        errors = (f"{p.errors.mean['discrete']:.1e}", f"{p.errors.worst['discrete']:.1e}")
+        rows.add_row(f"solver: {p.method}", *errors, f"{1e6 * p.batch.median:.3g}", "", "")
+    note = (
+        f"{table.problem}, batches of {table.batch}; errors relative, {table.norm}, against the discrete truth; "
+        "solver / it: how much longer the solver takes at equal error, mean or worst, whichever is less, by distance "
+        "to the discrete truth / to the PDE"
+    )
+    return Group(rows, Text(note, style="dim"))
+
+
+def _against_solver(row: Row) -> tuple[str, str]:
+    measures = [measure for measure in ("discrete", "PDE") if measure in row.verdicts]
+    return (
+        " / ".join(f"{_slower(row, measure):.2g}" for measure in measures),
+        " / ".join(row.verdicts[measure] for measure in measures),
+    )
+
+
+def saves(answer: Answer, table: Table) -> str:
+    """What it saves at equal error, whoever wins."""
+    n = len(answer.u)
+    kept = answer.counts["accepted"] + answer.counts["polished"]
+    row = next((r for r in table.rows if r.kind == "guarded"), table.rows[0])
+    network = table.rows[0]
+    compared = " and ".join(
+        f"{VERBS[word]} by {MEASURED[measure]} (the solver takes {_slower(row, measure):.2g} times as long)"
+        for measure, word in row.verdicts.items()
+    )
+    better = [
+        r.name
+        for r in table.rows[1:]
+        if r.kind != "guarded"
+        and r.errors.worst["discrete"] <= network.errors.worst["discrete"]
+        and r.batch.median <= 1.1 * network.batch.median
+    ]
+    beaten = f"; no worse and no slower than the network itself: {', '.join(better)}" if better else ""
+    each = f"{1e6 * answer.seconds / n:.3g} us a query"
+    return (
+        f"Saves: {kept} of {n} guarded queries needed no solve ({each}); against a solver loosened to equal error the "
+        f"{row.name} {compared}{beaten}."
+    )
+
+
+def _slower(row: Row, measure: str) -> float:
+    """How much longer the solver takes, at the less favourable of equal mean and equal worst error."""
+    return min(by_batch["n"].speedup for by_batch in row.matches[measure].values())
+
+
+def _up(x: float) -> str:
+    from .commands.output import upward
+
+    return f"{upward(100 * x)} %"

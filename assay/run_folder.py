@@ -1,0 +1,206 @@
+"""A run on disk: ``run.json`` says everything needed to reproduce it; beside it lie model, data and findings.
+
+    run.json              format, status (started, complete), command, settings, versions, results
+    snapshots.h5          the truth that was learnt from, resumable
+    training.checkpoint   where training stands, while it runs
+    model.safetensors     the surrogate
+    counterexamples.jsonl what falsify found, one record a line
+    falsify.json, ...     the results of the last run of a verb, as its --json prints them; tables and pictures
+
+A folder is taken if it is missing or empty, or if it holds an interrupted run of the same settings, which then goes on.
+Everything is written under another name first and renamed, so that no reader and no interruption meets half a file.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from .commands.errors import UserError
+from .solvers.problem import Problem
+
+FORMAT = "assay-run-1"
+PACKAGES = ("numpy", "scipy", "jax", "jaxlib", "flax", "optax")
+
+
+def versions() -> dict[str, str]:
+    """Of everything that numbers depend on."""
+    from . import __version__
+
+    found = {"assay": __version__, "python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def first_difference(there: dict[str, Any], here: dict[str, Any], prefix: str = "") -> str | None:
+    """The first setting in which two runs differ, in words; None where they do not."""
+    for key in [*there, *(k for k in here if k not in there)]:
+        a, b = there.get(key), here.get(key)
+        if isinstance(a, dict) and isinstance(b, dict):
+            inner = first_difference(a, b, f"{prefix}{key} ")
+            if inner is not None:
+                return inner
+        elif a != b:
+            return f"{prefix}{key} is {json.dumps(a)} there and {json.dumps(b)} here"
+    return None
+
+
+def write_text(path: Path, text: str) -> None:
+    """Replace a file in one step."""
+    scratch = path.with_name(path.name + ".partial")
+    with scratch.open("w", encoding="utf-8") as stream:
+        stream.write(text)
+        stream.flush()
+        os.fsync(stream.fileno())
+    scratch.replace(path)
+
+
+def write_json(path: Path, value: Any) -> None:
+    write_text(path, json.dumps(value, indent=2) + "\n")
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """``RunFolder.start`` makes or resumes one, ``RunFolder.open`` reads one."""
+
+    path: Path
+    facts: dict[str, Any]
+    resumed: bool = False
+
+    @staticmethod
+    def start(path: Path, settings: dict[str, Any], command: str = "") -> RunFolder:
+        """A new run, or the interrupted run of the same settings.
+
+        Raises:
+            UserError: the folder holds something else, a run of other settings (the first difference is named), or a
+                complete run.
+        """
+        settings = json.loads(json.dumps(settings))
+        if path.exists() and not path.is_dir():
+            raise UserError(f"{path} is a file: choose another --out")
+        if path.is_dir() and any(path.iterdir()):
+            found = _read(path)
+            if found is None:
+                raise UserError(f"{path} is not empty and holds no run: choose another --out")
+            difference = first_difference(found["settings"], settings)
+            if difference is not None:
+                raise UserError(f"{path} holds another run: {difference}. Choose another --out, or the same settings")
+            if found["status"] == "complete":
+                raise UserError(f"{path} holds this very run, complete: use it, or choose another --out")
+            changed = first_difference(found["versions"], versions())
+            if changed is not None:
+                raise UserError(f"{path} was begun with other software ({changed}): choose another --out")
+            return RunFolder(path, found, resumed=True)
+        path.mkdir(parents=True, exist_ok=True)
+        facts = {
+            "format": FORMAT,
+            "status": "started",
+            "command": command,
+            "settings": settings,
+            "versions": versions(),
+            "started": _now(),
+        }
+        write_json(path / "run.json", facts)
+        return RunFolder(path, facts)
+
+    @staticmethod
+    def open(path: Path) -> RunFolder:
+        """A complete run.
+
+        Raises:
+            UserError: no such folder, no run in it, or a run that was interrupted.
+        """
+        if not path.is_dir():
+            what = "is a file, not a run folder" if path.exists() else "does not exist"
+            raise UserError(f"{path} {what}: `assay train` makes one, and module:name is a surrogate of your own")
+        found = _read(path)
+        if found is None:
+            raise UserError(f"{path} is no run folder: it has no run.json")
+        if found["status"] != "complete":
+            command = found.get("command") or "the command that began it"
+            raise UserError(f"{path} holds an interrupted run: go on with `{command}`")
+        return RunFolder(path, found)
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        found: dict[str, Any] = self.facts["settings"]
+        return found
+
+    def file(self, name: str) -> Path:
+        return self.path / name
+
+    def problem(self, word: str | None = None) -> Problem:
+        """The run's problem.
+
+        Raises:
+            UserError: ``word`` names another one; the settings do not build what they built when the run was made.
+        """
+        from .targets import find_problem
+
+        about = self.settings["problem"]
+        if word is not None and word != about["name"]:
+            raise UserError(f"{self.path} is a run of {about['name']}, not of {word}")
+        made = find_problem(about["name"], about["asked"])
+        difference = first_difference(about["settings"], json.loads(json.dumps(made.settings)))
+        if difference is not None:
+            raise UserError(f"{self.path}: the problem is no longer what it was: {difference}")
+        return made
+
+    def surrogate(self, problem: Problem) -> Callable[[Any], Any]:
+        """The trained surrogate.
+
+        Raises:
+            UserError: the model is missing.
+            ValueError: it is damaged, foreign or of another problem.
+        """
+        from .surrogates import load
+
+        model = self.file("model.safetensors")
+        if not model.exists():
+            raise UserError(f"{self.path} has no model.safetensors: train again, into another folder")
+        loaded: Callable[[Any], Any] = load(model, problem)
+        return loaded
+
+    def complete(self, results: dict[str, Any]) -> None:
+        """Mark the run as done."""
+        self.facts.update(status="complete", finished=_now(), results=results)
+        write_json(self.file("run.json"), self.facts)
+
+
+def about_problem(word: str, asked: dict[str, Any], problem: Problem) -> dict[str, Any]:
+    """How a run names its problem: as asked for, and with every setting resolved."""
+    asked = asked if ":" in word else problem.settings  # a name is built from its settings, the user's own as asked
+    return {"name": word, "asked": asked, "settings": problem.settings, "inputs": problem.inputs.to_json()}
+
+
+def _read(path: Path) -> dict[str, Any] | None:
+    file = path / "run.json"
+    if not file.exists():
+        return None
+    try:
+        found = json.loads(file.read_text(encoding="utf-8"))
+        if found["format"] != FORMAT:
+            raise UserError(f"{file}: format {found['format']!r} is not known, only {FORMAT!r}")
+        return {
+            **found,
+            "settings": dict(found["settings"]),
+            "status": str(found["status"]),
+            "versions": dict(found["versions"]),
+        }
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{file} is damaged ({type(error).__name__}: {error}): choose another folder") from None
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -1,0 +1,103 @@
+"""What the words of a command line stand for: a problem, a run folder, a surrogate of the user's own."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import re
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from .commands.errors import UserError
+from .registry import problem
+from .run_folder import RunFolder
+from .solvers.problem import Problem
+
+_OWN = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
+
+
+@dataclass(frozen=True)
+class Target:
+    """A surrogate with its problem; ``folder`` where it came from a run."""
+
+    problem: Problem
+    surrogate: Callable[[Any], Any]
+    folder: RunFolder | None
+    label: str
+
+
+def is_own(word: str) -> bool:
+    """Whether a word has the form module:name."""
+    return _OWN.fullmatch(word) is not None and not Path(word).exists()
+
+
+def own_object(word: str) -> Any:
+    """What module:name stands for, the module looked up in the current folder first.
+
+    Raises:
+        UserError: the module cannot be imported, whatever it raised, or has no such name.
+    """
+    module_name, _, path = word.partition(":")
+    here = os.getcwd()
+    if here not in sys.path:
+        sys.path.insert(0, here)
+    try:
+        found: Any = importlib.import_module(module_name)
+    except Exception as error:  # a user's module may fail in any way it likes
+        raise UserError(f"{word}: importing {module_name} raised {type(error).__name__}: {error}") from error
+    for part in path.split("."):
+        if not hasattr(found, part):
+            raise UserError(f"{word}: there is no {part!r} in {getattr(found, '__name__', module_name)}")
+        found = getattr(found, part)
+    return found
+
+
+def find_problem(word: str, settings: dict[str, Any]) -> Problem:
+    """A problem by its name with its settings, or the user's own as module:name.
+
+    The user's own is a Problem, or a function that takes the settings and returns one.
+    """
+    if not is_own(word):
+        return problem(word, **settings)
+    found = own_object(word)
+    if isinstance(found, Problem):
+        if settings:
+            raise UserError(f"{word} is a problem already: --set is for problems known by name, and for functions")
+        return found
+    if not callable(found):
+        raise UserError(f"{word} is a {type(found).__name__}, neither a Problem nor a function that returns one")
+    try:
+        made = found(**settings)
+    except Exception as error:
+        raise UserError(f"{word} raised {type(error).__name__}: {error}") from error
+    if not isinstance(made, Problem):
+        raise UserError(f"{word} returned a {type(made).__name__}, not a Problem")
+    return made
+
+
+def find_surrogate(word: str, problem_word: str | None, settings: dict[str, Any]) -> Target:
+    """A run folder, or module:name with the problem that it answers."""
+    if is_own(word):
+        if problem_word is None:
+            raise UserError(f"{word} is a surrogate of your own: say with --problem which problem it answers")
+        owner = find_problem(problem_word, settings)
+        return Target(owner, find_callable(word, owner), None, word)
+    if settings:
+        raise UserError("--set is for a surrogate of your own: a run folder knows its problem's settings")
+    folder = RunFolder.open(Path(word))
+    owner = folder.problem(problem_word)
+    return Target(owner, folder.surrogate(owner), folder, str(folder.path))
+
+
+def find_callable(word: str, owner: Problem) -> Callable[[Any], Any]:
+    """The surrogate in a run folder, or the user's own, for a problem that is known already."""
+    if not is_own(word):
+        return RunFolder.open(Path(word)).surrogate(owner)
+    found = own_object(word)
+    if isinstance(found, type) or not callable(found):
+        raise UserError(f"{word} is a {type(found).__name__}; a surrogate is a function of inputs [n, d]")
+    called: Callable[[Any], Any] = found
+    return called

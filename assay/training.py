@@ -1,0 +1,121 @@
+"""A training run in its folder: snapshots, training, test errors; each part resumable."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from . import surrogates
+from .run_folder import RunFolder
+from .solvers.batching import RowMap
+from .solvers.problem import Problem
+from .solvers.snapshots import Snapshots, sample
+
+TEST_SEED = 1_000_003  # added to the run's seed: test inputs are never training inputs
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is trained, on what."""
+
+    surrogate: str
+    snapshots: int
+    test: int
+    seed: int
+    box: Any  # the training box, None for the problem's own
+    physics_weight: float | None
+    seconds: float | None
+    steps: int | None
+    options: dict[str, Any]
+
+    def settings(self) -> dict[str, Any]:
+        """As JSON values."""
+        box = None if self.box is None else self.box.to_json()
+        return {**self.__dict__, "box": box}
+
+
+def relative_errors(problem: Problem, surrogate: Callable[[Any], Any], tests: Snapshots) -> Float[np.ndarray, " n"]:
+    """Relative errors where the truth is known; infinite where the surrogate's answer is not a field of numbers."""
+    from .verify.surrogate import evaluate
+
+    rows = np.flatnonzero(tests.valid)
+    P, truths = tests.inputs[rows], tests.fields[rows]
+    answers = evaluate(surrogate, P, problem.size)
+    prescribed = RowMap(lambda p, u, truth: problem.relative_error(p, problem.prescribe(p, u), truth))
+    errors = np.asarray(prescribed(P, answers.fields, truths))
+    return np.where(answers.good, errors, np.inf)
+
+
+def summary(errors: Float[np.ndarray, " n"]) -> dict[str, float]:
+    """mean, median, p95, max."""
+    if not len(errors):
+        return dict.fromkeys(("mean", "median", "p95", "max"), float("nan"))
+    with np.errstate(invalid="ignore"):
+        return {
+            "mean": float(np.mean(errors)),
+            "median": float(np.median(errors)),
+            "p95": float(np.quantile(errors, 0.95, method="higher")),
+            "max": float(np.max(errors)),
+        }
+
+
+def run_training(
+    folder: RunFolder,
+    problem: Problem,
+    plan: Plan,
+    progress: Callable[[str, float, float | None, str], None] | None = None,
+) -> dict[str, Any]:
+    """Sample, train, save, test. Killed at any moment, the same call goes on from where it was.
+
+    ``progress(stage, done, total, note)``. Returns the results that ``run.json`` keeps.
+    """
+
+    def report(stage: str) -> Callable[..., None] | None:
+        if progress is None:
+            return None
+        return lambda done, total, note="": progress(stage, done, total, note)
+
+    started = time.perf_counter()
+    snapshots = None
+    if plan.snapshots:
+        file = folder.file("snapshots.h5")
+        snapshots = sample(problem, plan.snapshots, plan.seed, path=file, progress=report("sampling"))
+    sampled = time.perf_counter()
+    checkpoint = folder.file("training.checkpoint")
+    model = surrogates.train(
+        problem,
+        plan.surrogate,
+        snapshots,
+        seed=plan.seed,
+        box=plan.box,
+        physics_weight=plan.physics_weight,
+        seconds=plan.seconds,
+        steps=plan.steps,
+        checkpoint=checkpoint,
+        progress=report("training"),
+        **plan.options,
+    )
+    trained = time.perf_counter()
+    surrogates.save(model, folder.file("model.safetensors"))
+    errors = np.zeros(0)
+    if plan.test:
+        seed = plan.seed + TEST_SEED
+        tests = sample(problem, plan.test, seed, path=folder.file("test.h5"), progress=report("testing"))
+        errors = relative_errors(problem, model, tests)
+    results = {
+        "errors": summary(errors),
+        "test_inputs": len(errors),
+        "parameters": model.parameters,
+        "seconds": trained - sampled,
+        "sampling_seconds": sampled - started,
+        "solver_calls": plan.snapshots + plan.test + int(model.training.get("solved_in_training", 0)),
+        "snapshots_hash": None if snapshots is None else snapshots.hash,
+    }
+    checkpoint.unlink(missing_ok=True)
+    results["training"] = model.training
+    return results

@@ -1,0 +1,59 @@
+"""What every benchmark script has in common: its options, and one result shown as a rich table or as JSON."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+
+def run(
+    doc: str | None, measure: Callable[[bool], dict[str, Any]], show: Callable[[dict[str, Any], Console], None]
+) -> int:
+    """``measure(quick)`` once, then ``show`` its result, or print it as JSON; the exit code is 1 where a claim failed.
+
+    A result holds ``holds``: one bool per claim. Columns of numbers go to stdout and nothing else does.
+    """
+    parser = argparse.ArgumentParser(description=(doc or "").splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="the same with fewer points, in seconds")
+    parser.add_argument("--json", action="store_true", help="the numbers as JSON instead of a table")
+    options = parser.parse_args()
+    result = measure(options.quick)
+    result["load_average"] = round(os.getloadavg()[0], 2)
+    if options.json:
+        print(json.dumps(result, default=_plain))
+    else:
+        console = Console(width=max(Console().width, 118))
+        show(result, console)
+        for claim, holds in result["holds"].items():
+            console.print(f"{'[green]holds' if holds else '[red]misses'}[/]  {claim}", highlight=False)
+        console.print(f"load average {result['load_average']}", style="dim", highlight=False)
+    sys.stdout.flush()
+    return 0 if all(result["holds"].values()) else 1
+
+
+def _plain(x: Any) -> Any:
+    if hasattr(x, "tolist"):
+        return x.tolist()
+    raise TypeError(f"{type(x).__name__} has no JSON form")
+
+
+def table(title: str, rows: Sequence[Mapping[str, Any]]) -> Table:
+    """A rich table of equal dictionaries; floats at four digits."""
+    out = Table(title=title, title_justify="left")
+    for i, name in enumerate(rows[0]):
+        out.add_column(name, justify="left" if i == 0 else "right")
+    for row in rows:
+        out.add_row(*(number(x) for x in row.values()))
+    return out
+
+
+def number(x: Any) -> str:
+    """Four significant digits, whole numbers as they are."""
+    return f"{x:.4g}" if isinstance(x, float) else str(x)

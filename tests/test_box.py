@@ -1,0 +1,154 @@
+"""The closed box of inputs: unit coordinates, corners, sampling laws, splitting, and what it refuses."""
+
+import numpy as np
+import pytest
+from scipy.stats import kstest, norm
+
+from assay.solvers import Box
+
+BOX = Box(("k", "T", "q"), np.array([0.1, -20.0, -3.0]), np.array([10.0, 80.0, 3.0]), log=(True, False, False))
+
+
+@pytest.mark.parametrize("log", [False, True])
+def test_unit_coordinates_there_and_back(log):
+    rng = np.random.default_rng(0)
+    for _ in range(300):  # ends over twelve magnitudes, boxes from narrow to wide
+        low = 10 ** rng.uniform(-6, 6)
+        high = low * (1 + 10 ** rng.uniform(-6, 6))
+        box = Box(("x",), [low], [high], log=(log,))
+        X = np.concatenate([rng.random(20), [0.0, 1.0, 1e-17, 1 - 1e-16, 0.5]])[:, None]
+        P = box.from_unit(X)
+        assert low <= P.min() and P.max() <= high  # closed, whatever the rounding
+        assert box.contains(P).all()
+        # a few ulp of the ends, divided by the width
+        ends, width = (abs(np.log(low)) + abs(np.log(high)) + 1, np.log(high / low)) if log else (high, high - low)
+        np.testing.assert_allclose(box.to_unit(P), X, rtol=0, atol=1e-15 * (1 + ends / width))
+
+
+def test_the_middle_of_a_log_input_is_the_geometric_mean():
+    np.testing.assert_allclose(BOX.from_unit([0.5, 0.5, 0.5]), [1.0, 30.0, 0.0], atol=1e-15)
+    np.testing.assert_allclose(BOX.to_unit([[1.0, 30.0, 0.0]]), [[0.5, 0.5, 0.5]], atol=1e-15)
+
+
+def test_corners_belong_to_the_box_and_one_ulp_more_is_slack():
+    corners = np.stack(np.meshgrid(*zip(BOX.lower, BOX.upper, strict=True)), axis=-1).reshape(-1, 3)
+    assert len(corners) == 8 and BOX.contains(corners).all()
+    np.testing.assert_array_equal(BOX.from_unit(np.round(BOX.to_unit(corners))), corners)  # exactly
+    assert BOX.contains(np.nextafter(corners, np.inf)).all() and BOX.contains(np.nextafter(corners, -np.inf)).all()
+    out = np.concatenate([BOX.lower - 1e-9 * np.eye(3) * [0.1, 20, 3], BOX.upper + 1e-9 * np.eye(3) * [10, 80, 3]])
+    assert not BOX.contains(out).any()
+
+
+def test_no_number_is_in_the_box_that_is_not_one():
+    P = np.tile([1.0, 0.0, 0.0], (5, 1))
+    P[0, 0], P[1, 1], P[2, 2], P[3, 0] = np.nan, np.inf, -np.inf, -1.0  # the last: no logarithm
+    assert BOX.contains(P).tolist() == [False, False, False, False, True]
+
+
+@pytest.mark.parametrize(
+    ("bad", "message"),
+    [
+        ([[1.0, 0.0]], r"shape \[n, 3\] \(k, T, q\), not \[1, 2\]"),
+        ([1.0, 0.0, 0.0], r"not \[3\]"),
+        ([[1.0, 0.0, 0.0], [1.0, np.nan, 0.0]], "row 1, input 'T': nan is not a finite number"),
+        ([[np.inf, 0.0, 0.0]], "row 0, input 'k': inf is not"),
+        ([[1.0, 0.0, 0.0], [1.0, 0.0, 3.5]], r"row 1, input 'q': 3.5 is outside \[-3, 3\]"),
+        ([[-1.0, 0.0, 0.0]], r"row 0, input 'k': -1 is outside \[0.1, 10\]"),
+        ([["a", "b", "c"]], "array of numbers"),
+        (None, "array of numbers|shape"),
+        ([[1.0, 0.0, 0.0], [1.0]], "array of numbers"),
+    ],
+)
+def test_bad_inputs_are_named(bad, message):
+    with pytest.raises(ValueError, match=message):
+        BOX.check(bad)
+
+
+def test_check_gives_float64_rows():
+    P = BOX.check(np.array([[1, 2, 3]], dtype=np.float32))
+    assert P.dtype == np.float64 and P.tolist() == [[1.0, 2.0, 3.0]]
+    assert BOX.rows([[99, 2, 3]]).tolist() == [[99.0, 2.0, 3.0]]  # `rows` lets the outside through
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: Box(("x",), [1.0], [1.0]), "lower < upper"),
+        (lambda: Box(("x",), [2.0], [1.0]), "input 'x' needs finite bounds"),
+        (lambda: Box(("x",), [np.nan], [1.0]), "finite"),
+        (lambda: Box(("x",), [0.0], [np.inf]), "finite"),
+        (lambda: Box(("x",), [0.0], [1.0], log=(True,)), "positive lower bound"),
+        (lambda: Box(("x",), [0.0], [1.0], laws=("log-uniform",)), "positive lower bound"),
+        (lambda: Box(("x",), [0.0], [1.0], laws=("gauss",)), "one of uniform, log-uniform, normal, not 'gauss'"),
+        (lambda: Box(("x", "x"), [0.0, 0.0], [1.0, 1.0]), "distinct names"),
+        (lambda: Box((), [], []), "distinct names"),
+        (lambda: Box(("x", "y"), [0.0], [1.0, 1.0]), "2 entries in 'lower'"),
+        (lambda: Box(("x",), [0.0], [1.0], units=("m", "s")), "1 entries in 'units'"),
+    ],
+)
+def test_senseless_boxes_are_refused(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 100])
+def test_a_longer_sample_begins_with_the_shorter(n):
+    np.testing.assert_array_equal(BOX.sample(257, seed=5)[:n], BOX.sample(n, seed=5))
+    assert not (BOX.sample(n, seed=5) == BOX.sample(n, seed=6)).any()
+
+
+def test_samples_follow_their_laws():
+    laws = ("uniform", "log-uniform", "normal")
+    box = Box(("u", "l", "n"), [2.0, 0.01, -6.0], [5.0, 100.0, 6.0], laws=laws)
+    P = box.sample(4096, seed=1)
+    assert box.contains(P).all()
+    exact = (
+        lambda x: (x - 2) / 3,
+        lambda x: np.log(x / 0.01) / np.log(1e4),
+        lambda x: (norm.cdf(x / 2) - norm.cdf(-3)) / (norm.cdf(3) - norm.cdf(-3)),  # 6 is three standard deviations
+    )
+    for j, cdf in enumerate(exact):
+        # a Sobol sequence is far closer to its law than 4096 random points, whose distance would be about 0.02
+        assert kstest(P[:, j], cdf).statistic < 2e-3
+    unit = box.from_law(np.array([[0.0, 0.0, 0.0], [1.0, 1.0, 1.0]]))
+    np.testing.assert_allclose(unit, [box.lower, box.upper], rtol=1e-12)
+
+
+def test_the_default_law_is_even_in_the_inputs_own_scale():
+    X = BOX.to_unit(BOX.sample(1024))
+    assert BOX.laws == ("log-uniform", "uniform", "uniform")
+    np.testing.assert_allclose(X.mean(axis=0), 0.5, atol=2e-3)
+    assert all(kstest(X[:, j], lambda x: x).statistic < 6e-3 for j in range(3))
+
+
+def test_senseless_sample_sizes_are_refused():
+    with pytest.raises(ValueError, match="at least one point, not 0"):
+        BOX.sample(0)
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_halves_share_the_cut_and_nothing_else(axis):
+    left, right = BOX.split(axis)
+    assert left.upper[axis] == right.lower[axis]
+    np.testing.assert_array_equal(left.lower, BOX.lower)
+    np.testing.assert_array_equal(right.upper, BOX.upper)
+    np.testing.assert_allclose(BOX.to_unit(left.upper)[axis], 0.5, atol=1e-15)
+    P = BOX.sample(500)
+    assert (left.contains(P) | right.contains(P)).all() and not (left.contains(P) & right.contains(P)).any()
+    assert left.intersects(right) and not left.split(axis)[0].intersects(right)
+    assert left.log == BOX.log and left.laws == BOX.laws
+
+
+def test_a_box_survives_json():
+    other = Box.from_json(BOX.to_json())
+    assert other.to_json() == BOX.to_json()
+    assert other.log == BOX.log and (other.lower == BOX.lower).all()
+
+
+def test_bounds_cannot_be_changed():
+    lower = np.array([0.0])
+    box = Box(("x",), lower, [1.0])
+    lower[0] = 0.5
+    assert box.lower[0] == 0
+    with pytest.raises(ValueError, match="read-only"):
+        box.lower[0] = 0.5

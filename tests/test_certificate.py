@@ -1,0 +1,151 @@
+"""``certify``: what is done to a field before anything is proved, and what makes the bound infinite."""
+
+import jax
+import numpy as np
+import pytest
+
+from assay.benchmarks.true_error import check
+from assay.solvers.black_box import black_box
+from assay.solvers.box import Box
+from assay.verify.certificate import certify
+from assay.verify.evidence import Evidence
+
+
+@pytest.fixture(scope="module")
+def case(small, true_error):
+    P = small.inputs.sample(5, seed=3)
+    U, norms = true_error.truths(P)
+    return P, U, norms
+
+
+def test_a_certificate_says_what_it_is(small, case):
+    P, U, _ = case
+    c = certify(small, 1.01 * U, P)
+    assert len(c) == 5 and c.evidence is Evidence.PROVED
+    assert c.against.startswith("against the discrete solution on this grid")
+    assert "energy" in c.norm and len(c.assumptions) == 5 and c.notes == ()
+    np.testing.assert_allclose(c.relative_upper, 0.01 / np.sqrt(1.0), rtol=1e-2)
+    assert (c.floor < 1e-6 * c.upper).all()
+    assert c.cost["reference_solves"] == 5
+
+
+def test_the_truth_is_certified_to_rounding(small, case):
+    P, U, norms = case
+    assert (certify(small, U, P).upper < 1e-9 * norms.value).all()
+
+
+def test_boundary_values_are_overwritten_and_reported(small, case, true_error):
+    P, U, norms = case
+    fields = 1.01 * U
+    clean = certify(small, fields, P)
+    fields[1, 0] = -0.25  # a corner of the square, prescribed to be zero
+    fields[3, 4] = 1e5
+    c = certify(small, fields, P)
+    np.testing.assert_array_equal(c.overwritten, [0, 0.25, 0, 1e5, 0])
+    np.testing.assert_allclose(c.upper, clean.upper, rtol=1e-12)
+    assert check(c, true_error(P, U, norms, 1.01 * U), norms).violations == 0
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("node", [0, 40])  # a corner of the boundary, the centre
+def test_one_value_that_is_not_finite_makes_the_bound_infinite(small, case, value, node):
+    P, U, _ = case
+    fields = U.copy()
+    fields[2, node] = value
+    for c in (certify(small, fields, P), certify(small, lambda P: fields, P)):
+        assert np.isinf(c.upper[2]) and np.isinf(c.relative_upper[2]) and np.isinf(c.quantity_upper[2])
+        assert c.lower[2] == 0 and c.relative_lower[2] == 0
+        assert np.isfinite(np.delete(c.upper, 2)).all()
+        assert any("NaN or infinite" in note for note in c.notes)
+
+
+def test_outside_the_box_nothing_is_proved(small, case):
+    P, U, _ = case
+    P = P.copy()
+    P[0, 1] = 10.5
+    c = certify(small, U, P)
+    assert np.isinf(c.upper[0]) and c.lower[0] == 0 and np.isfinite(c.upper[1:]).all()
+    assert any("outside the problem's box" in note for note in c.notes)
+
+
+def test_a_field_too_large_to_square_proves_nothing(small, case):
+    P, U, _ = case
+    c = certify(small, 1e200 * U, P)
+    assert np.isinf(c.upper).all() and (c.lower == 0).all()
+
+
+def _raises(P):
+    raise RuntimeError("no")
+
+
+@pytest.mark.parametrize(
+    ("surrogate", "said"),
+    [
+        (_raises, "raised RuntimeError: no"),
+        (lambda P: np.zeros((len(P), 3)), "shape"),
+        (lambda P: np.zeros(len(P)), "shape"),
+        (lambda P: None, "raised|shape"),
+        (lambda P: "text", "raised|shape"),
+        (lambda P: np.full((len(P), 81), np.nan), "NaN or infinite"),
+    ],
+)
+def test_a_surrogate_that_fails_gets_an_infinite_bound_and_a_note(small, surrogate, said):
+    c = certify(small, surrogate, small.inputs.sample(3))
+    assert np.isinf(c.upper).all() and (c.lower == 0).all()
+    assert any(part in " ".join(c.notes) for part in said.split("|"))
+
+
+def test_other_arrays_are_converted(small, case):
+    P, U, norms = case
+    single = certify(small, lambda P: U.astype(np.float32), P)
+    assert (single.upper < 1e-4 * norms.value).all() and (single.upper > 1e-8 * norms.value).all()
+    as_list = certify(small, lambda P: U.tolist(), P)
+    assert (as_list.upper < 1e-9 * norms.value).all()
+
+
+def test_each_query_is_evaluated_once(small, case):
+    P, U, _ = case
+    seen = []
+
+    def surrogate(P):
+        seen.extend(map(tuple, P))
+        return U[: len(P)]
+
+    certify(small, surrogate, P)
+    assert seen == list(map(tuple, P))
+
+
+@pytest.mark.parametrize(
+    ("P", "said"),
+    [
+        (np.ones(4), "shape"),
+        (np.ones((2, 3)), "shape"),
+        (np.array([[1.0, 1.0, np.nan, 1.0]]), "'k10'.*not a finite number"),
+    ],
+)
+def test_wrong_inputs_are_refused(small, P, said):
+    with pytest.raises(ValueError, match=said):
+        certify(small, lambda P: np.zeros((len(P), 81)), P)
+
+
+def test_fields_of_another_shape_are_refused(small, case):
+    P, U, _ = case
+    with pytest.raises(ValueError, match=r"\[5, 81\]"):
+        certify(small, U[:3], P)
+
+
+def test_without_float64_nothing_is_certified(small, case):
+    P, U, _ = case
+    jax.config.update("jax_enable_x64", False)
+    try:
+        with pytest.raises(RuntimeError, match="float64"):
+            certify(small, U, P)
+    finally:
+        jax.config.update("jax_enable_x64", True)
+
+
+def test_a_problem_without_a_theorem_gets_no_bound():
+    problem = black_box(lambda p: p * np.ones(3), Box(("a",), np.array([1.0]), np.array([2.0])))
+    c = certify(problem, lambda P: np.ones((len(P), 3)), np.array([[1.5]]))
+    assert c.evidence is Evidence.NONE and np.isinf(c.upper).all() and (c.lower == 0).all()
+    assert "no proved bound is known for black-box" in c.notes[0]

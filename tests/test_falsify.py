@@ -1,0 +1,157 @@
+"""The search: it finds planted faults within its budget, stays silent on the truth, and says what it is worth."""
+
+import numpy as np
+import pytest
+from scipy.stats import beta
+
+from assay.benchmarks.bump import bumped
+from assay.benchmarks.faulty import PodGalerkin
+from assay.solvers.black_box import black_box
+from assay.solvers.box import Box
+from assay.verify.counterexample import replay
+from assay.verify.evidence import Evidence
+from assay.verify.falsify import falsify
+from assay.verify.search import find_peaks
+from assay.verify.signal import BROKEN, Signal, make_signal
+
+
+def truth(problem):
+    return lambda P: np.asarray(problem.solve_batch(P))
+
+
+def test_a_bump_is_found_within_twenty_solves(small):
+    centre = np.array([0.31, 0.62, 0.55, 0.18])
+    result = falsify(small, bumped(small, centre), 1e-2, budget=20, seed=0)
+    assert result.verdict == "falsified" and result.solver_calls <= 20
+    best = result.counterexamples[0]
+    assert best.error == result.worst == pytest.approx(0.3, abs=0.02)
+    assert np.linalg.norm(small.inputs.to_unit(best.inputs) - centre) < 0.02
+    assert best.evidence is Evidence.PROVED and best.lower <= best.error <= best.upper
+    assert replay(small, best).fails
+
+
+def test_it_is_silent_on_the_truth(small):
+    result = falsify(small, truth(small), 1e-2, budget=20, seed=0, starts=256)
+    assert result.verdict == "not falsified" and result.counterexamples == []
+    assert result.worst < 1e-9 and result.solver_calls <= 20
+    assert result.failure_probability_upper == pytest.approx(beta.ppf(0.95, 1, result.draws))
+
+
+def test_all_of_a_bad_surrogate_fails_and_the_draws_say_so(small):
+    result = falsify(small, lambda P: 1.2 * truth(small)(P), 1e-2, budget=20, seed=1, starts=256)
+    assert result.draws == result.draws_failed == 2
+    assert result.failure_probability_upper == 1.0
+    assert result.worst == pytest.approx(0.2, rel=1e-6)
+
+
+def test_the_same_seed_finds_the_same(small, small_pool):
+    surrogate = PodGalerkin(small, 4, pool=small_pool)
+    one, two = (falsify(small, lambda P: surrogate(P), 1e-3, budget=8, seed=5, starts=64) for _ in range(2))
+    assert one.worst == two.worst
+    np.testing.assert_array_equal(one.worst_inputs, two.worst_inputs)
+    assert len(one.counterexamples) == len(two.counterexamples) > 0
+
+
+@pytest.fixture(scope="module")
+def reduced_search(small, small_pool):
+    surrogate = PodGalerkin(small, 3, pool=small_pool)
+    return surrogate, falsify(small, surrogate, 1e-3, budget=12, seed=0, starts=256)
+
+
+def test_counterexamples_are_distinct_sorted_and_within_budget(small, reduced_search):
+    _, result = reduced_search
+    errors = [c.error for c in result.counterexamples]
+    assert errors == sorted(errors, reverse=True) and result.solver_calls <= 12
+    X = small.inputs.to_unit(np.stack([c.inputs for c in result.counterexamples]))
+    gaps = np.abs(X[:, None] - X[None]).max(-1) + np.eye(len(X))
+    assert gaps.min() > 1e-2
+    assert all(c.lower > 1e-3 for c in result.counterexamples)
+    assert all(c.solver_calls <= 12 for c in result.counterexamples)
+
+
+def test_the_climb_reaches_more_than_sampling_does(small, reduced_search, true_error):
+    surrogate, result = reduced_search
+    P = small.inputs.sample(256, seed=1)
+    U, norms = true_error.truths(P)
+    sampled = (true_error(P, U, norms, surrogate(P)).value / norms.value).max()
+    assert result.worst >= sampled
+
+
+@pytest.mark.parametrize("fault", ["NaN", "raises", "shape"])
+def test_a_region_where_the_surrogate_breaks_down_is_found(small, fault):
+    def surrogate(P):
+        u = truth(small)(P)
+        bad = small.inputs.to_unit(P)[:, 0] > 0.95
+        if fault == "NaN":
+            u[bad, 40] = np.nan
+        elif bad.any() and fault == "raises":
+            raise RuntimeError("no")
+        elif bad.any():
+            return u[:, :5]
+        return u
+
+    result = falsify(small, surrogate, 1e-2, budget=10, seed=0, starts=128)
+    assert result.verdict == "falsified" and result.worst == np.inf
+
+
+def test_a_black_box_is_searched_by_its_true_error(small):
+    box = Box(("a", "b"), np.zeros(2), np.ones(2))
+    problem = black_box(lambda p: np.array([1.0, p[0], p[1]]), box)
+    hit = falsify(problem, lambda P: np.column_stack([1 + (P[:, 0] > 0.7), P]), 1e-2, budget=20, seed=0)
+    assert hit.signal == "none" and hit.verdict == "falsified" and hit.solver_calls <= 20
+    assert hit.counterexamples[0].evidence is Evidence.OBSERVED
+    assert any("the true error itself was climbed" in note for note in hit.notes)
+    silent = falsify(problem, lambda P: np.column_stack([np.ones(len(P)), P]), 1e-2, budget=20, seed=0)
+    assert silent.verdict == "not falsified" and silent.solver_calls == 20
+
+
+def test_failed_solves_are_counted_and_no_counterexamples():
+    def solver(p):
+        if p[0] > 0.6:
+            raise RuntimeError("diverged")
+        return np.ones(2)
+
+    problem = black_box(solver, Box(("a",), np.zeros(1), np.ones(1)))
+    result = falsify(problem, lambda P: np.ones((len(P), 2)), 1e-2, budget=20, seed=0)
+    assert result.verdict == "not falsified" and result.draws <= 2
+    assert any("the solver failed at" in note for note in result.notes)
+
+
+@pytest.mark.parametrize("settings", [{"tolerance": 0.0}, {"tolerance": np.nan}, {"budget": 0}])
+def test_settings_that_make_no_sense_are_refused(small, settings):
+    with pytest.raises(ValueError, match=next(iter(settings))):
+        falsify(small, truth(small), **{"tolerance": 1e-2, "budget": 5, **settings})
+
+
+def test_a_budget_of_one_is_spent_on_the_highest_peak(small):
+    result = falsify(small, lambda P: 1.2 * truth(small)(P), 1e-2, budget=1, seed=0, starts=64)
+    assert result.solver_calls == 1 and result.verdict == "falsified" and result.draws == 0
+
+
+def test_the_sharpest_signal_is_chosen_and_bounds_the_error(small, small_pool, true_error):
+    surrogate = PodGalerkin(small, 4, pool=small_pool)
+    P = small.inputs.sample(16, seed=2)
+    U, norms = true_error.truths(P)
+    relative = true_error(P, U, norms, surrogate(P)).value / norms.value
+    for used in (surrogate, lambda P: surrogate(P)):
+        signal = make_signal(small, used)
+        assert signal.kind == "bound"
+        values = signal.values(P)
+        assert (relative <= values * (1 + 1e-9)).all() and (values <= 1.5 * relative).all()
+    broken = make_signal(small, lambda P: np.full((len(P), 81), np.nan))
+    assert (broken.values(P) == BROKEN).all()
+
+
+def test_two_peaks_in_two_basins_are_two_and_one_ridge_is_one():
+    box = Box(("a", "b"), np.zeros(2), np.ones(2))
+
+    def hills(P):
+        one = np.exp(-40 * ((P - [0.2, 0.3]) ** 2).sum(1))
+        return one + 0.8 * np.exp(-40 * ((P - [0.8, 0.7]) ** 2).sum(1))
+
+    peaks = find_peaks(Signal("bound", hills), box, seed=0, starts=128)
+    strong = peaks.values > 0.5
+    assert strong.sum() == 2
+    np.testing.assert_allclose(peaks.points[strong], [[0.2, 0.3], [0.8, 0.7]], atol=0.02)
+    ridge = find_peaks(Signal("bound", lambda P: np.exp(-((P[:, 0] - 0.5) ** 2))), box, seed=0, starts=128)
+    assert len(ridge.values) == 1

@@ -1,0 +1,247 @@
+"""The guard: whatever the surrogate does, an answer is within the tolerance, solved, or marked as failed."""
+
+import jax
+import numpy as np
+import pytest
+
+from assay.benchmarks.faulty import PodGalerkin
+from assay.solvers.black_box import black_box
+from assay.solvers.box import Box
+from assay.verify.evidence import Evidence
+from assay.verify.guard import ROUTES, guard
+
+TOLERANCE = 1e-2
+
+
+@pytest.fixture(scope="module")
+def case(small, true_error):
+    P = small.inputs.sample(24, seed=6)
+    U, norms = true_error.truths(P)
+    return P, U, norms
+
+
+def lookup(P, U):
+    """A surrogate that knows the answers at P."""
+    known = {row.tobytes(): u for row, u in zip(P, U, strict=True)}
+    return lambda Q: np.stack([known[row.tobytes()] for row in np.asarray(Q)])
+
+
+def relative(true_error, case, fields):
+    P, U, norms = case
+    return true_error(P, U, norms, fields).value / norms.value
+
+
+def _raise(P):
+    raise RuntimeError("no")
+
+
+def _nan_rows(P):
+    u = np.zeros((len(P), 81))
+    u[::2, 40] = np.nan
+    return u
+
+
+FAULTS = {
+    "raises": _raise,
+    "NaN in half of the rows": _nan_rows,
+    "infinite": lambda P: np.full((len(P), 81), np.inf),
+    "wrong shape": lambda P: np.zeros((len(P), 80)),
+    "one row too many": lambda P: np.zeros((len(P) + 1, 81)),
+    "zero": lambda P: np.zeros((len(P), 81)),
+    "huge": lambda P: np.full((len(P), 81), 1e200),
+    "random at every call": lambda P: np.random.default_rng().standard_normal((len(P), 81)),
+    "None": lambda P: None,
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_wrong_answer_never_gets_out(small, case, true_error, fault):
+    P, U, norms = case
+    answer = guard(small, FAULTS[fault], TOLERANCE)(P)
+    assert (relative(true_error, case, answer.u) <= TOLERANCE).all()
+    assert (answer.relative_upper <= TOLERANCE).all()
+    assert "accepted" not in answer.route
+    assert sum(answer.counts.values()) == len(P) and set(answer.counts) == set(ROUTES)
+    if fault in ("raises", "NaN in half of the rows", "infinite", "wrong shape", "one row too many", "None"):
+        assert answer.counts["solved"] >= len(P) // 2 and answer.notes
+
+
+def test_good_answers_are_returned_as_they_are(small, case):
+    P, U, _ = case
+    fields = 1.001 * U
+    answer = guard(small, lookup(P, fields), TOLERANCE)(P)
+    assert (answer.route == "accepted").all()
+    np.testing.assert_array_equal(answer.u, fields)
+    assert answer.certificate.evidence is Evidence.PROVED
+
+
+def test_answers_that_are_nearly_good_are_polished(small, case, true_error):
+    P, U, _ = case
+    rough = U * (1 + 0.05 * np.random.default_rng(0).standard_normal(U.shape))
+    answer = guard(small, lookup(P, rough), TOLERANCE)(P)
+    assert (answer.route == "polished").sum() > len(P) // 2
+    error = relative(true_error, case, answer.u)
+    assert (error <= answer.relative_upper + 1e-12).all() and (error <= TOLERANCE).all()
+
+
+def test_boundary_values_are_put_right_in_the_answer(small, case):
+    P, U, _ = case
+    fields = U.copy()
+    fields[:, 0] = 3.0
+    answer = guard(small, lookup(P, fields), TOLERANCE)(P)
+    assert (answer.u[:, ~small.free] == 0).all()
+    assert (answer.certificate.overwritten == 3.0).all()
+
+
+def test_single_precision_is_converted(small, case):
+    P, U, _ = case
+    answer = guard(small, lookup(P, U.astype(np.float32)), TOLERANCE)(P)
+    assert (answer.route == "accepted").all() and answer.u.dtype == np.float64
+
+
+def test_the_field_certified_is_the_field_returned(small, case, true_error):
+    """A surrogate that answers differently at every call is asked once per query."""
+    P, U, _ = case
+    rng, asked = np.random.default_rng(0), []
+    good = lookup(P, U)
+
+    def moody(Q):
+        asked.extend(row.tobytes() for row in Q)
+        return good(Q) * (1 + rng.choice([1e-4, 0.5], size=(len(Q), 1)))
+
+    answer = guard(small, moody, TOLERANCE)(P)
+    assert asked == [row.tobytes() for row in P]
+    assert (relative(true_error, case, answer.u) <= answer.relative_upper + 1e-12).all()
+    assert 0 < (answer.route == "accepted").sum() < len(P)
+
+
+@pytest.fixture(scope="module")
+def pod(small, small_pool):
+    return PodGalerkin(small, 16, pool=small_pool)
+
+
+class Spoilt:
+    """A surrogate with a basis whose coefficients go wrong after it was built."""
+
+    def __init__(self, honest):
+        self.honest, self.basis, self.spoil, self.calls = honest, honest.basis, None, 0
+
+    def coefficients(self, P):
+        self.calls += 1
+        c = self.honest.coefficients(P)
+        return c if self.spoil is None else self.spoil(c)
+
+    def __call__(self, P):
+        return self.honest(P)
+
+
+@pytest.fixture(scope="module")
+def spoilt_guard(small, pod):
+    surrogate = Spoilt(pod)
+    guarded = guard(small, surrogate, 0.05)
+    assert guarded.reduced is not None
+    return surrogate, guarded
+
+
+def _raise_coefficients(c):
+    raise KeyError("lost")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "routes"),
+    [
+        (None, {"accepted"}),
+        (lambda c: c.astype(np.float32), {"accepted"}),
+        (lambda c: 1.5 * c, {"polished"}),
+        (lambda c: 0 * c, {"polished"}),
+        (lambda c: np.random.default_rng().standard_normal(c.shape), {"polished"}),
+        (lambda c: np.where(np.arange(len(c))[:, None] % 2, np.nan, c), {"accepted", "solved"}),
+        (lambda c: np.full_like(c, np.inf), {"solved"}),
+        (lambda c: c[:, :3], {"solved"}),
+        (lambda c: None, {"solved"}),
+        (_raise_coefficients, {"solved"}),
+    ],
+)
+def test_the_reduced_path_lets_nothing_wrong_out_either(case, true_error, spoilt_guard, spoil, routes):
+    surrogate, guarded = spoilt_guard
+    P, U, norms = case
+    surrogate.spoil, surrogate.calls = spoil, 0
+    answer = guarded(P)
+    assert surrogate.calls == 1
+    error = true_error(P, U, norms, answer.u)
+    assert (error.value / norms.value <= 0.05).all()
+    assert (error.low / norms.high <= answer.relative_upper).all()
+    assert set(answer.route) <= {*routes, "polished", "solved"} and set(answer.route) & routes
+    assert (answer.u[:, ~guarded.problem.free] == 0).all()
+
+
+def test_a_basis_that_is_too_small_is_still_polished_by_cg(small, case, true_error, small_pool):
+    poor = guard(small, PodGalerkin(small, 2, pool=small_pool), TOLERANCE)
+    assert poor.reduced is not None
+    answer = poor(case[0])
+    assert answer.counts["polished"] > 0 and answer.counts["polished"] + answer.counts["solved"] == len(case[0])
+    assert (relative(true_error, case, answer.u) <= TOLERANCE).all()
+
+
+def test_both_paths_agree_on_what_is_accepted(small, case, pod):
+    P, *_ = case
+    tight = guard(small, pod, 1e-3)(P)
+    by_fields = guard(small, lambda Q: pod(Q), 1e-3)(P)
+    assert (tight.relative_upper <= 1e-3).all() and (by_fields.relative_upper <= 1e-3).all()
+    both = (tight.route == "accepted") & (by_fields.route == "accepted")
+    np.testing.assert_allclose(tight.u[both], by_fields.u[both], atol=1e-12)
+
+
+def test_the_buffer_is_used_and_checked(small, case, spoilt_guard):
+    P, *_ = case
+    surrogate, guarded = spoilt_guard
+    surrogate.spoil = None
+    buffer = np.full((30, small.size), np.nan)
+    answer = guarded(P, out=buffer)
+    assert np.shares_memory(answer.u, buffer) and answer.u.shape == (len(P), small.size)
+    np.testing.assert_array_equal(answer.u, guarded(P).u)
+    assert np.isnan(buffer[len(P) :]).all()
+    for wrong in (np.empty((3, small.size)), np.empty((30, 7)), np.empty((30, small.size), dtype=np.float32)):
+        with pytest.raises(ValueError, match="float64 array of at least"):
+            guarded(P, out=wrong)
+
+
+@pytest.mark.parametrize("tolerance", [0.0, -1.0, np.nan, np.inf])
+def test_a_tolerance_must_be_positive(small, tolerance):
+    with pytest.raises(ValueError, match="tolerance"):
+        guard(small, FAULTS["zero"], tolerance)
+
+
+def test_inputs_outside_the_box_are_refused_by_row_and_name(small):
+    guarded = guard(small, FAULTS["zero"], TOLERANCE)
+    P = np.ones((3, 4))
+    P[2, 1] = 11.0
+    with pytest.raises(ValueError, match=r"row 2, input 'k01': 11 is outside \[0.1, 10\]"):
+        guarded(P)
+    with pytest.raises(ValueError, match="shape"):
+        guarded(np.ones((3, 5)))
+
+
+def test_without_float64_the_guard_refuses(small):
+    guarded = guard(small, FAULTS["zero"], TOLERANCE)
+    jax.config.update("jax_enable_x64", False)
+    try:
+        with pytest.raises(RuntimeError, match="float64"):
+            guarded(np.ones((1, 4)))
+    finally:
+        jax.config.update("jax_enable_x64", True)
+
+
+def test_where_nothing_can_be_proved_everything_is_solved_and_failures_are_marked():
+    def solver(p):
+        if p[0] > 1.8:
+            raise RuntimeError("diverged")
+        return p * np.ones(3)
+
+    problem = black_box(solver, Box(("a",), np.array([1.0]), np.array([2.0])))
+    answer = guard(problem, lambda P: np.zeros((len(P), 3)), TOLERANCE)(np.array([[1.25], [1.9]]))
+    assert answer.route.tolist() == ["solved", "failed"]
+    np.testing.assert_array_equal(answer.u[0], 1.25)
+    assert np.isnan(answer.u[1]).all() and np.isinf(answer.relative_upper).all()
+    assert answer.certificate.evidence is Evidence.NONE
+    assert any("the solver failed at 1" in note for note in answer.notes)

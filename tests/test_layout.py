@@ -1,0 +1,133 @@
+"""The layout of the code: where it is imported from, who imports whom, how long a file may be."""
+
+import ast
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+ROOMS = ("solvers", "surrogates", "verify", "benchmarks")
+MAY_IMPORT = {  # besides itself; "assay" stands for the modules of assay/ that are in no room
+    "solvers": set(),
+    "surrogates": {"solvers"},
+    "verify": {"solvers"},
+    "benchmarks": {*ROOMS, "assay"},
+}
+LONGEST = 450
+MACHINE_PATH = re.compile(r"(?<![\w.}])/(?:home|root|work|tmp|mnt|data|Users)/\w")
+
+
+def python(code: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-c", code], cwd=cwd, capture_output=True, text=True, check=False)
+
+
+def sources(*folders: str) -> list[Path]:
+    """Every Python file below these folders of the root, not through links."""
+    return sorted(path for folder in folders for path in (ROOT / folder).rglob("*.py"))
+
+
+def imported(source: str, module: str, is_package: bool) -> set[str]:
+    """Absolute names of what a module imports; `from a import b` counts as a.b."""
+    package = module.split(".") if is_package else module.split(".")[:-1]
+    found = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            base = package[: len(package) - node.level + 1] if node.level else []
+            base = [*base, node.module] if node.module else base
+            found |= {".".join([*base, alias.name]) for alias in node.names}
+    return found
+
+
+def imported_rooms(names: set[str]) -> set[str]:
+    """The rooms these names lie in ("assay": in the package but in no room). A bare room is a third party's module."""
+    inside = [name.split(".") for name in names if name.split(".")[0] == "assay"]
+    return {parts[1] if len(parts) > 1 and parts[1] in ROOMS else "assay" for parts in inside}
+
+
+def module_name(path: Path) -> str:
+    parts = ("assay", *path.relative_to(ROOT).with_suffix("").parts)
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+@pytest.mark.parametrize(
+    ("source", "rooms"),
+    [
+        ("import numpy, solvers", set()),
+        ("from .box import Box", {"verify"}),
+        ("from ..solvers.box import Box", {"solvers"}),
+        ("from .. import surrogates", {"surrogates"}),
+        ("from .. import cli", {"assay"}),
+        ("def late():\n    import assay.benchmarks.table", {"benchmarks"}),
+        ("from assay import solvers, __version__", {"solvers", "assay"}),
+    ],
+)
+def test_the_import_reader_resolves_names(source, rooms):
+    assert imported_rooms(imported(source, "assay.verify.guard", is_package=False)) == rooms
+
+
+def test_the_import_reader_knows_packages():
+    assert imported("from .x import y", "assay.verify.enclose", is_package=True) == {"assay.verify.enclose.x.y"}
+    assert imported("from ..x import y", "assay.verify.enclose", is_package=True) == {"assay.verify.x.y"}
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_rooms_import_only_what_they_may(room):
+    wrong = {}
+    for path in sources(room):
+        names = imported(path.read_text(encoding="utf-8"), module_name(path), path.name == "__init__.py")
+        if extra := imported_rooms(names) - MAY_IMPORT[room] - {room}:
+            wrong[path.relative_to(ROOT).as_posix()] = extra
+    assert not wrong
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_a_room_is_not_importable_under_its_bare_name(room):
+    result = python(f"import {room}", cwd=ROOT)
+    assert result.returncode == 1
+    assert f"from assay.{room} import ..." in result.stderr
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_links_are_relative(room):
+    link = ROOT / "assay" / room
+    if not link.is_symlink():
+        pytest.skip("a checkout without symbolic links")
+    assert link.readlink() == Path("..") / room
+
+
+def test_importing_assay_turns_64_bit_on():
+    code = "import assay, jax.numpy as jnp; print(jnp.zeros(1).dtype)"
+    assert python(code, cwd=ROOT).stdout.strip() == "float64"
+
+
+def test_a_checkout_without_links_imports(tmp_path):
+    for folder in ("assay", *ROOMS):
+        (tmp_path / folder).mkdir()
+        shutil.copy(ROOT / folder / "__init__.py", tmp_path / folder)
+    for room in ROOMS:
+        (tmp_path / room / "__init__.py").write_text("here = __name__\n")
+        (tmp_path / "assay" / room).write_text(f"../{room}")  # what git without symbolic links leaves behind
+    code = "import assay, sys; from assay.verify import here; print(here)"
+    cut = (ROOT / "assay" / "__init__.py").read_text(encoding="utf-8").split("# Public names")[0]
+    (tmp_path / "assay" / "__init__.py").write_text(cut)
+    result = python(code, cwd=tmp_path)
+    assert result.stdout.strip() == "assay.verify", result.stderr
+
+
+def test_no_file_is_too_long():
+    lines = {path: path.read_text(encoding="utf-8").count("\n") for path in sources("assay", *ROOMS, "tests")}
+    assert {str(path.relative_to(ROOT)): n for path, n in lines.items() if n > LONGEST} == {}
+
+
+def test_no_file_names_a_path_of_one_machine():
+    others = [ROOT / name for name in ("Makefile", "pyproject.toml", "constraints.txt", ".ci/run")]
+    files = [*sources("assay", *ROOMS, "tests"), *others]
+    assert [
+        str(path.relative_to(ROOT)) for path in files if MACHINE_PATH.search(path.read_text(encoding="utf-8"))
+    ] == []

@@ -1,0 +1,138 @@
+"""What every problem does the same way: checking, batching, tracing, reporting, refusing single precision, pickling."""
+
+import pickle
+import subprocess
+import sys
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from assay.solvers import Box, SolveError, ThermalBlock, black_box, solve
+from assay.solvers.batching import RowMap
+from assay.solvers.precision import gamma, require_float64
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="module")
+def problem():
+    return ThermalBlock(blocks=(2, 1), cells=4, low=0.1, high=10.0)
+
+
+def picklable(p):
+    return np.cumsum(p)
+
+
+@pytest.mark.parametrize(
+    ("bad", "message"),
+    [
+        ([1.0], r"shape \[n, 2\] \(k00, k10\), not \[1, 1\]"),
+        ([1.0, 1.0, 1.0], r"not \[1, 3\]"),
+        ([[1.0, 1.0], [1.0, 1.0]], "one input of 2 numbers; use solve_batch for 2 rows"),
+        (3.0, "shape"),
+        ([np.nan, 1.0], "row 0, input 'k00': nan is not a finite number"),
+        ([1.0, np.inf], "row 0, input 'k10': inf is not a finite number"),
+        ([1.0, 10.1], r"row 0, input 'k10': 10.1 is outside \[0.1, 10\]"),
+        ([0.0, 1.0], "row 0, input 'k00': 0 is outside"),
+        (["warm", "cold"], "array of numbers"),
+    ],
+)
+def test_bad_inputs_of_one_solve_are_named(problem, bad, message):
+    for attempt in (problem.solve, problem.solution, lambda p: solve(problem, p)):
+        with pytest.raises(ValueError, match=message):
+            attempt(bad)
+
+
+def test_bad_rows_of_a_batch_are_named_and_nothing_is_solved():
+    calls = []
+    counted = black_box(lambda p: calls.append(1) or np.ones(1), Box(("a",), [0.0], [1.0]))
+    calls.clear()
+    P = np.full((50, 1), 0.5)
+    for i, value in ((49, np.nan), (33, 1.5), (0, -np.inf)):
+        with pytest.raises(ValueError, match=f"row {i}, input 'a'"):
+            counted.solve_batch(np.where(np.arange(50)[:, None] == i, value, P))
+    assert not calls
+
+
+def test_corners_are_inside(problem):
+    corners = [[0.1, 0.1], [0.1, 10.0], [10.0, 0.1], [10.0, 10.0]]
+    assert np.isfinite(problem.solve_batch(corners)).all()
+
+
+def test_a_solution_accounts_for_itself(problem):
+    solution = solve(problem, [1.0, 2.0])
+    np.testing.assert_array_equal(solution.u, problem.solve([1.0, 2.0]))
+    assert solution.method == "multigrid-cg" and solution.iterations >= 1 and 0 < solution.seconds < 10
+    assert 0 <= solution.residual <= 1e-12
+    batch = problem.attempt_batch([[1.0, 2.0], [3.0, 4.0]])
+    assert batch.u.shape == (2, 25) and batch.residual[0] == solution.residual
+
+
+def test_under_tracing_inputs_cannot_be_checked_and_failure_is_nan(problem):
+    assert np.isfinite(jax.jit(problem.solve)(jnp.asarray([0.01, 99.0]))).all()  # outside the box, solvable
+    assert np.isnan(jax.jit(problem.solve)(jnp.asarray([-1.0, 1.0]))).all()
+
+
+def test_single_precision_is_refused():
+    code = """
+import assay, jax
+from assay.solvers import ThermalBlock, sample
+problem = ThermalBlock(cells=4)
+jax.config.update("jax_enable_x64", False)
+for act in (lambda: problem.solve([1.0] * 4), lambda: problem.solve_batch([[1.0] * 4]), lambda: sample(problem, 2),
+            lambda: jax.jit(problem.solve)(jax.numpy.ones(4))):
+    try:
+        act()
+    except RuntimeError as error:
+        print(error)
+"""
+    result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    lines = result.stdout.splitlines()
+    assert len(lines) == 4 and all("assay needs float64, but JAX's 64-bit mode is off" in line for line in lines)
+
+
+def test_single_precision_in_one_thread_is_refused_there():
+    require_float64()
+    with jax.enable_x64(False), pytest.raises(RuntimeError, match="64-bit mode is off"):
+        require_float64()
+    require_float64()
+
+
+def test_gamma_bounds_chained_roundings():
+    assert gamma(1) > 2.0**-53 and gamma(1000) > 1000 * 2.0**-53
+    assert gamma(1000) < 1001 * 2.0**-53
+
+
+def test_a_problem_is_pickled_without_what_it_compiled(problem):
+    problem.solve([1.0, 2.0])
+    again = pickle.loads(pickle.dumps(problem))
+    assert again.settings == problem.settings
+    np.testing.assert_array_equal(again.solve([1.0, 2.0]), problem.solve([1.0, 2.0]))
+    foreign = black_box(picklable, Box(("a", "b"), [0.0, 0.0], [1.0, 1.0]))
+    foreign.solve([0.5, 0.5])
+    np.testing.assert_array_equal(pickle.loads(pickle.dumps(foreign)).solve([0.25, 0.5]), [0.25, 0.75])
+
+
+def test_features_by_default_are_the_unit_coordinates():
+    box = Box(("a", "b"), [0.01, -3.0], [100.0, 5.0], log=(True, False))
+    x, s = black_box(picklable, box).features(jnp.asarray([1.0, 5.0]))
+    np.testing.assert_allclose(x, [0.0, 1.0], atol=1e-15)
+    assert float(s) == 1.0
+
+
+@pytest.mark.parametrize("n", [1, 31, 32, 33, 70])
+def test_a_row_map_is_the_function_row_by_row(n):
+    rows = RowMap(lambda x, y: (x * y.sum(), jnp.sin(y)), chunk=32)
+    x, y = np.arange(n, dtype=float), np.arange(2.0 * n).reshape(n, 2)
+    first, second = rows(x, y)
+    np.testing.assert_array_equal(first, x * y.sum(axis=1))
+    np.testing.assert_allclose(second, np.sin(y), rtol=1e-15)
+
+
+def test_a_solver_that_gives_no_numbers_says_where():
+    flaky = black_box(lambda p: np.array([1.0 if p[0] < 0.9 else np.nan]), Box(("heat",), [0.0], [1.0]))
+    with pytest.raises(SolveError, match=r"black-box was not solved at heat=0.95: user stopped after 0 iterations"):
+        flaky.solution([0.95])

@@ -1,0 +1,201 @@
+"""``train`` and the surrogate it returns: what is refused, what is left out, how it may be called."""
+
+from types import SimpleNamespace
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from assay.solvers.black_box import black_box
+from assay.solvers.box import Box
+from assay.solvers.heat import Heat
+from assay.solvers.snapshots import sample
+from assay.solvers.thermal_block import ThermalBlock
+from assay.surrogates import ARCHITECTURES, SURROGATES, Surrogate, train
+from assay.surrogates.progress import training_bar
+
+QUICK = {"pod-mlp": {"steps": 2, "widths": (8,)}}
+SMOOTH = [name for name in SURROGATES if name != "nearest"]
+
+
+@pytest.fixture(scope="module")
+def problem():
+    return ThermalBlock(cells=8, low=0.5, high=2.0)
+
+
+@pytest.fixture(scope="module")
+def snapshots(problem):
+    return sample(problem, 64)
+
+
+@pytest.fixture(scope="module")
+def trained(problem, snapshots):
+    return {name: train(problem, name, snapshots, **QUICK.get(name, {})) for name in SURROGATES}
+
+
+def altered(snapshots, **changes):
+    kept = {k: getattr(snapshots, k) for k in ("inputs", "fields", "hash", "problem_name", "problem_settings")}
+    return SimpleNamespace(**{**kept, **changes})
+
+
+def test_every_row_of_the_fairness_table_is_there():
+    wanted = {"pod-mlp", "mean", "nearest", "linear", "polynomial", "kernel-ridge", "random-features"}
+    assert set(SURROGATES) == wanted | {"pod-interpolation", "reduced-basis"}
+
+
+@pytest.mark.parametrize("name", list(SURROGATES))
+def test_a_surrogate_says_where_it_comes_from(trained, problem, snapshots, name):
+    s = trained[name]
+    assert isinstance(s, Surrogate) and s.name == name and s.architecture["name"] == name
+    assert (s.problem_name, s.problem_settings) == ("thermal-block", problem.settings)
+    assert s.box is problem.inputs and s.seed == 0 and s.data_hash == snapshots.hash
+    assert s.training["dropped"] == {"failed": 0, "outside": 0} and s.training["seconds"] > 0
+    assert s.versions["jax"] == jax.__version__ and s.parameters > 0
+
+
+@pytest.mark.parametrize("name", list(SURROGATES))
+def test_fields_are_the_basis_times_the_coefficients(trained, problem, name):
+    s, P = trained[name], problem.inputs.sample(5, seed=3)
+    U = s(P)
+    assert isinstance(U, np.ndarray) and U.dtype == np.float64 and U.shape == (5, problem.size)
+    assert s.basis.shape[0] == problem.size and not s.basis[~problem.free].any() and not U[:, ~problem.free].any()
+    for c in (s.coefficients(P), jax.jit(s.coefficients)(P)):
+        np.testing.assert_allclose(np.asarray(c) @ s.basis.T, U, rtol=1e-9, atol=1e-11 * np.abs(U).max())
+    np.testing.assert_allclose(jax.jit(s)(P), U, rtol=1e-9, atol=1e-11 * np.abs(U).max())
+
+
+@pytest.mark.parametrize("name", SMOOTH)
+def test_coefficients_are_differentiable(trained, problem, name):
+    s, p = trained[name], problem.inputs.sample(1, seed=4)[0]
+    direction = np.array([0.3, -0.2, 0.5, 0.1])
+    _, slope = jax.jvp(lambda p: s.coefficients(p[None])[0], (jnp.asarray(p),), (jnp.asarray(direction),))
+    step = 1e-5
+    c = np.asarray(s.coefficients(np.stack([p + step * direction, p - step * direction])))
+    # central differences: step^2 of truncation and about 1e-12/step of rounding
+    np.testing.assert_allclose(slope, (c[0] - c[1]) / (2 * step), rtol=1e-4, atol=1e-5 * np.abs(c).max())
+
+
+@pytest.mark.parametrize("name", list(SURROGATES))
+def test_the_scaling_of_the_problem_is_built_in(trained, problem, name):
+    """u(c p) = u(p) / c, exactly but for rounding, wherever it was trained."""
+    s, p = trained[name], np.array([[0.6, 0.9, 0.7, 0.8]])
+    np.testing.assert_allclose(2 * s(2 * p), s(p), rtol=1e-9, atol=1e-12 * np.abs(s(p)).max())
+
+
+@pytest.mark.parametrize("name", list(SURROGATES))
+def test_rows_do_not_depend_on_their_batch(trained, problem, name):
+    s, P = trained[name], problem.inputs.sample(40, seed=5)
+    np.testing.assert_allclose(np.concatenate([s(P[:1]), s(P[1:4]), s(P[4:])]), s(P), rtol=1e-10, atol=1e-13)
+    assert s(P[:0]).shape == (0, problem.size)
+
+
+@pytest.mark.parametrize("name", list(SURROGATES))
+def test_a_bad_input_spoils_its_own_row_only(trained, problem, name):
+    s, P = trained[name], problem.inputs.sample(4, seed=6)
+    good = s(P)
+    P[1, 2], P[3, 0] = np.nan, -1.0  # no logarithm
+    U = s(P)
+    assert np.isnan(U[[1, 3]][:, problem.free]).all()
+    np.testing.assert_allclose(U[[0, 2]], good[[0, 2]], rtol=1e-10)
+    with pytest.raises(ValueError, match=r"shape \[n, 4\]"):
+        s(P[:, :3])
+
+
+def test_a_sub_box_is_trained_on_alone(problem, snapshots):
+    half = problem.inputs.split(0)[0]
+    s = train(problem, "linear", snapshots, box=half)
+    inside = half.contains(snapshots.inputs)
+    assert s.box is half and s.training["dropped"]["outside"] == int((~inside).sum()) > 0
+    alone = altered(snapshots, inputs=snapshots.inputs[inside], fields=snapshots.fields[inside])
+    np.testing.assert_array_equal(train(problem, "linear", alone, box=half)(half.sample(3)), s(half.sample(3)))
+
+
+def test_failed_rows_are_left_out_and_counted(problem, snapshots):
+    fields = snapshots.fields.copy()
+    fields[[3, 10]] = np.nan
+    s = train(problem, "linear", altered(snapshots, fields=fields))
+    assert s.training["dropped"] == {"failed": 2, "outside": 0}
+    kept = np.delete(np.arange(64), [3, 10])
+    clean = altered(snapshots, inputs=snapshots.inputs[kept], fields=snapshots.fields[kept])
+    np.testing.assert_array_equal(
+        s(problem.inputs.sample(3)), train(problem, "linear", clean)(problem.inputs.sample(3))
+    )
+
+
+def test_users_mistakes_are_named(problem, snapshots):
+    with pytest.raises(ValueError, match="no surrogate called 'pod-mpl'; did you mean 'pod-mlp'"):
+        train(problem, "pod-mpl", snapshots)
+    with pytest.raises(ValueError, match="no option of pod-mlp called 'width'; did you mean 'widths'"):
+        train(problem, "pod-mlp", snapshots, width=3)
+    with pytest.raises(ValueError, match="there is no option of mean called 'degree'"):
+        train(problem, "mean", snapshots, degree=3)
+    with pytest.raises(ValueError, match="mean has no physics loss"):
+        train(problem, "mean", snapshots, physics_weight=0.5)
+    with pytest.raises(ValueError, match="linear is learnt from snapshots"):
+        train(problem, "linear", None)
+    with pytest.raises(ValueError, match="seed must be a whole number"):
+        train(problem, "linear", snapshots, seed=-1)
+    with pytest.raises(ValueError, match="seconds must be positive"):
+        train(problem, "pod-mlp", snapshots, seconds=0)
+
+
+def test_unusable_snapshots_are_refused(problem, snapshots):
+    with pytest.raises(ValueError, match=r"at least 2 snapshots; of 1, 0 failed"):
+        train(problem, "linear", altered(snapshots, inputs=snapshots.inputs[:1], fields=snapshots.fields[:1]))
+    with pytest.raises(ValueError, match=r"of 64, 64 failed"):
+        train(problem, "linear", altered(snapshots, fields=np.full_like(snapshots.fields, np.nan)))
+    with pytest.raises(ValueError, match="cells=16, not cells=8"):
+        train(problem, "linear", altered(snapshots, problem_settings={**problem.settings, "cells": 16}))
+    with pytest.raises(ValueError, match="snapshots of heat, not of thermal-block"):
+        train(problem, "linear", altered(snapshots, problem_name="heat"))
+    with pytest.raises(ValueError, match=r"fields \[n, 81\]"):
+        train(problem, "linear", altered(snapshots, fields=snapshots.fields[:, :-1]))
+
+
+def test_a_box_that_is_not_inside_is_refused(problem, snapshots):
+    wide = problem.inputs.replace(upper=np.array([2.0, 2.0, 3.0, 2.0]))
+    with pytest.raises(ValueError, match=r"inside the problem's: k10 is \[0.5, 3\]"):
+        train(problem, "linear", snapshots, box=wide)
+    with pytest.raises(ValueError, match="has inputs a; the problem has k00"):
+        train(problem, "linear", snapshots, box=Box(("a",), [0.0], [1.0]))
+
+
+def test_prescribed_values_are_the_problems_own():
+    """With an initial state that is not zero the field is no combination of a basis, and none is offered."""
+    problem = Heat(cells=4, steps=3)
+    snapshots = sample(problem, 16)
+    s, P = train(problem, "linear", snapshots), problem.inputs.sample(3, seed=8)
+    U = s(P)
+    zero, one = (np.stack([np.asarray(problem.prescribe(p, np.full(problem.size, v))) for p in P]) for v in (0.0, 1.0))
+    held = zero == one
+    assert held.any() and zero[held].any()
+    np.testing.assert_array_equal(U[held], zero[held])
+    assert s.has_lift and not hasattr(s, "basis") and not hasattr(s, "coefficients")
+    np.testing.assert_allclose(jax.jit(s)(P), U, rtol=1e-10, atol=1e-13)
+
+
+def test_a_problem_known_by_its_solver_alone_is_learnt():
+    """Linear in its inputs, so the linear baseline is exact; there is no physics to train on."""
+    A = np.random.default_rng(0).standard_normal((7, 2))
+    problem = black_box(lambda p: 1 + A @ p, Box(("a", "b"), [0.0, 0.0], [1.0, 2.0]))
+    snapshots, P = sample(problem, 40), problem.inputs.sample(5, seed=1)
+    for name in ("linear", "polynomial", "pod-interpolation"):
+        np.testing.assert_allclose(train(problem, name, snapshots)(P), 1 + P @ A.T, atol=1e-7)
+    s = train(problem, "pod-mlp", snapshots, steps=50, widths=(8,))
+    assert s.training["physics_weight"] == 0
+    assert np.linalg.norm(s(P) - 1 - P @ A.T) < 0.05 * np.linalg.norm(1 + P @ A.T)
+    for name, options in (("pod-mlp", {"physics_weight": 0.5}), ("reduced-basis", {})):
+        with pytest.raises(ValueError, match="black-box is not affine in few terms"):
+            train(problem, name, snapshots, **options)
+
+
+def test_the_progress_bar_keeps_to_stderr(problem, snapshots, capsys):
+    with training_bar() as progress:
+        train(problem, "pod-mlp", snapshots, progress=progress, **QUICK["pod-mlp"])
+    out, err = capsys.readouterr()
+    assert out == "" and "steps/s" in err and "s left" in err and "loss" in err
+
+
+def test_registry_and_functions_agree():
+    assert {name: a.train for name, a in ARCHITECTURES.items()} == SURROGATES

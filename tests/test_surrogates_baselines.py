@@ -1,0 +1,128 @@
+"""The dull baselines against problems on which each of them is exact, and against what they are known to do."""
+
+import numpy as np
+import pytest
+
+from assay.solvers.black_box import black_box
+from assay.solvers.box import Box
+from assay.solvers.snapshots import sample
+from assay.solvers.thermal_block import ThermalBlock
+from assay.surrogates import train
+from assay.surrogates.polynomial import exponents
+from assay.surrogates.reduced import ReducedOperator
+
+BOX = Box(("a", "b"), [-1.0, 0.0], [1.0, 2.0])
+MODES = np.random.default_rng(0).standard_normal((3, 6))
+
+
+def of_function(function, n=64):
+    """A problem whose field has three coefficients that are functions of its two inputs."""
+    problem = black_box(lambda p: np.array(function(p)) @ MODES, BOX)
+    return problem, sample(problem, n), BOX.sample(40, seed=9)
+
+
+def truth(function, P):
+    return np.array([function(p) for p in P]) @ MODES
+
+
+@pytest.fixture(scope="module")
+def block():
+    problem = ThermalBlock(cells=8, low=0.5, high=2.0)
+    return problem, sample(problem, 128), problem.inputs.sample(40, seed=9)
+
+
+def errors(problem, surrogate, P):
+    U = surrogate(P)
+    return np.array([float(problem.relative_error(p, u, problem.solve(p))) for p, u in zip(P, U, strict=True)])
+
+
+def test_linear_is_exact_for_linear_problems():
+    def linear(p):
+        return 1 + p[0], p[1] - 2 * p[0], 3.0
+
+    problem, snapshots, P = of_function(linear)
+    np.testing.assert_allclose(train(problem, "linear", snapshots)(P), truth(linear, P), atol=1e-10)
+
+
+def test_polynomial_is_exact_for_polynomials_and_not_below_their_degree():
+    def cubic(p):
+        return p[0] ** 3, p[0] * p[1] ** 2, 1 + p[1]
+
+    problem, snapshots, P = of_function(cubic)
+    np.testing.assert_allclose(train(problem, "polynomial", snapshots, degree=3)(P), truth(cubic, P), atol=1e-10)
+    assert np.abs(train(problem, "polynomial", snapshots, degree=2)(P) - truth(cubic, P)).max() > 0.05
+    chosen = train(problem, "polynomial", snapshots)
+    assert chosen.architecture["degree"] >= 3
+    np.testing.assert_allclose(chosen(P), truth(cubic, P), atol=1e-7)
+    with pytest.raises(ValueError, match="degree 99 in 2 features"):
+        train(problem, "polynomial", snapshots, degree=99)
+
+
+def test_exponents_are_all_of_them_once():
+    rows = exponents(3, 4)
+    assert len(rows) == 35 == len({tuple(r) for r in rows}) and rows.sum(axis=1).max() == 4
+
+
+def test_mean_is_exact_for_constants_and_the_best_multiple():
+    problem, snapshots, P = of_function(lambda p: (2.0, -1.0, 3.0))
+    np.testing.assert_allclose(train(problem, "mean", snapshots)(P), truth(lambda p: (2.0, -1.0, 3.0), P), rtol=1e-10)
+
+
+def test_nearest_returns_the_nearest_snapshot(block):
+    problem, snapshots, P = block
+    s = train(problem, "nearest", snapshots)
+    np.testing.assert_allclose(s(snapshots.inputs), snapshots.fields, atol=1e-6 * snapshots.fields.max())
+    ratio = np.log(P) - np.log(P).mean(axis=1)[:, None]
+    known = np.log(snapshots.inputs) - np.log(snapshots.inputs).mean(axis=1)[:, None]
+    closest = np.argmin(((ratio[:, None] - known[None]) ** 2).sum(axis=2), axis=1)
+    scale = np.exp(np.log(snapshots.inputs[closest]).mean(axis=1) - np.log(P).mean(axis=1))
+    expected = snapshots.fields[closest] * scale[:, None]
+    np.testing.assert_allclose(s(P), expected, atol=1e-6 * expected.max())
+
+
+@pytest.mark.parametrize("name", ["pod-interpolation", "kernel-ridge"])
+def test_interpolation_passes_through_the_snapshots(block, name):
+    problem, snapshots, _ = block
+    options = {"nugget": 1e-11} if name == "kernel-ridge" else {}
+    U = train(problem, name, snapshots, **options)(snapshots.inputs)
+    np.testing.assert_allclose(U, snapshots.fields, atol=1e-5 * snapshots.fields.max())
+
+
+@pytest.mark.parametrize("name", ["kernel-ridge", "pod-interpolation", "random-features", "polynomial"])
+def test_more_snapshots_bring_less_error(block, name):
+    """On a smooth map four times the snapshots must at least halve the error."""
+    problem, snapshots, P = block
+    few = errors(problem, train(problem, name, snapshots.first(32)), P)
+    many = errors(problem, train(problem, name, snapshots), P)
+    assert many.mean() < few.mean() / 2 and many.mean() < 0.02
+
+
+def test_baselines_stand_in_the_order_that_they_should(block):
+    problem, snapshots, P = block
+    found = [errors(problem, train(problem, n, snapshots), P).mean() for n in ("mean", "nearest", "kernel-ridge")]
+    assert found[0] > 2 * found[1] > 4 * found[2]
+
+
+def test_kernel_ridge_settings(block):
+    problem, snapshots, _ = block
+    s = train(problem, "kernel-ridge", snapshots, length=1.5, nugget=1e-9)
+    assert (s.architecture["length"], s.architecture["nugget"]) == (1.5, 1e-9)
+    with pytest.raises(ValueError, match="length must be positive"):
+        train(problem, "kernel-ridge", snapshots, length=-1.0)
+    with pytest.raises(ValueError, match="width must be at least 1"):
+        train(problem, "random-features", snapshots, width=0)
+
+
+def test_reduced_basis_is_the_best_in_its_basis(block):
+    """Cea: in the energy norm of p no other combination of the modes is closer to the truth."""
+    problem, snapshots, P = block
+    s = train(problem, "reduced-basis", snapshots, tolerance=1e-2)
+    A, _ = ReducedOperator.of(problem, s.basis).system(P)
+    U = np.asarray(problem.solve_batch(P))
+    images = np.stack([problem.matrix(p) @ u[problem.free] for p, u in zip(P, U, strict=True)])
+    best = np.linalg.solve(A, (images @ s.basis[problem.free])[:, :, None])[:, :, 0]
+    np.testing.assert_allclose(np.asarray(s.coefficients(P)), best, rtol=1e-7, atol=1e-9 * np.abs(best).max())
+    assert 1e-3 < errors(problem, s, P).mean() < 0.1
+    fine = train(problem, "reduced-basis", snapshots)
+    assert errors(problem, fine, P).max() < 1e-4
+    assert np.isnan(s(np.array([[1.0, 1.0, -1.0, 1.0]]))[:, problem.free]).all()

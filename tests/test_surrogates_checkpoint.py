@@ -1,0 +1,128 @@
+"""One file per surrogate: the same predictions to the bit in another process, and nothing else is believed."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from safetensors.numpy import save_file
+
+from assay.solvers.affine import affine
+from assay.solvers.box import Box
+from assay.solvers.heat import Heat
+from assay.solvers.snapshots import sample
+from assay.solvers.thermal_block import ThermalBlock
+from assay.surrogates import SURROGATES, load, save, train
+
+QUICK = {"pod-mlp": {"steps": 2, "widths": (6, 5)}}
+FRESH = """
+import sys, numpy as np
+from pathlib import Path
+import assay
+from assay.surrogates import load
+folder = Path(sys.argv[1])
+P = np.load(folder / "inputs.npy")
+for file in sorted(folder.glob("*.safetensors")):
+    np.save(file.with_suffix(".npy"), load(file)(P))
+"""
+
+
+@pytest.fixture(scope="module")
+def problem():
+    return ThermalBlock(cells=8, low=0.5, high=2.0)
+
+
+@pytest.fixture(scope="module")
+def snapshots(problem):
+    return sample(problem, 32)
+
+
+@pytest.fixture
+def model(problem, snapshots, tmp_path):
+    s = train(problem, "linear", snapshots, box=problem.inputs.split(1)[0], seed=3)
+    return s, save(s, tmp_path / "model.safetensors")
+
+
+def test_a_fresh_process_predicts_the_same_bits(problem, snapshots, tmp_path):
+    P = problem.inputs.sample(37, seed=2)
+    np.save(tmp_path / "inputs.npy", P)
+    here = {}
+    for name in SURROGATES:
+        s = train(problem, name, snapshots, **QUICK.get(name, {}))
+        save(s, tmp_path / f"{name}.safetensors")
+        here[name] = s(P)
+    done = subprocess.run([sys.executable, "-c", FRESH, tmp_path], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    for name, U in here.items():
+        assert np.array_equal(np.load(tmp_path / f"{name}.npy"), U), name
+
+
+def test_everything_that_is_known_comes_back(model, problem):
+    s, file = model
+    for back in (load(file), load(file, problem)):
+        assert (back.architecture, back.seed, back.data_hash) == (s.architecture, 3, s.data_hash)
+        assert (back.versions, back.training) == (s.versions, s.training)
+        assert back.box.to_json() == s.box.to_json() and back.problem_settings == problem.settings
+        assert all(np.array_equal(back.arrays[key], a) for key, a in s.arrays.items())
+    assert load(file, problem).problem is problem
+    assert not list(file.parent.glob("*.partial"))
+
+
+def test_a_file_that_is_cut_or_foreign_says_so(model, tmp_path):
+    _, file = model
+    whole = file.read_bytes()
+    for size in (0, 5, 100, len(whole) // 2, len(whole) - 1):
+        cut = tmp_path / "cut"
+        cut.write_bytes(whole[:size])
+        with pytest.raises(ValueError, match="truncated, damaged or no surrogate file"):
+            load(cut)
+    foreign = tmp_path / "foreign"
+    foreign.write_text("weights, weights, weights")
+    with pytest.raises(ValueError, match="no surrogate file"):
+        load(foreign)
+    save_file({"x": np.zeros(3)}, foreign)
+    with pytest.raises(ValueError, match="lacks the 'assay' header"):
+        load(foreign)
+    save_file({"basis": np.zeros((3, 1))}, foreign, metadata={"assay": "not json"})
+    with pytest.raises(ValueError, match="header that cannot be read"):
+        load(foreign)
+    save_file({"basis": np.zeros((3, 1))}, foreign, metadata={"assay": json.dumps({"format": "assay-surrogate-9"})})
+    with pytest.raises(ValueError, match="format 'assay-surrogate-9'"):
+        load(foreign)
+    with pytest.raises(ValueError, match="there is no surrogate at"):
+        load(tmp_path / "nowhere")
+
+
+def test_another_problem_is_refused_and_the_difference_named(model):
+    _, file = model
+    with pytest.raises(ValueError, match=r"cells is 8 there and 16 here; high is 2.0 there and 3.0 here"):
+        load(file, ThermalBlock(cells=16, low=0.5, high=3.0))
+    with pytest.raises(ValueError, match="surrogate of thermal-block, not of heat"):
+        load(file, Heat(cells=4, steps=2))
+
+
+def test_a_problem_of_the_users_own_must_be_given_again(tmp_path):
+    def made(upper, size=5):
+        box = Box(("a",), [1.0], [upper])
+        return affine([np.eye(size)], None, np.ones(size), box)
+
+    problem = made(2.0)
+    file = save(train(problem, "reduced-basis", sample(problem, 4)), tmp_path / "model")
+    P = np.array([[1.5]])
+    np.testing.assert_allclose(load(file, problem)(P), np.full((1, 5), 1 / 1.5))
+    with pytest.raises(ValueError, match="pass the problem as well"):
+        load(file)
+    with pytest.raises(ValueError, match=r"the inputs' upper are \[2.0\] there and \[3.0\] here"):
+        load(file, made(3.0))
+    with pytest.raises(ValueError, match="fields have 5 entries there and 6 here"):
+        load(file, made(2.0, size=6))
+
+
+def test_an_unknown_architecture_is_refused(model, tmp_path):
+    from dataclasses import replace
+
+    s, _ = model
+    file = save(replace(s, architecture={"name": "oracle", "lift": False}), tmp_path / "model")
+    with pytest.raises(ValueError, match="holds a 'oracle' surrogate, which this version does not know"):
+        load(file)
