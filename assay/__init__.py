@@ -24,10 +24,13 @@ from .solvers.problem import Problem, Solution, SolveError, solve  # noqa: E402
 from .solvers.snapshots import Snapshots, load_snapshots, sample  # noqa: E402
 from .surrogates import Surrogate, load, save, train  # noqa: E402
 from .verify.certificate import Certificate, certify  # noqa: E402
+from .verify.certify_box import certify_box  # noqa: E402
 from .verify.counterexample import Counterexample, replay  # noqa: E402
+from .verify.enclose import enclose  # noqa: E402
 from .verify.evidence import Evidence  # noqa: E402
 from .verify.falsify import Falsification, falsify  # noqa: E402
 from .verify.guard import Answer, Guard, guard  # noqa: E402
+from .verify.trust_map import TrustMap, load_trust_map  # noqa: E402
 
 __all__ = [
     "Answer",
@@ -42,14 +45,18 @@ __all__ = [
     "Solution",
     "SolveError",
     "Surrogate",
+    "TrustMap",
     "__version__",
     "affine",
     "black_box",
     "certify",
+    "certify_box",
+    "enclose",
     "falsify",
     "guard",
     "load",
     "load_snapshots",
+    "load_trust_map",
     "problem",
     "replay",
     "sample",

@@ -23,7 +23,6 @@ PROBLEMS = {
     "burgers": "burgers:Burgers",
     "wave": "wave:Wave",
     "cavity": "cavity:Cavity",
-    "hyperelastic": "hyperelastic:Hyperelastic",
 }
 
 
