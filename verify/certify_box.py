@@ -145,7 +145,7 @@ def certify_box(
     d = inputs.dimension
     try:
         jax.block_until_ready(bound(np.zeros((BATCH, d)), np.ones((BATCH, d))))  # compiles
-    except UnsupportedOperation as error:
+    except (UnsupportedOperation, NotImplementedError) as error:  # no range, or no rounding error, is known for it
         return _undecided(problem, inputs, tolerance, f"the surrogate cannot be enclosed: {error}")
     except jax.errors.JAXTypeError:
         return _undecided(problem, inputs, tolerance, "the surrogate's coefficients are not a JAX function")
