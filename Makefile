@@ -24,7 +24,7 @@ format: .venv/ready-test
 	$(BIN)/ruff format .
 
 clean:
-	rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage htmlcov
+	rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache .coverage htmlcov
 
 # A stamp is written when an installation is complete and removed before the next one starts. So a missing stamp means
 # that the last installation was interrupted, and the environment is made anew.

@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import sys
 import traceback
-from contextlib import nullcontext
 from typing import Any
 
 import typer
@@ -18,13 +17,13 @@ import assay
 
 from .commands import answers, bench, check, demo, explore, learn
 from .commands.errors import INTERNAL, INTERRUPTED, MISTAKE, UNDECIDED, interruption, is_users_mistake, one_line
-from .commands.output import reserved_stdout, say
+from .commands.output import release_stdout, reserve_stdout, say
 from .solvers.problem import SolveError
 
 app = typer.Typer(
     help=(assay.__doc__ or "")
     + "\n\nExit codes: 0 done or within tolerance, 1 a counterexample was found or a bound missed, 2 your mistake, "
-    "3 undecided, 70 an internal error.",
+    "3 undecided, 70 an internal error, 130 interrupted.",
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,
@@ -65,8 +64,10 @@ def run(arguments: list[str] | None = None) -> int:
     """Run one command; returns the exit code."""
     words = sys.argv[1:] if arguments is None else arguments
     try:
-        with reserved_stdout() if "--json" in words else nullcontext():
-            code = app(args=words, prog_name="assay", standalone_mode=False)
+        if "--json" in words:
+            reserve_stdout()
+        code = app(args=words, prog_name="assay", standalone_mode=False)
+        release_stdout()
         if code == INTERRUPTED:
             return _interrupted()
         sys.stdout.flush()
@@ -78,6 +79,8 @@ def run(arguments: list[str] | None = None) -> int:
         return 0
     except Exception as error:
         return _failed(error)
+    finally:
+        release_stdout()
 
 
 def _interrupted() -> int:

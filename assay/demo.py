@@ -1,4 +1,4 @@
-"""The demonstration: thermal block, 2 x 2 blocks, contrast 10, from nothing to guarded answers and an honest table."""
+"""The demonstration: thermal block, 2 x 2 blocks, contrast 10, from nothing to guarded answers and a table."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from .benchmarks.table import Row, Table, Trained, run_table
+from .commands.output import upward
 from .pictures import plot_triptych
 from .registry import problem
 from .run_folder import RunFolder, about_problem, write_json, write_text
@@ -96,7 +97,7 @@ class Demo:
         P = box.from_law(rng.random((chosen.certified, box.dimension)))
         certificate = certify(self.problem, surrogate, P)
         self.say(f"searching for a relative error above {TOLERANCE:g}, with at most {chosen.budget} solver calls")
-        search = falsify(self.problem, surrogate, TOLERANCE, chosen.budget, chosen.plan.seed, progress=self._searching)
+        search = falsify(self.problem, surrogate, TOLERANCE, chosen.budget, chosen.plan.seed, progress=self.progress)
         if search.counterexamples:
             write_counterexamples(folder.file("counterexamples.jsonl"), search.counterexamples)
         self.say(f"guarding {chosen.queries} queries")
@@ -105,7 +106,7 @@ class Demo:
         guarded(Q)  # compiles; the next call is timed
         answer = guarded(Q)
         self.say("comparing with the solver and with the dull baselines")
-        table = self._compare(surrogate, trained)
+        table = self._compare(surrogate, trained, search)
         picture = self._picture(surrogate, search)
         self._write(table)
         results = {
@@ -120,21 +121,24 @@ class Demo:
         sentences = (proved(certificate), found(search), saves(answer, table))
         return Report(short(table), sentences, picture, {**results, "sentences": list(sentences)})
 
-    def _searching(self, stage: str, done: int, total: int) -> None:
-        self.progress(stage, done, total)
-
-    def _compare(self, surrogate: Callable[[Any], Any], trained: dict[str, Any]) -> Table:
+    def _compare(self, surrogate: Callable[[Any], Any], trained: dict[str, Any], search: Falsification) -> Table:
         """The trained surrogate and the baselines, on the same snapshots."""
         chosen, file = self.chosen, self.folder.file("snapshots.h5")
         snapshots = load_snapshots(file, self.problem)
-        name, spent = chosen.plan.surrogate, trained["sampling_seconds"]
-        given = {name: Trained(name, "network", [surrogate], spent + trained["seconds"])}
+        network, spent = chosen.plan.surrogate, trained["sampling_seconds"]
+        given = {network: Trained(network, "network", [surrogate], spent + trained["seconds"])}
         for name in BASELINES:
             start = time.perf_counter()
             baseline = train(self.problem, name, snapshots, seed=chosen.plan.seed)
             given[name] = Trained(name, "baseline", [baseline], spent + time.perf_counter() - start)
         return run_table(
-            self.problem, surrogates=given, batch=chosen.batch, draws=chosen.draws, search=False, progress=self.progress
+            self.problem,
+            surrogates=given,
+            batch=chosen.batch,
+            draws=chosen.draws,
+            search=False,
+            found={network: search.worst},
+            progress=self.progress,
         )
 
     def _picture(self, surrogate: Callable[[Any], Any], search: Falsification) -> Path:
@@ -235,6 +239,4 @@ def _slower(row: Row, measure: str) -> float:
 
 
 def _up(x: float) -> str:
-    from .commands.output import upward
-
     return f"{upward(100 * x)} %"

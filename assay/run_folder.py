@@ -4,7 +4,9 @@
     snapshots.h5          the truth that was learnt from, resumable
     training.checkpoint   where training stands, while it runs
     model.safetensors     the surrogate
+    test.h5               the truth at other inputs, where the errors in run.json were measured
     counterexamples.jsonl what falsify found, one record a line
+    trust-map.json        what certify --box proved
     falsify.json, ...     the results of the last run of a verb, as its --json prints them; tables and pictures
 
 A folder is taken if it is missing or empty, or if it holds an interrupted run of the same settings, which then goes on.
@@ -16,7 +18,8 @@ from __future__ import annotations
 import json
 import os
 import platform
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib import metadata
@@ -56,9 +59,22 @@ def first_difference(there: dict[str, Any], here: dict[str, Any], prefix: str = 
     return None
 
 
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Other processes that lock this file wait, on systems that have file locks."""
+    try:
+        import fcntl
+    except ImportError:
+        yield
+        return
+    with path.with_name(f".{path.name}.lock").open("w") as stream:
+        fcntl.flock(stream, fcntl.LOCK_EX)
+        yield
+
+
 def write_text(path: Path, text: str) -> None:
     """Replace a file in one step."""
-    scratch = path.with_name(path.name + ".partial")
+    scratch = path.with_name(f"{path.name}.{os.getpid()}.partial")
     with scratch.open("w", encoding="utf-8") as stream:
         stream.write(text)
         stream.flush()

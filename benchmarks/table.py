@@ -121,6 +121,7 @@ def run_table(
     batch: int = 256,
     draws: int = 48,
     search: bool = True,
+    found: Mapping[str, float] | None = None,
     progress: Progress | None = None,
 ) -> Table:
     """The table of one problem under the fairness rules.
@@ -132,6 +133,7 @@ def run_table(
         snapshots: training data, or how many to solve for here (timed, and part of the training cost).
         seconds: training time per network.
         search: falsify every surrogate that has a basis, so that "worst" is the worst found by a search.
+        found: the worst discrete errors that searches have confirmed already, by name.
 
     Raises:
         ValueError: an unknown surrogate.
@@ -144,7 +146,7 @@ def run_table(
     trained = _train_all(problem, surrogates, seeds, snapshots, seconds, report)
     rows = []
     for i, one in enumerate(trained):
-        rows.append(_row(problem, one, yardstick, curve, batch, search))
+        rows.append(_row(problem, one, yardstick, curve, batch, search, (found or {}).get(one.name, 0.0)))
         report("measuring surrogates", i + 1, len(trained))
     for one in trained:
         if isinstance(problem, CoerciveProblem) and one.kind != "baseline":
@@ -166,8 +168,18 @@ def run_table(
         reference=reference,
         machine=machine(),
         verdicts=_verdicts(rows),
-        notes=_notes(rows, reference, draws, search),
+        notes=[*_notes(rows, reference, draws, search or bool(found)), *_busy()],
     )
+
+
+def _busy() -> list[str]:
+    load, cores = os.getloadavg()[0], os.cpu_count() or 1
+    if load <= 1.5 * cores:
+        return []
+    return [
+        f"the machine was busy (load {load:.1f} on {cores} cores): times are upper bounds and verdicts may be wrong; "
+        "measure again when it is idle"
+    ]
 
 
 def machine() -> dict[str, Any]:
@@ -208,11 +220,18 @@ def _train_all(
 
 
 def _row(
-    problem: Problem, one: Trained, yardstick: Yardstick, curve: list[SolverPoint], batch: int, search: bool
+    problem: Problem,
+    one: Trained,
+    yardstick: Yardstick,
+    curve: list[SolverPoint],
+    batch: int,
+    search: bool,
+    known: float,
 ) -> Row:
     found = [yardstick.errors(np.asarray(s(yardstick.P))) for s in one.members]
     mean = {m: float(np.mean([e.mean[m] for e in found])) for m in found[0].mean}
     worst = {m: max(e.worst[m] for e in found) for m in found[0].worst}
+    worst["discrete"] = max(worst["discrete"], known)
     note = ""
     if search and isinstance(problem, CoerciveProblem) and has_basis(one.members[0]):
         result = falsify(problem, one.members[0], GUARD_TOLERANCE, 10, 0, starts=1024)

@@ -6,23 +6,23 @@ rounding each, which moves ||e||_A by at most eps (|e|' |A| |e|)^(1/2)):
     ||e||_A - b  <=  ||u - N||_A  <=  ||e||_A + b
 
 b comes from the bound under test, which is the only one there is; so it is used for nothing but the exact solution's
-few last digits, and ``certificates.py`` prints how large it is.
+few last digits.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, NamedTuple
 
-import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Float
 
 from ..solvers.batching import RowMap
 from ..solvers.coercive import CoerciveProblem
-from ..solvers.precision import UNIT_ROUNDOFF
 from ..verify.certificate import Certificate, certify
+from ..verify.thomson import energy_norm
 
 
 class Interval(NamedTuple):
@@ -38,16 +38,7 @@ class TrueError:
 
     def __init__(self, problem: CoerciveProblem) -> None:
         self.problem = problem
-
-        def energy(p: Array, u: Array) -> tuple[Array, Array]:
-            theta = problem.theta(p)
-            value, rounding = problem.flux_energy(jnp.sqrt(theta)[None], u[None])
-            subtraction = 2 * UNIT_ROUNDOFF * jnp.sqrt(jnp.vdot(jnp.abs(u), problem.apply_absolute(theta, u)))
-            root = jnp.sqrt(value)
-            # sqrt(value + rounding) - sqrt(value) <= rounding / sqrt(value), and never more than sqrt(rounding)
-            return root, jnp.minimum(jnp.sqrt(rounding), rounding / jnp.maximum(root, 1e-300)) + subtraction
-
-        self._energy = RowMap(energy)
+        self._energy = RowMap(partial(energy_norm, problem))
 
     def truths(self, P: Float[np.ndarray, "n d"]) -> tuple[Float[np.ndarray, "n N"], Interval]:
         """(the computed truths, their energy norms): solve once, measure many fields."""

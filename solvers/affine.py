@@ -1,10 +1,14 @@
 """Affine coercive problems from anybody's matrices: sum_q theta_q(p) A_q u = f(p), with scipy.sparse A_q.
 
 For those who can export the terms of their own discretisation: solve, residual, bounds and guard follow. Solved by a
-sparse direct method; one reference operator, at the centre of the box, is factorised once. The smallest eigenvalue of
-that reference is bounded from below by a verified Cholesky factorisation (Rump 2006): if A_ref - s I = G + E with
-G = L D L' computed, D > 0, then lambda_min(A_ref) >= s - ||E||_inf. Then lambda_min(A(p)) >= min_q
-theta_q(p)/theta_ref_q times that.
+sparse direct method; one reference operator, at the centre of the box, is factorised once. Eigenvalues are bounded from
+below by a verified Cholesky factorisation (Rump 2006): if M - s I = G + E with G = L D L' computed, D > 0, then
+lambda_min(M) >= s - ||E||_inf. So every A_q is positive semidefinite up to a small s_q, lambda_min(A_q) >= -s_q, and
+with rho = min_q theta_q(p)/theta_ref_q
+
+    lambda_min(A(p)) >= rho (lambda_min(A_ref) + sum theta_ref_q s_q) - sum theta_q(p) s_q,
+
+for A(p) + sum theta_q s_q I >= rho (A_ref + sum theta_ref_q s_q I). The bounds are charged for the s_q.
 """
 
 from __future__ import annotations
@@ -25,7 +29,7 @@ from jaxtyping import Array, Float
 from .box import Box
 from .coercive import CoerciveProblem
 from .direct import factorise, host_call, solve_refined
-from .precision import gamma
+from .precision import RANGE, gamma
 from .problem import METHODS, Attempt
 
 TOLERANCE = 1e-12
@@ -41,6 +45,7 @@ class Affine(CoerciveProblem):
     fixed_load: Float[np.ndarray, " N"] | None  # f, where it does not depend on the inputs
     box: Box
     points: Float[np.ndarray, "N axes"]
+    shifts: Float[np.ndarray, " Q"]  # s_q
 
     @property
     def name(self) -> str:
@@ -112,11 +117,13 @@ class Affine(CoerciveProblem):
         absolute = jnp.abs(scales).T @ jnp.abs(fields)  # bounds the combination's own rounding too
         energy: Any = 0.0
         scale: Any = 0.0
-        for entries, x, y in zip(self._pattern[3], combined, absolute, strict=True):
+        shifted: Any = 0.0
+        for entries, shift, x, y in zip(self._pattern[3], self.shifts, combined, absolute, strict=True):
             energy = energy + jnp.vdot(x, self._times(entries, x))
             scale = scale + jnp.vdot(y, self._times(np.abs(entries), y))
+            shifted = shifted + shift * jnp.vdot(y, y)
         count = 2 * (16 + len(scales)) + self.rounding_count + self.size
-        return jnp.maximum(energy, 0.0), gamma(count) * scale
+        return jnp.maximum(energy, 0.0), gamma(count) * scale + 1.01 * shifted
 
     @cached_property
     def reference_theta(self) -> np.ndarray:
@@ -136,8 +143,14 @@ class Affine(CoerciveProblem):
         found = smallest_eigenvalue(self.matrix(self.reference_theta), self._reference_factor)
         return max(0.0, (found - 1.001 * float(widest)) * (1 - 1e-15))
 
+    @property
+    def indefiniteness(self) -> Float[np.ndarray, " Q"]:
+        return self.shifts
+
     def coercivity(self, theta: Float[Array, " Q"]) -> Float[Array, ""]:
-        return jnp.min(theta / self.reference_theta) * (1 - 1e-15) * self._reference_coercivity
+        share = jnp.min(theta / self.reference_theta) * (1 - 1e-15)
+        whole = self._reference_coercivity + (1 - 1e-12) * float(self.reference_theta @ self.shifts)
+        return share * whole * (1 - 1e-15) - (1 + 1e-12) * (theta @ self.shifts)
 
     def reference_solve(self, r: Float[Array, " N"]) -> Float[Array, " N"]:
         return host_call(self._reference_factor, r, r)
@@ -185,8 +198,9 @@ def affine(
         coordinates: [N, axes], where the unknowns lie; numbered 0..N-1 where left out.
 
     Raises:
-        ValueError: shapes that do not fit, a matrix that is not symmetric or (to 1e-10 of its size) not semidefinite,
-            weights that are not positive at the centre of the box, a sum of terms that is singular there.
+        ValueError: shapes that do not fit, a matrix that is complex, not symmetric or (to rounding) not semidefinite,
+            entries beyond 2^-100 to 2^100, weights that are not positive at the centre of the box or not written with
+            jax.numpy, a sum of terms that is singular there.
     """
     terms = tuple(_canonical(m) for m in matrices)
     if not terms:
@@ -197,18 +211,30 @@ def affine(
             raise ValueError(f"matrix {q} has shape {m.shape}; all must be square of one size, here {(n, n)}")
         if not np.isfinite(m.data).all():
             raise ValueError(f"matrix {q} has entries that are NaN or infinite")
+        if not m.nnz:
+            raise ValueError(f"matrix {q} is zero: leave it out")
+        if not 1 / RANGE <= abs(m).max() <= RANGE:
+            raise ValueError(f"matrix {q} has entries of size {abs(m).max():.1e}: change the units, proofs need room")
         if (m != m.T).nnz:
             raise ValueError(f"matrix {q} is not exactly symmetric: pass (A + A.T)/2 if only rounding is to blame")
-        if not _is_semidefinite(m):
-            raise ValueError(f"matrix {q} is not positive semidefinite: no bound would hold")
+    shifts = np.array([_indefiniteness(m) for m in terms])
+    if np.isinf(shifts).any():
+        raise ValueError(f"matrix {int(np.argmax(shifts))} is not positive semidefinite: no bound would hold")
     theta_function = theta if theta is not None else (lambda p: p)
     fixed: np.ndarray | None = None
     if callable(load):
         load_function = load
     else:
-        fixed = np.asarray(load, dtype=np.float64)
+        fixed = _own(load, "the load")
         load_function = lambda p: jnp.asarray(fixed)  # noqa: E731
     centre = jnp.asarray(box.from_unit(np.full(box.dimension, 0.5)))
+    for what, function in (("theta", theta_function), ("the load", load_function)):
+        try:
+            jax.eval_shape(function, centre)
+        except jax.errors.JAXTypeError:
+            raise ValueError(
+                f"{what} must be written with jax.numpy (import jax.numpy as jnp), not numpy: it is differentiated"
+            ) from None
     weights = np.asarray(theta_function(centre), dtype=np.float64)
     if weights.shape != (len(terms),):
         raise ValueError(f"theta must give {len(terms)} weights, one per matrix, not shape {list(weights.shape)}")
@@ -216,30 +242,46 @@ def affine(
         raise ValueError(f"theta must be positive; at the centre of the box it is {weights.tolist()}")
     if np.shape(load_function(centre)) != (n,):
         raise ValueError(f"the load must have shape [{n}], not {list(np.shape(load_function(centre)))}")
-    points = np.asarray(np.arange(n)[:, None] if coordinates is None else coordinates, dtype=np.float64)
+    points = _own(np.arange(n)[:, None] if coordinates is None else coordinates, "coordinates")
     if points.ndim != 2 or len(points) != n:
         raise ValueError(f"coordinates must have shape [{n}, axes], not {list(points.shape)}")
-    problem = Affine(terms, theta_function, load_function, fixed, box, points)
-    if not problem._reference_coercivity > 0:
-        raise ValueError("the sum of the terms at the centre of the box is singular or not positive definite")
+    problem = Affine(terms, theta_function, load_function, fixed, box, points, shifts)
+    singular = "at the centre of the box the sum of the terms is singular, or nearly: a missing boundary condition?"
+    try:
+        if not float(problem.coercivity(jnp.asarray(weights))) > 0:
+            raise ValueError
+    except ValueError:  # no factor at all, or no eigenvalue above zero
+        raise ValueError(singular) from None
     return problem
+
+
+def _own(values: Any, what: str) -> np.ndarray:
+    """A float64 copy that nobody can change: compiled code has read it already."""
+    if np.iscomplexobj(values):
+        raise ValueError(f"{what} must be real: write real and imaginary parts as separate unknowns")
+    out = np.array(values, dtype=np.float64)
+    out.setflags(write=False)
+    return out
 
 
 def _canonical(m: Any) -> sp.csr_matrix:
     """A copy in which every stored entry stands once and none is zero, as ``Affine._pattern`` reads it."""
+    if np.iscomplexobj(m.data if sp.issparse(m) else m):
+        raise ValueError("the matrices must be real: write real and imaginary parts as separate unknowns")
     m = sp.csr_matrix(m, dtype=np.float64, copy=True)
     m.sum_duplicates()
     m.eliminate_zeros()
     return m
 
 
-def _is_semidefinite(m: sp.csr_matrix) -> bool:
-    shift = 1e-10 * max(abs(m).sum(axis=1).max(), np.finfo(float).tiny)
-    try:
-        factor = _symmetric_factor(m + shift * sp.identity(m.shape[0], format="csr"))
-    except RuntimeError:
-        return False
-    return bool((factor.U.diagonal() > 0).all() and np.array_equal(factor.perm_r, factor.perm_c))
+def _indefiniteness(m: sp.csr_matrix) -> float:
+    """s >= 0 with m + s I verified positive semidefinite, as small as rounding lets it be; infinite where none is."""
+    size = float(abs(m).sum(axis=1).max())
+    for share in (1e-14, 1e-13, 1e-12):
+        bound = _verified(m, -share * size)
+        if bound is not None:
+            return max(0.0, -bound)
+    return np.inf
 
 
 def _symmetric_factor(m: sp.csr_matrix) -> Any:
@@ -254,22 +296,30 @@ def smallest_eigenvalue(m: sp.csr_matrix, solve: Callable[[np.ndarray], np.ndarr
         x = solve(x / np.linalg.norm(x))
     estimate = 1 / np.linalg.norm(x)
     for share in (0.9, 0.5, 0.1):
-        shift = share * estimate
-        shifted = (m - shift * sp.identity(n, format="csr")).tocsr()
-        try:
-            factor = _symmetric_factor(shifted)
-        except RuntimeError:
-            continue
-        d = factor.U.diagonal()
-        if not (np.isfinite(d).all() and (d > 0).all() and np.array_equal(factor.perm_r, factor.perm_c)):
-            continue
-        scaled = factor.L @ sp.diags(np.sqrt(d))
-        order = np.argsort(factor.perm_r)
-        defect = shifted[order][:, order] - scaled @ scaled.T
-        longest = int(np.diff(scaled.tocsr().indptr).max())
-        rounding = gamma(longest + 6) * float((abs(scaled) @ (abs(scaled).T @ np.ones(n))).max())
-        forming = gamma(2) * float(abs(m).sum(axis=1).max() + shift)
-        bound = shift - 1.001 * (float(abs(defect).sum(axis=1).max()) + rounding + forming)
-        if bound > 0:
-            return float(bound)
+        bound = _verified(m, share * float(estimate))
+        if bound is not None and bound > 0:
+            return bound
     return 0.0
+
+
+def _verified(m: sp.csr_matrix, shift: float) -> float | None:
+    """A proved lower bound of lambda_min(m), a little below ``shift``; None where m - shift I has no Cholesky factor.
+
+    ``shift`` may be negative.
+    """
+    n = m.shape[0]
+    shifted = (m - shift * sp.identity(n, format="csr")).tocsr()
+    try:
+        factor = _symmetric_factor(shifted)
+    except RuntimeError:
+        return None
+    d = factor.U.diagonal()
+    if not (np.isfinite(d).all() and (d > 0).all() and np.array_equal(factor.perm_r, factor.perm_c)):
+        return None
+    scaled = factor.L @ sp.diags(np.sqrt(d))
+    order = np.argsort(factor.perm_r)
+    defect = shifted[order][:, order] - scaled @ scaled.T
+    longest = int(np.diff(scaled.tocsr().indptr).max())
+    rounding = gamma(longest + 6) * float((abs(scaled) @ (abs(scaled).T @ np.ones(n))).max())
+    forming = gamma(2) * float(abs(m).sum(axis=1).max() + abs(shift))
+    return float(shift - 1.001 * (float(abs(defect).sum(axis=1).max()) + rounding + forming))

@@ -93,13 +93,13 @@ class Box:
             return np.asarray(((X >= -SLACK) & (X <= 1 + SLACK)).all(axis=-1))
 
     def rows(self, P: ArrayLike) -> Float[np.ndarray, "n d"]:
-        """``P`` as a float64 matrix of inputs.
+        """``P`` as a float64 matrix of inputs: a copy, so that nobody who is handed it can change the question.
 
         Raises:
             ValueError: not numbers, not [n, d] with the d of this box, NaN or infinite (naming row and input).
         """
         try:
-            P = np.asarray(P, dtype=np.float64)
+            P = np.array(P, dtype=np.float64)
         except (TypeError, ValueError):
             raise ValueError(f"inputs must be an [n, {self.dimension}] array of numbers") from None
         if P.ndim != 2 or P.shape[1] != self.dimension:

@@ -70,6 +70,11 @@ class CoerciveProblem(Problem):
     def reference_solve(self, r: Float[Array, " N"]) -> Float[Array, " N"]:
         """z ~ A_ref^-1 r, zero in prescribed rows; its own inexactness is measured and added by the bounds."""
 
+    @property
+    def indefiniteness(self) -> Float[np.ndarray, " Q"] | None:
+        """s_q >= 0 with A_q + s_q I verified positive semidefinite; None where A_q = B_q' B_q by construction."""
+        return None
+
     def preconditioner(self, theta: Float[Array, " Q"]) -> Callable[[Array], Array] | None:
         """A symmetric approximate inverse of A(theta) that follows the weights (a multigrid cycle), or None."""
         return None
@@ -91,6 +96,12 @@ class CoerciveProblem(Problem):
 
     # ---- final from here on --------------------------------------------------------------------------------------
 
+    def flux_factor(self, theta: Float[Array, " Q"]) -> Any:
+        """(1 + sum theta_q s_q / lambda_min(A))^(1/2) for the s_q of ``indefiniteness``."""
+        if self.indefiniteness is None:
+            return 1.0
+        return jnp.sqrt(1 + 1.001 * (theta @ jnp.asarray(self.indefiniteness)) / self.coercivity(theta))
+
     @property
     def norm_name(self) -> str:
         return "energy norm ||v||_A(p)"
@@ -106,8 +117,13 @@ class CoerciveProblem(Problem):
         return jnp.where(self.free, self.apply(self.theta(p), u) - self.load(p), u - self.prescribe(p, u))
 
     def residual_rounding(self, theta: Array, f: Array, u: Array) -> Float[Array, ""]:
-        """A bound of the Euclidean norm of the rounding errors in evaluating f - A u in float64."""
+        """A bound of the Euclidean norm of the rounding errors in evaluating f - A u in float64, and of sum_q theta_q
+        s_q u where the terms are semidefinite only up to s_q.
+        """
         g = jnp.abs(f) + self.apply_absolute(theta, u)
         n = self.rounding_count
         # 1.01: the few roundings of evaluating this bound itself, at most (N + 3) u relative.
-        return 1.01 * n * UNIT_ROUNDOFF * jnp.sqrt(jnp.vdot(g, g))
+        rounding = 1.01 * n * UNIT_ROUNDOFF * jnp.sqrt(jnp.vdot(g, g))
+        if self.indefiniteness is None:
+            return rounding
+        return rounding + 1.01 * (theta @ jnp.asarray(self.indefiniteness)) * jnp.sqrt(jnp.vdot(u, u))

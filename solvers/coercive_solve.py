@@ -20,19 +20,19 @@ from jaxtyping import Array, Float
 
 from .coercive import CoerciveProblem
 from .direct import host_call, solve_refined
-from .multigrid import CgResult
+from .krylov import CgResult
 from .precision import gamma
 from .problem import METHODS, Attempt
 
 LOOSE = 1e-6  # where rounding allows a relative residual above this, the iteration's word is not taken
 
-Iteration = Callable[[Float[Array, " Q"], Float[Array, " N"], float], CgResult]
+Iteration = Callable[[Float[Array, " Q"], Float[Array, " N"]], CgResult]
 
 
 def attempt_coercive(
     problem: CoerciveProblem, p: Float[Array, " d"], tolerance: float, roundings: int, iterate: Iteration
 ) -> Attempt:
-    """Solve at ``p`` by ``iterate(theta, b, tolerance)``, else directly.
+    """Solve at ``p`` by ``iterate(theta, b)``, else directly.
 
     Args:
         roundings: those of one entry of ``problem.apply`` at given weights. A residual below their effect cannot be
@@ -49,7 +49,7 @@ def attempt_coercive(
 
     def truth(_: Any, b: Array) -> tuple[Array, tuple[Array, Array]]:
         frozen = lax.stop_gradient(theta)
-        result = iterate(frozen, b, tolerance)
+        result = iterate(frozen, b)
         loose = ~(result.residual <= max(LOOSE, tolerance) * jnp.sqrt(jnp.vdot(b, b)))
         direct = (~result.converged | loose) & jnp.all(frozen > 0)
         u = lax.cond(direct, lambda: host_call(on_host, b, frozen, b), lambda: result.u)

@@ -23,6 +23,7 @@ from jaxtyping import Array, Float
 from . import multigrid, q1, sine
 from .coercive import CoerciveProblem
 from .coercive_solve import attempt_coercive
+from .krylov import CgResult
 from .prager_synge import DiscretisationBound, enclose
 from .precision import gamma
 from .problem import Attempt
@@ -126,12 +127,13 @@ class CellDiffusion(CoerciveProblem):
         return self._csr(np.asarray(self.cell_weights(weights)))
 
     def attempt(self, p: Float[Array, " d"], tolerance: float | None = None) -> Attempt:
-        def iterate(theta: Array, b: Array, tolerance: float) -> multigrid.CgResult:
-            result = multigrid.solve(self.cell_weights(theta), self._grid(b)[1:-1, 1:-1], tolerance)
+        accuracy = TOLERANCE if tolerance is None else tolerance
+
+        def iterate(theta: Array, b: Array) -> CgResult:
+            result = multigrid.solve(self.cell_weights(theta), self._grid(b)[1:-1, 1:-1], accuracy)
             return result._replace(u=self._flat(result.u))
 
-        tolerance = TOLERANCE if tolerance is None else tolerance
-        return attempt_coercive(self, p, tolerance, q1.APPLY_ROUNDINGS, iterate)
+        return attempt_coercive(self, p, accuracy, q1.APPLY_ROUNDINGS, iterate)
 
     def discretisation_error(self, p: Any, refine: int = 2) -> DiscretisationBound:
         """The distance of the truth to the solution of the differential equation, in its energy norm, proved on both

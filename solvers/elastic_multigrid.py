@@ -93,7 +93,7 @@ def hierarchy(grids: tuple[Level, ...], modulus: Float[Array, "nx ny"]) -> Hiera
         return ps.apply(last.elements, modulus_last, v.reshape(last.free.shape)).reshape(-1)[unknowns]
 
     dense = jax.vmap(column)(jnp.asarray(np.eye(last.free.size)[unknowns]))
-    return Hierarchy(jnp.all(modulus > 0), tuple(scaled), multigrid._invert(dense))
+    return Hierarchy(jnp.all(modulus > 0), tuple(scaled), krylov.inverse(dense))
 
 
 def _inverse_blocks(grid: Level, modulus: Array) -> Float[Array, "3 nx+1 ny+1"]:
@@ -157,7 +157,7 @@ def v_cycle(grids: tuple[Level, ...], h: Hierarchy, r: Array, depth: int = 0) ->
     centre, half = grid.largest * (1 + 1 / SMOOTHED_SHARE) / 2, grid.largest * (1 - 1 / SMOOTHED_SHARE) / 2
     second = 1 / (2 * (centre / half) ** 2 - 1)  # Chebyshev's recurrence, written out for two steps
 
-    gated = partial(multigrid.gated, h.positive)
+    gated = partial(krylov.gated, h.positive)
 
     def scaled_defect(v: Array) -> Array:
         return _precondition(inverse, r - ps.apply(grid.elements, modulus, v))
@@ -180,7 +180,7 @@ def v_cycle(grids: tuple[Level, ...], h: Hierarchy, r: Array, depth: int = 0) ->
 
 def solve(
     grids: tuple[Level, ...], modulus: Float[Array, "nx ny"], b: Float[Array, "2 nx+1 ny+1"], tolerance: float
-) -> multigrid.CgResult:
+) -> krylov.CgResult:
     """A u = b in free entries to a *true* relative residual of ``tolerance``, or to the rounding floor of evaluating
     it.
     """

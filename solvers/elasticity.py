@@ -31,13 +31,15 @@ import numpy as np
 import scipy.sparse as sp
 from jaxtyping import Array, Float
 
-from . import elastic_multigrid, membranes, multigrid
+from . import elastic_multigrid, membranes
 from . import plane_stress as ps
 from .affine import smallest_eigenvalue
+from .blocks import checked_blocks, numbered, spread
 from .box import Box
 from .coercive import CoerciveProblem
 from .coercive_solve import attempt_coercive
 from .direct import factorise, host_call
+from .krylov import CgResult
 from .membranes import GEOMETRIES, Geometry
 from .precision import gamma
 from .problem import Attempt
@@ -69,12 +71,7 @@ class Elasticity(CoerciveProblem):
         put = object.__setattr__
         if self.geometry not in GEOMETRIES:
             raise ValueError(f"geometry must be one of {', '.join(GEOMETRIES)}, not {self.geometry!r}")
-        try:
-            bx, by = (int(b) for b in self.blocks)
-        except (TypeError, ValueError):
-            raise ValueError(f"blocks are two whole numbers, along x and along y, not {self.blocks!r}") from None
-        if bx < 1 or by < 1:
-            raise ValueError(f"at least one block is needed along x and along y, not {bx} x {by}")
+        bx, by = checked_blocks(self.blocks)
         if int(self.cells) != self.cells or self.cells < 2:
             raise ValueError(f"cells must be a whole number of at least 2, not {self.cells}")
         put(self, "blocks", (bx, by))
@@ -128,9 +125,8 @@ class Elasticity(CoerciveProblem):
 
     @cached_property
     def inputs(self) -> Box:
-        bx, by = self.blocks
-        d = bx * by
-        names = tuple(f"E{i}{j}" if max(bx, by) <= 10 else f"E{i}_{j}" for i in range(bx) for j in range(by))
+        names = numbered("E", self.blocks)
+        d = len(names)
         lower, upper, log = np.full(d, self._geometry.low), np.full(d, self._geometry.high), (True,) * d
         if not isinstance(self.angle, tuple):
             return Box(names, lower, upper, log=log)
@@ -184,8 +180,7 @@ class Elasticity(CoerciveProblem):
 
     def moduli(self, theta: Float[Array, " Q"]) -> Float[Array, "nx ny"]:
         """One value per block to one per cell."""
-        (bx, by), (nx, ny) = self.blocks, self.grid
-        return jnp.broadcast_to(theta.reshape(bx, 1, by, 1), (bx, nx // bx, by, ny // by)).reshape(nx, ny)
+        return spread(theta, self.blocks, self.grid)
 
     def load_terms(self) -> Float[np.ndarray, "J N"]:
         """The body force, and the tractions along x and along y."""
@@ -272,9 +267,7 @@ class Elasticity(CoerciveProblem):
         return ps.CsrMap(self._levels[0].elements, self._levels[0].free)
 
     def matrix(self, theta: Float[np.ndarray, " Q"]) -> sp.csr_matrix:
-        (bx, by), (nx, ny) = self.blocks, self.grid
-        blocks = np.asarray(theta, dtype=np.float64).reshape(bx, by)
-        return self._csr(np.repeat(np.repeat(blocks, nx // bx, 0), ny // by, 1))
+        return self._csr(np.asarray(self.moduli(jnp.asarray(theta, jnp.float64))))
 
     def preconditioner(self, theta: Float[Array, " Q"]) -> Callable[[Array], Array] | None:
         h = elastic_multigrid.hierarchy(self._levels, self.moduli(theta))
@@ -320,9 +313,10 @@ class Elasticity(CoerciveProblem):
         return cells % 2 == 0 and half >= 2 and even and (along * half) % bx == 0 and half % by == 0
 
     def attempt(self, p: Float[Array, " d"], tolerance: float | None = None) -> Attempt:
-        def iterate(theta: Array, b: Array, tolerance: float) -> multigrid.CgResult:
-            result = elastic_multigrid.solve(self._levels, self.moduli(theta), self.to_grid(b), tolerance)
+        accuracy = TOLERANCE if tolerance is None else tolerance
+
+        def iterate(theta: Array, b: Array) -> CgResult:
+            result = elastic_multigrid.solve(self._levels, self.moduli(theta), self.to_grid(b), accuracy)
             return result._replace(u=self.from_grid(result.u))
 
-        tolerance = TOLERANCE if tolerance is None else tolerance
-        return attempt_coercive(self, p, tolerance, ps.APPLY_ROUNDINGS, iterate)
+        return attempt_coercive(self, p, accuracy, ps.APPLY_ROUNDINGS, iterate)

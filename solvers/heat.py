@@ -30,6 +30,7 @@ from jax import lax
 from jaxtyping import Array, Float
 
 from . import heat_multigrid, q1
+from .blocks import checked_blocks, checked_cells, numbered, spread
 from .box import Box
 from .evolution import SCHEMES, EvolutionProblem, Step, check_scheme, check_steps, divide
 from .multigrid import FLOOR, stiffness
@@ -57,20 +58,14 @@ class Heat(EvolutionProblem):
     def __post_init__(self) -> None:
         check_scheme(self.scheme)
         check_steps(self.steps, self.end_time)
-        for what, kind in (("blocks", int), ("source", float), ("mode", int)):
+        for what, kind in (("source", float), ("mode", int)):
             try:
                 first, second = (kind(b) for b in getattr(self, what))
             except (TypeError, ValueError):
                 raise ValueError(f"{what} are two numbers, not {getattr(self, what)!r}") from None
             object.__setattr__(self, what, (first, second))
-        bx, by = self.blocks
-        if bx < 1 or by < 1:
-            raise ValueError(f"heat needs at least one block along x and along y, not {bx} x {by}")
-        if int(self.cells) != self.cells or self.cells < 2 or self.cells % bx or self.cells % by:
-            raise ValueError(
-                f"cells={self.cells} is not a multiple of the blocks {bx} x {by}, at least 2: take a multiple of "
-                f"{np.lcm(bx, by)} so that no block ends inside a cell"
-            )
+        object.__setattr__(self, "blocks", checked_blocks(self.blocks))
+        object.__setattr__(self, "cells", checked_cells(self.cells, self.blocks))
         if not 0 < self.low < self.high < np.inf:
             raise ValueError(f"diffusivities need 0 < low < high < infinity, not low={self.low}, high={self.high}")
         if not -np.inf < self.source[0] < self.source[1] < np.inf:
@@ -101,9 +96,8 @@ class Heat(EvolutionProblem):
 
     @cached_property
     def inputs(self) -> Box:
-        bx, by = self.blocks
-        names = [f"k{i}{j}" if max(bx, by) <= 10 else f"k{i}_{j}" for i in range(bx) for j in range(by)]
-        d = bx * by
+        names = numbered("k", self.blocks)
+        d = len(names)
         lower = np.append(np.full(d, self.low), self.source[0])
         upper = np.append(np.full(d, self.high), self.source[1])
         return Box((*names, "s"), lower, upper, log=(True,) * d + (False,))
@@ -146,9 +140,7 @@ class Heat(EvolutionProblem):
 
     def cell_weights(self, k: Float[Array, " Q"]) -> Float[Array, "n n"]:
         """One diffusivity per block to one per cell."""
-        bx, by = self.blocks
-        spread = k.reshape(bx, 1, by, 1)
-        return jnp.broadcast_to(spread, (bx, self.cells // bx, by, self.cells // by)).reshape(self.cells, self.cells)
+        return spread(k, self.blocks, (self.cells, self.cells))
 
     def _interior(self, state: Array) -> Array:
         return state.reshape(self.cells + 1, self.cells + 1)[1:-1, 1:-1]

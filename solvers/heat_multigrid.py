@@ -11,11 +11,11 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import jax.numpy as jnp
-from jax import lax
 from jaxtyping import Array, Bool, Float
 
 from . import q1
-from .multigrid import DAMPING, FLOOR, CgResult, coarsen, conjugate_gradients, prolong, restrict, stiffness
+from .krylov import CgResult, gated, refined
+from .multigrid import DAMPING, FLOOR, coarsen, prolong, restrict, stiffness
 
 
 class Level(NamedTuple):
@@ -54,43 +54,19 @@ def v_cycle(h: Hierarchy, r: Float[Array, "nx-1 ny-1"], depth: int = 0) -> Float
     if depth == len(h.levels) - 1:
         return inverse / DAMPING * r
     nx, ny = level.weights.shape
-    zero = jnp.zeros_like(r)
-    # The branches are boundaries for the compiler, as in multigrid.py: otherwise producers are computed for each
-    # read.
-    defect = lax.cond(h.positive, lambda: r - operator(level, inverse * r), lambda: zero)
+    defect = gated(h.positive, lambda: r - operator(level, inverse * r))
     correction = v_cycle(h, restrict(defect, nx, ny), depth + 1)
-    v = lax.cond(h.positive, lambda: inverse * r + prolong(correction, nx, ny), lambda: zero)
+    v = gated(h.positive, lambda: inverse * r + prolong(correction, nx, ny))
     return v + inverse * (r - operator(level, v))
 
 
-def solve(
-    h: Hierarchy, b: Float[Array, "nx-1 ny-1"], tolerance: float, max_iterations: int = 100, max_restarts: int = 3
-) -> CgResult:
-    """(m + A) u = b to a *true* relative residual of ``tolerance``, or to the rounding floor of evaluating it.
-
-    As ``multigrid.solve``: CG is restarted on the recomputed residual until that one is small enough.
-    """
+def solve(h: Hierarchy, b: Float[Array, "nx-1 ny-1"], tolerance: float, max_iterations: int = 100) -> CgResult:
+    """(m + A) u = b to a *true* relative residual of ``tolerance``, or to the rounding floor of evaluating it."""
     fine = h.levels[0]
-    size = jnp.sqrt(jnp.vdot(b, b))
 
-    def account(u: Array) -> tuple[Array, Array, Array]:
-        r = b - operator(fine, u)
-        scale = fine.mass * jnp.abs(u) + q1.apply_absolute(fine.weights, jnp.pad(u, 1))
-        target = jnp.maximum(tolerance * size, FLOOR * jnp.sqrt(jnp.vdot(scale, scale)))
-        return r, jnp.sqrt(jnp.vdot(r, r)), target
+    def absolute(u: Array) -> Array:
+        return fine.mass * jnp.abs(u) + q1.apply_absolute(fine.weights, jnp.pad(u, 1))
 
-    def go_on(state: tuple[Array, ...]) -> Array:
-        _, _, norm, target, k, restarts = state
-        return (norm > target) & (restarts < max_restarts) & (k < max_iterations)
-
-    def refine(state: tuple[Array, ...]) -> tuple[Array, ...]:
-        u, r, _, _, k, restarts = state
-        du, dk = conjugate_gradients(
-            lambda v: operator(fine, v), lambda v: v_cycle(h, v), r, 0.5 * tolerance * size, max_iterations
-        )
-        u = u + du
-        return u, *account(u), k + dk, restarts + 1
-
-    start: tuple[Array, ...] = (jnp.zeros_like(b), b, size, tolerance * size, jnp.asarray(0), jnp.asarray(0))
-    u, _, norm, target, k, _ = lax.while_loop(go_on, refine, start)
-    return CgResult(u, norm, k, h.positive & (norm <= target))
+    return refined(
+        lambda v: operator(fine, v), absolute, lambda r: v_cycle(h, r), b, tolerance, FLOOR, h.positive, max_iterations
+    )

@@ -7,28 +7,70 @@ last step. Reference: Hestenes and Stiefel 1952; Golub and Van Loan, Matrix Comp
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import NamedTuple
 
+import jax
 import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Bool, Float, Int
 
-from .multigrid import CgResult, gated
-
 Operator = Callable[[Array], Array]
 CgState = tuple[Array, Array, Array, Array, Array]  # iterations, u, r, direction, r'z of the step before
-Refinement = tuple[Array, Array, Array, Array, Array, Array]  # u, r, |r|, target, iterations, restarts
+Refinement = tuple[Array, Array, Array, Array, Array, Array, Array]  # u, r, |r|, target, iterations, restarts, slow
+
+# Too slow for the preconditioner to be the right one: after TRIAL steps the residual norm is still above RATE^steps of
+# the first. To 1e-12 that would take 48 steps.
+TRIAL, RATE = 10, 10**-0.25
+
+
+class CgResult(NamedTuple):
+    u: Float[Array, "..."]
+    residual: Float[Array, ""]  # ||b - A u|| recomputed, absolute
+    iterations: Int[Array, ""]
+    converged: Bool[Array, ""]
+
+
+def gated(when: Bool[Array, ""], compute: Callable[[], Array]) -> Array:
+    """``compute()`` if ``when``, else zeros.
+
+    A branch on a run-time value is also a boundary for the compiler. Without one it fuses a producer into the nine
+    reads of the consuming stencil and computes it nine times (a V-cycle at 128^2 takes 545 us, with the branches 130),
+    or a stencil into the sum that reads it, which then runs one entry at a time (a norm of b - A u: 190 us, not 60).
+    """
+    like = jax.eval_shape(compute)
+    return lax.cond(when, compute, lambda: jnp.zeros(like.shape, like.dtype))
+
+
+def inverse(a: Float[Array, "m m"]) -> Float[Array, "m m"]:
+    """Gauss-Jordan without pivoting, stable for positive definite a; LAPACK's threads would fight with XLA's."""
+
+    def eliminate(k: Array, m: Array) -> Array:
+        row = m[k] / m[k, k]
+        column = m[:, k]
+        m = m - jnp.outer(column, row)
+        return m.at[k].set(row).at[:, k].set(-column / column[k]).at[k, k].set(1 / column[k])
+
+    return lax.fori_loop(0, a.shape[0], eliminate, a)
 
 
 def conjugate_gradients(
-    operator: Operator, preconditioner: Operator, b: Array, target: Float[Array, ""], max_iterations: int
+    operator: Operator,
+    preconditioner: Operator,
+    b: Array,
+    target: Float[Array, ""],
+    max_iterations: int,
+    patient: bool = True,
 ) -> tuple[Array, Int[Array, ""]]:
     """From zero until the *recurrence's* residual norm is at most ``target``, or the preconditioner ceases to be
-    positive.
+    positive; or, if not ``patient``, until it shows itself to be slow.
     """
+    size = jnp.vdot(b, b)
 
     def go_on(state: CgState) -> Array:
         k, _, r, _, rz = state
-        return (k < max_iterations) & (jnp.vdot(r, r) > target**2) & (rz > 0)
+        norm = jnp.vdot(r, r)
+        on = (k < max_iterations) & (norm > target**2) & (rz > 0)
+        return on if patient else on & ((k < TRIAL) | (norm <= RATE ** (2 * k) * size))
 
     def step(state: CgState) -> CgState:
         k, u, r, p, before = state
@@ -36,7 +78,7 @@ def conjugate_gradients(
         rz = jnp.vdot(r, z)
         p = z + (rz / before) * p
         ap = operator(p)
-        alpha = jnp.where(rz > 0, rz / jnp.vdot(p, ap), 0.0)
+        alpha = jnp.where(rz > 0, rz / jnp.vdot(p, ap), 0.0)  # not positive: breakdown, the loop ends here
         return k + 1, u + alpha * p, r - alpha * ap, p, rz
 
     zero = jnp.zeros_like(b)
@@ -53,7 +95,7 @@ def refined(
     floor: float,
     positive: Bool[Array, ""],
     max_iterations: int = 200,
-    max_restarts: int = 4,
+    robust: Callable[[], Operator] | None = None,
 ) -> CgResult:
     """A u = b to a *true* relative residual of ``tolerance``, or to the rounding floor of evaluating it.
 
@@ -63,22 +105,41 @@ def refined(
 
     Args:
         positive: whether the operator's weights are; where not, nothing converges.
+        robust: makes a dearer preconditioner, which takes over where the other one turns out to be slow.
     """
     size = jnp.sqrt(jnp.vdot(b, b))
+    wanted = tolerance * size
+
+    def reached(u: Array, norm: Array) -> Array:
+        def rounding() -> Array:
+            scale = gated(positive, lambda: absolute(u))
+            return jnp.maximum(wanted, floor * jnp.sqrt(jnp.vdot(scale, scale)))
+
+        return lax.cond(norm > wanted, rounding, lambda: wanted)
 
     def go_on(state: Refinement) -> Array:
-        _, _, norm, target, k, restarts = state
-        return (norm > target) & (restarts < max_restarts) & (k < max_iterations)
+        _, _, norm, target, k, restarts, _ = state
+        return (norm > target) & (restarts < 4) & (k < max_iterations)
+
+    def iterate(r: Array, slow: Array) -> tuple[Array, Array]:
+        if robust is None:
+            return conjugate_gradients(operator, preconditioner, r, 0.5 * wanted, max_iterations)
+        return lax.cond(
+            slow,
+            lambda: conjugate_gradients(operator, robust(), r, 0.5 * wanted, max_iterations),
+            lambda: conjugate_gradients(operator, preconditioner, r, 0.5 * wanted, max_iterations, patient=False),
+        )
 
     def refine(state: Refinement) -> Refinement:
-        u, r, _, _, k, restarts = state
-        du, dk = conjugate_gradients(operator, preconditioner, r, 0.5 * tolerance * size, max_iterations)
+        u, r, before, _, k, restarts, slow = state
+        du, dk = iterate(r, slow)
         u = u + du
         r = gated(positive, lambda: b - operator(u))
-        scale = gated(positive, lambda: absolute(u))
-        target = jnp.maximum(tolerance * size, floor * jnp.sqrt(jnp.vdot(scale, scale)))
-        return u, r, jnp.sqrt(jnp.vdot(r, r)), target, k + dk, restarts + 1
+        norm = jnp.sqrt(jnp.vdot(r, r))
+        slow = slow | ((dk >= TRIAL) & (norm > RATE**dk * before) & (norm > 2 * wanted))
+        return u, r, norm, reached(u, norm), k + dk, restarts + 1, slow
 
-    start = (jnp.zeros_like(b), b, size, tolerance * size, jnp.asarray(0), jnp.asarray(0))
-    u, _, norm, target, k, _ = lax.while_loop(go_on, refine, start)
+    none = jnp.asarray(0)
+    start = (jnp.zeros_like(b), b, size, wanted, none, none, jnp.asarray(False))
+    u, _, norm, target, k, _, _ = lax.while_loop(go_on, refine, start)
     return CgResult(u, jnp.where(positive, norm, jnp.inf), k, positive & (norm <= target))

@@ -17,7 +17,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from . import tridiagonal
-from .multigrid import conjugate_gradients
+from .krylov import conjugate_gradients
 from .tridiagonal import Bands
 
 CG_ITERATIONS = 100  # 10 are usual, see ``solver``

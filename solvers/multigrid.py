@@ -10,7 +10,6 @@ Reference: Trottenberg, Oosterlee, Schueller, Multigrid (2001), chapters 2 and 7
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
 
@@ -18,9 +17,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Bool, Float
 
-from . import q1
+from . import q1, stencil_multigrid
+from .krylov import CgResult, Operator, gated, inverse, refined
 from .precision import gamma
 
 DAMPING = 8 / 9
@@ -38,17 +38,6 @@ class Hierarchy(NamedTuple):
     positive: Bool[Array, ""]  # all weights > 0; otherwise the cycle returns zeros and nothing converges
     levels: tuple[Level, ...]
     coarsest_inverse: Float[Array, "m m"]
-
-
-CgState = tuple[Array, Array, Array, Array, Array]  # iterations, u, r, direction, r'z
-Refinement = tuple[Array, Array, Array, Array, Array, Array]  # u, r, |r|, target, iterations, restarts
-
-
-class CgResult(NamedTuple):
-    u: Float[Array, "..."]
-    residual: Float[Array, ""]  # ||b - A u|| recomputed, absolute
-    iterations: Int[Array, ""]
-    converged: Bool[Array, ""]
 
 
 def _interpolation(n: int) -> np.ndarray:
@@ -106,46 +95,8 @@ def stiffness(w: Float[Array, "nx ny"], v: Float[Array, "nx-1 ny-1"]) -> Float[A
     return q1.apply(w, jnp.pad(v, 1))
 
 
-def gated(when: Bool[Array, ""], compute: Callable[[], Array]) -> Array:
-    """``compute()`` if ``when``, else zeros.
-
-    A branch on a run-time value is also a boundary for the compiler. Without one it fuses a producer into the nine
-    reads of the consuming stencil and computes it nine times (a V-cycle at 128^2 takes 545 us, with the branches 130),
-    or a stencil into the sum that reads it, which then runs one entry at a time (a norm of b - A u: 190 us, not 60).
-    """
-    like = jax.eval_shape(compute)
-    return lax.cond(when, compute, lambda: jnp.zeros(like.shape, like.dtype))
-
-
-def _norm(v: Array) -> Float[Array, ""]:
-    return jnp.sqrt(jnp.vdot(v, v))
-
-
 def _defect(w: Array, b: Array, u: Array) -> Array:
     return b - stiffness(w, u)
-
-
-def _target(
-    w: Array, u: Array, norm: Float[Array, ""], wanted: Float[Array, ""], positive: Bool[Array, ""]
-) -> Float[Array, ""]:
-    """``wanted``, or where the residual's ``norm`` is above it, what rounding allows if that is more."""
-
-    def floor() -> Array:
-        scale = gated(positive, lambda: q1.apply_absolute(w, jnp.pad(u, 1)))
-        return jnp.maximum(wanted, FLOOR * _norm(scale))
-
-    return lax.cond(norm > wanted, floor, lambda: wanted)
-
-
-def check(
-    w: Float[Array, "nx ny"], b: Float[Array, "nx-1 ny-1"], u: Float[Array, "nx-1 ny-1"], tolerance: float
-) -> tuple[Float[Array, ""], Bool[Array, ""]]:
-    """||b - A u|| / ||b|| recomputed, and whether it is within ``tolerance`` or the rounding floor. No derivatives."""
-    w, b, u = lax.stop_gradient((w, b, u))
-    positive, size = jnp.all(w > 0), _norm(b)
-    norm = _norm(gated(positive, lambda: _defect(w, b, u)))
-    good = positive & (norm <= _target(w, u, norm, tolerance * size, positive))
-    return jnp.where(positive, norm / jnp.where(size > 0, size, 1.0), jnp.nan), good
 
 
 def hierarchy(w: Float[Array, "nx ny"]) -> Hierarchy:
@@ -158,19 +109,7 @@ def hierarchy(w: Float[Array, "nx ny"]) -> Hierarchy:
     mx, my = w.shape[0] - 1, w.shape[1] - 1
     unit = jnp.eye(mx * my, dtype=w.dtype).reshape(mx * my, mx, my)
     dense = jax.vmap(lambda e: stiffness(w, e))(unit).reshape(mx * my, mx * my)
-    return Hierarchy(positive, tuple(levels), _invert(dense))
-
-
-def _invert(a: Float[Array, "m m"]) -> Float[Array, "m m"]:
-    """Gauss-Jordan without pivoting, stable for positive definite a; LAPACK's threads would fight with XLA's."""
-
-    def eliminate(k: Array, m: Array) -> Array:
-        row = m[k] / m[k, k]
-        column = m[:, k]
-        m = m - jnp.outer(column, row)
-        return m.at[k].set(row).at[:, k].set(-column / column[k]).at[k, k].set(1 / column[k])
-
-    return lax.fori_loop(0, a.shape[0], eliminate, a)
+    return Hierarchy(positive, tuple(levels), inverse(dense))
 
 
 def v_cycle(h: Hierarchy, r: Float[Array, "nx-1 ny-1"]) -> Float[Array, "nx-1 ny-1"]:
@@ -213,65 +152,28 @@ def full_multigrid(
     return jnp.where(h.positive, u, jnp.nan)
 
 
-def conjugate_gradients(
-    operator: Callable[[Array], Array],
-    preconditioner: Callable[[Array], Array],
-    b: Array,
-    target: Float[Array, ""],
-    max_iterations: int,
-) -> tuple[Array, Int[Array, ""]]:
-    """Preconditioned CG from zero until its *recurrence's* residual norm is at most ``target``."""
-
-    def go_on(state: CgState) -> Array:
-        k, _, r, _, rz = state
-        return (k < max_iterations) & (jnp.vdot(r, r) > target**2) & (rz > 0)
-
-    def step(state: CgState) -> CgState:
-        k, u, r, p, rz = state
-        z = preconditioner(r)
-        new = jnp.vdot(r, z)
-        p = z + (new / rz) * p
-        ap = operator(p)
-        alpha = jnp.where(new > 0, new / jnp.vdot(p, ap), 0.0)  # new <= 0: breakdown, the loop ends here
-        return k + 1, u + alpha * p, r - alpha * ap, p, new
-
-    zero = jnp.zeros_like(b)
-    k, u, _, _, _ = lax.while_loop(go_on, step, (jnp.asarray(0), zero, b, zero, jnp.asarray(jnp.inf, b.dtype)))
-    return u, k
-
-
 def solve(
-    w: Float[Array, "nx ny"],
-    b: Float[Array, "nx-1 ny-1"],
-    tolerance: float,
-    max_iterations: int = 200,
-    max_restarts: int = 4,
+    w: Float[Array, "nx ny"], b: Float[Array, "nx-1 ny-1"], tolerance: float, max_iterations: int = 200
 ) -> CgResult:
     """A(w) u = b to a *true* relative residual of ``tolerance``, or to the rounding floor of evaluating it.
 
-    CG's own residual drifts from the true one, so b - A u is recomputed and CG restarted on it (iterative refinement)
-    until the recomputed one is small enough. Not converged: ``max_restarts`` or ``max_iterations`` did not do, or the
-    weights are not positive.
+    Where the coefficient is so rough that the averaged coarse operators are no help, ``stencil_multigrid`` takes over.
+    Not converged: ``max_iterations`` did not do, or the weights are not positive.
     """
     h = hierarchy(w)
-    size = _norm(b)
-    wanted = tolerance * size
 
-    def go_on(state: Refinement) -> Array:
-        _, _, norm, target, k, restarts = state
-        return (norm > target) & (restarts < max_restarts) & (k < max_iterations)
+    def robust() -> Operator:
+        dear = stencil_multigrid.hierarchy(w)
+        return lambda r: stencil_multigrid.v_cycle(dear, r)
 
-    def refine(state: Refinement) -> Refinement:
-        u, r, _, _, k, restarts = state
-        du, dk = conjugate_gradients(
-            lambda v: stiffness(w, v), lambda v: v_cycle(h, v), r, 0.5 * wanted, max_iterations
-        )
-        u = u + du
-        r = gated(h.positive, lambda: _defect(w, b, u))
-        norm = _norm(r)
-        return u, r, norm, _target(w, u, norm, wanted, h.positive), k + dk, restarts + 1
-
-    zero = jnp.zeros_like(b)
-    start = (zero, b, size, wanted, jnp.asarray(0), jnp.asarray(0))
-    u, _, norm, target, k, _ = lax.while_loop(go_on, refine, start)
-    return CgResult(u, jnp.where(h.positive, norm, jnp.inf), k, h.positive & (norm <= target))
+    return refined(
+        lambda v: stiffness(w, v),
+        lambda u: q1.apply_absolute(w, jnp.pad(u, 1)),
+        lambda r: v_cycle(h, r),
+        b,
+        tolerance,
+        FLOOR,
+        h.positive,
+        max_iterations,
+        robust if w.shape[0] == w.shape[1] and stencil_multigrid.fits(w.shape[0]) else None,
+    )

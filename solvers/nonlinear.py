@@ -65,7 +65,7 @@ class NonlinearProblem(Problem):
     def norm_matrix(self, p: Any) -> sp.csr_matrix:
         """X over the free entries, symmetric positive definite: norm(p, v)^2 = v' X v for v zero in prescribed rows."""
 
-    def order_at(self, p: Any) -> int:
+    def order_at(self, p: Any) -> float:
         """The order of convergence in the problem's norm at p: ``order``, less where the solution is not smooth."""
         return self.order
 

@@ -24,7 +24,7 @@ from jaxtyping import Float
 
 from . import q1
 from .direct import factorise
-from .precision import gamma
+from .precision import RANGE, gamma
 
 EVALUATION = gamma(40)  # relative error of one cell's terms, evaluated below with at most 30 roundings
 
@@ -113,8 +113,8 @@ def enclose(
         ValueError: a field that does not vanish on the boundary, weights that are not positive and finite.
     """
     w, v = np.asarray(w, dtype=np.float64), np.asarray(v, dtype=np.float64)
-    if not (np.isfinite(w).all() and (w > 0).all()):
-        raise ValueError("the cell weights must be positive and finite")
+    if not ((w >= 1 / RANGE).all() and (w <= RANGE).all()):
+        raise ValueError("the cell weights must be positive, and between 2^-100 and 2^100: change the units")
     if any(np.any(side) for side in (v[0], v[-1], v[:, 0], v[:, -1])):
         raise ValueError("the field must vanish on the boundary: overwrite its values there first")
     times = np.ones((refine, refine))

@@ -4,6 +4,7 @@ import jax
 import numpy as np
 
 UNIT_ROUNDOFF = float(np.finfo(np.float64).eps) / 2  # u = 2^-53, round to nearest
+RANGE = 2.0**100  # proofs need coefficients and loads between 1/RANGE and RANGE, so that no square leaves float64
 
 
 def require_float64() -> None:

@@ -22,7 +22,7 @@ class DiscretisationEstimate(NamedTuple):
 
     relative: float  # ||u_h - u|| / ||u||, estimated
     norm: str
-    order: int
+    order: float
     compared_with: dict[str, Any]  # settings of the coarser problem
     evidence: str = "estimate"
 
@@ -54,7 +54,7 @@ def restrict(fine: Problem, coarse: Problem, u: Float[np.ndarray, " N"]) -> Floa
     return np.asarray(u).reshape(-1, fine.shape[2])[shared_nodes(fine, coarse)].ravel()
 
 
-def richardson(fine: Problem, coarse: Problem, p: Any, order: int) -> DiscretisationEstimate:
+def richardson(fine: Problem, coarse: Problem, p: Any, order: float) -> DiscretisationEstimate:
     """||u_h - u_2h|| / ||u_h|| / (2^order - 1), both solved here at the input ``p``.
 
     Raises:

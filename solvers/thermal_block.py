@@ -10,7 +10,6 @@ Reference: Quarteroni, Manzoni, Negri, Reduced Basis Methods for PDEs (2016), se
 
 from __future__ import annotations
 
-import operator
 from dataclasses import dataclass
 from functools import cached_property
 from numbers import Real
@@ -20,6 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from .blocks import checked_blocks, checked_cells, numbered, spread
 from .box import Box
 from .diffusion import CellDiffusion
 
@@ -38,23 +38,10 @@ class ThermalBlock(CellDiffusion):
     high: float = 10.0
 
     def __post_init__(self) -> None:
-        try:
-            bx, by = (operator.index(b) for b in self.blocks)
-        except (TypeError, ValueError):
-            raise ValueError(f"blocks are two whole numbers, along x and along y, not {self.blocks!r}") from None
-        object.__setattr__(self, "blocks", (bx, by))
-        if bx < 1 or by < 1:
-            raise ValueError(f"a thermal block needs at least one block along x and along y, not {bx} x {by}")
-        if not isinstance(self.cells, int | np.integer) or self.cells < 2:
-            raise ValueError(f"cells must be a whole number of at least 2, not {self.cells!r}")
-        if self.cells % bx or self.cells % by:
-            raise ValueError(
-                f"cells={self.cells} is not a multiple of the blocks {bx} x {by}: "
-                f"take a multiple of {np.lcm(bx, by)} so that no block ends inside a cell"
-            )
+        object.__setattr__(self, "blocks", checked_blocks(self.blocks))
+        object.__setattr__(self, "cells", checked_cells(self.cells, self.blocks))
         if not (all(isinstance(x, Real) for x in (self.low, self.high)) and 0 < self.low < self.high < np.inf):
             raise ValueError(f"conductivities need 0 < low < high < infinity, not low={self.low}, high={self.high}")
-        object.__setattr__(self, "cells", int(self.cells))
 
     @property
     def name(self) -> str:
@@ -66,15 +53,13 @@ class ThermalBlock(CellDiffusion):
 
     @cached_property
     def inputs(self) -> Box:
-        bx, by = self.blocks
-        names = tuple(f"k{i}{j}" if max(bx, by) <= 10 else f"k{i}_{j}" for i in range(bx) for j in range(by))
-        d = bx * by
+        names = numbered("k", self.blocks)
+        d = len(names)
         return Box(names, np.full(d, self.low), np.full(d, self.high), log=(True,) * d)
 
     def cell_weights(self, theta: Float[Array, " Q"]) -> Float[Array, "n n"]:
         """One value per block to one per cell."""
-        bx, by = self.blocks
-        return theta.reshape(bx, by).repeat(self.cells // bx, axis=0).repeat(self.cells // by, axis=1)
+        return spread(theta, self.blocks, (self.cells, self.cells))
 
     @property
     def weight_roundings(self) -> int:

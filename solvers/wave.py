@@ -23,7 +23,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
-from itertools import product
 from typing import Any
 
 import jax
@@ -32,6 +31,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from . import q1
+from .blocks import checked_blocks, checked_cells, numbered, spread
 from .box import Box
 from .evolution import EvolutionProblem, Step, check_steps, divide, trapezoidal
 
@@ -55,18 +55,8 @@ class Wave(EvolutionProblem):
 
     def __post_init__(self) -> None:
         check_steps(self.steps, self.end_time)
-        try:
-            blocks = tuple(int(b) for b in self.blocks)
-        except (TypeError, ValueError):
-            raise ValueError(f"blocks are one or two whole numbers, not {self.blocks!r}") from None
-        object.__setattr__(self, "blocks", blocks)
-        if len(blocks) not in (1, 2) or min(blocks) < 1:
-            raise ValueError(f"blocks are one or two whole numbers of at least 1, not {self.blocks!r}")
-        if int(self.cells) != self.cells or self.cells < 2 or any(self.cells % b for b in blocks):
-            raise ValueError(
-                f"cells={self.cells} is not a multiple of the blocks {blocks}, at least 2: take a multiple of "
-                f"{np.lcm.reduce(blocks)} so that no block ends inside a cell"
-            )
+        object.__setattr__(self, "blocks", checked_blocks(self.blocks, (1, 2)))
+        object.__setattr__(self, "cells", checked_cells(self.cells, self.blocks))
         if int(self.modes) != self.modes or not 1 <= self.modes < self.cells:
             raise ValueError(f"modes must be a whole number from 1 to cells-1={self.cells - 1}, not {self.modes}")
         if not 0 < self.low < self.high < np.inf:
@@ -108,14 +98,10 @@ class Wave(EvolutionProblem):
 
     @cached_property
     def inputs(self) -> Box:
-        def named(letter: str, ranges: list[range]) -> list[str]:
-            between = "" if max(r[-1] for r in ranges) < 10 else "_"
-            return [letter + between.join(str(i) for i in pair) for pair in product(*ranges)]
-
-        speeds = named("c", [range(b) for b in self.blocks])
+        speeds = numbered("c", self.blocks)
         top = np.full(self.modes**self._dimension, float(self.amplitude))
         return Box(
-            (*speeds, *named("a", [range(1, self.modes + 1)] * self._dimension)),
+            (*speeds, *numbered("a", [self.modes] * self._dimension, first=1)),
             np.append(np.full(len(speeds), self.low), -top),
             np.append(np.full(len(speeds), self.high), top),
             log=(True,) * len(speeds) + (False,) * len(top),
@@ -150,10 +136,7 @@ class Wave(EvolutionProblem):
 
     def cell_weights(self, p: Float[Array, " d"]) -> Float[Array, "..."]:
         """c^2 in every cell, [n] or [n, n]."""
-        squares = p[: np.prod(self.blocks)].reshape(self.blocks) ** 2
-        for axis, b in enumerate(self.blocks):
-            squares = jnp.repeat(squares, self.cells // b, axis=axis, total_repeat_length=self.cells)
-        return squares
+        return spread(p[: np.prod(self.blocks)] ** 2, self.blocks, [self.cells] * self._dimension)
 
     def stiffness(self, w: Float[Array, "..."], v: Float[Array, "..."]) -> Float[Array, "..."]:
         """K v for interior values [n-1] or [n-1, n-1] and cell weights ``w``; zero on the boundary."""

@@ -55,8 +55,7 @@ def load(path: str | os.PathLike[str], problem: Problem | None = None) -> Surrog
 
     Raises:
         ValueError: no such file, truncated or foreign, of another problem (what differs is named), or of an
-        architecture or
-            problem that this version does not know.
+            architecture or problem that this version does not know.
     """
     path = Path(path)
     header, arrays = _read(path)

@@ -14,8 +14,6 @@ from .optimise import Progress
 from .registry import ARCHITECTURES
 from .surrogate import Surrogate
 
-CONTROLS = ("seconds", "steps", "checkpoint", "progress")  # of iterative training; what is fitted at once ignores them
-
 
 def train(
     problem: Problem,
@@ -41,13 +39,12 @@ def train(
         physics_weight: share of the physics loss (``pod_mlp.py``); None for the architecture's own choice.
         seconds, steps: when to stop.
         checkpoint: file that keeps the state of training; one that exists is gone on with.
-        progress: called with (done, total, "loss ..., ... steps/s, ... s left"); ``progress.training_bar`` has one.
+        progress: called with (done, total, "loss ..., ... steps/s, ... s left").
         options: of the architecture, see its file.
 
     Raises:
         ValueError: an unknown architecture or option (the closest match is offered), a box that is not inside the
-        problem's,
-            too few snapshots or those of another problem, numbers that make no sense.
+            problem's, too few snapshots or those of another problem, numbers that make no sense.
     """
     require_float64()
     if architecture not in ARCHITECTURES:
@@ -58,22 +55,39 @@ def train(
         if value is not None and not value > 0:
             raise ValueError(f"{name} must be positive, not {value}")
     box = check_box(problem.inputs, box)
+    check_options(architecture, options, physics_weight, snapshots is not None)
     function = ARCHITECTURES[architecture].train
     known = inspect.signature(function).parameters
-    given = {"seconds": seconds, "steps": steps, "checkpoint": checkpoint, "progress": progress}
+    given = {
+        "seconds": seconds,
+        "steps": steps,
+        "checkpoint": checkpoint,
+        "progress": progress,
+        "physics_weight": physics_weight,
+    }
     passed = {key: value for key, value in given.items() if key in known}
-    if "physics_weight" in known:
-        passed["physics_weight"] = physics_weight
-    elif physics_weight:
+    surrogate: Surrogate = function(problem, snapshots, int(seed), box, **passed, **options)
+    return surrogate
+
+
+def check_options(
+    architecture: str, options: Iterable[str], physics_weight: float | None, with_snapshots: bool
+) -> None:
+    """What can be said of a training run before anything is solved for it.
+
+    Raises:
+        ValueError: an option that the architecture does not have (the closest match is offered), physics or snapshots
+            where it knows no use for them, or needs them.
+    """
+    known = inspect.signature(ARCHITECTURES[architecture].train).parameters
+    if "physics_weight" not in known and physics_weight:
         raise ValueError(f"{architecture} has no physics loss: leave physics_weight out")
-    if snapshots is None and "physics_weight" not in known:
+    if "physics_weight" not in known and not with_snapshots:
         raise ValueError(f"{architecture} is learnt from snapshots: give some")
     for key in options:
         if key not in known or key in ("problem", "snapshots"):
             own = [k for k in known if k not in ("problem", "snapshots", "seed", "box")]
             raise _unknown(key, own, f"option of {architecture}")
-    surrogate: Surrogate = function(problem, snapshots, int(seed), box, **passed, **options)
-    return surrogate
 
 
 def check_box(whole: Box, box: Box | None) -> Box:

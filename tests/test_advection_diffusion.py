@@ -29,7 +29,7 @@ def series(problem, p, modes=400):
 
 @pytest.mark.parametrize(
     ("scheme", "cells", "order"),
-    [("central", (16, 32, 64, 128), 2), ("fitted", (16, 32, 64, 128), 2), ("upwind", (32, 64, 128, 256), 1)],
+    [("central", (16, 32, 64), 2), ("fitted", (16, 32, 64), 2), ("upwind", (32, 64, 128), 1)],
 )
 def test_order_against_the_series(scheme, cells, order):
     e = []
@@ -80,21 +80,6 @@ def test_an_interior_layer_stands_where_the_flow_carries_it():
     i = 40
     crossing = np.interp(-0.5, -u[i], np.arange(65) / 64)
     assert crossing == pytest.approx(i / 64 * np.tan(np.pi / 6), abs=1 / 64)
-
-
-def test_matrices_are_those_of_the_operator_and_the_norm():
-    problem = AdvectionDiffusion(cells=12)
-    rng = np.random.default_rng(0)
-    v = rng.standard_normal(problem.size) * problem.free
-    theta = rng.standard_normal(4)
-    inner = v[problem.free]
-    np.testing.assert_allclose(
-        problem.matrix(theta) @ inner, np.asarray(problem.apply(theta, v))[problem.free], atol=1e-13
-    )
-    np.testing.assert_allclose(problem.terms(v).T @ theta, problem.apply(theta, v), atol=1e-13)
-    assert inner @ problem.norm_matrix() @ inner == pytest.approx(float(problem.norm(P, v)) ** 2, rel=1e-13)
-    absolute = abs(problem.matrix(theta)) @ abs(inner)
-    assert (np.asarray(problem.apply_absolute(theta, v))[problem.free] >= absolute * (1 - 1e-14)).all()
 
 
 def test_the_fitted_diffusion_is_smooth_through_zero_velocity():

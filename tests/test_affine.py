@@ -11,6 +11,7 @@ import scipy.sparse as sp
 from assay.solvers import Box, SolveError, ThermalBlock, affine
 from assay.solvers.affine import smallest_eigenvalue
 from assay.solvers.direct import factorise
+from assay.verify.certificate import certify
 
 BLOCK = ThermalBlock(blocks=(2, 2), cells=8)
 TERMS = [BLOCK.matrix(e) for e in np.eye(4)]
@@ -186,3 +187,60 @@ def test_inputs_whose_weights_are_not_positive_fail_alone():
 def test_senseless_problems_are_refused(make, message):
     with pytest.raises(ValueError, match=message):
         make(*line())
+
+
+# ---- what somebody else's matrices and arrays may do -----------------------------------------------------------------
+
+
+def test_a_slightly_indefinite_matrix_is_refused():
+    """1e-10 of its size below zero is no rounding: at large weights the sum is indefinite."""
+    first, second = sp.diags([1.0, -0.9e-10]), sp.diags([0.0, 1e-9])
+    with pytest.raises(ValueError, match="matrix 0 is not positive semidefinite"):
+        affine([first, second], None, np.array([1.0, 1e-6]), unit())
+
+
+def test_what_rounding_leaves_of_semidefiniteness_is_charged():
+    """A singular matrix perturbed by 1e-13 of its size: accepted, and every bound holds by a margin that covers it."""
+    k, m = line(8)
+    neumann = sp.lil_matrix(k)
+    neumann[0, 0] = neumann[7, 7] = 1.0  # a singular term
+    slack = 2e-13
+    problem = affine([sp.csr_matrix(neumann) - slack * sp.identity(8), m], None, np.ones(8), unit())
+    assert problem.indefiniteness[0] >= slack and problem.indefiniteness[1] < 1e-12
+    for p in problem.inputs.sample(4):
+        A = problem.matrix(p).toarray()
+        assert 0 < float(problem.coercivity(jnp.asarray(p))) <= np.linalg.eigvalsh(A)[0]
+        u = np.linalg.solve(A, np.ones(8))
+        for field in (np.zeros(8), u * 1.001, u + 1e-3 * np.random.default_rng(0).standard_normal(8)):
+            bound = certify(problem, field[None], p[None])
+            error = np.sqrt((u - field) @ A @ (u - field))
+            assert bound.lower[0] <= error * (1 + 1e-12) and error <= bound.upper[0] * (1 + 1e-12)
+            assert bound.upper[0] <= 1.01 * error
+    assert "verified by factorisation" in bound.assumptions[0]
+
+
+def test_arrays_changed_after_the_problem_was_made_change_nothing():
+    k, m = line()
+    load, places = np.ones(6), np.arange(6.0)[:, None]
+    problem = affine([k, m], None, load, unit(), places)
+    p = problem.inputs.sample(1)[0]
+    before = np.asarray(problem.solve(p))
+    load[:], places[:] = [0, 0, 7, 0, 0, 0], 9.0
+    np.testing.assert_array_equal(affine([k, m], None, np.ones(6), unit()).solve(p), before)
+    np.testing.assert_array_equal(problem.solve(p), before)
+    assert problem.coordinates.max() == 5.0
+
+
+@pytest.mark.parametrize(
+    ("matrices", "theta", "load", "message"),
+    [
+        ([sp.csr_matrix((6, 6))], None, np.ones(6), "matrix 0 is zero"),
+        ([line()[0] * 1e200], None, np.ones(6), "change the units"),
+        ([line()[0] * (1 + 0j)], None, np.ones(6), "must be real"),
+        (line(), None, np.ones(6) * 1j, "the load must be real"),
+        (line(), lambda p: np.exp(np.asarray(p)), np.ones(6), r"theta must be written with jax\.numpy"),
+    ],
+)
+def test_mistakes_are_named(matrices, theta, load, message):
+    with pytest.raises(ValueError, match=message):
+        affine(matrices, theta, load, unit(len(matrices)))

@@ -1,5 +1,7 @@
 """Allen-Cahn against the travelling front, the logistic equation, the exact energy law and scipy's integrator."""
 
+from functools import cache
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -13,6 +15,7 @@ EPS = 0.1
 SPEED = 3 * EPS / np.sqrt(2)
 
 
+@cache
 def front(n: int) -> AllenCahn:
     """A front at 3 on (0, 8): its tails at the ends, exp(-3/(sqrt2 eps)) = 6e-10, are felt by nobody."""
     return AllenCahn(front=3.0, length=8.0, cells=n, steps=n // 4, end_time=4.0, modes=1, eps_high=0.2)
@@ -20,14 +23,14 @@ def front(n: int) -> AllenCahn:
 
 def test_the_front_has_the_exact_profile_with_order_two() -> None:
     errors = []
-    for n in (128, 256, 512, 1024):
+    for n in (128, 256, 512):
         problem = front(n)
         p = np.array([EPS, 0.0])
         t, x = problem.coordinates.T
         exact = (1 - np.tanh((x - 3 - SPEED * t) / (2 * np.sqrt(2) * EPS))) / 2
         errors.append(float(jax.jit(problem.relative_error)(p, problem.solution(p).u, exact)))
     rates = np.log2(np.array(errors[:-1]) / errors[1:])
-    assert np.allclose(rates[1:], 2, atol=0.1), (errors, rates)
+    assert np.allclose(rates, 2, atol=0.01), (errors, rates)
 
 
 def test_the_front_has_the_exact_speed() -> None:

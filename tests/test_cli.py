@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,7 @@ from assay.commands.check import store_records
 from assay.verify.counterexample import Counterexample, read_counterexamples
 from assay.verify.evidence import Evidence
 
-SMALL = ["--set", "cells=8", "--set", "blocks=2,1"]
+SMALL = ["--set", "cells=4", "--set", "blocks=2,1"]
 OWN = ["--problem", "thermal-block", *SMALL]
 
 ENVIRONMENT = {  # of subprocesses: this assay, and lines that are not broken
@@ -28,7 +29,7 @@ ENVIRONMENT = {  # of subprocesses: this assay, and lines that are not broken
 
 MODULE = """
 import numpy as np, assay
-problem = assay.problem("thermal-block", blocks=(2, 1), cells=8)
+problem = assay.problem("thermal-block", blocks=(2, 1), cells=4)
 def exact(P): return np.asarray(problem.solve_batch(P))
 def scaled(P): return 1.05 * exact(P)
 def slightly(P): return (1.005 * exact(P)).astype(np.float32)
@@ -129,7 +130,7 @@ def test_version_and_help(capsys):
 def test_training_leaves_a_run_that_says_how_to_repeat_it(trained):
     facts = json.loads((trained / "run.json").read_text())
     assert facts["status"] == "complete"
-    assert facts["settings"]["problem"]["settings"] == {"blocks": [2, 1], "cells": 8, "low": 0.1, "high": 10.0}
+    assert facts["settings"]["problem"]["settings"] == {"blocks": [2, 1], "cells": 4, "low": 0.1, "high": 10.0}
     assert facts["settings"]["training"]["snapshots"] == 8
     errors = facts["results"]["errors"]
     assert set(errors) == {"mean", "median", "p95", "max"}
@@ -163,9 +164,53 @@ def test_records_are_added_once_and_none_is_lost(tmp_path):
         for p in (1.0, 2.0, 3.0)
     ]
     path = tmp_path / "c.jsonl"
-    assert store_records(path, [], made[:2]) == [0, 1]
-    assert store_records(path, read_counterexamples(path), made[1:]) == [1, 2]
+    assert store_records(path, made[:2]) == [0, 1]
+    assert store_records(path, made[1:]) == [1, 2]
     assert [float(c.inputs[0]) for c in read_counterexamples(path)] == [1.0, 2.0, 3.0]
+
+
+def test_two_searches_at_once_keep_the_records_of_both(tmp_path):
+    """Each reads the file anew when it writes, under a lock."""
+    path = tmp_path / "c.jsonl"
+    about = {"tolerance": 0.1, "found": "here", "solver_calls": 1, "field": np.zeros(3), "problem_name": "x"}
+
+    def store(number):
+        record = Counterexample(
+            np.array([float(number)]), 0.5, 0.5, 0.5, Evidence.PROVED, **about, problem_settings={}, seed=0
+        )
+        return store_records(path, [record])[0]
+
+    with ThreadPoolExecutor(8) as pool:
+        places = list(pool.map(store, range(24)))
+    kept = [float(c.inputs[0]) for c in read_counterexamples(path)]
+    assert [kept[place] for place in places] == list(range(24))
+
+
+def test_an_existing_file_is_never_replaced_by_answers(trained, mistake):
+    for name in ("model.safetensors", "run.json"):
+        file = Path(trained) / name
+        before = file.read_bytes()
+        assert "exists: choose another --out" in mistake("guard", str(trained), "--random", "2", "--out", str(file))
+        assert file.read_bytes() == before
+
+
+def test_json_asked_for_in_a_file_is_alone_on_stdout_too(here, capsys):
+    (here / "settings.toml").write_text("json = true\nrandom = 1\n")
+    assert run(["certify", "mine:exact", *OWN, "--config", "settings.toml"]) == 0
+    out, err = capsys.readouterr()
+    assert json.loads(out)["evidence"] == "proved" and "hello" in err
+
+
+def test_fields_of_another_grid_are_a_mistake_not_a_failure(mistake):
+    for verb in ("falsify", "certify", "guard"):
+        words = ["--random", "1"] if verb != "falsify" else []
+        line = mistake(verb, "mine:shape", *OWN, *words)
+        assert "with shape [1, 3]" in line and "--set" in line
+
+
+def test_a_wrong_option_is_told_before_anything_is_solved(mistake, here):
+    line = mistake("train", "thermal-block", *SMALL, "--option", "widht=3", "--out", "run")
+    assert "did you mean 'widths'" in line and not (here / "run").exists()
 
 
 def test_certify_encloses_the_true_error(trained, said):
@@ -190,7 +235,7 @@ def test_guard_answers_a_csv_within_the_tolerance(trained, said, here):
     assert [row["inputs"] for row in payload["rows"]] == [{"k00": 2.0, "k10": 1.0}, {"k00": 10.0, "k10": 0.1}]
     assert all(row["upper"] <= 1e-3 for row in payload["rows"])
     assert payload["totals"]["n"] == 2
-    owner = assay.problem("thermal-block", blocks=(2, 1), cells=8)
+    owner = assay.problem("thermal-block", blocks=(2, 1), cells=4)
     stored = np.load("answers.npz")
     for p, u in zip(stored["inputs"], stored["u"], strict=True):
         assert owner.relative_error(p, u, owner.solve(p)) <= 1e-3
@@ -200,7 +245,7 @@ def test_an_existing_run_is_never_overwritten(trained, mistake):
     words = ["train", "thermal-block", "--surrogate", "mean", "--snapshots", "8", "--test", "4", "--out", str(trained)]
     before = {path: path.read_bytes() for path in trained.iterdir()}
     assert "complete" in mistake(*words, *SMALL)
-    assert "cells is 8 there and 16 here" in mistake(*words, "--set", "cells=16", "--set", "blocks=2,1")
+    assert "cells is 4 there and 16 here" in mistake(*words, "--set", "cells=16", "--set", "blocks=2,1")
     assert {path: path.read_bytes() for path in trained.iterdir()} == before
 
 
@@ -233,12 +278,11 @@ def test_the_truth_is_not_falsified(said):
     assert not Path("counterexamples.jsonl").exists()
 
 
-@pytest.mark.parametrize("name", ["nan", "raises"])
-def test_a_broken_surrogate_is_undecided_and_guarded_by_solving(said, name):
-    bounds = said("certify", f"mine:{name}", *OWN, "--random", "2", "--steps", "0", code=3)
+def test_a_broken_surrogate_is_undecided_and_guarded_by_solving(said):
+    bounds = said("certify", "mine:nan", *OWN, "--random", "2", "--steps", "0", code=3)
     assert bounds["upper"] == ["inf", "inf"]
     assert bounds["evidence"] == "undecided"
-    answers = said("guard", f"mine:{name}", *OWN, "--random", "2")
+    answers = said("guard", "mine:raises", *OWN, "--random", "2")
     assert [row["route"] for row in answers["rows"]] == ["solved", "solved"]
 
 
@@ -273,7 +317,7 @@ def test_a_foreign_solver_is_searched_but_nothing_is_proved(said):
         ("solve thermal-block --at 1,2,3,nan", "row 0, input 'k11'"),
         ("solve thermal-block --at 1,2,3,99", "row 0, input 'k11': 99 is outside [0.1, 10]"),
         ("solve thermal-block --plot u.gif", ".png"),
-        ("solve thermal-block --out nowhere/u.npz", "nowhere"),
+        ("solve thermal-block --set cells=8 --out nowhere/u.npz", "nowhere"),
         ("solve thermal-block --colour", "--colour"),
         ("solve", "PROBLEM"),
         ("slove thermal-block", "slove"),
@@ -287,11 +331,11 @@ def test_a_foreign_solver_is_searched_but_nothing_is_proved(said):
         ("falsify absent:exact --problem thermal-block", "No module named 'absent'"),
         ("falsify mine:exact --problem thermal-block --tolerance 0", "must be positive"),
         ("falsify mine:exact --problem thermal-block --budget 0", "at least one solver call"),
-        ("certify mine:exact --problem mine:foreign", "say where"),
+        ("certify mine:half_wrong --problem mine:foreign", "say where"),
         ("certify mine:exact --problem mine:number --random 1", "neither a Problem"),
         ("certify mine:exact --problem mine:make --set low=2 --random 1", "ZeroDivisionError"),
-        ("guard mine:exact --problem mine:foreign --inputs none.csv", "none.csv"),
-        ("guard mine:exact --problem mine:foreign --at 5,5", "row 0, input 'a'"),
+        ("guard mine:half_wrong --problem mine:foreign --inputs none.csv", "none.csv"),
+        ("guard mine:half_wrong --problem mine:foreign --at 5,5", "row 0, input 'a'"),
         ("replay none.jsonl", "none.jsonl"),
         ("replay mine.py", "line 1"),
         ("sample thermal-block --n 0", "--n"),
@@ -371,7 +415,10 @@ def test_ctrl_c_says_what_was_kept_and_the_same_command_goes_on(here):
         time.sleep(0.05)
         assert process.poll() is None, process.stderr.read()
     process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=30)
+    try:
+        _, err = process.communicate(timeout=30)
+    finally:
+        process.kill()
     assert process.returncode == 130, err
     assert "of 100000 snapshots are kept" in err
     assert "Traceback" not in err

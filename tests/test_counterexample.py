@@ -84,9 +84,10 @@ def test_a_record_of_another_problem_is_refused(record):
 
 
 def test_a_record_whose_field_has_another_length_is_refused(small, record):
-    short = Counterexample(**{**record.__dict__, "field": record.field[:-1]})
-    with pytest.raises(ValueError, match="80"):
-        replay(small, short)
+    for length in (80, 1, 0):
+        short = Counterexample(**{**record.__dict__, "field": record.field[:length]})
+        with pytest.raises(ValueError, match=f"a field of {length} values"):
+            replay(small, short)
 
 
 @pytest.mark.parametrize(
@@ -100,6 +101,9 @@ def test_a_record_whose_field_has_another_length_is_refused(small, record):
         lambda text: text.replace('"tolerance"', '"tolerence"'),
         lambda text: text.replace('"evidence": "proved"', '"evidence": "certain"'),
         lambda text: text.replace('"field": "', '"field": "!!'),
+        lambda text: text.replace('"tolerance": 0.01', '"tolerance": NaN'),
+        lambda text: text.replace('"solver_calls": ', '"solver_calls": 1e999, "calls": '),
+        lambda text: text.replace('"settings": ', '"settings": ' + "[" * 100_000 + "]" * 100_000 + ', "other": '),
     ],
 )
 def test_files_that_are_not_records_are_refused_with_a_reason(tmp_path, record, spoil):

@@ -1,5 +1,7 @@
 """Plane stress: elements, the truth on three geometries, its derivatives and its data for proofs."""
 
+from functools import cache
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -24,6 +26,17 @@ def problem() -> Elasticity:
 @pytest.fixture(scope="module")
 def inputs(problem: Elasticity) -> np.ndarray:
     return problem.inputs.sample(4, seed=3)
+
+
+beam = cache(lambda cells: Elasticity("cantilever", blocks=(1, 1), cells=cells))  # compiled once for all tests
+
+
+def directly(problem: Elasticity, p: list[float]) -> np.ndarray:
+    """The truth by a sparse factorisation: large grids without compiling their cycle."""
+    u = np.zeros(problem.size)
+    matrix = problem.matrix(np.array(p)[: problem.blocks[0] * problem.blocks[1]])
+    u[problem.free] = spsolve(matrix.tocsc(), np.asarray(problem.load(jnp.asarray(p)))[problem.free])
+    return u
 
 
 def distorted(nx: int, ny: int, seed: int = 0) -> np.ndarray:
@@ -92,10 +105,10 @@ def test_an_inverted_cell_is_named() -> None:
 def test_cantilever_bends_by_timoshenkos_formula() -> None:
     tips, energies = [], []
     for n in (4, 8, 16):
-        beam = Elasticity("cantilever", blocks=(1, 1), cells=n)
-        u = beam.solution([3e7]).u
+        u = directly(beam(n), [3e7])
         tips.append(u.reshape(4 * n + 1, n + 1, 2)[-1, n // 2, 1])
-        energies.append(u @ np.asarray(beam.load(jnp.asarray([3e7]))))
+        energies.append(u @ np.asarray(beam(n).load(jnp.asarray([3e7]))))
+    np.testing.assert_allclose(beam(4).solution([3e7]).u, directly(beam(4), [3e7]), atol=1e-9 * TIP)
     assert tips[-1] == pytest.approx(TIP, rel=4e-3)
     limit = tips[2] + (tips[2] - tips[1]) ** 2 / ((tips[1] - tips[0]) - (tips[2] - tips[1]))
     assert limit == pytest.approx(TIP, rel=5e-4)
@@ -115,11 +128,10 @@ def _cantilever_energy() -> float:
 
 def test_cantilever_reactions_vanish() -> None:
     """The supports of the cantilever only hold rigid motions: its tractions are in equilibrium."""
-    beam = Elasticity("cantilever", blocks=(1, 1), cells=4)
-    u = jnp.asarray(beam.solution([3e7]).u)
-    nx, ny = beam.grid
-    full = ps.apply(beam._levels[0].elements, jnp.full((nx, ny), 3e7), beam.to_grid(u))
-    nodes = beam.coordinates.reshape(nx + 1, ny + 1, 2)
+    u = jnp.asarray(beam(4).solution([3e7]).u)
+    nx, ny = beam(4).grid
+    full = ps.apply(beam(4)._levels[0].elements, jnp.full((nx, ny), 3e7), beam(4).to_grid(u))
+    nodes = beam(4).coordinates.reshape(nx + 1, ny + 1, 2)
     _, _, tractions = membranes.loads("cantilever", nodes, 1000.0, (0.0, 0.0))
     assert np.abs(np.asarray(full) - tractions).max() <= 1e-7 * np.abs(tractions).max()
 
@@ -129,7 +141,7 @@ def test_cooks_membrane_to_four_digits() -> None:
     middles = []
     for n in (16, 32, 64):
         membrane = Elasticity("cook", blocks=(1, 1), cells=n)
-        middles.append(membrane.solution([1.0]).u.reshape(n + 1, n + 1, 2)[-1, n // 2, 1])
+        middles.append(directly(membrane, [1.0]).reshape(n + 1, n + 1, 2)[-1, n // 2, 1])
     first, second = np.diff(middles)
     assert 1.5 < np.log2(first / second) < 2
     assert middles[2] + second**2 / (first - second) == pytest.approx(COOK, abs=4e-3)
@@ -214,7 +226,7 @@ def test_scaling_of_the_moduli(problem: Elasticity, inputs: np.ndarray) -> None:
 def test_multigrid_needs_the_same_steps_on_every_grid() -> None:
     """Contrast 1000; an odd number of cells takes the coarsening that is not nested."""
     steps = []
-    for n in (12, 24, 36):
+    for n in (9, 27):
         problem = Elasticity(blocks=(3, 3), cells=n, low=0.03, high=30.0)
         p = np.where(np.arange(9) % 2, 30.0, 0.03)
         steps.append(problem.solution(p, 1e-10).iterations)
@@ -251,20 +263,21 @@ def test_derivatives_agree(problem: Elasticity, inputs: np.ndarray) -> None:
     weights, v = jnp.asarray(rng.standard_normal(problem.size)), jnp.asarray(rng.standard_normal(5))
     p = jnp.asarray(inputs[0])
 
-    @jax.jit
     def functional(p: jax.Array) -> jax.Array:
         return jnp.vdot(weights, problem.solve(p))
 
-    gradient = jax.jit(jax.grad(functional))
-    adjoint = gradient(p)
-    tangent = jax.jit(lambda p: jax.jvp(functional, (p,), (v,))[1])(p)
+    @jax.jit
+    def derivatives(p: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
+        gradient, product = jax.jvp(jax.grad(functional), (p,), (v,))
+        return jax.jvp(functional, (p,), (v,))[1], gradient, product
+
+    tangent, adjoint, product = derivatives(p)
     assert float(adjoint @ v) == pytest.approx(float(tangent), rel=1e-7)
     h = 1e-5 * np.asarray(p)
     centred = [(functional(p + h * e) - functional(p - h * e)) / (2 * h[k]) for k, e in enumerate(np.eye(5))]
     np.testing.assert_allclose(adjoint, centred, rtol=1e-5, atol=1e-5)
-    product = jax.jit(lambda p: jax.jvp(gradient, (p,), (v,))[1])(p)
     step = 1e-6
-    expected = (gradient(p + step * v) - gradient(p - step * v)) / (2 * step)
+    expected = (derivatives(p + step * v)[1] - derivatives(p - step * v)[1]) / (2 * step)
     np.testing.assert_allclose(product, expected, rtol=1e-4, atol=1e-4)
 
 
@@ -310,10 +323,10 @@ def _norm_of_absolute_factor(problem: Elasticity) -> float:
 def test_discretisation_error_is_estimated() -> None:
     """Against the energy of a grid twice as fine, itself extrapolated: within a third of it."""
     p = [1.0, 3.0]
-    problem = Elasticity(blocks=(2, 1), cells=16)
+    problem = Elasticity(blocks=(2, 1), cells=8)
     estimate = problem.discretisation_error(p)
     fine = Elasticity(blocks=(2, 1), cells=64)
-    energy = [float(q.load(jnp.asarray(p)) @ q.solution(p).u) for q in (problem, fine)]
+    energy = [float(q.load(jnp.asarray(p)) @ directly(q, p)) for q in (problem, fine)]
     assert estimate.evidence == "estimate"
     assert estimate.relative == pytest.approx(np.sqrt(1 - energy[0] / energy[1]), rel=0.35)
 

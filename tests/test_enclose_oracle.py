@@ -81,7 +81,7 @@ def zero_times_subnormal(a, b):
 def test_an_unsound_function_is_caught(name, taylor):
     op = OPERATIONS[name]
     broken = oracle.Operation(name, lambda X: taylor(X, oracle.ORDER), op.truth, 1, op.special, op.domain)
-    assert oracle.check(broken, 12_000, batch=1000).violations > 0
+    assert oracle.check(broken, 1000, batch=1000).violations > 0
 
 
 @pytest.mark.parametrize(
@@ -91,13 +91,13 @@ def test_an_unsound_function_is_caught(name, taylor):
 def test_unsound_arithmetic_is_caught(name, rule):
     op = OPERATIONS[name]
     broken = oracle.Operation(name, rule, op.truth, op.inputs, op.special, op.domain)
-    assert oracle.check(broken, 12_000, batch=1000).violations > 0
+    assert oracle.check(broken, 1000, batch=1000).violations > 0
 
 
 # --- the tables of extrema --------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("j", range(1, 13))
+@pytest.mark.parametrize("j", range(1, 8))
 def test_extrema_of_derivatives_are_complete(j):
     T = np.linspace(-1, 1, 20001)
     P = np.polynomial.Polynomial([1, 0, -1]) * np.polynomial.Polynomial(

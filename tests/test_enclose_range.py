@@ -37,9 +37,11 @@ def test_the_interpolant_is_within_the_remainder():
     m = 4
     box = ball.from_bounds(np.array([0.1, -0.4, 0.2]), np.array([0.6, 0.3, 0.8]))
     points = bernstein.grid(box, m)
-    values = jax.vmap(lambda a, b: coefficients(fn, a, b, 1)[0])(ball.lower(points), ball.upper(points))
+    values = jax.jit(jax.vmap(lambda a, b: coefficients(fn, a, b, 1)[0]))(ball.lower(points), ball.upper(points))
     control = np.asarray(bernstein.control_points(values, m, 3).mid).reshape(m, m, m)
-    highest = ball.magnitude(coefficients(fn, ball.lower(box), ball.upper(box), m)[1][m - 1])
+    highest = ball.magnitude(
+        jax.jit(lambda a, b: coefficients(fn, a, b, m)[1][m - 1])(ball.lower(box), ball.upper(box))
+    )
     rest = float(bernstein.remainder(highest, box.rad, m))
     s = np.random.default_rng(0).uniform(size=(2000, 3))
     basis = [[_binomial(m - 1, j) * s[:, a] ** j * (1 - s[:, a]) ** (m - 1 - j) for j in range(m)] for a in range(3)]

@@ -7,6 +7,8 @@ import pytest
 from assay.benchmarks.faulty import PodGalerkin
 from assay.solvers.black_box import black_box
 from assay.solvers.box import Box
+from assay.solvers.thermal_block import ThermalBlock
+from assay.verify.certificate import certify
 from assay.verify.evidence import Evidence
 from assay.verify.guard import ROUTES, guard
 
@@ -245,3 +247,74 @@ def test_where_nothing_can_be_proved_everything_is_solved_and_failures_are_marke
     assert np.isnan(answer.u[1]).all() and np.isinf(answer.relative_upper).all()
     assert answer.certificate.evidence is Evidence.NONE
     assert any("the solver failed at 1" in note for note in answer.notes)
+
+
+class Mutating:
+    """Writes to the inputs that it is handed, and answers for what it wrote."""
+
+    def __init__(self, problem, basis):
+        self.problem, self.basis = problem, basis
+
+    def coefficients(self, P):
+        P[:, 0] = 1.0
+        U = np.asarray(self.problem.solve_batch(P))
+        return np.linalg.lstsq(self.basis, U.T, rcond=None)[0].T
+
+    def __call__(self, P):
+        return self.coefficients(P) @ self.basis.T
+
+
+@pytest.mark.parametrize("reduced", [False, True])
+def test_a_surrogate_that_changes_its_inputs_deceives_nobody(small, case, true_error, reduced):
+    """Both paths: fields, and coefficients in a basis. The caller's array stays as it was."""
+    P, U, norms = case
+    fair = PodGalerkin(small, 12)
+    surrogate = Mutating(small, fair.basis)
+    mine = P.copy()
+    answer = guard(small, surrogate if reduced else surrogate.__call__, TOLERANCE)(mine)
+    np.testing.assert_array_equal(mine, P)
+    assert relative(true_error, case, answer.u).max() <= TOLERANCE
+    certificate = certify(small, surrogate.__call__, mine)
+    error = true_error(P, U, norms, certificate_fields(surrogate, P))
+    assert (certificate.upper >= error.low).all() and (mine == P).all()
+
+
+def certificate_fields(surrogate, P):
+    return surrogate(P.copy())
+
+
+def test_a_basis_changed_after_the_guard_was_made_changes_nothing(small, case, true_error):
+    P, U, norms = case
+    surrogate = PodGalerkin(small, 8)
+    surrogate.basis = np.asfortranarray(surrogate.basis)
+    guarded = guard(small, surrogate, TOLERANCE)
+    surrogate.basis *= 1.5
+    assert relative(true_error, case, guarded(P).u).max() <= TOLERANCE
+
+
+@pytest.mark.parametrize("answer", [lambda U: U * (1 + 5j), lambda U: np.ma.masked_array(U, mask=U > 0.01)])
+def test_complex_and_masked_answers_are_no_fields(small, case, answer):
+    P, U, _ = case
+    guarded = guard(small, lambda Q: answer(lookup(P, U)(Q)), TOLERANCE)(P)
+    assert (guarded.route == "solved").all()
+    assert any("complex" in note or "masked" in note for note in guarded.notes)
+    with pytest.raises(ValueError, match="complex|masked"):
+        certify(small, answer(U), P)
+
+
+@pytest.mark.parametrize("scale", [1e-300, 1e-100, 1e100, 1e150, 1e290])
+def test_coefficients_whose_squares_leave_float64_prove_nothing(scale):
+    """At such scales energies underflow, and a bound that is relative in its rounding would read zero."""
+    problem = ThermalBlock((2, 2), 8, low=scale, high=10 * scale)
+    P = problem.inputs.sample(4, seed=0)
+    fields = np.asarray(problem.solve_batch(P)) * 1.001
+    assert np.isinf(certify(problem, fields, P).upper).all()
+    assert (guard(problem, lambda Q: fields[: len(Q)], 1e-2)(P).route != "accepted").all()
+
+
+def test_large_and_small_units_are_as_good_as_others():
+    for scale in (1e-12, 1.0, 1e12):
+        problem = ThermalBlock((2, 2), 8, low=scale, high=10 * scale)
+        P = problem.inputs.sample(4, seed=0)
+        certificate = certify(problem, np.asarray(problem.solve_batch(P)) * 1.001, P)
+        np.testing.assert_allclose(certificate.relative_upper, 1e-3, rtol=1e-3)

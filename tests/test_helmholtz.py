@@ -37,7 +37,7 @@ def errors(p, *cells):
 
 @pytest.mark.parametrize("k2", [8.0, 30.0, 60.0])
 def test_second_order_against_the_expansion(k2):
-    e = errors(np.array([k2, 0.05, 0.45, 0.6]), 32, 64, 128, 256)
+    e = errors(np.array([k2, 0.05, 0.45, 0.6]), 32, 64, 128)
     np.testing.assert_allclose(np.log2(e[:-1] / e[1:]), 2, atol=0.05)
     assert e[1] < 0.01
 
@@ -71,21 +71,6 @@ def test_the_sine_transform_agrees_with_a_sparse_solve():
     load = np.asarray(problem.load(P))
     direct = spla.spsolve(problem.matrix(theta).tocsc(), load[problem.free])
     np.testing.assert_allclose(np.asarray(problem.solve(P))[problem.free], direct, rtol=0, atol=1e-12)
-
-
-def test_matrices_are_those_of_the_operator_and_the_norm():
-    problem = Helmholtz(cells=16)
-    rng = np.random.default_rng(0)
-    v = rng.standard_normal(problem.size) * problem.free
-    theta = rng.standard_normal(3)
-    inner = v[problem.free]
-    np.testing.assert_allclose(
-        problem.matrix(theta) @ inner, np.asarray(problem.apply(theta, v))[problem.free], atol=1e-13
-    )
-    np.testing.assert_allclose(problem.terms(v).T @ theta, problem.apply(theta, v), atol=1e-13)
-    assert inner @ problem.norm_matrix() @ inner == pytest.approx(float(problem.norm(P, v)) ** 2, rel=1e-13)
-    absolute = abs(problem.matrix(theta)) @ abs(inner)
-    assert (np.asarray(problem.apply_absolute(theta, v))[problem.free] >= absolute * (1 - 1e-14)).all()
 
 
 def test_resonances_hit_exactly_are_named_and_other_rows_kept():

@@ -5,7 +5,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import skfem
-from scipy import sparse
 from scipy.sparse.linalg import spsolve
 
 from assay.solvers import karhunen_loeve as kl
@@ -22,7 +21,7 @@ EIGENVALUES = {
 
 @pytest.fixture(scope="module")
 def problem() -> LognormalDiffusion:
-    return LognormalDiffusion(d=4, sigma=1.0, length=0.5, cells=16)
+    return LognormalDiffusion(d=4, sigma=1.0, length=0.5, cells=8)
 
 
 @pytest.fixture(scope="module")
@@ -70,8 +69,9 @@ def test_tensor_modes_are_the_largest_products() -> None:
     assert len(set(zip(i.tolist(), j.tolist(), strict=True))) == 64
 
 
-def test_field_has_the_covariance_of_its_modes(problem: LognormalDiffusion) -> None:
+def test_field_has_the_covariance_of_its_modes() -> None:
     """d g / d xi_k = sigma sqrt(lambda_k) phi_k: summed squares tend to the variance, and g is linear."""
+    problem = LognormalDiffusion(d=4, sigma=1.0, length=0.5, cells=16)
     columns = np.asarray(jax.jacobian(problem.log_field)(jnp.zeros(4)))
     assert (columns**2).sum(axis=-1).mean() == pytest.approx(problem.variance_share, rel=5e-3)
     p = problem.inputs.sample(1)[0]
@@ -96,7 +96,9 @@ def test_jax_residual_equals_that_of_the_matrix(problem: LognormalDiffusion, inp
     expected = problem.matrix(theta) @ u[problem.free] - np.asarray(problem.load(inputs[0]))[problem.free]
     found = np.asarray(problem.residual(inputs[0], u))[problem.free]
     assert np.abs(found - expected).max() <= 1e-12 * np.abs(expected).max()
-    assert problem.norm(inputs[0], u) ** 2 == pytest.approx(u[problem.free] @ (expected + 1 / 16**2), rel=1e-12)
+    assert problem.norm(inputs[0], u) ** 2 == pytest.approx(
+        u[problem.free] @ (expected + 1 / problem.cells**2), rel=1e-12
+    )
 
 
 def test_scikit_fem_agrees(problem: LognormalDiffusion, inputs: np.ndarray) -> None:
@@ -120,17 +122,6 @@ def test_scikit_fem_agrees(problem: LognormalDiffusion, inputs: np.ndarray) -> N
     places = np.rint(basis.doflocs * n).astype(int)
     ours = np.asarray(problem.solve(inputs[1])).reshape(n + 1, n + 1)[places[0], places[1]]
     np.testing.assert_allclose(ours, u, atol=1e-12)
-
-
-def test_poisson_at_the_centre() -> None:
-    """xi = 0 is the constant coefficient: u(1/2, 1/2) = 0.0736713532815138 (series), second order."""
-    errors = []
-    for n in (16, 32, 64):
-        small = LognormalDiffusion(d=2, cells=n)
-        u = np.asarray(small.solve(np.zeros(2))).reshape(n + 1, n + 1)
-        errors.append(u[n // 2, n // 2] - 0.0736713532815138)
-    orders = np.log2(np.abs(np.array(errors[:-1]) / errors[1:]))
-    assert np.abs(orders - 2).max() <= 0.05
 
 
 def test_one_dimensional_flux_is_exact() -> None:
@@ -170,7 +161,7 @@ def test_manufactured_solution_converges_with_orders_two_and_one() -> None:
     gauss = 0.5 + np.array([-1, 1]) / np.sqrt(12)
     spread, gradient = [jax.jit(jax.vmap(f)) for f in (source, jax.grad(exact, (0, 1)))]
     in_l2, in_energy = [], []
-    for n in (16, 32, 64):
+    for n in (8, 16, 32):
         x, y = np.meshgrid(np.arange(n) / n, np.arange(n) / n, indexing="ij")
         w = coefficient(x + 0.5 / n, y + 0.5 / n)
         load = np.zeros((n + 1, n + 1))
@@ -196,56 +187,26 @@ def test_manufactured_solution_converges_with_orders_two_and_one() -> None:
     assert np.abs(np.log2(np.array(in_energy[:-1]) / in_energy[1:]) - 1).max() <= 0.05
 
 
-def test_checkerboard_conductivity() -> None:
-    """Effective conductivity of a checkerboard is sqrt(k1 k2); Dirichlet's and Thomson's principles enclose it.
-
-    A checkerboard's dual is itself with k1, k2 interchanged, so that the energy k_n of the discrete cell problem gives
-    the enclosure [k1 k2 / k_n, k_n] (Keller 1964), which closes with the grid.
-    """
-    k1, k2 = 1.0, 10.0
-    upper = []
-    for n in (8, 16, 32):
-        half = n // 2
-        w = np.kron(np.array([[k1, k2], [k2, k1]]), np.ones((half, half)))
-        number = np.arange((n + 1) ** 2).reshape(n + 1, n + 1)
-        corners = np.stack([number[:-1, :-1], number[1:, :-1], number[:-1, 1:], number[1:, 1:]], -1).reshape(-1, 4)
-        rows, cols = np.repeat(corners, 4, axis=1).ravel(), np.tile(corners, 4).ravel()
-        values = (w.reshape(-1, 1, 1) * q1.ELEMENT).ravel()
-        a = sparse.csr_matrix((values, (rows, cols)), shape=(number.size,) * 2)
-        u = np.zeros((n + 1, n + 1))
-        u[-1] = 1
-        inside = np.zeros((n + 1, n + 1), dtype=bool)
-        inside[1:-1] = True
-        free = inside.ravel()
-        v = u.ravel()
-        v[free] = spsolve(a[free][:, free].tocsc(), -(a @ v)[free])
-        upper.append(v @ (a @ v))
-    exact = np.sqrt(k1 * k2)
-    assert all(k1 * k2 / k < exact < k for k in upper)
-    assert upper[2] < upper[1] < upper[0]
-    # u ~ r^a at the cross point, tan(a pi/4) = (k1/k2)^(1/2): the energies converge with order 2 a = 0.78.
-    rate = np.log2((upper[0] - exact) / (upper[2] - exact)) / 2
-    assert rate == pytest.approx(8 / np.pi * np.arctan(np.sqrt(k1 / k2)), abs=0.1)
-
-
 def test_derivatives_agree(problem: LognormalDiffusion, inputs: np.ndarray) -> None:
     rng = np.random.default_rng(2)
     weights = rng.standard_normal(problem.size)
     p, v = jnp.asarray(inputs[0]), jnp.asarray(rng.standard_normal(4))
 
-    @jax.jit
     def functional(p: jax.Array) -> jax.Array:
         return jnp.vdot(jnp.asarray(weights), problem.solve(p))
 
-    gradient = jax.jit(jax.grad(functional))
-    adjoint = gradient(p)
-    tangent = jax.jit(lambda p: jax.jvp(functional, (p,), (v,))[1])(p)
+    @jax.jit
+    def derivatives(p: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
+        gradient, product = jax.jvp(jax.grad(functional), (p,), (v,))
+        return jax.jvp(functional, (p,), (v,))[1], gradient, product
+
+    tangent, adjoint, product = derivatives(p)
     assert float(adjoint @ v) == pytest.approx(float(tangent), rel=1e-7)
     h = 1e-4
     centred = [(functional(p + h * e) - functional(p - h * e)) / (2 * h) for e in np.eye(4)]
     np.testing.assert_allclose(adjoint, centred, rtol=1e-5, atol=1e-7)
-    product = jax.jit(lambda p: jax.jvp(gradient, (p,), (v,))[1])(p)
-    np.testing.assert_allclose(product, (gradient(p + h * v) - gradient(p - h * v)) / (2 * h), rtol=1e-5, atol=1e-6)
+    expected = (derivatives(p + h * v)[1] - derivatives(p - h * v)[1]) / (2 * h)
+    np.testing.assert_allclose(product, expected, rtol=1e-5, atol=1e-6)
 
 
 def test_batches_equal_single_solves(problem: LognormalDiffusion, inputs: np.ndarray) -> None:

@@ -1,4 +1,4 @@
-"""Derivatives of the steady problems' solutions: adjoint, tangent, differences, Hessian-vector products, batches."""
+"""What several steady problems share: derivatives of every kind, batches, and matrices that are the operator's."""
 
 import jax
 import jax.numpy as jnp
@@ -9,11 +9,11 @@ from assay.solvers.advection_diffusion import AdvectionDiffusion
 from assay.solvers.bratu import Bratu
 from assay.solvers.cavity import Cavity
 from assay.solvers.helmholtz import Helmholtz
+from assay.solvers.hyperelastic import Hyperelastic
 
 CASES = {
     "helmholtz": (Helmholtz(cells=16), [22.0, 0.05, 0.4, 0.55], 1e-10),
     "advection-diffusion, fitted": (AdvectionDiffusion(cells=12), [0.7, 1.1, 0.05], 1e-11),
-    "advection-diffusion, upwind": (AdvectionDiffusion(cells=12, scheme="upwind"), [0.7, 1.1, 0.05], 1e-11),
     "advection-diffusion, central": (
         AdvectionDiffusion(cells=12, scheme="central", data="step"),
         [0.7, 1.1, 0.05],
@@ -23,6 +23,7 @@ CASES = {
     "bratu in 2D": (Bratu(cells=12), [5.0, 1.3], 1e-11),
     "bratu, upper branch": (Bratu(cells=12, branch="upper"), [3.0, 1.3], 1e-10),
     "cavity": (Cavity(cells=12), [150.0, 0.4], 1e-10),
+    "hyperelastic": (Hyperelastic(cells=4), [2.0, 5.0, 8.0, 3.0, 1.3], 1e-11),
 }
 
 
@@ -71,6 +72,16 @@ def test_derivatives_agree(case):
     np.testing.assert_allclose(second, differences, atol=1e-5 * np.linalg.norm(second))
 
 
+@pytest.mark.parametrize("scheme", ["central", "upwind", "fitted"])
+def test_the_weights_of_every_scheme_are_differentiable(scheme):
+    """The schemes of advection-diffusion differ in these alone: one solve, with one derivative, serves them all."""
+    problem = AdvectionDiffusion(cells=12, scheme=scheme)
+    p, direction, step = np.array([0.7, 1.1, 0.05]), np.array([0.3, -0.4, 0.02]), 1e-5
+    slope = jax.jvp(problem.theta, (p,), (direction,))[1]
+    difference = (problem.theta(p + step * direction) - problem.theta(p - step * direction)) / (2 * step)
+    np.testing.assert_allclose(slope, difference, rtol=1e-7, atol=1e-9)
+
+
 @pytest.mark.parametrize("name", ["helmholtz", "advection-diffusion, fitted", "bratu in 2D", "cavity"])
 def test_vmap_gives_the_rows_of_a_batch(name):
     problem, p, _ = CASES[name]
@@ -85,3 +96,18 @@ def test_a_looser_tolerance_is_kept_and_reported(name):
     problem, p, _ = CASES[name]
     loose = problem.solution(p, 1e-3)
     assert 1e-8 < loose.residual <= 1e-3 and loose.iterations < problem.solution(p).iterations
+
+
+@pytest.mark.parametrize("name", ["helmholtz", "advection-diffusion, fitted"])
+def test_matrices_are_those_of_the_operator_and_the_norm(name):
+    problem, p, _ = CASES[name]
+    rng = np.random.default_rng(0)
+    v = rng.standard_normal(problem.size) * problem.free
+    theta = rng.standard_normal(len(problem.theta(np.array(p))))
+    inner = v[problem.free]
+    applied = np.asarray(problem.apply(theta, v))
+    np.testing.assert_allclose(problem.matrix(theta) @ inner, applied[problem.free], atol=1e-13)
+    np.testing.assert_allclose(problem.terms(v).T @ theta, applied, atol=1e-13)
+    assert inner @ problem.norm_matrix() @ inner == pytest.approx(float(problem.norm(np.array(p), v)) ** 2, rel=1e-13)
+    absolute = abs(problem.matrix(theta)) @ abs(inner)
+    assert (np.asarray(problem.apply_absolute(theta, v))[problem.free] >= absolute * (1 - 1e-14)).all()

@@ -12,8 +12,7 @@ from assay.solvers.box import Box
 from assay.solvers.heat import Heat
 from assay.solvers.snapshots import sample
 from assay.solvers.thermal_block import ThermalBlock
-from assay.surrogates import ARCHITECTURES, SURROGATES, Surrogate, train
-from assay.surrogates.progress import training_bar
+from assay.surrogates import SURROGATES, Surrogate, train
 
 QUICK = {"pod-mlp": {"steps": 2, "widths": (8,)}}
 SMOOTH = [name for name in SURROGATES if name != "nearest"]
@@ -56,9 +55,9 @@ def test_a_surrogate_says_where_it_comes_from(trained, problem, snapshots, name)
 
 @pytest.mark.parametrize("name", list(SURROGATES))
 def test_fields_are_the_basis_times_the_coefficients(trained, problem, name):
-    s, P = trained[name], problem.inputs.sample(5, seed=3)
+    s, P = trained[name], problem.inputs.sample(4, seed=3)
     U = s(P)
-    assert isinstance(U, np.ndarray) and U.dtype == np.float64 and U.shape == (5, problem.size)
+    assert isinstance(U, np.ndarray) and U.dtype == np.float64 and U.shape == (4, problem.size)
     assert s.basis.shape[0] == problem.size and not s.basis[~problem.free].any() and not U[:, ~problem.free].any()
     for c in (s.coefficients(P), jax.jit(s.coefficients)(P)):
         np.testing.assert_allclose(np.asarray(c) @ s.basis.T, U, rtol=1e-9, atol=1e-11 * np.abs(U).max())
@@ -85,7 +84,7 @@ def test_the_scaling_of_the_problem_is_built_in(trained, problem, name):
 
 @pytest.mark.parametrize("name", list(SURROGATES))
 def test_rows_do_not_depend_on_their_batch(trained, problem, name):
-    s, P = trained[name], problem.inputs.sample(40, seed=5)
+    s, P = trained[name], problem.inputs.sample(8, seed=5)  # padded to 1, 4, 4 and 8 rows
     np.testing.assert_allclose(np.concatenate([s(P[:1]), s(P[1:4]), s(P[4:])]), s(P), rtol=1e-10, atol=1e-13)
     assert s(P[:0]).shape == (0, problem.size)
 
@@ -190,12 +189,8 @@ def test_a_problem_known_by_its_solver_alone_is_learnt():
             train(problem, name, snapshots, **options)
 
 
-def test_the_progress_bar_keeps_to_stderr(problem, snapshots, capsys):
-    with training_bar() as progress:
-        train(problem, "pod-mlp", snapshots, progress=progress, **QUICK["pod-mlp"])
-    out, err = capsys.readouterr()
-    assert out == "" and "steps/s" in err and "s left" in err and "loss" in err
-
-
-def test_registry_and_functions_agree():
-    assert {name: a.train for name, a in ARCHITECTURES.items()} == SURROGATES
+def test_progress_is_told(problem, snapshots):
+    told = []
+    train(problem, "pod-mlp", snapshots, progress=lambda *args: told.append(args), **QUICK["pod-mlp"])
+    assert [done for done, _, _ in told] == [1, 2] and all(total == 2 for _, total, _ in told)
+    assert all(word in told[-1][2] for word in ("loss", "steps/s", "s left"))

@@ -172,10 +172,15 @@ def weights_of(surrogate):
     return {key: a for key, a in surrogate.arrays.items() if key.startswith(("hidden", "head"))}
 
 
+@pytest.fixture(scope="module")
+def straight(problem, half):
+    """A run that nothing interrupted."""
+    return train(problem, "pod-mlp", half, steps=64, **SMALL)
+
+
 @pytest.mark.parametrize("when", [7, 55])
-def test_an_interrupted_run_goes_on_to_the_bit(problem, half, tmp_path, monkeypatch, when):
+def test_an_interrupted_run_goes_on_to_the_bit(problem, half, straight, tmp_path, monkeypatch, when):
     """Stopped in Adam or in L-BFGS; chunks of other lengths change nothing."""
-    straight = train(problem, "pod-mlp", half, steps=64, **SMALL)
     file = tmp_path / "state"
     monkeypatch.setattr("assay.surrogates.optimise.PAUSE", 0.0)  # chunks of one step
 
@@ -195,12 +200,10 @@ def test_an_interrupted_run_goes_on_to_the_bit(problem, half, tmp_path, monkeypa
     assert all(np.array_equal(a, weights_of(again)[key]) for key, a in weights_of(straight).items())
 
 
-def test_a_run_stopped_by_the_clock_is_repeated_by_its_steps(problem, half):
-    first = train(problem, "pod-mlp", half, seconds=1.5, **SMALL)
-    again = train(problem, "pod-mlp", half, steps=max(first.training["steps"], 1), **SMALL)
-    if first.training["steps"] >= 50:  # else Adam's schedule was cut short
-        assert all(np.array_equal(a, weights_of(again)[key]) for key, a in weights_of(first).items())
-    assert first.training["stopped"] in ("seconds", "converged")
+def test_the_clock_stops_a_run(problem, half):
+    s = train(problem, "pod-mlp", half, seconds=1e-6, **SMALL)
+    assert s.training["stopped"] == "seconds" and s.training["steps"] == 0
+    assert np.isfinite(s(problem.inputs.sample(4))).all()
 
 
 def test_seeds_matter_and_repeat(problem, half):

@@ -30,12 +30,12 @@ from jaxtyping import Array, Float
 
 from ..solvers.box import Box
 from ..solvers.coercive import CoerciveProblem
-from ..solvers.precision import gamma
+from ..solvers.precision import RANGE, gamma
 from .enclose import ball as balls
 from .enclose import bernstein, coefficients, enclose, rounding_error
 from .enclose.ball import Ball
 from .reduced import ReducedBound
-from .thomson import SLACK, simplex_weights
+from .thomson import SLACK, UNDERFLOW, simplex_weights
 
 INFLATION = 1e-12  # of every box, in unit coordinates: a query's own rounding never leaves its leaf
 VARIATION = 0.15  # weight of the control points' variation against the remainder, when an axis is chosen
@@ -126,8 +126,8 @@ def make_box_bound(
         flux_highest = jnp.sqrt(jnp.sum(highest[:, :-1] ** 2, axis=1)) * (1 + gamma(2 * Q * rank + 8))
         rest = bernstein.remainder(flux_highest, box.rad, order)
         c_rest = bernstein.remainder(highest[:, -1], box.rad, order)
-        floor, c_floor = _floor(low, high, w)
-        upper = (length + rest + floor) * SLACK
+        floor, c_floor, factor = _floor(low, high, w)
+        upper = ((length + rest) * factor + floor) * SLACK
         c_low = jnp.min(c_controls) - c_rest - c_floor
         c_low = c_low - 1e-15 * (jnp.abs(jnp.min(c_controls)) + c_rest + c_floor)
         # what the surrogate's rounding and the field's product change of c: 2 |r.dN| + |dN|^2 <= floor (2 upper +
@@ -145,11 +145,11 @@ def make_box_bound(
         inside = jnp.clip(best, 0.0, 1.0)
         return BoxResult(relative, floor, axis, inside)
 
-    def _floor(low: Array, high: Array, w: Array) -> tuple[Array, Array]:
+    def _floor(low: Array, high: Array, w: Array) -> tuple[Array, Array, Any]:
         """Everything that is rounding or defect, over the whole box, scaled as ``vector`` is."""
         p_low, p_high = enclose(to_inputs, low, high)
         theta_low, theta_high = enclose(problem.theta, p_low, p_high)
-        trusted = jnp.all(theta_low > 0)
+        trusted = jnp.all(theta_low >= 1 / RANGE) & jnp.all(theta_high <= RANGE)
         theta_low = jnp.where(trusted, theta_low, 1.0)
         c_low, c_high = enclose(modes, p_low, p_high)
         phi_low, phi_high = _range(problem.load_weights, p_low, p_high)
@@ -158,8 +158,16 @@ def make_box_bound(
         size_s = jnp.concatenate([size_phi, (theta_high[:, None] * size_c[None, :]).reshape(-1)])
         amplitude_low, _ = _range(lambda p: problem.features(p)[1][None], p_low, p_high)
         scale = 1 / jnp.sqrt(jnp.where(amplitude_low > 0, amplitude_low, jnp.nan))[0]
-        coercivity = jnp.sqrt(problem.coercivity(theta_low))
-        defect = jnp.abs(w) @ (data.defects[:count] @ size_s) / coercivity
+        least = problem.coercivity(theta_low)
+        factor: Any = 1.0
+        if problem.indefiniteness is not None:  # A(theta) >= A(theta_low) - sum (theta - theta_low)_q s_q
+            shifts = jnp.asarray(problem.indefiniteness)
+            least = least - 1.01 * ((theta_high - theta_low) @ shifts)
+            factor = jnp.sqrt(1 + 1.01 * (theta_high @ shifts) / jnp.maximum(least, RANGE**-3))
+        trusted = trusted & (least >= RANGE**-3) & (size_c.max() <= RANGE**2)
+        size = size_phi.max()
+        trusted = trusted & ((size == 0) | ((size >= 1 / RANGE) & (size <= RANGE)))
+        defect = jnp.abs(w) @ (data.defects[:count] @ size_s) / jnp.sqrt(jnp.where(trusted, least, 1.0)) + UNDERFLOW
         # T itself was formed in float64: gamma of its chain times absolute values, through the factors' norms
         formed = jnp.einsum("k,kq,krm,m->qr", jnp.abs(w), data.references[:count], jnp.abs(data.solves[:count]), size_s)
         chain = gamma(2 * rank + count + 8) * jnp.sqrt(
@@ -175,7 +183,7 @@ def make_box_bound(
         given = 2 * (size_phi @ (data.load_mode_error @ size_c)) + theta_high @ (
             (data.stiffness_error @ size_c) @ size_c
         )
-        return floor, 1.01 * given * scale**2
+        return floor, 1.01 * given * scale**2 + UNDERFLOW * scale**2, factor
 
     return bound
 

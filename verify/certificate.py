@@ -8,9 +8,9 @@ cell)."""
 from __future__ import annotations
 
 import time
-import weakref
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 import jax.numpy as jnp
@@ -22,17 +22,26 @@ from ..solvers.coercive import CoerciveProblem
 from ..solvers.precision import require_float64
 from ..solvers.problem import Problem, SolveError
 from .evidence import Evidence
-from .surrogate import evaluate
+from .surrogate import evaluate, numbers
 from .thomson import FieldBound, bound_field, bound_polished
 
 STEPS = 2  # CG steps of the default bound
-COERCIVE_ASSUMPTIONS = (
-    "A(p) = sum_q theta_q(p) A_q with every A_q symmetric positive semidefinite, by construction of the elements",
-    "theta_q(p) > 0, checked at every input",
-    "prescribed values exact, overwritten before certifying",
-    "finite field, checked",
-    "rounding covered for IEEE float64, libm error <= 16 ulp, no value-changing compiler optimisation",
-)
+NOT_FINITE = "fields with values that are NaN or infinite: nothing is proved there"
+NOTHING = (0.0, np.inf, 0.0, np.inf, np.inf, 0.0, np.inf)  # a FieldBound that says nothing
+
+
+def assumptions(problem: CoerciveProblem) -> tuple[str, ...]:
+    """What the proofs of this problem stand on, and how it is known."""
+    known = "by construction of the elements"
+    if problem.indefiniteness is not None:
+        known = "verified by factorisation up to rounding, for which the bounds are charged"
+    return (
+        f"A(p) = sum_q theta_q(p) A_q with every A_q symmetric positive semidefinite, {known}",
+        "theta_q(p) > 0, checked at every input",
+        "prescribed values exact, overwritten before certifying",
+        "finite field, checked",
+        "rounding, underflow covered for IEEE float64, libm error <= 16 ulp, no value-changing compiler optimisation",
+    )
 
 
 @dataclass(frozen=True)
@@ -62,25 +71,19 @@ class Certificate:
         return len(self.upper)
 
 
-_against: weakref.WeakKeyDictionary[Problem, str] = weakref.WeakKeyDictionary()
-
-
+@lru_cache(maxsize=16)
 def against(problem: Problem) -> str:
     """What every bound is a bound against, with the truth's own estimated distance to the PDE (at the box's centre)."""
-    if problem not in _against:
-        text = "against the discrete solution on this grid"
-        estimate = getattr(problem, "discretisation_error", None)
-        if estimate is not None:
-            centre = problem.inputs.from_unit(np.full(problem.inputs.dimension, 0.5))
-            try:
-                value = estimate(centre)  # a number, or a record with the relative distance
-                text += f", itself about {100 * float(getattr(value, 'relative', value)):.2g} % from the PDE"
-            except (SolveError, ValueError):
-                text += ", whose own distance to the PDE could not be estimated"
-        else:
-            text += ", whose own distance to the PDE is not known"
-        _against[problem] = text
-    return _against[problem]
+    text = "against the discrete solution on this grid"
+    estimate = getattr(problem, "discretisation_error", None)
+    if estimate is None:
+        return text + ", whose own distance to the PDE is not known"
+    centre = problem.inputs.from_unit(np.full(problem.inputs.dimension, 0.5))
+    try:
+        value = estimate(centre)  # a number, or a record with the relative distance
+    except (SolveError, ValueError):
+        return text + ", whose own distance to the PDE could not be estimated"
+    return text + f", itself about {100 * float(getattr(value, 'relative', value)):.2g} % from the PDE"
 
 
 class FieldCertifier:
@@ -121,14 +124,10 @@ def _in_place(problem: Problem, p: Array, u: Array) -> tuple[Array, Array]:
     return v, change
 
 
-_certifiers: weakref.WeakKeyDictionary[Problem, FieldCertifier] = weakref.WeakKeyDictionary()
-
-
+@lru_cache(maxsize=16)
 def certifier(problem: CoerciveProblem) -> FieldCertifier:
     """The compiled certifier of a problem, made once."""
-    if problem not in _certifiers:
-        _certifiers[problem] = FieldCertifier(problem)
-    return _certifiers[problem]
+    return FieldCertifier(problem)
 
 
 def certify(problem: Problem, surrogate: Callable[[Any], Any] | Any, P: Any, *, steps: int = STEPS) -> Certificate:
@@ -136,8 +135,7 @@ def certify(problem: Problem, surrogate: Callable[[Any], Any] | Any, P: Any, *, 
 
     Args:
         surrogate: any callable P -> [n, N], called once per query, or the fields themselves as an array [n, N].
-        steps: CG steps that sharpen the bound; 0 is one reference solve. Two give effectivities below 1.04 on thermal
-            blocks up to 3 x 3 at contrast 100.
+        steps: CG steps that sharpen the bound; 0 is one reference solve. How sharp: ``benchmarks/effectivity.py``.
 
     Raises:
         ValueError: P is not [n, d], NaN or infinite; an array of fields of another shape.
@@ -150,7 +148,7 @@ def certify(problem: Problem, surrogate: Callable[[Any], Any] | Any, P: Any, *, 
         evaluation = evaluate(surrogate, P, problem.size)
         fields, notes = evaluation.fields, list(evaluation.trouble)
     else:
-        fields = np.asarray(surrogate, dtype=np.float64)
+        fields = numbers(surrogate)
         if fields.shape != (len(P), problem.size):
             raise ValueError(f"fields must have shape {[len(P), problem.size]}, not {list(fields.shape)}")
         notes = []
@@ -162,12 +160,30 @@ def certify(problem: Problem, surrogate: Callable[[Any], Any] | Any, P: Any, *, 
     _, bound, changed = certifier(problem).bounds(P, fields, steps)
     good = inside & np.isfinite(fields).all(axis=1)
     if not callable(surrogate) and not np.isfinite(fields).all():
-        notes.append("fields with values that are NaN or infinite: nothing is proved there")
+        notes.append(NOT_FINITE)
+    notes += _remarks(bound, np.asarray(changed), fields, good)
     cost = {
         "reference_solves": float(len(P) * _reference_solves(problem, steps)),
         "seconds": time.perf_counter() - start,
     }
     return from_bounds(problem, mask(bound, good), changed, tuple(notes), cost)
+
+
+def _remarks(bound: FieldBound, changed: np.ndarray, fields: np.ndarray, good: np.ndarray) -> list[str]:
+    remarks = []
+    absolute_only = good & np.isfinite(bound.upper) & ~np.isfinite(bound.relative_upper)
+    if absolute_only.any():
+        remarks.append(
+            f"{int(absolute_only.sum())} fields are so far off that only their absolute error is bounded from above: "
+            "the bound is no smaller than what is known of the solution"
+        )
+    visible = good & (changed > 1e-12 * np.abs(np.where(good[:, None], fields, 0.0)).max(axis=1, initial=0.0))
+    if visible.any():
+        remarks.append(
+            f"{int(visible.sum())} fields were off by up to {changed[visible].max():.2g} where values are prescribed; "
+            "these were overwritten, and the bounds are of the fields so mended"
+        )
+    return remarks
 
 
 def _reference_solves(problem: CoerciveProblem, steps: int) -> int:
@@ -177,12 +193,11 @@ def _reference_solves(problem: CoerciveProblem, steps: int) -> int:
 
 def mask(bound: FieldBound, good: np.ndarray) -> FieldBound:
     """The bounds where ``good``, and "nothing proved" elsewhere."""
-    worst = FieldBound(0.0, np.inf, 0.0, np.inf, np.inf, 0.0, np.inf)  # type: ignore[arg-type]
-    return FieldBound(*(np.where(good, x, w) for x, w in zip(bound, worst, strict=True)))  # type: ignore[arg-type]
+    return FieldBound(*(np.where(good, x, w) for x, w in zip(bound, NOTHING, strict=True)))  # type: ignore[arg-type]
 
 
 def from_bounds(
-    problem: Problem, bound: FieldBound, changed: Any, notes: tuple[str, ...], cost: dict[str, float]
+    problem: CoerciveProblem, bound: FieldBound, changed: Any, notes: tuple[str, ...], cost: dict[str, float]
 ) -> Certificate:
     """A certificate from proved bounds of a coercive problem."""
     b = FieldBound(*(np.asarray(x, dtype=np.float64) for x in bound))  # type: ignore[arg-type]
@@ -198,7 +213,7 @@ def from_bounds(
         norm=problem.norm_name,
         against=against(problem),
         evidence=Evidence.PROVED,
-        assumptions=COERCIVE_ASSUMPTIONS,
+        assumptions=assumptions(problem),
         notes=notes,
         cost=cost,
     )

@@ -1,10 +1,10 @@
 """``certify_box``: a proof over a whole box of inputs, by branch and bound from both sides.
 
 Best first: the leaf with the largest bound is halved along the axis that its remainder asks for; anytime, since every
-leaf keeps a proved bound (``box_bound.py``) and children inherit the smaller one. From below, the climb of ``falsify``
-and the worst points met while bounding are confirmed by the solver. A leaf is certified when its bound is within the
-tolerance, falsified when it holds a proved failure and is no wider than ``width`` (one counterexample does not decide
-a whole box), else open.
+leaf keeps a proved bound (``box_bound.py``) and children inherit the smaller one. From below, a climb of the proved
+lower bound and the worst points met while bounding are confirmed by the solver. A leaf is certified when its bound is
+within the tolerance, falsified when it holds a proved failure and is no wider than ``width`` (one counterexample does
+not decide a whole box), else open.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ from ..solvers.coercive import CoerciveProblem
 from ..solvers.precision import require_float64
 from ..solvers.problem import Problem
 from .box_bound import BoxResult, make_box_bound
-from .certificate import COERCIVE_ASSUMPTIONS, against
+from .certificate import against, assumptions
 from .counterexample import measured_error
 from .enclose import UnsupportedOperation
 from .reduced import ReducedBound, reduced_path
+from .surrogate import coefficients
 from .trust_map import TrustMap
 
 BATCH = 64
 WIDTH = 1 / 8  # widest side of a falsified leaf, in unit coordinates
-ASSUMPTIONS = (
-    *COERCIVE_ASSUMPTIONS,
-    "the surrogate's coefficients are the JAX program that was traced, evaluated in float64 in any order of summation",
+TRACED = (
+    "the surrogate's coefficients are the JAX program that was traced, evaluated in float64 in any order of summation"
 )
 
 
@@ -81,7 +81,7 @@ class _Witnesses:
     def proved_lower(self, X: np.ndarray) -> np.ndarray:
         """Lower bounds of the relative error, without a solve."""
         P = self.box.from_unit(X)
-        return np.asarray(self._bounds(P, np.asarray(self.surrogate.coefficients(P), dtype=np.float64)))
+        return np.asarray(self._bounds(P, coefficients(self.surrogate, P)))
 
     def confirm(self, X: np.ndarray) -> np.ndarray:
         """Solver-confirmed lower ends of the errors at X, while the budget lasts."""
@@ -90,7 +90,7 @@ class _Witnesses:
             return np.zeros(0)
         self.budget -= len(X)
         P = self.box.from_unit(X)
-        fields = np.asarray(self.surrogate.coefficients(P), dtype=np.float64) @ self.basis.T
+        fields = coefficients(self.surrogate, P) @ self.basis.T
         truths = np.asarray(self.problem.attempt_batch(P).u)
         out = np.zeros(len(X))
         for i, (p, x, u, v) in enumerate(zip(P, X, truths, fields, strict=True)):
@@ -280,7 +280,7 @@ def _finished(problem: CoerciveProblem, inputs: Box, search: _Search, notes: lis
         problem_settings=problem.settings,
         against=against(problem),
         notes=tuple(notes),
-        assumptions=ASSUMPTIONS,
+        assumptions=(*assumptions(problem), TRACED),
     )
 
 

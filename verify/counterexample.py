@@ -20,6 +20,7 @@ from ..solvers.problem import Problem
 from .certificate import certifier
 from .evidence import Evidence
 from .surrogate import evaluate
+from .thomson import energy_norm
 
 FORMAT = 1
 
@@ -68,14 +69,17 @@ class Counterexample:
         try:
             if data["format"] != FORMAT:
                 raise ValueError(f"format {data['format']} is not known, only {FORMAT}")
+            tolerance = float(data["tolerance"])
+            if not 0 < tolerance < np.inf:
+                raise ValueError(f"the tolerance must be positive and finite, not {tolerance}")
             field = np.frombuffer(zlib.decompress(base64.b64decode(data["field"], validate=True)), dtype="<f8")
             return Counterexample(
-                inputs=np.array(data["inputs"], dtype=np.float64),
+                inputs=np.array([float(x) for x in data["inputs"]]),
                 error=float(data["error"]),
                 lower=float(data["lower"]),
                 upper=float(data["upper"]),
                 evidence=Evidence(data["evidence"]),
-                tolerance=float(data["tolerance"]),
+                tolerance=tolerance,
                 found=str(data["found"]),
                 solver_calls=int(data["solver_calls"]),
                 field=field.astype(np.float64),
@@ -83,7 +87,7 @@ class Counterexample:
                 problem_settings=dict(data["settings"]),
                 seed=int(data["seed"]),
             )
-        except (KeyError, TypeError, ValueError, zlib.error) as error:
+        except (KeyError, TypeError, ValueError, OverflowError, zlib.error) as error:
             raise ValueError(f"not a counterexample record: {type(error).__name__}: {error}") from None
 
 
@@ -95,7 +99,7 @@ def json_number(x: float) -> float | str:
 def write_counterexamples(path: str | Path, records: list[Counterexample]) -> None:
     """One JSON object a line, the file replaced in one step: a reader or an interruption never meets half of it."""
     path = Path(path)
-    scratch = path.with_name(path.name + ".partial")
+    scratch = path.with_name(f"{path.name}.{os.getpid()}.partial")
     with scratch.open("w") as stream:
         for record in records:
             stream.write(json.dumps(record.to_json()) + "\n")
@@ -118,7 +122,7 @@ def read_counterexamples(path: str | Path) -> list[Counterexample]:
     for number, line in enumerate(text.splitlines(), start=1):
         try:
             records.append(Counterexample.from_json(json.loads(line)))
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise ValueError(f"{path}, line {number}: {error}") from None
     if not records:
         raise ValueError(f"{path} holds no counterexample")
@@ -137,11 +141,15 @@ def measured_error(
     if not isinstance(problem, CoerciveProblem):
         return relative, relative, relative, Evidence.OBSERVED
     _, bound, _ = certifier(problem).bounds(p[None], truth[None], 0)
-    b = float(bound.upper[0]) + 1e-12 * size  # the norms themselves are evaluated to far better than that
-    if not np.isfinite(b):
+    (size, size_off), (error, error_off) = (
+        map(float, energy_norm(problem, at, jnp.asarray(x))) for x in (truth, truth - np.asarray(v))
+    )
+    b = float(bound.upper[0]) * (1 + 1e-12)
+    if not np.isfinite(b + size_off + error_off):
         return relative, 0.0, np.inf, Evidence.OBSERVED
-    lower = max(error - b, 0.0) / (size + b)
-    upper = (error + b) / (size - b) if size > b else np.inf
+    lower = max(error - error_off - b, 0.0) / (size + size_off + b) * (1 - 1e-15)
+    least = size - size_off - b
+    upper = (error + error_off + b) / least * (1 + 1e-15) if least > 0 else np.inf
     return relative, lower, upper, Evidence.PROVED
 
 
@@ -169,6 +177,11 @@ def replay(problem: Problem, record: Counterexample, surrogate: Callable[[Any], 
             f"not of {problem.name} {problem.settings}"
         )
     field = record.field
+    if field.shape != (problem.size,) or record.inputs.shape != (problem.inputs.dimension,):
+        raise ValueError(
+            f"the record is damaged: it holds {record.inputs.size} inputs and a field of {record.field.size} values, "
+            f"{problem.name} has {problem.inputs.dimension} and {problem.size}"
+        )
     if surrogate is not None:
         field = evaluate(surrogate, record.inputs[None], problem.size).fields[0]
     truth = np.asarray(problem.solve(record.inputs))

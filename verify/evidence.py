@@ -4,7 +4,7 @@ from enum import StrEnum
 
 
 class Evidence(StrEnum):
-    """Ordered from strongest to weakest; the values are what is printed."""
+    """From strongest to weakest; the values are what is printed."""
 
     PROVED = "proved"  # a theorem, its assumptions checked, rounding covered
     STATISTICAL = "statistical"  # a finite-sample statement over a stated law

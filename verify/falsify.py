@@ -20,7 +20,6 @@ from ..solvers.precision import require_float64
 from ..solvers.problem import Problem
 from .certificate import against
 from .counterexample import Counterexample, measured_error
-from .evidence import Evidence
 from .search import STARTS, find_peaks
 from .signal import make_signal
 from .surrogate import evaluate
@@ -58,6 +57,7 @@ class _Confirmation:
         self.problem, self.surrogate, self.tolerance = problem, surrogate, tolerance
         self.budget, self.seed, self.calls, self.failed_solves = budget, seed, 0, 0
         self.found: list[Counterexample] = []
+        self.trouble: dict[str, None] = {}
         self.worst, self.worst_inputs = 0.0, np.full(problem.inputs.dimension, np.nan)
 
     def check(self, P: np.ndarray, how: str) -> Float[np.ndarray, " n"]:
@@ -65,7 +65,9 @@ class _Confirmation:
         P = P[: max(self.budget - self.calls, 0)]
         if not len(P):
             return np.zeros(0)
-        fields = evaluate(self.surrogate, P, self.problem.size).fields
+        evaluation = evaluate(self.surrogate, P, self.problem.size)
+        fields = evaluation.fields
+        self.trouble.update(dict.fromkeys(evaluation.trouble))
         truths = np.asarray(self.problem.attempt_batch(P).u)
         errors = np.full(len(P), np.nan)
         for i, (p, field, truth) in enumerate(zip(P, fields, truths, strict=True)):
@@ -145,6 +147,7 @@ def falsify(
             confirm.check(box.from_unit(peaks.points[:3]), f"climbed the {signal.kind}")
     if confirm.failed_solves:
         notes.append(f"the solver failed at {confirm.failed_solves} inputs: nothing is known about the surrogate there")
+    notes.extend(confirm.trouble)
     drawn = int(np.isfinite(independent).sum())
     failed = int((independent[np.isfinite(independent)] > tolerance).sum())
     found = sorted(_distinct(confirm.found, box), key=lambda c: -c.error)
@@ -192,6 +195,3 @@ def _distinct(records: list[Counterexample], box: Any) -> list[Counterexample]:
         if all(np.abs(x - box.to_unit(other.inputs)).max() > 1e-2 for other in kept):
             kept.append(record)
     return kept
-
-
-__all__ = ["Evidence", "Falsification", "falsify"]

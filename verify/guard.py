@@ -5,8 +5,7 @@ Three routes, cheapest first, each taken only on a proof that the relative error
     accepted   the surrogate's own field, its bound is small enough
     polished   the field after a correction (Galerkin in the surrogate's basis, or CG steps), certified anew
     solved     the discrete truth, with the certificate of its own residual; also whenever the surrogate raises or
-    answers
-               with NaN, infinity or another shape, or nothing can be proved
+               answers with NaN, infinity or another shape, or nothing can be proved
 
 A surrogate with a basis is certified in reduced coordinates, from its coefficients alone (microseconds); any other
 callable by its fields. A row that even the solver could not answer is NaN, with an infinite bound and the route
@@ -26,9 +25,9 @@ from ..solvers.batching import VectorMap
 from ..solvers.coercive import CoerciveProblem
 from ..solvers.precision import require_float64
 from ..solvers.problem import Problem
-from .certificate import STEPS, Certificate, certifier, from_bounds, mask, nothing
+from .certificate import NOTHING, STEPS, Certificate, certifier, from_bounds, mask, nothing
 from .reduced import reduced_path
-from .surrogate import evaluate
+from .surrogate import coefficients, evaluate
 from .thomson import FieldBound
 
 ROUTES = ("accepted", "polished", "solved", "failed")
@@ -62,8 +61,7 @@ class _Batch:
         self.route = np.full(n, "failed", dtype="<U8")
         self.open = np.ones(n, dtype=bool)
         self.changed = np.zeros(n)
-        start = [0.0, np.inf, 0.0, np.inf, np.inf, 0.0, np.inf]
-        self.bounds = FieldBound(*(np.full(n, x) for x in start))  # type: ignore[arg-type]
+        self.bounds = FieldBound(*(np.full(n, x) for x in NOTHING))  # type: ignore[arg-type]
         self.notes: list[str] = []
 
     def settle(self, rows: np.ndarray, good: np.ndarray, route: str, bound: FieldBound) -> np.ndarray:
@@ -89,7 +87,7 @@ class Guard:
             self._one = VectorMap(lambda p, c: reduced.bound(p, c, 1))
             self._all = VectorMap(lambda p, c: reduced.bound(p, c))
             self._galerkin = VectorMap(reduced.galerkin)
-            self._modes = np.ascontiguousarray(reduced.basis.T)
+            self._modes = np.array(reduced.basis.T, order="C")
 
     def __call__(self, P: Any, out: Float[np.ndarray, "n N"] | None = None) -> Answer:
         """Guarded answers at P [n, d]. ``out``: a buffer to write the fields to, for callers who answer many batches.
@@ -115,7 +113,7 @@ class Guard:
         assert self.reduced is not None
         P, k = batch.P, len(self._modes)
         try:
-            c = np.array(self.surrogate.coefficients(P), dtype=np.float64)  # type: ignore[attr-defined]
+            c = coefficients(self.surrogate, P)
         except Exception as error:  # counted and solved instead, whatever it was
             batch.notes.append(f"the surrogate raised {type(error).__name__}: {error}")
             return
@@ -174,8 +172,7 @@ class Guard:
             _, bound, _ = certifier(self.problem).bounds(batch.P[rows], truth, 0)
             bound = mask(bound, good)
         else:
-            worst = [0.0, np.inf, 0.0, np.inf, np.inf, -np.inf, np.inf]
-            bound = FieldBound(*(np.full(len(rows), x) for x in worst))  # type: ignore[arg-type]
+            bound = FieldBound(*(np.full(len(rows), x) for x in NOTHING))  # type: ignore[arg-type]
         batch.settle(rows, good, "solved", bound)
         batch.changed[rows] = 0.0
         over = good & (np.asarray(bound.relative_upper) > self.tolerance)

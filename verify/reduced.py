@@ -28,10 +28,10 @@ from jaxtyping import Array, Float
 
 from ..solvers.coercive import CoerciveProblem
 from ..solvers.direct import factorise
-from ..solvers.precision import UNIT_ROUNDOFF, gamma
+from ..solvers.precision import RANGE, UNIT_ROUNDOFF, gamma
 from ..solvers.problem import Problem
-from .surrogate import has_basis
-from .thomson import SLACK, FieldBound, assemble, simplex_weights, solve_spd
+from .surrogate import coefficients, has_basis, numbers
+from .thomson import SLACK, UNDERFLOW, FieldBound, assemble, dual_factor, in_range, simplex_weights, solve_spd
 
 RANK_TOLERANCE = 1e-11  # directions of W dropped below this share; what they carried is measured and added
 
@@ -80,15 +80,18 @@ class ReducedBound:
         loads = problem.load_terms()
         if loads is None:
             raise ValueError(f"{problem.name} is not affine in few terms: certify full fields instead")
-        V = np.asarray(basis, dtype=np.float64)
+        V = numbers(basis)
         if V.ndim != 2 or V.shape[0] != problem.size or not np.isfinite(V).all():
             raise ValueError(f"the basis must be a finite [{problem.size}, k] array, not {list(V.shape)}")
         if V[~problem.free].any():
             raise ValueError("the basis must vanish exactly where values are prescribed")
+        sizes = np.linalg.norm(V, axis=0)
+        if not ((sizes == 0) | ((sizes >= 1 / RANGE) & (sizes <= RANGE))).all():
+            raise ValueError("the modes' lengths must lie between 2^-100 and 2^100: scale the basis")
         self.problem = problem
         self.basis = V
         P = problem.inputs.sample(128, seed=1)
-        c = np.nan_to_num(np.abs(np.asarray(coefficients(P), dtype=np.float64)).max(axis=0))
+        c = np.nan_to_num(np.abs(numbers(coefficients(P))).max(axis=0))
         if c.shape != (V.shape[1],):
             raise ValueError(f"coefficients(P) must have one column per mode ({V.shape[1]}), not shape {list(c.shape)}")
         theta = np.abs(np.stack([np.asarray(problem.theta(jnp.asarray(p))) for p in P])).max(axis=0)
@@ -112,6 +115,7 @@ def _offline(
     free = problem.free
     V, loads = V[free].T, loads[:, free]  # rows from here on, free entries only
     Q, n = references.shape[1], int(free.sum())
+    shifts = np.zeros(Q) if problem.indefiniteness is None else problem.indefiniteness
     unit = np.eye(Q)
     terms = [problem.matrix(e) for e in unit]
     absolute_rows = jax.jit(lambda theta, X: jax.lax.map(lambda u: problem.apply_absolute(theta, u), X))
@@ -141,11 +145,14 @@ def _offline(
         )
         total = np.abs(D) + rounding + G_error + 8 * UNIT_ROUNDOFF * np.abs(G)
         solves.append(R)
-        defects.append(np.linalg.norm(total, axis=1) * 1.001)
-    factors = []
+        # A_q + s_q I is what the factors bound; what s_q adds belongs to D
+        stray = np.einsum("q,m->m", shifts * theta, np.linalg.norm(R.T @ W, axis=1))
+        defects.append((np.linalg.norm(total, axis=1) + stray) * 1.001)
+    factors, square = [], float(np.linalg.norm(W) ** 2)
     for q in range(Q):
         error = gamma(n + problem.rounding_count + 12) * (np.abs(W) @ absolute_AW[q].T)
-        factors.append(_factor_above(energies[q], float(np.linalg.norm(error)) * 1.01))
+        energy = energies[q] + shifts[q] * (W @ W.T)
+        factors.append(_factor_above(energy, (float(np.linalg.norm(error)) + 1e-12 * shifts[q] * square) * 1.01))
     pairing_error = (rounds + gamma(n)) * np.linalg.norm(np.abs(W) @ np.abs(G).T, axis=0) + np.linalg.norm(
         np.abs(W) @ G_error.T, axis=0
     )
@@ -221,15 +228,14 @@ def _factor_above(matrix: np.ndarray, error: float) -> Float[np.ndarray, "r r"]:
         E = np.linalg.norm(F.T @ F - matrix - shift * np.eye(size)) + gamma(size + 4) * np.linalg.norm(
             np.abs(F).T @ np.abs(F)
         )
-        clipped = max(0.0, -float(eigenvalues.min()))  # negative eigenvalues were raised: that only adds
-        if 1.01 * (E - clipped * np.sqrt(size)) + error <= shift or 1.01 * E + error <= shift:
+        if 1.01 * E + error <= shift:
             return F
         shift *= 4
 
 
 def _online(problem: CoerciveProblem, data: ReducedData, p: Array, c: Array, references: int | None) -> FieldBound:
     theta, phi = problem.theta(p), problem.load_weights(p)
-    trusted = jnp.all(theta > 0) & jnp.all(jnp.isfinite(c))
+    trusted = in_range(theta, phi) & jnp.all(jnp.abs(c) <= RANGE**2)
     theta, c = jnp.where(trusted, theta, 1.0), jnp.where(trusted, c, 0.0)
     s = jnp.concatenate([phi, -jnp.outer(theta, c).reshape(-1)])
     size = jnp.abs(s)
@@ -253,8 +259,9 @@ def _online(problem: CoerciveProblem, data: ReducedData, p: Array, c: Array, ref
     flux_error = gamma(rank + count + 40) * (
         jnp.sqrt(jnp.sum(jnp.tensordot(jnp.abs(w), absolute, 1) ** 2)) + jnp.sqrt(jnp.sum(spread**2))
     )
-    coercivity = jnp.sqrt(problem.coercivity(theta))
-    defect = jnp.abs(w) @ (data.defects[:count] @ size) / coercivity * 1.001
+    factor = problem.flux_factor(theta)
+    flux, flux_error = flux * factor, flux_error * factor
+    defect = jnp.abs(w) @ (data.defects[:count] @ size) * 1.001 * dual_factor(problem, theta) + UNDERFLOW
     # The field returned is the float64 product V c: its rounding error in the energy norm.
     product = jnp.sqrt(theta @ data.row_sums) * gamma(len(c) + 4) * (data.mode_norms @ jnp.abs(c)) * 1.01
     floor = defect + flux_error + product
@@ -285,9 +292,9 @@ def _lower(data: ReducedData, theta: Array, t: Array, s: Array, size: Array) -> 
     )
     image = (data.factors @ t) * jnp.sqrt(theta)[:, None]
     absolute = (jnp.abs(data.factors) @ jnp.abs(t)) * jnp.sqrt(theta)[:, None]
-    norm = jnp.sqrt(jnp.sum(image**2)) + gamma(len(t) + 40) * jnp.sqrt(jnp.sum(absolute**2))
+    norm = jnp.sqrt(jnp.sum(image**2)) + gamma(len(t) + 40) * jnp.sqrt(jnp.sum(absolute**2)) + UNDERFLOW
     numerator = jnp.maximum(jnp.abs(t @ product) - 1.01 * error, 0.0)
-    return jnp.where(norm > 0, numerator / jnp.where(norm > 0, norm, 1.0) / SLACK, 0.0)
+    return jnp.maximum(numerator / norm / SLACK - UNDERFLOW, 0.0)
 
 
 def _energy_difference(data: ReducedData, theta: Array, phi: Array, c: Array) -> tuple[Array, Array]:
@@ -298,7 +305,7 @@ def _energy_difference(data: ReducedData, theta: Array, phi: Array, c: Array) ->
     done = gamma(4 * len(c) + len(theta) + 16) * (
         2 * (jnp.abs(phi) @ (jnp.abs(data.load_mode) @ a)) + theta @ ((jnp.abs(data.stiffness) @ a) @ a)
     )
-    return value, 1.01 * (given + done)
+    return value, 1.01 * (given + done) + UNDERFLOW
 
 
 def reduced_path(problem: Problem, surrogate: Any) -> ReducedBound | None:
@@ -308,8 +315,8 @@ def reduced_path(problem: Problem, surrogate: Any) -> ReducedBound | None:
     centre = problem.inputs.from_unit(np.full((1, problem.inputs.dimension), 0.5))
     try:
         reduced = ReducedBound(problem, surrogate.basis, surrogate.coefficients)
-        field_there = np.asarray(surrogate(centre), dtype=np.float64)
-        product = np.asarray(surrogate.coefficients(centre), dtype=np.float64) @ reduced.basis.T
+        field_there = numbers(surrogate(centre.copy()))
+        product = coefficients(surrogate, centre) @ reduced.basis.T
     except Exception:  # anything unusual about the basis: fall back on the field itself, which needs no trust
         return None
     same = product.shape == field_there.shape and np.allclose(product, field_there, rtol=1e-9, atol=1e-12)

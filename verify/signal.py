@@ -20,7 +20,7 @@ from ..solvers.coercive import CoerciveProblem
 from ..solvers.problem import Problem
 from .certificate import certifier
 from .reduced import reduced_path
-from .surrogate import evaluate
+from .surrogate import coefficients, evaluate
 
 BROKEN = 1e30  # the signal of an answer that is not a finite field: nothing is worse
 
@@ -45,7 +45,7 @@ def make_signal(problem: Problem, surrogate: Any) -> Signal:
 
             def from_coefficients(P: np.ndarray) -> np.ndarray:
                 try:
-                    c = np.asarray(surrogate.coefficients(P), dtype=np.float64)
+                    c = coefficients(surrogate, P)
                 except Exception:  # a surrogate that raises has failed there, and that is what is being looked for
                     return np.full(len(P), BROKEN)
                 return _finite(bounds(P, np.nan_to_num(c, nan=np.inf)))
@@ -54,17 +54,7 @@ def make_signal(problem: Problem, surrogate: Any) -> Signal:
                 "bound", from_coefficients, _gradient(lambda p: _reduced_value(reduced, surrogate, p), problem)
             )
         fields = certifier(problem)
-
-        def from_fields(P: np.ndarray) -> np.ndarray:
-            evaluation = evaluate(surrogate, P, problem.size)
-            values = np.full(len(P), BROKEN)
-            rows = np.flatnonzero(evaluation.good)
-            if len(rows):
-                _, bound, _ = fields.bounds(P[rows], evaluation.fields[rows], 1)
-                values[rows] = _finite(np.asarray(bound.relative_upper))
-            return values
-
-        return Signal("bound", from_fields)
+        return Signal("bound", _of_fields(problem, surrogate, lambda P, u: fields.bounds(P, u, 1)[1].relative_upper))
     residual = getattr(problem, "residual", None)
     if residual is None:
         return Signal("none", lambda P: np.zeros(len(P)))
@@ -74,17 +64,23 @@ def make_signal(problem: Problem, surrogate: Any) -> Signal:
         start = residual(p, problem.prescribe(p, jnp.zeros_like(u)))
         return jnp.linalg.norm(residual(p, v)) / jnp.linalg.norm(start)
 
-    norms = RowMap(one)
+    return Signal("residual", _of_fields(problem, surrogate, RowMap(one)))
 
-    def from_residual(P: np.ndarray) -> np.ndarray:
+
+def _of_fields(
+    problem: Problem, surrogate: Any, measure: Callable[[np.ndarray, np.ndarray], Any]
+) -> Callable[[np.ndarray], np.ndarray]:
+    """``measure(P, fields)`` of the surrogate's fields; BROKEN where it did not answer with one."""
+
+    def values(P: np.ndarray) -> np.ndarray:
         evaluation = evaluate(surrogate, P, problem.size)
-        values = np.full(len(P), BROKEN)
+        found = np.full(len(P), BROKEN)
         rows = np.flatnonzero(evaluation.good)
         if len(rows):
-            values[rows] = _finite(norms(P[rows], evaluation.fields[rows]))
-        return values
+            found[rows] = _finite(measure(P[rows], evaluation.fields[rows]))
+        return found
 
-    return Signal("residual", from_residual)
+    return values
 
 
 def _finite(values: Any) -> np.ndarray:

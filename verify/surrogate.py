@@ -31,7 +31,7 @@ def evaluate(surrogate: Callable[[np.ndarray], Any], P: Float[np.ndarray, "n d"]
     for start in range(0, len(P), CHUNK):
         rows = P[start : start + CHUNK]
         try:
-            answer = np.asarray(surrogate(rows), dtype=np.float64)
+            answer = numbers(surrogate(rows.copy()))
         except Exception as error:  # a surrogate may fail in any way it likes: the rows count as failed
             trouble.append(f"the surrogate raised {type(error).__name__}: {error}")
             continue
@@ -44,6 +44,24 @@ def evaluate(surrogate: Callable[[np.ndarray], Any], P: Float[np.ndarray, "n d"]
         trouble.append("the surrogate answered with values that are NaN or infinite")
     fields[~good] = np.nan
     return Evaluation(fields, good, tuple(dict.fromkeys(trouble)))
+
+
+def coefficients(surrogate: Any, P: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "n k"]:
+    """The surrogate's coefficients, an array of our own. It gets inputs of its own, too: it may write to them."""
+    return numbers(surrogate.coefficients(P.copy()))
+
+
+def numbers(answer: Any) -> np.ndarray:
+    """A float64 copy: what is certified may not change afterwards.
+
+    Raises:
+        TypeError, ValueError: complex or masked values, or none that are numbers.
+    """
+    if np.iscomplexobj(answer):
+        raise ValueError("complex values: give real and imaginary parts as two components")
+    if np.ma.is_masked(answer):
+        raise ValueError("masked values: nothing is known there")
+    return np.array(answer, dtype=np.float64)
 
 
 def has_basis(surrogate: Any) -> bool:

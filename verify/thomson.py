@@ -17,7 +17,10 @@ rho.
 
 Rounding: every computed quantity carries an a-priori error term (``CoerciveProblem.residual_rounding``,
 ``flux_energy``), so the inequalities hold for the exact solution of the discrete equations in IEEE float64 without
-value-changing optimisation.
+value-changing optimisation. Where an A_q is positive semidefinite only up to a verified s_q (somebody else's matrices:
+``CoerciveProblem.indefiniteness``), take B_q' B_q = A_q + s_q I: then rho has the further terms s_q (theta_q d + tref_q
+z), which ``residual_rounding`` counts, and sum theta_q |B_q v|^2 <= (1 + sum theta_q s_q / lambda_min) ||v||_A^2, whose
+root is ``flux_factor``.
 References: Prager and Synge 1947; Thomson's principle; Meurant and Tichy 2023 for bounds along CG.
 """
 
@@ -30,9 +33,14 @@ from jax import lax
 from jaxtyping import Array, Float
 
 from ..solvers.coercive import CoerciveProblem
-from ..solvers.precision import UNIT_ROUNDOFF, gamma
+from ..solvers.precision import RANGE, UNIT_ROUNDOFF, gamma
 
 SLACK = 1 + 16 * UNIT_ROUNDOFF  # the last handful of scalar operations of each bound
+# All a-priori errors are relative; what underflows is lost beside them. With data between 1/RANGE and RANGE, fields up
+# to RANGE^3 and lambda_min >= RANGE^-3, every operation loses at most 2^-1022, multiplied afterwards by at most 2^200:
+# below 2^-800 sqrt(N) in a residual, 2^-650 after division by lambda_min^(1/2), 2^-500 in the root of a sum of squares.
+# UNDERFLOW covers each of them; data outside the range proves nothing.
+UNDERFLOW = 2.0**-490
 
 
 class FieldBound(NamedTuple):
@@ -45,6 +53,31 @@ class FieldBound(NamedTuple):
     floor: Float[Array, ""]  # share of ``upper`` that is rounding and the inexact reference solve
     energy_lower: Float[Array, ""]  # proved interval of the compliance f.u = ||u||_A^2
     energy_upper: Float[Array, ""]
+
+
+def in_range(theta: Float[Array, " Q"], f: Array) -> Array:
+    """Whether the weights are positive, and neither they nor the load so large or small that squares leave float64."""
+    size = jnp.max(jnp.abs(f))
+    load = (size == 0) | ((size >= 1 / RANGE) & (size <= RANGE))
+    return jnp.all((theta >= 1 / RANGE) & (theta <= RANGE)) & load
+
+
+def dual_factor(problem: CoerciveProblem, theta: Float[Array, " Q"]) -> Float[Array, ""]:
+    """At least 1 / lambda_min(A)^(1/2); infinite where none is known."""
+    least = problem.coercivity(theta)
+    known = least >= RANGE**-3
+    return jnp.where(known, SLACK / jnp.sqrt(jnp.where(known, least, 1.0)), jnp.inf)
+
+
+def energy_norm(problem: CoerciveProblem, p: Float[Array, " d"], u: Float[Array, " N"]) -> tuple[Array, Array]:
+    """||u||_A as computed, and how far the exact one may be from it; u may itself be a rounded difference."""
+    theta = problem.theta(p)
+    value, rounding = problem.flux_energy(jnp.sqrt(theta)[None], u[None])
+    root = jnp.sqrt(value)
+    subtraction = 2 * UNIT_ROUNDOFF * jnp.sqrt(jnp.vdot(jnp.abs(u), problem.apply_absolute(theta, u)))
+    # |sqrt(value + rounding) - sqrt(value)| <= rounding / sqrt(value), and never more than sqrt(rounding)
+    evaluation = jnp.minimum(jnp.sqrt(rounding), rounding / jnp.maximum(root, 1e-300))
+    return root, (evaluation + subtraction) * SLACK + UNDERFLOW
 
 
 class Directions(NamedTuple):
@@ -167,8 +200,8 @@ def upper_bound(
     root = jnp.sqrt(theta)
     energy, error = problem.flux_energy(jnp.stack([root, reference / root]), jnp.stack([d, z]))
     defect = jnp.sqrt(jnp.vdot(rho, rho)) * (1 + gamma(problem.size + 8)) + rounding
-    floor = defect / jnp.sqrt(problem.coercivity(theta))
-    flux = jnp.sqrt(energy + error)
+    floor = defect * dual_factor(problem, theta) + UNDERFLOW
+    flux = jnp.sqrt(energy + error) * problem.flux_factor(theta)
     return (flux + floor) * SLACK, floor + (flux - jnp.sqrt(energy))
 
 
@@ -181,8 +214,8 @@ def lower_bound(
     error = error + gamma(problem.size + 4) * jnp.vdot(jnp.abs(test), jnp.abs(r))
     energy, energy_error = problem.flux_energy(jnp.sqrt(theta)[None], test[None])
     numerator = jnp.maximum(jnp.abs(jnp.vdot(test, r)) - 1.01 * error, 0.0)
-    denominator = jnp.sqrt(energy + energy_error)
-    return jnp.where(denominator > 0, numerator / jnp.where(denominator > 0, denominator, 1.0) / SLACK, 0.0)
+    denominator = jnp.sqrt(energy + energy_error) + UNDERFLOW
+    return jnp.maximum(numerator / denominator / SLACK - UNDERFLOW, 0.0)
 
 
 def energy_difference(
@@ -192,7 +225,8 @@ def energy_difference(
     c = jnp.vdot(f, field) + jnp.vdot(field, r)
     size = jnp.sqrt(jnp.vdot(field, field))
     absolute = jnp.vdot(jnp.abs(f), jnp.abs(field)) + jnp.vdot(jnp.abs(field), jnp.abs(r))
-    return c, 1.01 * (gamma(problem.size + 8) * absolute + size * 1.01 * problem.residual_rounding(theta, f, field))
+    error = gamma(problem.size + 8) * absolute + size * 1.01 * problem.residual_rounding(theta, f, field)
+    return c, 1.01 * error + UNDERFLOW
 
 
 def assemble(lower: Array, upper: Array, floor: Array, c: Array, c_error: Array, trusted: Array) -> FieldBound:
@@ -201,7 +235,7 @@ def assemble(lower: Array, upper: Array, floor: Array, c: Array, c_error: Array,
 
     Anything that is not a number reads as "nothing proved".
     """
-    trusted = trusted & jnp.isfinite(upper) & jnp.isfinite(lower) & jnp.isfinite(c) & jnp.isfinite(c_error)
+    trusted = trusted & (upper <= RANGE**4) & jnp.isfinite(lower) & (jnp.abs(c) <= RANGE**8) & jnp.isfinite(c_error)
     infinite = jnp.asarray(jnp.inf)
     upper = jnp.where(trusted, upper, infinite)
     lower = jnp.where(trusted, jnp.minimum(lower, upper), 0.0)
@@ -226,7 +260,7 @@ def bound_field(
 ) -> tuple[FieldBound, Directions]:
     """Bounds for one finite field with prescribed values in place; ``steps`` CG steps sharpen them."""
     theta, f = problem.theta(p), problem.load(p)
-    trusted = jnp.all(theta > 0)
+    trusted = in_range(theta, f) & jnp.all(jnp.abs(field) <= RANGE**3)
     theta = jnp.where(trusted, theta, 1.0)
     r = f - problem.apply(theta, field)
     directions = cg_directions(problem, theta, r, steps)
@@ -241,7 +275,7 @@ def bound_polished(
 ) -> tuple[Float[Array, " N"], FieldBound]:
     """The field improved by the CG correction t, and bounds for it: the same fluxes, shifted by A t."""
     theta, f = problem.theta(p), problem.load(p)
-    trusted = jnp.all(theta > 0)
+    trusted = in_range(theta, f) & jnp.all(jnp.abs(field) <= RANGE**3)
     theta = jnp.where(trusted, theta, 1.0)
     directions = cg_directions(problem, theta, f - problem.apply(theta, field), steps)
     polished = jnp.where(jnp.asarray(problem.free), field + directions.test, field)

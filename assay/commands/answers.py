@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,7 +13,7 @@ from rich.console import Console
 
 from ..solvers.coercive import CoerciveProblem
 from ..targets import Target, find_surrogate
-from ..verify.certificate import Certificate
+from ..verify.certificate import NOT_FINITE, Certificate
 from ..verify.certificate import certify as bound
 from ..verify.evidence import Evidence
 from ..verify.guard import Answer
@@ -64,6 +65,8 @@ def certify(
     config: Config = None,
 ) -> int:
     """Proved bounds of the error at points, or over a whole box of inputs."""
+    if tolerance is not None and not 0 < tolerance < float("inf"):
+        raise UserError(f"--tolerance is a relative error and must be positive, not {tolerance}")
     target = find_surrogate(run, problem, pairs(set_ or [], "--set"))
     if box:
         if at or inputs or random or truth:
@@ -73,7 +76,7 @@ def certify(
     answers = evaluate(target.surrogate, P, target.problem.size)
     certificate = bound(target.problem, answers.fields, P, steps=steps)
     payload = _certificate(target, P, certificate)
-    payload["notes"] = [*answers.trouble, *certificate.notes]
+    payload["notes"] = [*answers.trouble, *(note for note in certificate.notes if note != NOT_FINITE)]
     if truth:
         payload["error"], payload["effectivity"] = _effectivity(target, P, answers.fields, certificate)
     payload["settings"] = {"steps": steps, "tolerance": tolerance, "seed": seed}
@@ -134,15 +137,24 @@ def _effectivity(
 
 def _show_bounds(console: Console, target: Target, P: np.ndarray, c: Certificate, payload: dict[str, Any]) -> None:
     extra = [name for name in ("error", "effectivity") if name in payload]
-    rows = table("input", "relative error at least", "at most", "absolute at most", *extra)
+    rows = table(
+        "row",
+        f"input ({', '.join(target.problem.inputs.names)})",
+        "relative error at least",
+        "at most",
+        "absolute at most",
+        *extra,
+    )
     worst_first = np.argsort(-np.nan_to_num(c.relative_upper, nan=np.inf), kind="stable")[:SHOWN]
     for i in worst_first:
         more = [number(float(payload[name][i]), 4) for name in extra]
         where = ", ".join(number(x, 4) for x in P[i])
-        rows.add_row(where, downward(c.relative_lower[i]), upward(c.relative_upper[i]), upward(c.upper[i]), *more)
+        rows.add_row(
+            str(i), where, downward(c.relative_lower[i]), upward(c.relative_upper[i]), upward(c.upper[i]), *more
+        )
     console.print(rows)
     if len(P) > SHOWN:
-        console.print(f"and {len(P) - SHOWN} more with smaller bounds")
+        console.print(f"largest bounds first; {len(P) - SHOWN} rows with smaller ones are not shown")
     console.print(f"evidence: [bold]{evidence_of(c)}[/bold], {c.against} ({c.norm})", markup=True)
     for note in payload["notes"]:
         console.print(f"note: {note}")
@@ -166,13 +178,19 @@ def guard(
     """Guarded answers: the surrogate where its error is proved small enough, else polished, else solved."""
     target = find_surrogate(run, problem, pairs(set_ or [], "--set"))
     P = chosen_inputs(target, at, inputs, random, seed)
+    if out is not None and out.exists():
+        raise UserError(f"{out} exists: choose another --out")
     with keeps(lambda: "nothing was written; the same command starts again"):
         answer = guarded(target.problem, target.surrogate, tolerance)(P)
     payload = _answers(target, P, answer, tolerance)
     payload["out"] = None if out is None else str(out)
     if out is not None:
-        with out.open("wb") as stream:
-            np.savez(stream, inputs=P, u=answer.u, route=answer.route, relative_upper=answer.relative_upper)
+        about = {key: np.array(str(payload[key])) for key in ("evidence", "against", "norm")}
+        fields = {"u": answer.u, "route": answer.route, "relative_upper": answer.relative_upper}
+        scratch = out.with_name(f"{out.name}.{os.getpid()}.partial")
+        with scratch.open("wb") as stream:
+            np.savez(stream, inputs=P, **fields, tolerance=np.array(tolerance), **about)  # type: ignore[arg-type]
+        scratch.replace(out)
     save_report(target, "guard.json", payload)
     emit(as_json, payload, lambda console: _show_answers(console, P, answer, payload, out))
     proved = answer.relative_upper <= tolerance
@@ -208,14 +226,16 @@ def _answers(target: Target, P: np.ndarray, answer: Answer, tolerance: float) ->
 
 
 def _show_answers(console: Console, P: np.ndarray, answer: Answer, payload: dict[str, Any], out: Path | None) -> None:
-    rows = table("input", "route", "relative error at most")
+    names = ", ".join(payload["rows"][0]["inputs"])
+    rows = table("row", f"input ({names})", "route", "relative error at most")
     for i in np.argsort(-answer.relative_upper, kind="stable")[:SHOWN]:
-        rows.add_row(", ".join(number(x, 4) for x in P[i]), answer.route[i], upward(answer.relative_upper[i]))
+        bound = "not known" if np.isinf(answer.relative_upper[i]) else upward(answer.relative_upper[i])
+        rows.add_row(str(i), ", ".join(number(x, 4) for x in P[i]), answer.route[i], bound)
     console.print(rows)
     if len(P) > SHOWN:
-        console.print(f"and {len(P) - SHOWN} more with smaller bounds")
+        console.print(f"largest bounds first; {len(P) - SHOWN} rows with smaller ones are not shown")
     counts = ", ".join(f"{count} {route}" for route, count in answer.counts.items() if count)
-    console.print(f"{len(P)} answers in {answer.seconds:.2f} s: {counts}")
+    console.print(f"answers: {counts}, in {answer.seconds:.2f} s (compilation included)")
     console.print(f"evidence: {payload['evidence']}, {payload['against']} ({payload['norm']})")
     for note in payload["notes"]:
         console.print(f"note: {note}")

@@ -13,7 +13,7 @@ from ..verify.certify_box import certify_box
 from ..verify.evidence import Evidence
 from ..verify.trust_map import TrustMap
 from .errors import DONE, FAILED, UNDECIDED
-from .output import downward, emit, number, progress_bar, upward
+from .output import downward, emit, number, progress_bar, say, upward
 from .settings import box_inside
 
 
@@ -21,6 +21,7 @@ def over_box(target: Target, texts: list[str], tolerance: float, seconds: float,
     """Prove what can be proved in ``seconds``; the map goes into the run folder as trust-map.json."""
     whole = target.problem.inputs
     box = whole if texts == ["all"] else box_inside(whole, texts)
+    say("compiling the bound for whole boxes takes up to some minutes, once; --seconds starts after it")
     with progress_bar("bounding boxes") as bar:
         trust = certify_box(
             target.problem, target.surrogate, tolerance, seconds, box, progress=lambda f: _report(bar, f)

@@ -9,7 +9,7 @@ import numpy as np
 import typer
 from rich.console import Console
 
-from ..run_folder import RunFolder, write_json
+from ..run_folder import RunFolder, locked, write_json
 from ..solvers.problem import Problem, SolveError
 from ..targets import Target, find_callable, find_problem, find_surrogate
 from ..verify.counterexample import Counterexample, read_counterexamples, write_counterexamples
@@ -47,14 +47,14 @@ def falsify(
     target = find_surrogate(run, problem, pairs(set_ or [], "--set"))
     default = Path("counterexamples.jsonl") if target.folder is None else target.folder.file("counterexamples.jsonl")
     records = out or default
-    kept = read_counterexamples(records) if records.exists() and records.stat().st_size else []
+    read_kept(records)  # what cannot be added to is a mistake to be told before the search, not after it
     with keeps(lambda: "nothing of this search was kept; the same command searches again"), progress_bar("") as bar:
 
         def progress(stage: str, done: int, total: int) -> None:
             bar(done, total, "", stage)
 
         result = search(target.problem, target.surrogate, tolerance, budget, seed, progress=progress)
-    places = store_records(records, kept, result.counterexamples)
+    places = store_records(records, result.counterexamples)
     payload = _falsification(target, result, records, places)
     payload["settings"] = {"tolerance": tolerance, "budget": budget, "seed": seed}
     save_report(target, "falsify.json", payload)
@@ -69,8 +69,24 @@ def nothing_known(result: Falsification) -> bool:
     return bool(result.notes) and not (np.isfinite(result.worst_inputs).all() or result.draws)
 
 
-def store_records(path: Path, kept: list[Counterexample], new: list[Counterexample]) -> list[int]:
-    """Add records to a file; returns the place of each. One that is there already is not added again."""
+def read_kept(path: Path) -> list[Counterexample]:
+    """The records of a file that may not exist yet."""
+    return read_counterexamples(path) if path.exists() and path.stat().st_size else []
+
+
+def store_records(path: Path, new: list[Counterexample]) -> list[int]:
+    """Add records to a file; returns the place of each. One that is there already is not added again.
+
+    The file is read anew and locked meanwhile: searches that run at the same time all keep their records.
+    """
+    if not new:
+        return []
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with locked(path):
+        return _added(path, read_kept(path), new)
+
+
+def _added(path: Path, kept: list[Counterexample], new: list[Counterexample]) -> list[int]:
     known = {(c.inputs.tobytes(), c.tolerance, c.field.tobytes()): i for i, c in enumerate(kept)}
     places = []
     for record in new:
@@ -79,9 +95,7 @@ def store_records(path: Path, kept: list[Counterexample], new: list[Counterexamp
             known[key] = len(kept)
             kept.append(record)
         places.append(known[key])
-    if new:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_counterexamples(path, kept)
+    write_counterexamples(path, kept)
     return places
 
 
@@ -151,7 +165,9 @@ def _show(console: Console, target: Target, result: Falsification, records: Path
 
 
 def replay(
-    record: Annotated[str, typer.Argument(metavar="RECORD[#INDEX]", help="A file of counterexamples, from 0.")],
+    record: Annotated[
+        str, typer.Argument(metavar="RECORD[#INDEX]", help="A file of counterexamples; #INDEX counts from 0.")
+    ],
     surrogate: Annotated[
         str | None,
         typer.Option(metavar="RUN", help="Ask this surrogate again: a run folder or module:name."),

@@ -10,6 +10,7 @@ from rich.console import Console
 
 from ..registry import surrogate_name
 from ..run_folder import RunFolder, about_problem
+from ..surrogates.training import check_options
 from ..targets import find_problem
 from ..training import Plan, run_training
 from ..verify.certificate import against
@@ -53,6 +54,7 @@ def train(
         steps,
         pairs(option or [], "--option"),
     )
+    check_options(plan.surrogate, plan.options, physics_weight, snapshots > 0)
     path = out or Path("runs") / f"{problem.replace(':', '-')}-{plan.surrogate}"
     settings = {"problem": about_problem(problem, asked, owner), "training": plan.settings()}
     folder = RunFolder.start(path, settings, _command(problem, plan, asked, path, box or [], option or []))
@@ -71,6 +73,12 @@ def train(
             f"{plan.surrogate} for {owner.name}: trained in {results['seconds']:.1f} s on {plan.snapshots} solves "
             f"({results['sampling_seconds']:.1f} s){size}"
         )
+        training = results["training"]
+        if "stopped" in training:
+            more = {"seconds": "stopped by the clock, which compilation runs on too: with more seconds it learns more"}
+            more |= {"steps": "all that were asked for", "converged": "the loss had stalled"}
+            why = more.get(training["stopped"], training["stopped"])
+            console.print(f"{training['steps']} steps ({why}), loss {number(training['loss'])}")
         if plan.test:
             shown = ", ".join(f"{key} {number(errors[key])}" for key in ("mean", "median", "p95", "max"))
             console.print(f"relative errors observed at {results['test_inputs']} other inputs: {shown}")

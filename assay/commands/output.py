@@ -19,14 +19,16 @@ from ..verify.counterexample import json_number
 _stdout: list[TextIO] = []  # the real one, while --json sends everything else that prints to stderr
 
 
-@contextmanager
-def reserved_stdout() -> Iterator[None]:
-    """Within, only ``emit`` writes to stdout: what a user's own module prints goes to stderr."""
-    _stdout.append(sys.stdout)
-    sys.stdout = sys.stderr
-    try:
-        yield
-    finally:
+def reserve_stdout() -> None:
+    """From here on only ``emit`` writes to stdout: what a user's own module prints goes to stderr."""
+    if not _stdout:
+        _stdout.append(sys.stdout)
+        sys.stdout = sys.stderr
+
+
+def release_stdout() -> None:
+    """The end of ``reserve_stdout``."""
+    if _stdout:
         sys.stdout = _stdout.pop()
 
 

@@ -16,6 +16,7 @@ from jaxtyping import Float
 from ..registry import closest
 from ..solvers.box import Box
 from .errors import UserError
+from .output import reserve_stdout
 
 
 def pairs(texts: Iterable[str], option: str) -> dict[str, Any]:
@@ -78,7 +79,13 @@ def _default(param: Any, value: Any) -> Any:
     return value
 
 
-Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
+def _json(wanted: bool) -> bool:
+    if wanted:  # also where a configuration file says so
+        reserve_stdout()
+    return wanted
+
+
+Json = Annotated[bool, typer.Option("--json", callback=_json, help="Print JSON on stdout.")]
 Config = Annotated[
     Path | None,
     typer.Option("--config", metavar="FILE.toml", callback=_read_config, is_eager=True, help="Settings; flags win."),
