@@ -1,5 +1,6 @@
 """Find where a neural surrogate of a PDE solver fails, prove how wrong it can be, and run it guarded."""
 
+import os
 from pathlib import Path
 
 import jax
@@ -8,6 +9,11 @@ __version__ = "0.1.0"
 
 # Certificates are statements about float64 arithmetic, so 64-bit must be on before any array is made.
 jax.config.update("jax_enable_x64", True)
+
+# With one processor only, a solve that calls back to the host can wait for itself: JAX queues the call behind the
+# computation that asked for it.
+if hasattr(os, "sched_getaffinity") and len(os.sched_getaffinity(0)) == 1:
+    jax.config.update("jax_cpu_enable_async_dispatch", False)
 
 # In a checkout, assay/solvers and its sisters are links to the folders at the root. Where the links did not survive
 # (a zip download, git without symbolic links) the root itself becomes a second place to look for them.

@@ -23,6 +23,7 @@ PROBLEMS = {
     "burgers": "burgers:Burgers",
     "wave": "wave:Wave",
     "cavity": "cavity:Cavity",
+    "hyperelastic": "hyperelastic:Hyperelastic",
 }
 
 

@@ -54,7 +54,8 @@ def numbered(letter: str, counts: Sequence[int], first: int = 0) -> tuple[str, .
 
 
 def spread(values: Float[Array, " Q"], blocks: tuple[int, ...], grid: Sequence[int]) -> Float[Array, "..."]:
-    """One value per block to one per cell of the grid."""
+    """One value per block to one per cell of the grid; numpy for numpy, since on the host no JAX code may run."""
+    module: Any = np if isinstance(values, np.ndarray) else jnp
     apart = [n for b in blocks for n in (b, 1)]
     wide = [n for b, cells in zip(blocks, grid, strict=True) for n in (b, cells // b)]
-    return jnp.broadcast_to(values.reshape(apart), wide).reshape(grid)
+    return module.broadcast_to(values.reshape(apart), wide).reshape(grid)

@@ -16,11 +16,11 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 from .coercive import CoerciveProblem
 from .direct import host_call, solve_refined
-from .krylov import CgResult
+from .krylov import CgResult, gated
 from .precision import gamma
 from .problem import METHODS, Attempt
 
@@ -58,19 +58,27 @@ def attempt_coercive(
     u, (iterations, direct) = lax.custom_linear_solve(
         lambda v: problem.apply(theta, v), f, truth, symmetric=True, has_aux=True
     )
-    residual, floor = relative_residual(problem, theta, f, u, roundings)
-    good = jnp.all(theta > 0) & (residual <= jnp.maximum(tolerance, floor))
+    residual, good = judged(problem, theta, f, u, roundings, tolerance)
     method = jnp.where(direct, METHODS.index("direct"), METHODS.index("multigrid-cg"))
     return Attempt(jnp.where(good, u, jnp.nan), residual, iterations, method)
 
 
-def relative_residual(
-    problem: CoerciveProblem, theta: Array, f: Array, u: Array, roundings: int
-) -> tuple[Float[Array, ""], Float[Array, ""]]:
-    """||f - A u|| / ||f||, and the size below which it is rounding; not differentiable."""
+def judged(
+    problem: CoerciveProblem, theta: Array, f: Array, u: Array, roundings: int, tolerance: float
+) -> tuple[Float[Array, ""], Bool[Array, ""]]:
+    """||f - A u|| / ||f|| recomputed, and whether it is within the tolerance or the size below which it is rounding;
+    not differentiable.
+    """
     theta, f, u = lax.stop_gradient((theta, f, u))
-    defect = f - problem.apply(theta, u)
-    scale = problem.apply_absolute(theta, u)
+    positive = jnp.all(theta > 0)
+    defect = gated(positive, lambda: f - problem.apply(theta, u))
     squared = jnp.vdot(f, f)
     size = jnp.sqrt(jnp.where(squared > 0, squared, 1.0))
-    return jnp.sqrt(jnp.vdot(defect, defect)) / size, gamma(4 * roundings) * jnp.sqrt(jnp.vdot(scale, scale)) / size
+    residual = jnp.sqrt(jnp.vdot(defect, defect)) / size
+
+    def floor() -> Array:
+        scale = gated(positive, lambda: problem.apply_absolute(theta, u))
+        return gamma(4 * roundings) * jnp.sqrt(jnp.vdot(scale, scale)) / size
+
+    allowed = lax.cond(residual > tolerance, floor, lambda: jnp.zeros_like(residual))
+    return jnp.where(positive, residual, jnp.nan), positive & (residual <= jnp.maximum(tolerance, allowed))

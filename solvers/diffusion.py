@@ -45,6 +45,11 @@ class CellDiffusion(CoerciveProblem):
     def weight_roundings(self) -> int:
         """n such that theta(p) carries a relative error of at most gamma_n; 0 where theta copies the inputs."""
 
+    @property
+    def rough(self) -> bool:
+        """Whether the coefficient may change much from one cell to the next, or nearly so."""
+        return False
+
     def oscillation(self, p: Float[np.ndarray, " d"]) -> Float[np.ndarray, "n n"] | None:
         """How far the logarithm of the differential equation's coefficient is from the cell's, at most; None for
         equal.
@@ -130,7 +135,7 @@ class CellDiffusion(CoerciveProblem):
         accuracy = TOLERANCE if tolerance is None else tolerance
 
         def iterate(theta: Array, b: Array) -> CgResult:
-            result = multigrid.solve(self.cell_weights(theta), self._grid(b)[1:-1, 1:-1], accuracy)
+            result = multigrid.solve(self.cell_weights(theta), self._grid(b)[1:-1, 1:-1], accuracy, rough=self.rough)
             return result._replace(u=self._flat(result.u))
 
         return attempt_coercive(self, p, accuracy, q1.APPLY_ROUNDINGS, iterate)

@@ -267,7 +267,8 @@ class Elasticity(CoerciveProblem):
         return ps.CsrMap(self._levels[0].elements, self._levels[0].free)
 
     def matrix(self, theta: Float[np.ndarray, " Q"]) -> sp.csr_matrix:
-        return self._csr(np.asarray(self.moduli(jnp.asarray(theta, jnp.float64))))
+        weights: Any = np.asarray(theta, dtype=np.float64)  # numpy here: on the host no JAX code may run
+        return self._csr(np.asarray(self.moduli(weights)))
 
     def preconditioner(self, theta: Float[Array, " Q"]) -> Callable[[Array], Array] | None:
         h = elastic_multigrid.hierarchy(self._levels, self.moduli(theta))

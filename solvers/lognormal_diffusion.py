@@ -100,6 +100,10 @@ class LognormalDiffusion(CellDiffusion):
     def cell_weights(self, theta: Float[Array, " Q"]) -> Float[Array, "n n"]:
         return theta.reshape(self.cells, self.cells)
 
+    @property
+    def rough(self) -> bool:
+        return self.sigma**2 > 0.25 * self.cells * self.length  # the variance of g(x + h) - g(x) is 2 sigma^2 h/length
+
     @cached_property
     def weight_roundings(self) -> int:
         """The discrete truth takes the float64 tables of modes as exact; what theta adds to them is counted here.

@@ -153,12 +153,16 @@ def full_multigrid(
 
 
 def solve(
-    w: Float[Array, "nx ny"], b: Float[Array, "nx-1 ny-1"], tolerance: float, max_iterations: int = 200
+    w: Float[Array, "nx ny"],
+    b: Float[Array, "nx-1 ny-1"],
+    tolerance: float,
+    max_iterations: int = 200,
+    rough: bool = False,
 ) -> CgResult:
     """A(w) u = b to a *true* relative residual of ``tolerance``, or to the rounding floor of evaluating it.
 
-    Where the coefficient is so rough that the averaged coarse operators are no help, ``stencil_multigrid`` takes over.
-    Not converged: ``max_iterations`` did not do, or the weights are not positive.
+    If the coefficient may be ``rough``, ``stencil_multigrid`` stands by and takes over where averaged coarse operators
+    turn out to be no help; that is as long again to compile. Not converged: ``max_iterations`` did not do, or the weights are not positive.
     """
     h = hierarchy(w)
 
@@ -175,5 +179,5 @@ def solve(
         FLOOR,
         h.positive,
         max_iterations,
-        robust if w.shape[0] == w.shape[1] and stencil_multigrid.fits(w.shape[0]) else None,
+        robust if rough and w.shape[0] == w.shape[1] and stencil_multigrid.fits(w.shape[0]) else None,
     )

@@ -62,6 +62,10 @@ class ThermalBlock(CellDiffusion):
         return spread(theta, self.blocks, (self.cells, self.cells))
 
     @property
+    def rough(self) -> bool:
+        return self.cells // max(self.blocks) < 4 and self.cells > 8
+
+    @property
     def weight_roundings(self) -> int:
         return 0
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from assay.benchmarks import truth
+from assay.benchmarks import peers, truth
 from assay.solvers import ThermalBlock
 
 
@@ -43,14 +43,15 @@ def test_the_report_is_json_and_its_table_can_be_read(report):
 
 def test_a_missing_rival_is_named_not_hidden(monkeypatch):
     monkeypatch.setitem(sys.modules, "pyamg", None)
-    found, notes = truth.others(ThermalBlock(cells=4))
-    assert len(found) == 2 and "pyamg is not installed" in notes[0] and "assay-pde[test]" in notes[0]
+    problem = ThermalBlock(cells=4)
+    found, notes = peers.others(problem, np.ones(9))
+    assert len(found) == 2 + 3 - len(notes) and "pyamg is not installed" in notes[0]
 
 
 def test_what_was_missed_is_said(report):
     slow = copy.deepcopy(report)
     for row in slow["solvers"]:
-        row["cells"] = 128
+        row["cells"], row["problem"] = 128, "thermal-block"
         row["times_ours_best"] = row["times_ours_median"] = 1.0 if row["method"].startswith("assay") else 9.9
     slow["gradient"]["solves_best"] = 2.6
     lines = "\n".join(truth.verdicts(slow))
@@ -64,8 +65,8 @@ def test_what_was_missed_is_said(report):
 
 def test_turns_time_every_method_on_every_input():
     seen = []
-    method = truth.Method("waits", lambda p: p, lambda p: seen.append(float(p[0])) or np.zeros(1))
-    truth.take_turns([method], np.array([[1.0], [2.0]]), repeats=7)
+    method = peers.Method("waits", lambda p: p, lambda p: seen.append(float(p[0])) or np.zeros(1))
+    peers.take_turns([method], np.array([[1.0], [2.0]]), repeats=7)
     assert len(method.last) == 7 and set(seen) == {1.0, 2.0} and len(method.times) == len(seen) - 1
 
 

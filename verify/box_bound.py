@@ -32,7 +32,7 @@ from ..solvers.box import Box
 from ..solvers.coercive import CoerciveProblem
 from ..solvers.precision import RANGE, gamma
 from .enclose import ball as balls
-from .enclose import bernstein, coefficients, enclose, rounding_error
+from .enclose import bernstein, coefficients, rounding_error
 from .enclose.ball import Ball
 from .reduced import ReducedBound
 from .thomson import SLACK, UNDERFLOW, simplex_weights
@@ -68,8 +68,8 @@ def make_box_bound(
     inputs: Box,
     order: int,
     references: int | None = None,
-) -> Callable[[Array, Array], BoxResult]:
-    """A function of (low [d], high [d]) in unit coordinates, to be jitted and vmapped over boxes."""
+) -> Callable[[Array, Array, Array], BoxResult]:
+    """A function of (low [d], high [d], True) in unit coordinates, to be vmapped over boxes only and jitted."""
     data = reduced.data
     count = data.references.shape[0] if references is None else references
     to_inputs = unit_to_inputs(inputs)
@@ -79,46 +79,50 @@ def make_box_bound(
     def modes(p: Array) -> Array:
         return surrogate.coefficients(p[None])[0]
 
-    def parts(x: Array) -> tuple[Array, Array, Array, Array]:
+    def parts(x: Array) -> tuple[Array, Array, Array, Array, Array]:
+        """theta, load weights, coefficients, amplitude and s. u ~ amplitude, so ||u||_A^2 ~ amplitude^2 theta; for
+        u(c p) = u(p)/c that is the amplitude itself.
+        """
         p = to_inputs(x)
         theta, phi, c = problem.theta(p), problem.load_weights(p), modes(p)
         s = jnp.concatenate([phi, -(theta[:, None] * c[None, :]).reshape(-1)])
-        return p, theta, c, s
+        return theta, phi, c, problem.features(p)[1], s
 
     def vector(T: Array, x: Array) -> Array:
-        p, theta, c, s = parts(x)
-        amplitude = problem.features(p)[
-            1
-        ]  # u ~ amplitude, so ||u||_A^2 ~ amplitude^2 theta; for u(cp)=u(p)/c: amplitude
+        """g, and behind it theta, the load weights, the coefficients and the amplitude: one walk encloses them all."""
+        theta, phi, c, amplitude, s = parts(x)
         flux = (T @ s).reshape(Q, rank) / jnp.sqrt(theta * amplitude)[:, None]
-        work = 2 * (problem.load_weights(p) @ (data.load_mode @ c))
+        work = 2 * (phi @ (data.load_mode @ c))
         energy = jnp.sum(theta * ((data.stiffness.reshape(-1, len(c)) @ c).reshape(Q, -1) @ c))
-        return jnp.concatenate([flux.reshape(-1), ((work - energy) / amplitude)[None]])
+        difference = ((work - energy) / amplitude)[None]
+        return jnp.concatenate([flux.reshape(-1), difference, theta, phi, c, amplitude[None]])
 
-    def bound(low: Array, high: Array) -> BoxResult:
+    def bound(low: Array, high: Array, alive: Array) -> BoxResult:
         low, high = low - INFLATION, high + INFLATION
         centre = (low + high) / 2
-        p, theta, c, s = parts(centre)
+        theta, _, _, _, s = parts(centre)
         x = data.solves[:count] @ s
         fluxes = jnp.einsum("qrs,ks->kqr", data.factors, x) * (data.references[:count] / jnp.sqrt(theta))[:, :, None]
         flat = fluxes.reshape(count, -1)
         w = jnp.stack(simplex_weights(flat @ flat.T)) if count > 1 else jnp.ones(1)
         combined = jnp.einsum("k,kq,krm->qrm", w, data.references[:count], data.solves[:count])
         T = jnp.einsum("qrs,qsm->qrm", data.factors, combined).reshape(Q * rank, -1)
-        return _evaluate(low, high, T, w)
+        return _evaluate(low, high, T, w, alive)
 
-    def _evaluate(low: Array, high: Array, T: Array, w: Array) -> BoxResult:
+    def _evaluate(low: Array, high: Array, T: Array, w: Array, alive: Array) -> BoxResult:
         box = balls.from_bounds(low, high)
 
-        def g(x: Array) -> Array:
+        def whole(x: Array) -> Array:
             return vector(T, x)
 
-        _, jets = coefficients(g, low, high, order)
+        K = Q * rank + 1  # the length of g
+        ranges, jets = coefficients(whole, low, high, order, alive)
+        jets = jets[:, :, :K]
+        losses = rounding_error(whole, low, high, alive)
         slopes = jnp.sum(jnp.where(jnp.isfinite(balls.magnitude(jets)[0]), balls.magnitude(jets)[0], jnp.inf), axis=0)
-        loss = rounding_error(g, low, high)
         points = bernstein.grid(box, order)
-        values = jax.vmap(g)(points.mid)
-        spread = loss + slopes * jnp.max(points.rad)
+        values = jax.vmap(whole)(points.mid)[:, :K]
+        spread = losses[:K] + slopes * jnp.max(points.rad)
         controls = bernstein.control_points(Ball(values, jnp.broadcast_to(spread, values.shape)), order, d)
         highest = balls.magnitude(jets)[order - 1]  # [d, K]
         flux_controls, c_controls = balls.magnitude(controls)[:, :-1], balls.lower(controls)[:, -1]
@@ -126,7 +130,7 @@ def make_box_bound(
         flux_highest = jnp.sqrt(jnp.sum(highest[:, :-1] ** 2, axis=1)) * (1 + gamma(2 * Q * rank + 8))
         rest = bernstein.remainder(flux_highest, box.rad, order)
         c_rest = bernstein.remainder(highest[:, -1], box.rad, order)
-        floor, c_floor, factor = _floor(low, high, w)
+        floor, c_floor, factor = _floor(ranges[K:], losses[K:], w)
         upper = ((length + rest) * factor + floor) * SLACK
         c_low = jnp.min(c_controls) - c_rest - c_floor
         c_low = c_low - 1e-15 * (jnp.abs(jnp.min(c_controls)) + c_rest + c_floor)
@@ -145,19 +149,19 @@ def make_box_bound(
         inside = jnp.clip(best, 0.0, 1.0)
         return BoxResult(relative, floor, axis, inside)
 
-    def _floor(low: Array, high: Array, w: Array) -> tuple[Array, Array, Any]:
-        """Everything that is rounding or defect, over the whole box, scaled as ``vector`` is."""
-        p_low, p_high = enclose(to_inputs, low, high)
-        theta_low, theta_high = enclose(problem.theta, p_low, p_high)
+    def _floor(ranges: Ball, losses: Array, w: Array) -> tuple[Array, Array, Any]:
+        """Everything that is rounding or defect, over the whole box, scaled as ``vector`` is, from the ranges of what
+        stands behind g in it and their rounding errors.
+        """
+        first, second = Q, Q + data.load_mode.shape[0]
+        theta_low, theta_high = balls.lower(ranges[:first]), balls.upper(ranges[:first])
         trusted = jnp.all(theta_low >= 1 / RANGE) & jnp.all(theta_high <= RANGE)
         theta_low = jnp.where(trusted, theta_low, 1.0)
-        c_low, c_high = enclose(modes, p_low, p_high)
-        phi_low, phi_high = _range(problem.load_weights, p_low, p_high)
-        size_c = jnp.maximum(jnp.abs(c_low), jnp.abs(c_high))
-        size_phi = jnp.maximum(jnp.abs(phi_low), jnp.abs(phi_high))
+        size_phi = balls.magnitude(ranges[first:second])
+        size_c, evaluated = balls.magnitude(ranges[second:-1]), losses[second:-1]
         size_s = jnp.concatenate([size_phi, (theta_high[:, None] * size_c[None, :]).reshape(-1)])
-        amplitude_low, _ = _range(lambda p: problem.features(p)[1][None], p_low, p_high)
-        scale = 1 / jnp.sqrt(jnp.where(amplitude_low > 0, amplitude_low, jnp.nan))[0]
+        amplitude = balls.lower(ranges[-1:])[0]
+        scale = 1 / jnp.sqrt(jnp.where(amplitude > 0, amplitude, jnp.nan))
         least = problem.coercivity(theta_low)
         factor: Any = 1.0
         if problem.indefiniteness is not None:  # A(theta) >= A(theta_low) - sum (theta - theta_low)_q s_q
@@ -173,7 +177,7 @@ def make_box_bound(
         chain = gamma(2 * rank + count + 8) * jnp.sqrt(
             jnp.sum(jnp.einsum("qrs,qs->qr", jnp.abs(data.factors), formed) ** 2 / theta_low[:, None])
         )
-        evaluated = rounding_error(modes, p_low, p_high)  # of the coefficients that are multiplied into the field
+        # ``evaluated``: the rounding of the coefficients that are multiplied into the field
         stiffness = jnp.abs(data.stiffness) + data.stiffness_error
         own = jnp.sqrt(jnp.sum(theta_high * ((stiffness @ evaluated) @ evaluated)))
         product = (
@@ -186,8 +190,3 @@ def make_box_bound(
         return floor, 1.01 * given * scale**2 + UNDERFLOW * scale**2, factor
 
     return bound
-
-
-def _range(fn: Callable[[Array], Array], low: Array, high: Array) -> tuple[Array, Array]:
-    """``enclose`` for functions that may not depend on their argument at all."""
-    return enclose(lambda p: fn(p) + 0.0 * p[0], low, high)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import jax
@@ -141,7 +142,8 @@ def certify_box(
     if reduced is None:
         return _undecided(problem, inputs, tolerance, "box proofs need a surrogate with basis and coefficients")
     order = order or (5 if inputs.dimension <= 3 else 4)
-    bound = jax.jit(jax.vmap(make_box_bound(problem, reduced, surrogate, inputs, order)))
+    vectorised = jax.jit(jax.vmap(make_box_bound(problem, reduced, surrogate, inputs, order), in_axes=(0, 0, None)))
+    bound = partial(vectorised, alive=np.True_)
     d = inputs.dimension
     try:
         jax.block_until_ready(bound(np.zeros((BATCH, d)), np.ones((BATCH, d))))  # compiles

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -34,6 +38,9 @@ def bench(
     batch: Annotated[int, typer.Option(min=1, help="Queries in a batch.")] = 256,
     draws: Annotated[int, typer.Option(min=1, help="Test inputs from the sampling law.")] = 48,
     search: Annotated[bool, typer.Option(help="Let a search look for the worst error.")] = True,
+    truth: Annotated[
+        bool, typer.Option("--truth", help="Instead: our solvers against other people's, on several grids.")
+    ] = False,
     out: Annotated[Path | None, typer.Option(metavar="FOLDER", help="Tables and pictures go here too.")] = None,
     set_: Set = None,
     as_json: Json = False,
@@ -42,6 +49,8 @@ def bench(
     """The speed/accuracy table: surrogates and dull baselines against the solver's own curve."""
     from ..benchmarks.table import run_table  # here, so that the other verbs start without it
 
+    if truth:
+        return _truth(as_json)
     words = problems or ["thermal-block"]
     asked = pairs(set_ or [], "--set")
     if len(words) > 1 and asked:
@@ -82,6 +91,17 @@ def bench(
             console.print(f"written to {out}")
 
     emit(as_json, {"tables": [table.to_json() for table in tables.values()]}, people)
+    return DONE
+
+
+def _truth(as_json: bool) -> int:
+    """In a process of its own, for one thread of linear algebra: a second one beside the compiler's disturbs both."""
+    command = [sys.executable, "-m", "assay.benchmarks.truth", *(["--json"] if as_json else [])]
+    done = subprocess.run(command, env={**os.environ, "OMP_NUM_THREADS": "1"}, stdout=subprocess.PIPE, text=True)
+    if done.returncode:
+        raise UserError("the comparison ended early: what went wrong stands above")
+    if as_json:
+        emit(True, json.loads(done.stdout), lambda console: None)
     return DONE
 
 

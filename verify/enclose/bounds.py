@@ -55,14 +55,17 @@ def enclose(
     return jax.jit(bounds)(*_box(lower, upper))
 
 
-def coefficients(fn: Function, lower: ArrayLike, upper: ArrayLike, order: int) -> tuple[Ball, Ball]:
+def coefficients(
+    fn: Function, lower: ArrayLike, upper: ArrayLike, order: int, alive: Array | None = None
+) -> tuple[Ball, Ball]:
     """The range [*k] of fn over the box, and its Taylor coefficients [order, d, *k] along every axis.
 
-    Entry (m-1, a) holds d_a^m fn(x) / m! for every x in the box.
+    Entry (m-1, a) holds d_a^m fn(x) / m! for every x in the box. ``alive``: a run-time True from outside of any vmap,
+    which makes it quick to compile (``Setting.apart``).
     """
 
     def bounds(low: Array, high: Array) -> tuple[Ball, Ball]:
-        out = _run(fn, ball.from_bounds(low, high), [jnp.eye(low.size)], (order,), gradient=True)
+        out = _run(fn, ball.from_bounds(low, high), [jnp.eye(low.size)], (order,), gradient=True, alive=alive)
         terms = [_term(out, (m,), low.size) for m in range(1, order + 1)]
         return out.base, Ball(jnp.stack([t.mid for t in terms]), jnp.stack([t.rad for t in terms]))
 
@@ -96,21 +99,34 @@ def directional(
     return jax.jit(bounds)(low, high, [jnp.asarray(v, jnp.float64) for v in directions])
 
 
-def rounding_error(fn: Function, lower: ArrayLike, upper: ArrayLike) -> Float[Array, "*k"]:
+def rounding_error(fn: Function, lower: ArrayLike, upper: ArrayLike, alive: Array | None = None) -> Float[Array, "*k"]:
     """At least |fn as computed in float64 - fn exactly| at every float64 point of the box: see ``rounding``."""
 
     def bound(low: Array, high: Array) -> Array:
         program = trace(fn, low.shape)
-        setting = Setting((1,), 1, sums=longest_sum(program.jaxpr))
+        setting = Setting((1,), 1, sums=longest_sum(program.jaxpr), alive=_alive(low, alive))
         out = propagate(program, Jet(ball.from_bounds(low, high)), setting)
         return ball.magnitude(_term(out, (1,), 1)[0])
 
     return jax.jit(bound)(*_box(lower, upper))
 
 
-def _run(fn: Function, box: Ball, directions: list[Array], order: tuple[int, ...], gradient: bool) -> Jet:
+def _alive(low: Array, given: Array | None) -> Array:
+    """True at run time for every box that is one."""
+    return low[0] == low[0] if given is None else given
+
+
+def _run(
+    fn: Function,
+    box: Ball,
+    directions: list[Array],
+    order: tuple[int, ...],
+    gradient: bool,
+    alive: Array | None = None,
+) -> Jet:
     program = trace(fn, box.shape)
-    setting = Setting(order, directions[0].shape[0], widths=box.rad if gradient else None)
+    widths = box.rad if gradient else None
+    setting = Setting(order, directions[0].shape[0], widths=widths, alive=_alive(box.mid, alive))
     units = [tuple(int(i == v) for i in range(len(order))) for v in range(len(order))]
     terms = {k: ball.point(v) for k, v, m in zip(units, directions, order, strict=True) if m > 0}
     return propagate(program, Jet(box, ball.point(box.mid), terms), setting)

@@ -148,7 +148,9 @@ class _Walk:
             return [self.logic(name, eqn, args)]
         if name in REARRANGEMENTS:
             return self.rearrange(eqn, args)
-        return [self.arithmetic(name, eqn, args)]
+        if name in LIGHT:
+            return [self.arithmetic(name, eqn, args)]
+        return [self.setting.apart(lambda: self.arithmetic(name, eqn, args))]
 
     def _refuse_other_floats(self, eqn: Any) -> None:
         for atom in (*eqn.invars, *eqn.outvars):
@@ -342,6 +344,8 @@ class _Walk:
                 a = pairwise(a, entry, self.setting)
         return a
 
+
+LIGHT = ("add", "add_any", "sub", "neg", "convert_element_type")  # not worth a boundary of their own
 
 BINARY: dict[str, Callable[[Jet, Jet, Setting], Jet]] = {
     "add": lambda a, b, setting: jet.add(a, b),

@@ -30,6 +30,7 @@ import itertools
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import jax
@@ -43,6 +44,7 @@ from .elementary import Taylor, integer_power
 Index = tuple[int, ...]
 
 
+@partial(jax.tree_util.register_dataclass, data_fields=["base", "centre", "terms"], meta_fields=[])
 @dataclass(frozen=True)
 class Jet:
     """``base`` [*S] over the box, ``centre`` [*S] at its centre, ``terms[k]`` [q, *S]; an absent term is zero."""
@@ -62,12 +64,27 @@ class Setting:
     directions run over all axes.
 
     ``sums``: the run follows a computed value instead (``rounding``), in whose sums at most so many terms occur.
+    ``alive``: a run-time value that is true; see ``apart``.
     """
 
     order: Index
     rows: int
     widths: Array | None = None
     sums: int | None = None
+    alive: Array | None = None
+
+    def apart(self, compute: Callable[[], Jet]) -> Jet:
+        """``compute()``, in a branch on ``alive``, which is a boundary for the compiler; everything where it is false.
+
+        Without boundaries the arithmetic of one operation is fused into every reader of its result, and copied there:
+        seven times as much code, and as many times longer to compile.
+        """
+        if self.alive is None:
+            return compute()
+        like = jax.eval_shape(compute)
+        nothing = jax.tree.map(lambda x: jnp.full(x.shape, jnp.nan), like)
+        found: Jet = jax.lax.cond(self.alive, compute, lambda: nothing)
+        return found
 
     def at_points(self) -> Setting:
         """The same, values only."""
