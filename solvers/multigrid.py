@@ -162,7 +162,8 @@ def solve(
     """A(w) u = b to a *true* relative residual of ``tolerance``, or to the rounding floor of evaluating it.
 
     If the coefficient may be ``rough``, ``stencil_multigrid`` stands by and takes over where averaged coarse operators
-    turn out to be no help; that is as long again to compile. Not converged: ``max_iterations`` did not do, or the weights are not positive.
+    turn out to be no help; that takes twice as long again to compile. Not converged: ``max_iterations`` did not do, or
+    the weights are not positive.
     """
     h = hierarchy(w)
 
