@@ -29,6 +29,7 @@ from .solvers.box import Box  # noqa: E402
 from .solvers.problem import Problem, Solution, SolveError, solve  # noqa: E402
 from .solvers.snapshots import Snapshots, load_snapshots, sample  # noqa: E402
 from .surrogates import Surrogate, load, save, train  # noqa: E402
+from .verify.audit import Audit, audit  # noqa: E402
 from .verify.certificate import Certificate, certify  # noqa: E402
 from .verify.certify_box import certify_box  # noqa: E402
 from .verify.counterexample import Counterexample, replay  # noqa: E402
@@ -40,6 +41,7 @@ from .verify.trust_map import TrustMap, load_trust_map  # noqa: E402
 
 __all__ = [
     "Answer",
+    "Audit",
     "Box",
     "Certificate",
     "Counterexample",
@@ -54,6 +56,7 @@ __all__ = [
     "TrustMap",
     "__version__",
     "affine",
+    "audit",
     "black_box",
     "certify",
     "certify_box",

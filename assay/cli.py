@@ -15,7 +15,7 @@ import typer
 
 import assay
 
-from .commands import answers, bench, check, demo, explore, learn
+from .commands import answers, audit, bench, check, demo, explore, learn
 from .commands.errors import INTERNAL, INTERRUPTED, MISTAKE, UNDECIDED, interruption, is_users_mistake, one_line
 from .commands.output import release_stdout, reserve_stdout, say
 from .solvers.problem import SolveError
@@ -37,6 +37,7 @@ for _verb in (
     check.falsify,
     answers.certify,
     answers.guard,
+    audit.audit,
     bench.bench,
     explore.sample,
     check.replay,

@@ -7,7 +7,9 @@ coefficients can be spoilt, for the reduced path.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
@@ -138,3 +140,28 @@ def coefficient_faults() -> dict[str, Callable[[np.ndarray, np.ndarray], np.ndar
         "huge": lambda P, c: -1e12 * c,
         "zero": lambda P, c: 0.0 * c,
     }
+
+
+class Quadratic:
+    """A polynomial of degree two in the logarithms of two inputs, in a POD basis, as a JAX program: poor, and quick to
+    enclose. ``spoil`` (P, c) -> c changes its coefficients.
+    """
+
+    def __init__(self, problem: CoerciveProblem, spoil: Callable[[Any, Any], Any] | None = None) -> None:
+        P = problem.inputs.sample(64, seed=0)
+        U = np.asarray(problem.solve_batch(P))
+        self.basis = np.linalg.svd(U.T, full_matrices=False)[0][:, :4] * problem.free[:, None]
+        self.weights = np.linalg.lstsq(np.asarray(self.terms(P)), U @ self.basis, rcond=None)[0]
+        self.spoil = spoil or (lambda P, c: c)
+
+    @staticmethod
+    def terms(P: Any) -> Any:
+        """1, x, y, x^2, xy, y^2 of the logarithms."""
+        x, y = jnp.log(jnp.asarray(P)).T
+        return jnp.stack([jnp.ones_like(x), x, y, x * x, x * y, y * y], axis=1)
+
+    def coefficients(self, P: Any) -> Any:
+        return self.spoil(P, self.terms(P) @ self.weights)
+
+    def __call__(self, P: Any) -> np.ndarray:
+        return np.asarray(self.coefficients(P)) @ self.basis.T

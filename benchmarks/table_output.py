@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 COLOURS = {"win": "green", "tie": "yellow", "lose": "red"}
 HEADINGS = (
     "", "error, mean", "error, worst", "L2 to PDE, mean", "us alone", "us in batch", "speedup, discrete",
-    "speedup, PDE", "training s", "repaid after", "discrete", "PDE", "remarks",
+    "speedup, PDE", "training s", "repaid after queries", "discrete", "PDE", "remarks",
 )  # fmt: skip
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import assay
-from assay.verify.trust_map import TrustMap
+from assay.verify.trust_map import TrustMap, canonical
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +60,7 @@ def test_it_comes_back_from_disk_and_a_changed_tree_is_noticed(trust, tmp_path):
     for key, entry, change in (("bound", 1, 1e3), ("verdicts", 3, 7), ("axis", 1, 5), ("children", 0, [1, 1])):
         bad = json.loads(json.dumps(trust.to_json()))
         bad[key][entry] = change
-        path.write_text(json.dumps(bad))
+        path.write_text(canonical(bad))  # by somebody who knows how hashes are made
         with pytest.raises(ValueError, match="leaf|node"):
             assay.load_trust_map(path)
     trust.save(path)
@@ -85,3 +85,17 @@ def test_bad_input(problem, wrong):
         wrong = {"box": problem.inputs.replace(upper=problem.inputs.upper * 2)}
     with pytest.raises(ValueError, match="must"):
         assay.certify_box(problem, lambda P: P, **wrong)
+
+
+def test_any_changed_byte_is_noticed(trust, tmp_path):
+    path = tmp_path / "trust-map.json"
+    trust.save(path)
+    whole = path.read_bytes()
+    for at in np.linspace(0, len(whole) - 1, 60).astype(int):
+        path.write_bytes(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :])
+        with pytest.raises(ValueError, match="trust-map"):
+            assay.load_trust_map(path)
+    for changed in (whole[:-1], whole + b" ", whole[: len(whole) // 2], whole.replace(b",", b", ", 1)):
+        path.write_bytes(changed)
+        with pytest.raises(ValueError, match="trust-map"):
+            assay.load_trust_map(path)

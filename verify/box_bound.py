@@ -34,7 +34,7 @@ from ..solvers.precision import RANGE, gamma
 from .enclose import ball as balls
 from .enclose import bernstein, coefficients, rounding_error
 from .enclose.ball import Ball
-from .reduced import ReducedBound
+from .reduced import ReducedBound, ReducedData
 from .thomson import SLACK, UNDERFLOW, simplex_weights
 
 INFLATION = 1e-12  # of every box, in unit coordinates: a query's own rounding never leaves its leaf
@@ -130,7 +130,16 @@ def make_box_bound(
         flux_highest = jnp.sqrt(jnp.sum(highest[:, :-1] ** 2, axis=1)) * (1 + gamma(2 * Q * rank + 8))
         rest = bernstein.remainder(flux_highest, box.rad, order)
         c_rest = bernstein.remainder(highest[:, -1], box.rad, order)
-        floor, c_floor, factor = _floor(ranges[K:], losses[K:], w)
+        first, second = K + Q, K + Q + data.load_mode.shape[0]
+        sizes_of = Sizes(
+            balls.lower(ranges[K:first]),
+            balls.upper(ranges[K:first]),
+            balls.magnitude(ranges[first:second]),
+            balls.magnitude(ranges[second:-1]),
+            losses[second:-1],
+            balls.lower(ranges[-1:])[0],
+        )
+        floor, c_floor, factor = rounding_floor(problem, data, w, sizes_of)
         upper = ((length + rest) * factor + floor) * SLACK
         c_low = jnp.min(c_controls) - c_rest - c_floor
         c_low = c_low - 1e-15 * (jnp.abs(jnp.min(c_controls)) + c_rest + c_floor)
@@ -149,44 +158,50 @@ def make_box_bound(
         inside = jnp.clip(best, 0.0, 1.0)
         return BoxResult(relative, floor, axis, inside)
 
-    def _floor(ranges: Ball, losses: Array, w: Array) -> tuple[Array, Array, Any]:
-        """Everything that is rounding or defect, over the whole box, scaled as ``vector`` is, from the ranges of what
-        stands behind g in it and their rounding errors.
-        """
-        first, second = Q, Q + data.load_mode.shape[0]
-        theta_low, theta_high = balls.lower(ranges[:first]), balls.upper(ranges[:first])
-        trusted = jnp.all(theta_low >= 1 / RANGE) & jnp.all(theta_high <= RANGE)
-        theta_low = jnp.where(trusted, theta_low, 1.0)
-        size_phi = balls.magnitude(ranges[first:second])
-        size_c, evaluated = balls.magnitude(ranges[second:-1]), losses[second:-1]
-        size_s = jnp.concatenate([size_phi, (theta_high[:, None] * size_c[None, :]).reshape(-1)])
-        amplitude = balls.lower(ranges[-1:])[0]
-        scale = 1 / jnp.sqrt(jnp.where(amplitude > 0, amplitude, jnp.nan))
-        least = problem.coercivity(theta_low)
-        factor: Any = 1.0
-        if problem.indefiniteness is not None:  # A(theta) >= A(theta_low) - sum (theta - theta_low)_q s_q
-            shifts = jnp.asarray(problem.indefiniteness)
-            least = least - 1.01 * ((theta_high - theta_low) @ shifts)
-            factor = jnp.sqrt(1 + 1.01 * (theta_high @ shifts) / jnp.maximum(least, RANGE**-3))
-        trusted = trusted & (least >= RANGE**-3) & (size_c.max() <= RANGE**2)
-        size = size_phi.max()
-        trusted = trusted & ((size == 0) | ((size >= 1 / RANGE) & (size <= RANGE)))
-        defect = jnp.abs(w) @ (data.defects[:count] @ size_s) / jnp.sqrt(jnp.where(trusted, least, 1.0)) + UNDERFLOW
-        # T itself was formed in float64: gamma of its chain times absolute values, through the factors' norms
-        formed = jnp.einsum("k,kq,krm,m->qr", jnp.abs(w), data.references[:count], jnp.abs(data.solves[:count]), size_s)
-        chain = gamma(2 * rank + count + 8) * jnp.sqrt(
-            jnp.sum(jnp.einsum("qrs,qs->qr", jnp.abs(data.factors), formed) ** 2 / theta_low[:, None])
-        )
-        # ``evaluated``: the rounding of the coefficients that are multiplied into the field
-        stiffness = jnp.abs(data.stiffness) + data.stiffness_error
-        own = jnp.sqrt(jnp.sum(theta_high * ((stiffness @ evaluated) @ evaluated)))
-        product = (
-            jnp.sqrt(theta_high @ data.row_sums) * gamma(len(size_c) + 4) * (data.mode_norms @ (size_c + evaluated))
-        )
-        floor = jnp.where(trusted, (defect + chain + own + product) * 1.01 * scale, jnp.inf)
-        given = 2 * (size_phi @ (data.load_mode_error @ size_c)) + theta_high @ (
-            (data.stiffness_error @ size_c) @ size_c
-        )
-        return floor, 1.01 * given * scale**2 + UNDERFLOW * scale**2, factor
-
     return bound
+
+
+class Sizes(NamedTuple):
+    """What ``rounding_floor`` has to know of a box: ranges of the weights, and sizes."""
+
+    theta_low: Float[Array, " Q"]
+    theta_high: Float[Array, " Q"]
+    loads: Float[Array, " J"]  # largest |phi|
+    modes: Float[Array, " k"]  # largest |c|
+    losses: Float[Array, " k"]  # largest error of c as computed in float64: c is multiplied into the field
+    amplitude: Float[Array, ""]  # smallest
+
+
+def rounding_floor(
+    problem: CoerciveProblem, data: ReducedData, w: Float[Array, " K"], box: Sizes
+) -> tuple[Array, Array, Any]:
+    """Everything that is rounding or defect, over a whole box, scaled as ``vector`` is: of the bound, of c; and the
+    factor of the flux (``CoerciveProblem.flux_factor``).
+    """
+    theta_low, theta_high, size_phi, size_c, losses, amplitude = box
+    count, rank = len(w), data.factors.shape[-1]
+    size = size_phi.max()
+    trusted = jnp.all(theta_low >= 1 / RANGE) & jnp.all(theta_high <= RANGE) & (size_c.max() <= RANGE**2)
+    trusted = trusted & ((size == 0) | ((size >= 1 / RANGE) & (size <= RANGE)))
+    theta_low = jnp.where(trusted, theta_low, 1.0)
+    size_s = jnp.concatenate([size_phi, (theta_high[:, None] * size_c[None, :]).reshape(-1)])
+    scale = 1 / jnp.sqrt(jnp.where(amplitude > 0, amplitude, jnp.nan))
+    least = problem.coercivity(theta_low)
+    factor: Any = 1.0
+    if problem.indefiniteness is not None:  # A(theta) >= A(theta_low) - sum (theta - theta_low)_q s_q
+        shifts = jnp.asarray(problem.indefiniteness)
+        least = least - 1.01 * ((theta_high - theta_low) @ shifts)
+        factor = jnp.sqrt(1 + 1.01 * (theta_high @ shifts) / jnp.maximum(least, RANGE**-3))
+    trusted = trusted & (least >= RANGE**-3)
+    defect = jnp.abs(w) @ (data.defects[:count] @ size_s) / jnp.sqrt(jnp.where(trusted, least, 1.0)) + UNDERFLOW
+    # the combined solves were formed in float64: gamma of their chain times absolute values, through the factors' norms
+    formed = jnp.einsum("k,kq,krm,m->qr", jnp.abs(w), data.references[:count], jnp.abs(data.solves[:count]), size_s)
+    chain = gamma(2 * rank + count + 8) * jnp.sqrt(
+        jnp.sum(jnp.einsum("qrs,qs->qr", jnp.abs(data.factors), formed) ** 2 / theta_low[:, None])
+    )
+    stiffness = jnp.abs(data.stiffness) + data.stiffness_error
+    own = jnp.sqrt(jnp.sum(theta_high * ((stiffness @ losses) @ losses)))
+    product = jnp.sqrt(theta_high @ data.row_sums) * gamma(len(size_c) + 4) * (data.mode_norms @ (size_c + losses))
+    floor = jnp.where(trusted, (defect + chain + own + product) * 1.01 * scale, jnp.inf)
+    given = 2 * (size_phi @ (data.load_mode_error @ size_c)) + theta_high @ ((data.stiffness_error @ size_c) @ size_c)
+    return floor, 1.01 * given * scale**2 + UNDERFLOW * scale**2, factor

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 import jax
@@ -22,6 +21,7 @@ from ..solvers.box import Box
 from ..solvers.coercive import CoerciveProblem
 from ..solvers.precision import require_float64
 from ..solvers.problem import Problem
+from . import fingerprint
 from .box_bound import BoxResult, make_box_bound
 from .certificate import against, assumptions
 from .counterexample import measured_error
@@ -32,6 +32,7 @@ from .trust_map import TrustMap
 
 BATCH = 64
 WIDTH = 1 / 8  # widest side of a falsified leaf, in unit coordinates
+MARGIN = 1e-6  # by which a failure must exceed the tolerance, so that whoever proves it again by other means agrees
 TRACED = (
     "the surrogate's coefficients are the JAX program that was traced, evaluated in float64 in any order of summation"
 )
@@ -44,6 +45,7 @@ class _Tree:
         self.axis, self.children, self.bound = [-1], [(-1, -1)], [np.inf]
         self.low, self.high = [np.zeros(d)], [np.ones(d)]
         self.split_axis, self.falsified = [0], [False]
+        self.failure = [np.full(d, np.nan)]  # a point of proved failure in a falsified node
         self.open = {0}
 
     def halve(self, node: int) -> list[int]:
@@ -60,6 +62,7 @@ class _Tree:
             self.high.append(high)
             self.split_axis.append(int(np.argmax(high - low)))
             self.falsified.append(False)
+            self.failure.append(np.full(len(low), np.nan))
         self.axis[node], self.children[node] = a, (first, first + 1)
         self.open.discard(node)
         return [first, first + 1]
@@ -143,7 +146,10 @@ def certify_box(
         return _undecided(problem, inputs, tolerance, "box proofs need a surrogate with basis and coefficients")
     order = order or (5 if inputs.dimension <= 3 else 4)
     vectorised = jax.jit(jax.vmap(make_box_bound(problem, reduced, surrogate, inputs, order), in_axes=(0, 0, None)))
-    bound = partial(vectorised, alive=np.True_)
+
+    def bound(low: np.ndarray, high: np.ndarray) -> BoxResult:
+        return vectorised(low, high, np.True_)
+
     d = inputs.dimension
     try:
         jax.block_until_ready(bound(np.zeros((BATCH, d)), np.ones((BATCH, d))))  # compiles
@@ -156,7 +162,7 @@ def certify_box(
     witnesses.proved_lower(np.full((300, d), 0.5))  # compiles, too
     witnesses.proved_lower(np.full((BATCH, d), 0.5))
     notes = search.run(seconds, boxes, progress)
-    return _finished(problem, inputs, search, notes)
+    return _finished(problem, surrogate, inputs, search, notes)
 
 
 class _Search:
@@ -256,12 +262,13 @@ class _Search:
         best = int(np.argmax(lower))
         if lower[best] > 1.002 * self.witnesses.best:
             self.witnesses.confirm(points[[best]])
-        for node, error in zip(nodes, lower, strict=True):
+        for node, error, point in zip(nodes, lower, points, strict=True):
             narrow = (tree.high[node] - tree.low[node]).max() <= self.width
-            tree.falsified[node] = bool(narrow and error > self.tolerance)
+            if narrow and error > self.tolerance * (1 + MARGIN):
+                tree.falsified[node], tree.failure[node] = True, point
 
 
-def _finished(problem: CoerciveProblem, inputs: Box, search: _Search, notes: list[str]) -> TrustMap:
+def _finished(problem: CoerciveProblem, surrogate: Any, inputs: Box, search: _Search, notes: list[str]) -> TrustMap:
     tree = search.tree
     bound = np.array(tree.bound)
     falsified = np.array(tree.falsified)
@@ -274,6 +281,9 @@ def _finished(problem: CoerciveProblem, inputs: Box, search: _Search, notes: lis
         children=np.array(tree.children),
         bound=bound,
         verdicts=verdicts,
+        failures=np.array(tree.failure),
+        problem_hash=fingerprint.of_problem(problem),
+        model_hash=fingerprint.of_model(surrogate, problem.inputs.dimension),
         witness=np.array(search.witnesses.points).reshape(-1, d),
         witness_lower=np.array(search.witnesses.lower),
         seconds=search.seconds,

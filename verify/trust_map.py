@@ -7,6 +7,7 @@ unit coordinates cannot carry it out of the leaf that its bound was proved for."
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from dataclasses import dataclass, field
@@ -42,6 +43,9 @@ class TrustMap:
     against: str
     notes: tuple[str, ...] = ()
     assumptions: tuple[str, ...] = field(default=())
+    failures: Float[np.ndarray, "M d"] | None = None  # of falsified leaves: a point of proved failure, unit coordinates
+    problem_hash: str = ""
+    model_hash: str = ""
 
     def leaves(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """(node numbers, lower ends, upper ends) of all leaves, in unit coordinates."""
@@ -147,6 +151,9 @@ class TrustMap:
             "verdicts": self.verdicts.tolist(),
             "witness": self.witness.tolist(),
             "witness_lower": [json_number(x) for x in self.witness_lower],
+            "failures": {str(i): x.tolist() for i, x in enumerate(self.failure_points) if np.isfinite(x).all()},
+            "problem_hash": self.problem_hash,
+            "model_hash": self.model_hash,
             "seconds": self.seconds,
             "evaluated": self.evaluated,
             "against": self.against,
@@ -154,27 +161,47 @@ class TrustMap:
             "assumptions": list(self.assumptions),
         }
 
+    @property
+    def failure_points(self) -> Float[np.ndarray, "M d"]:
+        """``failures``, NaN where there are none."""
+        return np.full((len(self.axis), self.box.dimension), np.nan) if self.failures is None else self.failures
+
     def save(self, path: str | Path) -> None:
-        """One JSON file, replaced in one step."""
+        """One JSON file in canonical form with the hash of its content, replaced in one step."""
         path = Path(path)
-        scratch = path.with_name(path.name + ".partial")
+        scratch = path.with_name(f"{path.name}.{os.getpid()}.partial")
         with scratch.open("w") as stream:
-            json.dump(self.to_json(), stream)
+            stream.write(canonical(self.to_json()))
             stream.flush()
             os.fsync(stream.fileno())
         scratch.replace(path)
+
+
+def canonical(content: dict[str, Any]) -> str:
+    """The one way in which a map is written, its hash included: any changed byte shows."""
+    content = {key: value for key, value in content.items() if key != "hash"}
+    digest = hashlib.sha256(_compact(content).encode()).hexdigest()
+    return _compact({**content, "hash": digest}) + "\n"
+
+
+def _compact(content: Any) -> str:
+    return json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
 
 
 def load_trust_map(path: str | Path) -> TrustMap:
     """The saved map.
 
     Raises:
-        ValueError: no such file, not a trust map, or one whose tree does not hold together.
+        ValueError: no such file, not a trust map, one that was changed after it was written, or one whose tree does not
+            hold together.
     """
     try:
-        data = json.loads(Path(path).read_text())
+        text = Path(path).read_bytes().decode()
+        data = json.loads(text)
         if data["format"] != FORMAT:
             raise ValueError(f"format {data['format']} is not known, only {FORMAT}")
+        if text != canonical(data):
+            raise ValueError("it was changed after it was written: its hash does not fit")
         d = len(data["box"]["names"])
         trust = TrustMap(
             box=Box.from_json(data["box"]),
@@ -185,6 +212,9 @@ def load_trust_map(path: str | Path) -> TrustMap:
             verdicts=np.array(data["verdicts"], dtype=int),
             witness=np.array(data["witness"], dtype=float).reshape(-1, d),
             witness_lower=np.array([float(x) for x in data["witness_lower"]]),
+            failures=_stored_failures(data["failures"], len(data["axis"]), d),
+            problem_hash=str(data["problem_hash"]),
+            model_hash=str(data["model_hash"]),
             seconds=float(data["seconds"]),
             evaluated=int(data["evaluated"]),
             problem_name=str(data["problem"]),
@@ -199,6 +229,13 @@ def load_trust_map(path: str | Path) -> TrustMap:
         raise ValueError(f"{path} is not a trust map: {type(error).__name__}: {error}") from None
     check_tree(trust)
     return trust
+
+
+def _stored_failures(data: dict[str, Any], count: int, d: int) -> np.ndarray:
+    out = np.full((count, d), np.nan)
+    for key, x in data.items():
+        out[int(key)] = x
+    return out
 
 
 def check_tree(trust: TrustMap) -> None:

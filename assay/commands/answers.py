@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -22,7 +21,7 @@ from ..verify.surrogate import evaluate
 from .boxes import over_box
 from .check import RunWord, save_report
 from .errors import DONE, FAILED, UNDECIDED, UserError, keeps
-from .output import downward, emit, number, table, upward
+from .output import check_new, downward, emit, number, table, upward, write_arrays
 from .settings import At, Config, Json, ProblemOption, Seed, Set, Tolerance, pairs, point, read_inputs
 
 Inputs = Annotated[Path | None, typer.Option("--inputs", metavar="FILE.csv", help="Rows of inputs, header optional.")]
@@ -178,8 +177,7 @@ def guard(
     """Guarded answers: the surrogate where its error is proved small enough, else polished, else solved."""
     target = find_surrogate(run, problem, pairs(set_ or [], "--set"))
     P = chosen_inputs(target, at, inputs, random, seed)
-    if out is not None and out.exists():
-        raise UserError(f"{out} exists: choose another --out")
+    check_new(out)
     with keeps(lambda: "nothing was written; the same command starts again"):
         answer = guarded(target.problem, target.surrogate, tolerance)(P)
     payload = _answers(target, P, answer, tolerance)
@@ -187,10 +185,7 @@ def guard(
     if out is not None:
         about = {key: np.array(str(payload[key])) for key in ("evidence", "against", "norm")}
         fields = {"u": answer.u, "route": answer.route, "relative_upper": answer.relative_upper}
-        scratch = out.with_name(f"{out.name}.{os.getpid()}.partial")
-        with scratch.open("wb") as stream:
-            np.savez(stream, inputs=P, **fields, tolerance=np.array(tolerance), **about)  # type: ignore[arg-type]
-        scratch.replace(out)
+        write_arrays(out, inputs=P, **fields, tolerance=np.array(tolerance), **about)
     save_report(target, "guard.json", payload)
     emit(as_json, payload, lambda console: _show_answers(console, P, answer, payload, out))
     proved = answer.relative_upper <= tolerance

@@ -18,7 +18,7 @@ from ..solvers.problem import Problem
 from ..solvers.snapshots import sample as take_sample
 from ..targets import find_problem
 from .errors import DONE, UNDECIDED, UserError, keeps
-from .output import emit, number, plain, progress_bar, table
+from .output import check_new, emit, number, plain, progress_bar, table, write_arrays
 from .settings import At, Config, Json, Seed, Set, pairs, point
 
 ProblemWord = Annotated[str, typer.Argument(metavar="PROBLEM", help="A name of `assay problems`, or module:name.")]
@@ -113,6 +113,7 @@ def solve(
     if at and len(at) > 1:
         raise UserError("solve takes one --at; `assay sample` solves many")
     p = point(box, at[0]) if at else box.from_unit(np.full(box.dimension, 0.5))
+    check_new(out)
     if plot is not None:
         check_path(plot)
     if tolerance is not None and not 0 < tolerance < 1:
@@ -138,8 +139,7 @@ def solve(
     if plot is not None:
         plot_field(owner, solution.u, plot, owner.name)
     if out is not None:
-        with out.open("wb") as stream:
-            np.savez(stream, coordinates=owner.coordinates, u=solution.u, inputs=p)
+        write_arrays(out, coordinates=owner.coordinates, u=solution.u, inputs=p)
 
     def people(console: Console) -> None:
         console.print(f"{owner.name} at {where}")

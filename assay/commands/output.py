@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, TextIO
 
 import numpy as np
@@ -15,6 +17,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 from rich.table import Table
 
 from ..verify.counterexample import json_number
+from .errors import UserError
 
 _stdout: list[TextIO] = []  # the real one, while --json sends everything else that prints to stderr
 
@@ -57,6 +60,28 @@ def emit(as_json: bool, payload: dict[str, Any], people: Callable[[Console], Non
         stream.flush()
     else:
         people(Console(file=stream, width=None if stream.isatty() else 160, highlight=False, soft_wrap=True))
+
+
+def check_new(path: Path | None) -> None:
+    """Before any work: a file to be written must not exist, and its folder must.
+
+    Raises:
+        UserError: otherwise.
+    """
+    if path is None:
+        return
+    if path.exists():
+        raise UserError(f"{path} exists: choose another --out")
+    if not path.parent.is_dir():
+        raise UserError(f"there is no folder {path.parent}: make it, or choose another --out")
+
+
+def write_arrays(path: Path, **arrays: Any) -> None:
+    """A .npz file, complete or not there at all."""
+    scratch = path.with_name(f"{path.name}.{os.getpid()}.partial")
+    with scratch.open("wb") as stream:
+        np.savez(stream, **arrays)
+    scratch.replace(path)
 
 
 def say(message: str) -> None:

@@ -1,0 +1,93 @@
+"""Proofs over whole boxes, end to end: every bound holds at sampled points, a planted failure is never certified."""
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from assay.benchmarks.faulty import Quadratic
+from assay.benchmarks.true_error import TrueError
+from assay.solvers import ThermalBlock
+from assay.verify.certify_box import certify_box
+
+PROBLEM = ThermalBlock((2, 1), 8, low=10**-0.5, high=10**0.5)
+CORNERS = PROBLEM.inputs.from_unit(np.array([[0, 0], [0, 1], [1, 0], [1, 1]], dtype=float))
+
+
+def errors(surrogate, P):
+    measured = TrueError(PROBLEM)
+    U, norms = measured.truths(P)
+    return measured(P, U, norms, surrogate(P)).low / norms.high
+
+
+@pytest.fixture(scope="module")
+def largest():
+    P = np.concatenate([PROBLEM.inputs.sample(1000, seed=3), CORNERS])
+    return float(errors(Quadratic(PROBLEM), P).max())
+
+
+@pytest.fixture(scope="module")
+def trust(largest):
+    return certify_box(PROBLEM, Quadratic(PROBLEM), tolerance=1.2 * largest, seconds=60, order=3)
+
+
+def test_the_whole_box_is_certified_a_little_above_the_largest_error(trust, largest):
+    assert trust.certified_volume == 1 and trust.falsified_volume == trust.undecided_volume == 0
+    assert 0.99 * largest <= trust.relative_lower <= trust.relative_upper <= 1.2 * largest
+    assert trust.boxes <= 1000
+
+
+def test_every_leafs_bound_holds_at_sampled_points(trust):
+    P = np.concatenate([PROBLEM.inputs.sample(2000, seed=4), CORNERS])
+    found = errors(Quadratic(PROBLEM), P)
+    assert (found <= trust.relative_upper_at(P)).all()
+    assert found.max() > 0.5 * trust.relative_upper  # the bounds are of the size of the errors
+
+
+def test_a_planted_failure_is_not_certified(largest):
+    """Twice the largest error in a bump of standard deviation 3 % of the box's width."""
+
+    def bump(P, c):
+        x = jnp.log(jnp.asarray(P)) / np.log(10) + 0.5
+        return c * (1 + 2 * largest * jnp.exp(-jnp.sum((x - 0.37) ** 2, axis=1) / (2 * 0.03**2)))[:, None]
+
+    spoilt = Quadratic(PROBLEM, bump)
+    top = PROBLEM.inputs.from_unit([[0.37, 0.37]])
+    assert errors(spoilt, top)[0] > 1.2 * largest
+    trust = certify_box(PROBLEM, spoilt, tolerance=1.2 * largest, seconds=5, order=2)
+    assert trust.verdict(top)[0] != "certified" and trust.certified_volume < 1
+    assert trust.relative_upper_at(top)[0] >= errors(spoilt, top)[0]
+
+
+def test_part_of_the_box_and_an_interrupted_search_are_valid(largest):
+    surrogate = Quadratic(PROBLEM)
+    part = PROBLEM.inputs.replace(lower=np.array([1.0, 1.0]))
+
+    def stop(facts):
+        raise KeyboardInterrupt
+
+    trust = certify_box(PROBLEM, surrogate, largest, seconds=60, box=part, order=2, progress=stop)
+    assert "interrupted" in trust.notes[0]
+    P = part.sample(200, seed=0)
+    assert (errors(surrogate, P) <= trust.relative_upper_at(P)).all()
+    assert trust.certified_volume + trust.falsified_volume + trust.undecided_volume == 1
+
+
+@pytest.mark.parametrize(
+    ("spoil", "reason"),
+    [
+        (lambda P, c: c * np.nan, None),
+        (lambda P, c: jnp.sort(c), "sort"),
+        (lambda P, c: jnp.asarray(np.asarray(c)), "not a JAX function"),
+    ],
+)
+def test_what_cannot_be_enclosed_is_undecided_with_the_reason(spoil, reason):
+    trust = certify_box(PROBLEM, Quadratic(PROBLEM, spoil), 0.1, seconds=1, order=2)
+    assert trust.certified_volume == 0 and trust.relative_upper == np.inf
+    assert reason is None or reason in trust.notes[0]
+
+
+def test_a_surrogate_without_a_basis_and_a_box_outside_are_told():
+    trust = certify_box(PROBLEM, lambda P: np.zeros((len(P), PROBLEM.size)), 0.1)
+    assert trust.undecided_volume == 1 and "basis" in trust.notes[0]
+    with pytest.raises(ValueError, match="inside the box of thermal-block"):
+        certify_box(PROBLEM, Quadratic(PROBLEM), 0.1, box=PROBLEM.inputs.replace(upper=np.array([100.0, 1.0])))
