@@ -59,9 +59,13 @@ def problem(name: str, **settings: Any) -> Problem:
         if key not in known:
             raise closest(key, known, f"setting of {name}")
     try:
-        return cls(**settings)
-    except TypeError as error:
+        made = cls(**settings)
+        made.inputs, made.settings, made.size  # noqa: B018  (what is computed late fails here, too)
+    except (TypeError, OverflowError, AttributeError) as error:
+        raise ValueError(f"{name}: a setting has a value of the wrong kind: {error}") from None
+    except ValueError as error:
         raise ValueError(f"{name}: {error}") from None
+    return made
 
 
 def surrogate_name(name: str) -> str:

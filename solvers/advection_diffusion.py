@@ -33,7 +33,7 @@ from . import five_point
 from .box import Box
 from .five_point import check_cells, check_range
 from .indefinite import IndefiniteProblem, halved
-from .problem import METHODS, Attempt
+from .problem import METHODS, Attempt, marked
 from .sparse_lu import SparseLU
 
 TOLERANCE = 1e-12
@@ -206,7 +206,7 @@ class AdvectionDiffusion(IndefiniteProblem):
         size = jnp.sqrt(jnp.vdot(b, b))
         residual = jnp.sqrt(jnp.vdot(defect, defect)) / size
         good = residual <= jnp.maximum(tolerance, 4 * self.residual_rounding(theta, f, u) / size)
-        return Attempt(jnp.where(good, u, jnp.nan), residual, jnp.asarray(1), jnp.asarray(METHODS.index("direct")))
+        return Attempt(marked(good, u), residual, jnp.asarray(1), jnp.asarray(METHODS.index("direct")))
 
 
 def _z_coth_z(z: Float[Array, " k"]) -> Float[Array, " k"]:

@@ -30,7 +30,7 @@ from .box import Box
 from .coercive import CoerciveProblem
 from .direct import factorise, host_call, solve_refined
 from .precision import RANGE, gamma
-from .problem import METHODS, Attempt
+from .problem import METHODS, Attempt, marked
 
 TOLERANCE = 1e-12
 
@@ -178,7 +178,7 @@ class Affine(CoerciveProblem):
         residual = jnp.sqrt(jnp.vdot(defect, defect)) / jnp.where(size > 0, size, 1.0)
         floor = 4 * self.residual_rounding(theta, f, u) / jnp.where(size > 0, size, 1.0)
         good = jnp.all(theta > 0) & (residual <= jnp.maximum(tolerance, floor))
-        return Attempt(jnp.where(good, u, jnp.nan), residual, jnp.asarray(0), jnp.asarray(METHODS.index("direct")))
+        return Attempt(marked(good, u), residual, jnp.asarray(0), jnp.asarray(METHODS.index("direct")))
 
 
 def affine(

@@ -17,7 +17,7 @@ import scipy.sparse as sp
 from jaxtyping import Array, Bool, Float
 
 from .precision import UNIT_ROUNDOFF
-from .problem import Problem
+from .problem import Attempt, Problem
 
 
 class CoerciveProblem(Problem):
@@ -95,6 +95,18 @@ class CoerciveProblem(Problem):
         """A(theta) over the free entries, for scipy."""
 
     # ---- final from here on --------------------------------------------------------------------------------------
+
+    def explain(self, p: Float[np.ndarray, " d"], result: Attempt) -> str:
+        """What the weights have to do with it."""
+        theta = np.asarray(self.theta(jnp.asarray(p)))
+        if not (theta > 0).all():
+            return "a weight is not positive there"
+        contrast = theta.max() / theta.min()
+        if contrast < 1e6:
+            return ""
+        return (
+            f"coefficients that differ by a factor of {contrast:.1g} are more than float64 resolves: take less contrast"
+        )
 
     def flux_factor(self, theta: Float[Array, " Q"]) -> Any:
         """(1 + sum theta_q s_q / lambda_min(A))^(1/2) for the s_q of ``indefiniteness``."""

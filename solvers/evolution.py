@@ -21,7 +21,7 @@ from jax import lax
 from jaxtyping import Array, Bool, Float
 
 from .precision import require_float64
-from .problem import METHODS, Attempt, Problem
+from .problem import METHODS, Attempt, Problem, marked
 from .richardson import DiscretisationEstimate, richardson
 
 TOLERANCE = 1e-12
@@ -128,7 +128,7 @@ class EvolutionProblem(Problem):
         (_, good), steps = lax.scan(one, (start, jnp.asarray(True)), length=len(self.times) - 1)
         u = jnp.concatenate([start, steps.u.reshape(-1)])
         return Attempt(
-            jnp.where(good, u, jnp.nan),
+            marked(good, u),
             jnp.max(steps.residual),
             jnp.sum(steps.iterations).astype(int),
             jnp.asarray(METHODS.index("time-stepping")),

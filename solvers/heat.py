@@ -18,6 +18,7 @@ Inputs: bx * by diffusivities (log-scaled) and the amplitude s of the source. Go
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -58,7 +59,7 @@ class Heat(EvolutionProblem):
     def __post_init__(self) -> None:
         check_scheme(self.scheme)
         check_steps(self.steps, self.end_time)
-        for what, kind in (("source", float), ("mode", int)):
+        for what, kind in (("source", float), ("mode", operator.index)):
             try:
                 first, second = (kind(b) for b in getattr(self, what))
             except (TypeError, ValueError):

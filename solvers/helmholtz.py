@@ -27,7 +27,7 @@ from .box import Box
 from .five_point import check_cells, check_range
 from .indefinite import IndefiniteProblem, halved
 from .precision import gamma
-from .problem import METHODS, Attempt
+from .problem import METHODS, Attempt, marked
 
 TOLERANCE = 1e-11
 EXACT_HIT = 1e-9  # relative distance of k2 (1 + i damping) to a resonance at which no solution is given
@@ -203,7 +203,7 @@ class Helmholtz(IndefiniteProblem):
         floor = gamma(4 * n) * jnp.sqrt(jnp.vdot(absolute, absolute)) / size  # the transform sums n terms four times
         good = ~hit & (residual <= jnp.maximum(tolerance, floor))
         method = jnp.asarray(METHODS.index("sine-transform"))
-        return Attempt(jnp.where(good, u, jnp.nan), residual, jnp.asarray(1), method)
+        return Attempt(marked(good, u), residual, jnp.asarray(1), method)
 
     def explain(self, p: Float[np.ndarray, " d"], result: Attempt) -> str:
         equation, grid = self._resonances

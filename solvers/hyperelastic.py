@@ -46,7 +46,7 @@ from .sparse_lu import ProbedJacobian
 
 TOLERANCE = 1e-11
 STEP_TOLERANCE = 1e-6  # relative residual of the states between load steps
-SMALLEST_STEP = 1 / 64  # of the whole load
+FIRST_STEP, SMALLEST_STEP = 1 / 4, 1 / 1024  # of the whole load
 LEAST_ORDER = 0.25
 SAME = 1e-8  # relative difference of two grids' fields that is as good as none
 LOADINGS = {"stretch": (1.1, 1.6), "shear": (0.1, 0.6)}  # and their default ranges
@@ -255,7 +255,9 @@ class Hyperelastic(NonlinearProblem):
         return p.at[-1].set(jnp.where(share < 1, rest + share * (p[-1] - rest), p[-1]))
 
     def _climb(self, p: Array, tolerance: float) -> tuple[Array, Root]:
-        """The share of the load that was reached and the state there: load steps, halved where Newton fails."""
+        """The share of the load that was reached and the state there: load steps, halved where Newton fails or comes
+        out at an unstable state, one whose stiffness is not positive definite: that is another branch.
+        """
         unknowns, enough = np.flatnonzero(self.free), max(STEP_TOLERANCE, tolerance)
 
         def go_on(state: tuple[Array, Array, Root]) -> Array:
@@ -271,12 +273,14 @@ class Hyperelastic(NonlinearProblem):
             target = jnp.where(aim < 1, enough, tolerance) * size
             now = newton(lambda v: self.equation(at, v), lambda v, r: self.correction(at, v, r), start, target)
             done = now.residual <= enough * size  # if the last state is rough, shorter steps would not mend that
+            done = lax.cond(done, lambda: self.probing.lu.is_definite(self.jacobian_entries(at, now.u)), lambda: done)
             total = root.iterations + now.iterations
             kept = jax.tree.map(lambda new, old: jnp.where(done, new, old), now, root)
-            return jnp.where(done, aim, share), jnp.where(done, 2 * step, step / 2), kept._replace(iterations=total)
+            longer = jnp.minimum(2 * step, FIRST_STEP)
+            return jnp.where(done, aim, share), jnp.where(done, longer, step / 2), kept._replace(iterations=total)
 
         rest = Root(jnp.zeros(len(unknowns)), jnp.asarray(jnp.inf), jnp.zeros(()))
-        share, _, root = lax.while_loop(go_on, climb, (jnp.zeros(()), jnp.ones(()), rest))
+        share, _, root = lax.while_loop(go_on, climb, (jnp.zeros(()), jnp.asarray(FIRST_STEP), rest))
         return share, root._replace(residual=jnp.where(share < 1, jnp.inf, root.residual))
 
     def attempt(self, p: Float[Array, " d"], tolerance: float | None = None) -> Attempt:
@@ -295,8 +299,8 @@ class Hyperelastic(NonlinearProblem):
             what = f"{where} is turned inside out (J = {least.min():.2g} at its corner): no deformation of a solid"
         else:
             what = (
-                f"Newton's method diverged beyond {self.loading}={float(at[-1]):.6g}, where {where} is the closest to "
-                f"turning inside out (J = {least.min():.2g})"
+                f"beyond {self.loading}={float(at[-1]):.6g} the block buckles or Newton's method diverged; there "
+                f"{where} is the closest to turning inside out (J = {least.min():.2g})"
             )
         return (
             f"{what}; take a {self.loading} nearer to {REST[self.loading]:g} or less contrast between the moduli "

@@ -140,6 +140,9 @@ def refined(
         return u, r, norm, reached(u, norm), k + dk, restarts + 1, slow
 
     none = jnp.asarray(0)
-    start = (jnp.zeros_like(b), b, size, wanted, none, none, jnp.asarray(False))
+    first = jnp.full_like(
+        b, jnp.where(jnp.isfinite(size), 0.0, jnp.nan)
+    )  # no number in, none out: derivatives of failures
+    start = (first, b, size, wanted, none, none, jnp.asarray(False))
     u, _, norm, target, k, _, _ = lax.while_loop(go_on, refine, start)
     return CgResult(u, jnp.where(positive, norm, jnp.inf), k, positive & (norm <= target))

@@ -17,7 +17,7 @@ import scipy.sparse as sp
 from jaxtyping import Array, Bool, Float
 
 from .implicit import LinearSolves, Root, differentiable_root
-from .problem import METHODS, Attempt, Problem
+from .problem import METHODS, Attempt, Problem, marked
 from .richardson import DiscretisationEstimate, richardson
 from .sparse_lu import ProbedJacobian
 
@@ -107,7 +107,7 @@ class NonlinearProblem(Problem):
         residual = root.residual / size
         good = jnp.isfinite(root.u).all() & (residual <= jnp.maximum(tolerance, self.residual_rounding(p, u) / size))
         newton = jnp.asarray(METHODS.index("newton"))
-        return Attempt(jnp.where(good, u, jnp.nan), residual, root.iterations.astype(int), newton)
+        return Attempt(marked(good, u), residual, root.iterations.astype(int), newton)
 
     def discretisation_error(self, p: Any) -> DiscretisationEstimate:
         """Richardson's estimate of the distance to the differential equation's solution, from this and a coarser grid.

@@ -12,13 +12,14 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
+from numbers import Real
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
 from .batching import RowMap
 from .box import Box
@@ -54,6 +55,26 @@ class Solution:
 def is_traced(*values: Any) -> bool:
     """Whether JAX is tracing: values are unknown then and cannot be checked."""
     return any(isinstance(value, jax.core.Tracer) for value in values)
+
+
+def marked(good: Bool[Array, ""], u: Float[Array, " N"]) -> Float[Array, " N"]:
+    """u, or NaN where the solve failed, with derivatives that are NaN, too: a select would have zeros there, as a
+    stationary point has.
+    """
+    return u * jnp.where(good, 1.0, jnp.nan)
+
+
+def checked_tolerance(tolerance: Any) -> float | None:
+    """A relative residual to solve to; None for the problem's own.
+
+    Raises:
+        ValueError: not a number from 0 to below 1, at which the zero field would do.
+    """
+    if tolerance is None:
+        return None
+    if isinstance(tolerance, bool) or not isinstance(tolerance, Real) or not 0 <= float(tolerance) < 1:
+        raise ValueError(f"the tolerance is a relative residual, at least 0 and below 1, not {tolerance!r}")
+    return float(tolerance)
 
 
 class Problem(abc.ABC):
@@ -155,6 +176,7 @@ class Problem(abc.ABC):
     def solution(self, p: Any, tolerance: float | None = None) -> Solution:
         """``solve`` with residual, iterations, method and seconds."""
         require_float64()
+        tolerance = checked_tolerance(tolerance)
         row = np.asarray(p)
         row = self.inputs.check(row[None] if row.ndim == 1 else row)
         if len(row) != 1:
@@ -194,6 +216,7 @@ class Problem(abc.ABC):
     def attempt_batch(self, P: Any, tolerance: float | None = None) -> Attempt:
         """``attempt`` for many checked inputs, as host arrays with one row each."""
         require_float64()
+        tolerance = checked_tolerance(tolerance)
         P = self.inputs.check(P)
         if tolerance not in self._row_maps:
             self._row_maps[tolerance] = RowMap(lambda p: self.attempt(p, tolerance))

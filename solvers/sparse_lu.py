@@ -17,7 +17,7 @@ import numpy as np
 import scipy.sparse as sp
 import scipy.sparse.linalg as spla
 from jax import lax
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
 from .direct import host_call
 from .implicit import LinearSolves
@@ -55,6 +55,25 @@ class SparseLU:
         return host_call(
             lambda entries, b: self.solve_on_host(entries, b, transposed), b, lax.stop_gradient(entries), b
         )
+
+    def is_definite(self, entries: Float[Array, " nnz"]) -> Bool[Array, ""]:
+        """Whether a symmetric matrix is positive definite, as far as float64 shows: all pivots of LDL' are positive."""
+        return host_call(self._definite, jnp.zeros(1), lax.stop_gradient(entries))[0] > 0
+
+    def _definite(self, entries: np.ndarray) -> np.ndarray:
+        if not np.isfinite(entries).all():
+            return np.zeros(1)
+        try:
+            factor = spla.splu(
+                self.matrix(entries).tocsc(),
+                permc_spec="MMD_AT_PLUS_A",
+                diag_pivot_thresh=0.0,
+                options={"SymmetricMode": True},
+            )
+        except RuntimeError:  # exactly singular
+            return np.zeros(1)
+        on_diagonal = np.array_equal(factor.perm_r, factor.perm_c)
+        return np.full(1, float(on_diagonal and (factor.U.diagonal() > 0).all()))
 
     def solves(self, entries: Float[Array, " nnz"]) -> LinearSolves:
         """``solve`` and its transpose for one matrix."""

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+import assay
 from assay.solvers import Box, SolveError, ThermalBlock, black_box, solve
 from assay.solvers.batching import RowMap
 from assay.solvers.precision import gamma, require_float64
@@ -136,3 +137,43 @@ def test_a_solver_that_gives_no_numbers_says_where():
     flaky = black_box(lambda p: np.array([1.0 if p[0] < 0.9 else np.nan]), Box(("heat",), [0.0], [1.0]))
     with pytest.raises(SolveError, match=r"black-box was not solved at heat=0.95: user stopped after 0 iterations"):
         flaky.solution([0.95])
+
+
+@pytest.mark.parametrize("tolerance", [1, 1.0, np.inf, np.nan, -1e-6, True, "abc", [1e-6]])
+def test_a_tolerance_that_asks_for_nothing_is_refused(problem, tolerance):
+    """At 1 the zero field would do."""
+    for solved in (problem.solution, problem.solve_batch):
+        with pytest.raises(ValueError, match="at least 0 and below 1"):
+            solved([1.0, 1.0] if solved == problem.solution else [[1.0, 1.0]], tolerance)
+
+
+def test_where_a_solve_failed_its_derivatives_are_not_numbers_either(problem):
+    """Zeros there would look like a stationary point. Traced inputs cannot be checked: a negative weight gets in."""
+    bad, good = jnp.array([1.0, -1.0]), jnp.array([1.0, 2.0])
+
+    def total(p):
+        return jnp.sum(problem.solve(p) ** 2)
+
+    slope = jax.jit(jax.vmap(jax.grad(total)))(jnp.stack([bad, good]))
+    assert np.isnan(slope[0]).all() and np.isfinite(slope[1]).all()
+    tangent = jax.jit(lambda p: jax.jvp(problem.solve, (p,), (jnp.ones(2),))[1])(bad)
+    assert np.isnan(tangent).all()
+
+
+@pytest.mark.parametrize(
+    ("name", "settings"),
+    [
+        ("burgers", {"modes": 2.5}),
+        ("wave", {"modes": float("inf")}),
+        ("heat", {"initial_amplitude": [8]}),
+        ("heat", {"mode": (1.5, 2.7)}),
+        ("lognormal-diffusion", {"d": float("inf")}),
+        ("elasticity", {"cells": float("nan")}),
+        ("helmholtz", {"cells": "abc"}),
+        ("hyperelastic", {"poisson": "abc"}),
+    ],
+)
+def test_settings_of_the_wrong_kind_are_the_users_mistake(name, settings):
+    with pytest.raises(ValueError, match=r".") as caught:
+        assay.problem(name, **settings)
+    assert name in str(caught.value) or next(iter(settings)) in str(caught.value)

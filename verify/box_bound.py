@@ -9,7 +9,9 @@ Interval arithmetic cannot bound it (the residual is a difference of numbers of 
 m^d Chebyshev grid; a norm is convex, so its maximum over the Bernstein control points bounds the interpolant's; the
 remainder comes from interval Taylor jets (``enclose``). With E = sup |T s| + all rounding and C = inf c over the box,
 
-    ||u - N|| / ||u|| <= E / (C + E^2)^(1/2)         at every point of the box, C > 0.
+    ||u - N|| / ||u|| <= E / max((C + E^2)^(1/2), U)         at every point of the box,
+
+where ||u|| >= U by a single field (``energy_below``), which keeps the quotient finite while C is not yet positive.
 
 The vector is scaled by the problem's known amplitude (u(c p) = u(p)/c for the thermal block), which drops out of the
 quotient and keeps E and C from varying where it does not. Covered: the float64 evaluation of the surrogate
@@ -89,27 +91,27 @@ def make_box_bound(
         return theta, phi, c, problem.features(p)[1], s
 
     def vector(T: Array, x: Array) -> Array:
-        """g, and behind it theta, the load weights, the coefficients and the amplitude: one walk encloses them all."""
+        """g, and behind it theta, load weights, coefficients, amplitude, theta amplitude: one walk for all of them."""
         theta, phi, c, amplitude, s = parts(x)
         flux = (T @ s).reshape(Q, rank) / jnp.sqrt(theta * amplitude)[:, None]
         work = 2 * (phi @ (data.load_mode @ c))
         energy = jnp.sum(theta * ((data.stiffness.reshape(-1, len(c)) @ c).reshape(Q, -1) @ c))
         difference = ((work - energy) / amplitude)[None]
-        return jnp.concatenate([flux.reshape(-1), difference, theta, phi, c, amplitude[None]])
+        return jnp.concatenate([flux.reshape(-1), difference, theta, phi, c, amplitude[None], theta * amplitude])
 
     def bound(low: Array, high: Array, alive: Array) -> BoxResult:
         low, high = low - INFLATION, high + INFLATION
         centre = (low + high) / 2
-        theta, _, _, _, s = parts(centre)
+        theta, _, c, _, s = parts(centre)
         x = data.solves[:count] @ s
         fluxes = jnp.einsum("qrs,ks->kqr", data.factors, x) * (data.references[:count] / jnp.sqrt(theta))[:, :, None]
         flat = fluxes.reshape(count, -1)
         w = jnp.stack(simplex_weights(flat @ flat.T)) if count > 1 else jnp.ones(1)
         combined = jnp.einsum("k,kq,krm->qrm", w, data.references[:count], data.solves[:count])
         T = jnp.einsum("qrs,qsm->qrm", data.factors, combined).reshape(Q * rank, -1)
-        return _evaluate(low, high, T, w, alive)
+        return _evaluate(low, high, T, w, c, alive)
 
-    def _evaluate(low: Array, high: Array, T: Array, w: Array, alive: Array) -> BoxResult:
+    def _evaluate(low: Array, high: Array, T: Array, w: Array, c: Array, alive: Array) -> BoxResult:
         box = balls.from_bounds(low, high)
 
         def whole(x: Array) -> Array:
@@ -135,9 +137,9 @@ def make_box_bound(
             balls.lower(ranges[K:first]),
             balls.upper(ranges[K:first]),
             balls.magnitude(ranges[first:second]),
-            balls.magnitude(ranges[second:-1]),
-            losses[second:-1],
-            balls.lower(ranges[-1:])[0],
+            balls.magnitude(ranges[second : second + len(c)]),
+            losses[second : second + len(c)],
+            balls.lower(ranges[second + len(c)]),
         )
         floor, c_floor, factor = rounding_floor(problem, data, w, sizes_of)
         upper = ((length + rest) * factor + floor) * SLACK
@@ -146,8 +148,10 @@ def make_box_bound(
         # what the surrogate's rounding and the field's product change of c: 2 |r.dN| + |dN|^2 <= floor (2 upper +
         # floor)
         c_low = c_low - 1.01 * floor * (2 * upper + floor)
-        relative = upper / jnp.sqrt(jnp.where(c_low > 0, c_low, 1.0) + upper**2) * SLACK
-        relative = jnp.where((c_low > 0) & jnp.isfinite(relative), relative, jnp.inf)
+        energy = jnp.where(c_low > 0, c_low + upper**2, 0.0)
+        energy = jnp.maximum(energy, energy_below(data, ranges[first:second], ranges[-Q:], c))
+        relative = upper / jnp.sqrt(jnp.where(energy > 0, energy, 1.0)) * SLACK
+        relative = jnp.where((energy > 0) & (upper <= RANGE**4), relative, jnp.inf)
         sizes = jnp.sum(values[:, :-1] ** 2, axis=1) / jnp.maximum(values[:, -1], 1e-300)
         best = points.mid[jnp.argmax(jnp.where(jnp.isfinite(sizes), sizes, jnp.inf))]
         tensor = controls.mid[:, :-1].reshape((order,) * d + (-1,))
@@ -159,6 +163,23 @@ def make_box_bound(
         return BoxResult(relative, floor, axis, inside)
 
     return bound
+
+
+def energy_below(data: ReducedData, loads: Ball, scaled: Ball, c: Float[Array, " k"]) -> Float[Array, ""]:
+    """||u||_A^2 / amplitude over the box, from below: (f.v)^2 / v'A v for the one field v = V c, whatever c is.
+
+    ``loads`` and ``scaled`` are the ranges of the load weights and of theta amplitude.
+    """
+    work, size = data.load_mode @ c, jnp.abs(c)
+    spread = balls.magnitude(loads) @ (data.load_mode_error @ size) + loads.rad @ jnp.abs(work)
+    rounding = gamma(4 * len(c) + 32) * (balls.magnitude(loads) @ (jnp.abs(data.load_mode) @ size))
+    least = jnp.maximum(jnp.abs(loads.mid @ work) - 1.01 * (spread + rounding), 0.0)
+    own = (data.stiffness @ c) @ c
+    own = own + 1.01 * ((data.stiffness_error @ size) @ size)
+    own = own + gamma(4 * len(c) + 32) * ((jnp.abs(data.stiffness) @ size) @ size)
+    most = balls.upper(scaled) @ jnp.maximum(own, 0.0)
+    good = jnp.isfinite(most) & (most > 1 / RANGE**4) & (least > 1 / RANGE**4)
+    return jnp.where(good, least**2 / jnp.where(good, most, 1.0) * (1 - 1e-12), 0.0)
 
 
 class Sizes(NamedTuple):

@@ -44,8 +44,9 @@ class LeafProof:
 
         def program(x: jax.Array) -> jax.Array:
             p = to_inputs(x)
-            parts = (problem.theta(p), problem.load_weights(p), surrogate.coefficients(p[None])[0])
-            return jnp.concatenate([*parts, problem.features(p)[1][None]])
+            theta, amplitude = problem.theta(p), problem.features(p)[1]
+            parts = (theta, problem.load_weights(p), surrogate.coefficients(p[None])[0])
+            return jnp.concatenate([*parts, amplitude[None], theta * amplitude])
 
         d = inputs.dimension
         self.program = jax.make_jaxpr(program)(jnp.zeros(d))
@@ -101,8 +102,9 @@ class LeafProof:
         floor, floor_c, factor_flux = self._floors(w, ranges, low, high)
         upper = (control + rest) * arb(factor_flux) + arb(floor)
         c_low = lowest - rest_c - arb(floor_c) - arb(1.02 * floor) * (2 * upper + arb(floor))
-        relative = (upper / (c_low + upper * upper).sqrt()).upper() if c_low > 0 else arb(math.inf)
-        value = float(relative)
+        energy = c_low + upper * upper if c_low > 0 else arb(0)
+        energy = energy.max(self._energy_below(ranges, (low + high) / 2))
+        value = float((upper / energy.sqrt()).upper()) if energy > 0 else math.inf
         widest = order[0] if np.isfinite(value) else int(np.argmax(high - low))
         return (value * (1 + 1e-15) if np.isfinite(value) else math.inf), widest
 
@@ -110,7 +112,7 @@ class LeafProof:
         """Weights of the references at the centre, summing to one exactly, and T [Q rank, J + Q k] that follows."""
         data, Q, k = self.data, self.Q, self.k
         parts = np.asarray(self.value(jnp.asarray(centre)))
-        theta, phi, c = parts[:Q], parts[Q : Q + self.J], parts[Q + self.J : -1]
+        theta, phi, c = parts[:Q], parts[Q : Q + self.J], parts[Q + self.J :][:k]
         s = np.concatenate([phi, -np.outer(theta, c).ravel()])
         x = np.asarray(data.solves) @ s
         fluxes = np.einsum("qrs,ks->kqr", data.factors, x) * (np.asarray(data.references) / np.sqrt(theta))[:, :, None]
@@ -149,7 +151,7 @@ class LeafProof:
 
     def _split(self, parts: np.ndarray) -> tuple[list[Any], list[Any], list[Any], Any]:
         Q, J = self.Q, self.J
-        return list(parts[:Q]), list(parts[Q : Q + J]), list(parts[Q + J : -1]), parts[-1]
+        return list(parts[:Q]), list(parts[Q : Q + J]), list(parts[Q + J :][: self.k]), parts[Q + J + self.k]
 
     def _difference(self, theta: list[Any], phi: list[Any], c: list[Any]) -> Any:
         """2 f.N - N.A N."""
@@ -157,6 +159,17 @@ class LeafProof:
         work = objects(phi) @ (balls(data.load_mode) @ c_)
         energy = sum(t * (c_ @ (balls(S) @ c_)) for t, S in zip(theta, np.asarray(data.stiffness), strict=True))
         return 2 * work - energy
+
+    def _energy_below(self, ranges: Any, centre: np.ndarray) -> Any:
+        """||u||^2 / amplitude over the box from below, by the surrogate's field at its centre (``energy_below``)."""
+        data, Q, J = self.data, self.Q, self.J
+        c = balls(np.asarray(self.value(jnp.asarray(centre)))[Q + J :][: self.k])
+        size, phi = objects([abs(v) for v in c]), ranges[Q : Q + J]
+        error = objects([abs(v).upper() for v in phi]) @ (balls(data.load_mode_error) @ size)
+        least = abs(phi @ (balls(data.load_mode) @ c)).lower() - error
+        pairs = zip(np.asarray(data.stiffness), np.asarray(data.stiffness_error), ranges[-Q:], strict=True)
+        most = sum((t.upper() * (c @ (balls(S) @ c) + size @ (balls(E) @ size)) for S, E, t in pairs), arb(0))
+        return (least * least / most).lower() if least > 0 and most > 0 else arb(0)
 
     def _controls(self, T: Any, low: np.ndarray, high: np.ndarray) -> tuple[Any, Any]:
         """(the largest length among the control points of the flux, the smallest control point of c)."""
@@ -184,7 +197,8 @@ class LeafProof:
         upper = np.array([float(v.upper()) for v in ranges])
         size = np.array([float(abs(v).upper()) for v in ranges]) * (1 + 1e-14)
         losses = np.asarray(self.losses(jnp.asarray(low), jnp.asarray(high)))
-        parts = (lower[:Q], upper[:Q] * (1 + 1e-14), size[Q : Q + J], size[Q + J : -1], losses[Q + J : -1], lower[-1])
+        first, last = Q + J, Q + J + self.k
+        parts = (lower[:Q], upper[:Q] * (1 + 1e-14), size[Q:first], size[first:last], losses[first:last], lower[last])
         floor, floor_c, factor = self.floor(jnp.asarray(w), Sizes(*map(jnp.asarray, parts)))
         return float(floor), float(floor_c), float(factor)
 
