@@ -24,7 +24,7 @@ from .krylov import CgResult, gated
 from .precision import gamma
 from .problem import METHODS, Attempt, marked
 
-# Where rounding allows a relative residual above these, the word of the iteration, or of the direct solve, is not taken.
+# Where rounding allows a relative residual above these, the word of the iteration, or the direct solve, is not taken.
 # A soft rim of 1e-12 around a block leaves the latter 4.6e-4, and an error of 8e-5 in the energy norm.
 LOOSE, LOOSEST = 1e-6, 1e-5
 
