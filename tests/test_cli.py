@@ -407,18 +407,23 @@ def test_json_stands_alone_on_stdout_even_where_a_module_prints(here):
 
 
 def test_ctrl_c_says_what_was_kept_and_the_same_command_goes_on(here):
-    words = [sys.executable, "-m", "assay", "sample", "thermal-block", "--n", "100000", "--set", "cells=32"]
-    process = subprocess.Popen(words, stderr=subprocess.PIPE, text=True, env=ENVIRONMENT)
+    # a shell in the background hands an ignored SIGINT down; people at a terminal do not
+    program = (
+        "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "from assay.cli import main; sys.argv[0] = 'assay'; main()"
+    )
+    words = [sys.executable, "-c", program, "sample", "thermal-block", "--n", "100000", "--set", "cells=32"]
     journal = here / "snapshots.h5.journal"
-    deadline = time.monotonic() + 60
-    while not (journal.exists() and journal.stat().st_size > 100_000) and time.monotonic() < deadline:
-        time.sleep(0.05)
-        assert process.poll() is None, process.stderr.read()
-    process.send_signal(signal.SIGINT)
-    try:
-        _, err = process.communicate(timeout=30)
-    finally:
-        process.kill()
+    with subprocess.Popen(words, stderr=subprocess.PIPE, text=True, env=ENVIRONMENT) as process:
+        try:
+            deadline = time.monotonic() + 60
+            while not (journal.exists() and journal.stat().st_size > 100_000) and time.monotonic() < deadline:
+                time.sleep(0.05)
+                assert process.poll() is None, process.stderr.read()
+            process.send_signal(signal.SIGINT)
+            _, err = process.communicate(timeout=30)
+        finally:
+            process.kill()
     assert process.returncode == 130, err
     assert "of 100000 snapshots are kept" in err
     assert "Traceback" not in err
