@@ -59,16 +59,16 @@ def test_ghias_profile_at_100(default):
     np.testing.assert_allclose(np.interp(GHIA_Y, default.ticks, u), GHIA_U, atol=0.006)
 
 
-def test_second_order_with_the_regularised_lid(small):
+def test_second_order_with_the_regularised_lid():
     p = np.array([100.0, 1.0])
-    problems = [small, *(cavity(cells=n) for n in (24, 48, 96))]
+    problems = [cavity(cells=n) for n in (24, 48, 96, 192)]
     fields = [problem.solution(p).u for problem in problems]
     changes = [
         float(coarse.norm(p, restrict(fine, coarse, v) - u))
         for coarse, fine, u, v in zip(problems, problems[1:], fields, fields[1:], strict=False)
     ]
     orders = np.log2(np.array(changes[:-1]) / changes[1:])
-    assert orders[1] == pytest.approx(2, abs=0.1) and orders[0] > 1.8
+    np.testing.assert_allclose(orders, 2, atol=0.1)
     assert [problem.order_at(p) for problem in problems] == [2] * 4
     assert problems[0].order_at([100.0, 0.5]) == 1
 
