@@ -35,6 +35,7 @@ from .blocks import checked_blocks, checked_cells, numbered, spread
 from .box import Box
 from .evolution import SCHEMES, EvolutionProblem, Step, check_scheme, check_steps, divide
 from .multigrid import FLOOR, stiffness
+from .problem import Attempt
 
 
 @dataclass(frozen=True, eq=False)
@@ -138,6 +139,15 @@ class Heat(EvolutionProblem):
     @property
     def _dt(self) -> float:
         return self.end_time / self.steps
+
+    def explain(self, p: Float[np.ndarray, " d"], result: Attempt) -> str:
+        """What the diffusivities have to do with it."""
+        k = np.asarray(p)[:-1]
+        contrast = float(k.max() / k.min())
+        if contrast < 1e5:
+            return ""
+        names = ", ".join(self.inputs.names[:-1])
+        return f"{names} differ by a factor of {contrast:.1g}, more than a step resolves in float64: take less contrast"
 
     def cell_weights(self, k: Float[Array, " Q"]) -> Float[Array, "n n"]:
         """One diffusivity per block to one per cell."""

@@ -9,6 +9,7 @@ from scipy.integrate import solve_ivp
 
 from assay.solvers import q1, sine
 from assay.solvers.heat import Heat
+from assay.solvers.problem import SolveError
 from assay.solvers.thermal_block import ThermalBlock
 
 K = 0.5  # diffusivity of the separable solutions
@@ -142,3 +143,14 @@ def test_nothing_to_do_is_done() -> None:
 def test_settings_are_checked(wrong: dict, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         Heat(**wrong)
+
+
+def test_a_contrast_beyond_float64_is_named() -> None:
+    problem = Heat(blocks=(4, 4), cells=8, steps=4, low=1e-4, high=1e4)
+    board = 1e4 ** ((-1.0) ** np.add.outer(np.arange(4), np.arange(4)).ravel())
+    P = np.column_stack([board * (1 + 1e-3 * np.random.default_rng(0).standard_normal((6, 16))), np.ones(6)])
+    P = np.clip(P, problem.inputs.lower, problem.inputs.upper)
+    failed = np.isnan(np.asarray(problem.solve_batch(P))).any(axis=1)
+    assert failed.any()
+    with pytest.raises(SolveError, match=r"k00, .* differ by a factor of 1e\+08.*take less contrast"):
+        problem.solve(P[failed][0])
