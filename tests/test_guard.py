@@ -302,7 +302,7 @@ def test_complex_and_masked_answers_are_no_fields(small, case, answer):
         certify(small, answer(U), P)
 
 
-@pytest.mark.parametrize("scale", [1e-300, 1e-100, 1e100, 1e150, 1e290])
+@pytest.mark.parametrize("scale", [1e-300, 1e100, 1e290])
 def test_coefficients_whose_squares_leave_float64_prove_nothing(scale):
     """At such scales energies underflow, and a bound that is relative in its rounding would read zero."""
     problem = ThermalBlock((2, 2), 8, low=scale, high=10 * scale)
@@ -313,7 +313,7 @@ def test_coefficients_whose_squares_leave_float64_prove_nothing(scale):
 
 
 def test_large_and_small_units_are_as_good_as_others():
-    for scale in (1e-12, 1.0, 1e12):
+    for scale in (1e-12, 1e12):
         problem = ThermalBlock((2, 2), 8, low=scale, high=10 * scale)
         P = problem.inputs.sample(4, seed=0)
         certificate = certify(problem, np.asarray(problem.solve_batch(P)) * 1.001, P)
