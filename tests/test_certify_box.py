@@ -53,7 +53,7 @@ def test_a_planted_failure_is_not_certified(largest):
     spoilt = Quadratic(PROBLEM, bump)
     top = PROBLEM.inputs.from_unit([[0.37, 0.37]])
     assert errors(spoilt, top)[0] > 1.2 * largest
-    trust = certify_box(PROBLEM, spoilt, tolerance=1.2 * largest, seconds=5, order=2)
+    trust = certify_box(PROBLEM, spoilt, tolerance=1.2 * largest, seconds=2, order=2)
     assert trust.verdict(top)[0] != "certified" and trust.certified_volume < 1
     assert trust.relative_upper_at(top)[0] >= errors(spoilt, top)[0]
 
