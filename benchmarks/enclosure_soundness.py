@@ -19,13 +19,14 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from fractions import Fraction
-from functools import cache, partial
+from functools import partial
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from flint import arb, arb_series, ctx, fmpq
 
+from ..verify.ball_series import tanh_polynomial
 from ..verify.enclose import ball, coefficients, elementary, piecewise, rounding_error, sigmoidal
 from ..verify.enclose.ball import Ball
 
@@ -97,26 +98,12 @@ def intervals(op: Operation, n: int, rng: np.random.Generator) -> tuple[np.ndarr
 # --- truth ------------------------------------------------------------------------------------------------------------
 
 
-@cache
-def _tanh_polynomial(j: int) -> list[int]:
-    """tanh^(j) = sech^2 * p(tanh): p_1 = 1, p_(j+1) = (1 - T^2) p' - 2 T p."""
-    if j == 1:
-        return [1]
-    p = _tanh_polynomial(j - 1)
-    out = [0] * (len(p) + 1)
-    for i, c in enumerate(p):
-        if i:
-            out[i - 1] += i * c
-        out[i + 1] -= (i + 2) * c
-    return out
-
-
 def _tanh(x: float, m: int = ORDER) -> list[arb]:
     T, s = arb(x).tanh(), arb(x).sech() ** 2
     out = [T]
     for j in range(1, m + 1):
         value = arb(0)
-        for c in reversed(_tanh_polynomial(j)):
+        for c in reversed(tanh_polynomial(j)):
             value = value * T + c
         out.append(s * value / math.factorial(j))
     return out

@@ -4,14 +4,16 @@ import json
 
 import numpy as np
 import pytest
+import scipy.sparse as sp
 
 pytest.importorskip("flint", reason="audits need python-flint: pip install 'assay-pde[audit]'")
 
 from assay.benchmarks.faulty import Quadratic
-from assay.solvers import ThermalBlock
+from assay.solvers import Box, ThermalBlock, affine
 from assay.verify.audit import audit
 from assay.verify.certificate import certify
 from assay.verify.certify_box import certify_box
+from assay.verify.fingerprint import of_problem
 from assay.verify.trust_map import canonical
 
 PROBLEM = ThermalBlock((2, 1), 8, low=10**-0.5, high=10**0.5)
@@ -116,3 +118,13 @@ def test_another_surrogate_or_problem_is_refused(written, surrogate):
         audit(written, PROBLEM, other)
     with pytest.raises(ValueError, match="another problem"):
         audit(written, ThermalBlock((2, 1), 8, low=0.3, high=3.3), surrogate)
+
+
+def test_problems_from_matrices_are_told_apart_by_their_matrices():
+    def bar(stiffness, load):
+        k = sp.diags([-np.ones(3), 2 * np.ones(4), -np.ones(3)], [-1, 0, 1])
+        box = Box(("a", "b"), np.ones(2), np.full(2, 2.0))
+        return affine([k, stiffness * sp.identity(4)], None, np.full(4, load), box)
+
+    assert of_problem(bar(1.0, 1.0)) == of_problem(bar(1.0, 1.0))
+    assert len({of_problem(bar(1.0, 1.0)), of_problem(bar(1.0 + 1e-15, 1.0)), of_problem(bar(1.0, 1.1))}) == 3

@@ -337,6 +337,7 @@ def test_a_foreign_solver_is_searched_but_nothing_is_proved(said):
         ("guard mine:half_wrong --problem mine:foreign --inputs none.csv", "none.csv"),
         ("guard mine:half_wrong --problem mine:foreign --at 5,5", "row 0, input 'a'"),
         ("replay none.jsonl", "none.jsonl"),
+        ("audit none.json", "no trust map at none.json"),
         ("replay mine.py", "line 1"),
         ("sample thermal-block --n 0", "--n"),
         ("solve thermal-block --config none.toml", "none.toml"),

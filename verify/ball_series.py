@@ -137,11 +137,11 @@ def _power(v: Any, n: int) -> Any:
 
 
 @cache
-def _polynomial(j: int) -> tuple[int, ...]:
+def tanh_polynomial(j: int) -> tuple[int, ...]:
     """tanh^(j) = (1 - T^2) P_j(T): P_1 = 1, P_(j+1) = (1 - T^2) P_j' - 2 T P_j."""
     if j == 1:
         return (1,)
-    p = _polynomial(j - 1)
+    p = tanh_polynomial(j - 1)
     out = [0] * (len(p) + 1)
     for i, c in enumerate(p):
         if i:
@@ -162,7 +162,7 @@ def _derivatives(z: Any, count: int) -> list[Any]:
         found = [T]
         for j in range(1, count):
             value = arb(0)
-            for c in reversed(_polynomial(j)):
+            for c in reversed(tanh_polynomial(j)):
                 value = value * T + c
             found.append(slope * value / math.factorial(j))
         out = found if not out else [a.union(b) for a, b in zip(out, found, strict=True)]

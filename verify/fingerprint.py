@@ -11,18 +11,24 @@ import jax.numpy as jnp
 import numpy as np
 from jax.extend.core import ClosedJaxpr, Jaxpr, Literal
 
+from ..solvers.coercive import CoerciveProblem
 from ..solvers.problem import Problem
 
 
 def of_problem(problem: Problem) -> str:
-    """Name, settings and inputs; for matrices of one's own also these, by their action on a fixed vector."""
+    """Name, settings and inputs; for matrices of one's own also these, and weights and load at two inputs, to twelve
+    digits, since another machine may round them otherwise.
+    """
     about = [problem.name, problem.settings, problem.inputs.to_json(), problem.size]
     digest = hashlib.sha256(json.dumps(about, sort_keys=True, default=str).encode())
-    residual = getattr(problem, "residual", None)
-    if residual is not None and not problem.settings:
-        u = np.random.default_rng(0).standard_normal(problem.size)
-        for p in problem.inputs.sample(2, seed=0):
-            digest.update(np.asarray(residual(jnp.asarray(p), jnp.asarray(u))).tobytes())
+    if isinstance(problem, CoerciveProblem) and not problem.settings:
+        for e in np.eye(len(problem.reference_theta)):
+            term = problem.matrix(e)
+            for part in (term.indptr, term.indices, term.data):
+                digest.update(np.ascontiguousarray(part).tobytes())
+        for p in problem.inputs.from_unit(np.full((2, problem.inputs.dimension), 0.5) + [[0.0], [0.25]]):
+            for values in (problem.theta(jnp.asarray(p)), problem.load(jnp.asarray(p))):
+                digest.update(" ".join(f"{x:.12e}" for x in np.asarray(values)).encode())
     return digest.hexdigest()
 
 
