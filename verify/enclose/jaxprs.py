@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import jax
@@ -150,7 +151,11 @@ class _Walk:
             return self.rearrange(eqn, args)
         if name in LIGHT:
             return [self.arithmetic(name, eqn, args)]
-        return [self.setting.apart(lambda: self.arithmetic(name, eqn, args))]
+        if name == "log" and args[0].exponent is not None:
+            return [args[0].exponent]
+        out = self.setting.apart(lambda: self.arithmetic(name, eqn, args))
+        exact = name == "exp" and self.setting.sums is None
+        return [replace(out, exponent=args[0]) if exact else out]
 
     def _refuse_other_floats(self, eqn: Any) -> None:
         for atom in (*eqn.invars, *eqn.outvars):
