@@ -92,11 +92,16 @@ def make_box_bound(
 
     def vector(T: Array, x: Array) -> Array:
         """g, and behind it theta, load weights, coefficients, amplitude, theta amplitude: one walk for all of them."""
-        theta, phi, c, amplitude, s = parts(x)
-        flux = (T @ s).reshape(Q, rank) / jnp.sqrt(theta * amplitude)[:, None]
-        work = 2 * (phi @ (data.load_mode @ c))
-        energy = jnp.sum(theta * ((data.stiffness.reshape(-1, len(c)) @ c).reshape(Q, -1) @ c))
-        difference = ((work - energy) / amplitude)[None]
+        theta, phi, c, amplitude, _ = parts(x)
+        # factors of y stand together: the enclosure multiplies exponentials exactly, and T into the last layer of y
+        y, scaled, J = c / amplitude, theta * amplitude, len(phi)
+        root = jnp.sqrt(scaled)
+        loads = (T[:, :J] @ phi).reshape(Q, rank) / root[:, None]
+        solved = (T[:, J:].reshape(Q * rank * Q, -1) @ y).reshape(Q, rank, Q)
+        flux = loads - jnp.sum(solved * (scaled[None, :] / root[:, None])[:, None, :], axis=2)
+        work = 2 * (phi @ (data.load_mode @ y))
+        stretched = (data.stiffness.reshape(-1, len(c)) @ y).reshape(Q, -1)
+        difference = (work - jnp.sum(scaled * (stretched @ y)))[None]
         return jnp.concatenate([flux.reshape(-1), difference, theta, phi, c, amplitude[None], theta * amplitude])
 
     def bound(low: Array, high: Array, alive: Array) -> BoxResult:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import Any
 
 import jax
@@ -17,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.extend.core import ClosedJaxpr, Jaxpr, Literal
 
-from . import ball, elementary, jet, piecewise, sigmoidal
+from . import ball, elementary, factors, jet, piecewise, sigmoidal
 from .ball import Ball
 from .jet import Jet, Setting
 from .piecewise import Truth
@@ -149,13 +148,10 @@ class _Walk:
             return [self.logic(name, eqn, args)]
         if name in REARRANGEMENTS:
             return self.rearrange(eqn, args)
-        if name in LIGHT:
+        if name in LIGHT and (name != "neg" or args[0].exponent is None):
             return [self.arithmetic(name, eqn, args)]
-        if name == "log" and args[0].exponent is not None:
-            return [args[0].exponent]
-        out = self.setting.apart(lambda: self.arithmetic(name, eqn, args))
-        exact = name == "exp" and self.setting.sums is None
-        return [replace(out, exponent=args[0]) if exact else out]
+        known = self.factored(name, eqn, args)
+        return [self.setting.apart(lambda: self.arithmetic(name, eqn, args)) if known is None else known]
 
     def _refuse_other_floats(self, eqn: Any) -> None:
         for atom in (*eqn.invars, *eqn.outvars):
@@ -270,6 +266,10 @@ class _Walk:
             out = piecewise.minimum(piecewise.maximum(others[0], a, setting), others[1], setting)
         elif name in BINARY:
             out = BINARY[name](a, others[0], setting)
+            if name in ("add", "add_any", "sub") and _known(args[1]):
+                out = factors.shifted(out, a, args[1] if name != "sub" else -jnp.asarray(args[1]))
+            elif name in ("add", "add_any") and _known(args[0]):
+                out = factors.shifted(out, others[0], args[0])
         elif name == "neg":
             out = jet.neg(a)
         elif name == "convert_element_type" and params["new_dtype"] == jnp.float64:
@@ -279,6 +279,32 @@ class _Walk:
                 f"the operation {name!r} has no enclosure; supported are {', '.join(supported())}"
             )
         return self._lossy(name, params, sizes, out)
+
+    def factored(self, name: str, eqn: Any, args: list[Value]) -> Jet | None:
+        """What can be said of exponents and sources of the operands, if anything."""
+        setting, jets = self.setting, [a for a in args if isinstance(a, Jet)]
+        if setting.sums is not None:
+            return None
+        if name in ("mul", "div") and len(jets) == 1 and args[0] is not args[1] and (name == "mul" or _known(args[1])):
+            a, known = (args[0], args[1]) if _known(args[1]) else (args[1], args[0])
+            a = _fit(a, args, setting)
+            k = jnp.broadcast_to(jnp.asarray(known), a.shape)
+            if name == "mul":
+                return factors.scaled(a, lambda rows: ball.scale(rows, k[None]), setting)
+            inverse = ball.reciprocal(ball.point(k))
+            return factors.scaled(a, lambda rows: ball.mul(rows, inverse[None]), setting)
+        if name == "dot_general" and len(jets) == 1:
+            return factors.through(
+                jets[0], lambda a: self.dot(eqn, [a if isinstance(x, Jet) else x for x in args]), setting
+            )
+        if name == "reduce_sum" and jets[0].exponent is not None:
+            return factors.through(jets[0], lambda a: self.sums(eqn, a), setting)
+        if name in ("exp", "log", "neg", "mul", "div", "sqrt", "rsqrt", "square", "integer_pow"):
+            fitted = [_fit(x, args, setting) for x in args]
+            if name == "mul" and eqn.invars[0] is eqn.invars[1]:
+                name = "square"
+            return factors.arithmetic(name, eqn.params.get("y"), fitted, setting)
+        return None
 
     def _lossy(self, name: str, params: dict[str, Any], sizes: list[jax.Array], out: Jet) -> Jet:
         return rounded(out, local_error(name, params, sizes, ball.magnitude(out.base), self.setting))
@@ -317,13 +343,12 @@ class _Walk:
         else:
             left = _known(args[0])
             W, a = (args[0], args[1]) if left else (args[1], args[0])
-            A = ball.absolute_matrix(W)
 
             def by(matrix: Any) -> Callable[[jax.Array], jax.Array]:
                 return jax.vmap(lambda x: bind(*((matrix, x) if left else (x, matrix)), **params))
 
-            out = jet.linear(a, lambda rows: ball.linear(rows, by(jnp.asarray(W)), by(A), terms))
-            sizes = by(A)(ball.magnitude(a.base)[None])[0]
+            out = factors.dot(a, by, W, terms, self.setting)
+            sizes = by(ball.absolute_matrix(W))(ball.magnitude(a.base)[None])[0]
         return self._lossy("dot_general", params, [sizes], out)
 
     def sums(self, eqn: Any, a: Jet) -> Jet:
@@ -373,12 +398,7 @@ def _fit(value: Value, beside: list[Value], setting: Setting) -> Jet:
     out = _lift(value, setting)
     if out.shape == shape:
         return out
-    aligned = (1,) * (len(shape) - len(out.shape)) + out.shape  # the rows stay in front
-
-    def spread(x: jax.Array) -> jax.Array:
-        return jnp.broadcast_to(x.reshape((x.shape[0], *aligned)), (x.shape[0], *shape))
-
-    return jet.linear(out, lambda rows: ball.each(spread, rows))
+    return jet.rearrange([out], lambda x: jnp.broadcast_to(x, shape), setting)[0]
 
 
 def _is_logaddexp(inner: ClosedJaxpr) -> bool:

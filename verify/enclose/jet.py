@@ -44,23 +44,39 @@ from .elementary import Taylor, integer_power
 Index = tuple[int, ...]
 
 
-@partial(jax.tree_util.register_dataclass, data_fields=["base", "centre", "terms", "exponent"], meta_fields=[])
+@partial(
+    jax.tree_util.register_dataclass,
+    data_fields=["base", "centre", "terms", "exponent", "cofactor", "source"],
+    meta_fields=[],
+)
 @dataclass(frozen=True)
 class Jet:
     """``base`` [*S] over the box, ``centre`` [*S] at its centre, ``terms[k]`` [q, *S]; an absent term is zero.
 
-    ``exponent``: z, where this is known to be exp(z): log(exp(z)) is z, while the series of log, fed with an interval
-    series of exp, forgets that (inputs of logarithmic boxes: 1e5 times too wide at order 5).
+    The rest is what else is known of it, see ``factors``: that it is exp(exponent) cofactor, that it is a linear map of
+    something.
     """
 
     base: Ball
     centre: Ball | None = None
     terms: dict[Index, Ball] = field(default_factory=dict)
-    exponent: Jet | None = None
+    exponent: Jet | None = None  # of shape (), if it is one number for all entries
+    cofactor: Jet | None = None
+    source: Linear | None = None
 
     @property
     def shape(self) -> tuple[int, ...]:
         return self.base.shape
+
+
+@partial(jax.tree_util.register_dataclass, data_fields=["of", "matrix", "offset"], meta_fields=[])
+@dataclass(frozen=True)
+class Linear:
+    """matrix' of + offset for constants ``matrix`` [n, *S] and ``offset`` [*S]; ``of`` has n entries."""
+
+    of: Jet
+    matrix: Ball
+    offset: Ball
 
 
 @dataclass(frozen=True)
@@ -154,6 +170,8 @@ def rearrange(jets: list[Jet], apply: Callable[..., Any], setting: Setting) -> l
         several = isinstance(mid, (list, tuple))
         return [Ball(*pair) for pair in zip(mid, rad, strict=True)] if several else [Ball(mid, rad)]
 
+    if not jets:
+        return []
     keys = [k for k in setting.indices() if any(k in a.terms for a in jets)]
     zeros = [jnp.zeros((setting.rows, *a.shape)) for a in jets]
     base = move(*(a.base for a in jets))
@@ -164,9 +182,55 @@ def rearrange(jets: list[Jet], apply: Callable[..., Any], setting: Setting) -> l
         rows = jax.vmap(move)(*(a.terms.get(k, Ball(zero, zero)) for a, zero in zip(jets, zeros, strict=True)))
         for term, row in zip(terms, rows, strict=True):
             term[k] = row
-    known = [a.exponent for a in jets if a.exponent is not None]
-    exponents: list[Any] = rearrange(known, apply, setting) if len(known) == len(jets) else [None] * len(base)
-    return [Jet(*parts) for parts in zip(base, centre, terms, exponents, strict=True)]
+    out = [Jet(*parts) for parts in zip(base, centre, terms, strict=True)]
+    return [replace(jet, **known) for jet, known in zip(out, _rearranged(jets, apply, move, setting), strict=False)]
+
+
+def _rearranged(
+    jets: list[Jet], apply: Callable[..., Any], move: Callable[..., list[Ball]], setting: Setting
+) -> Iterator[dict[str, Any]]:
+    """What is known of the rearranged jets."""
+    exponents: list[Any] = [itertools.repeat(None)] * 2
+    common = jets[0].exponent
+    if all(a.exponent is not None for a in jets):
+        if common is not None and common.shape == () and all(a.exponent is common for a in jets):
+            exponents[0] = itertools.repeat(common)
+        else:
+            exponents[0] = rearrange([spread(a.exponent, a.shape) for a in jets if a.exponent], apply, setting)
+        if any(a.cofactor is not None for a in jets):
+            one = [constant(ball.point(jnp.ones(a.shape)), a.centre is not None) for a in jets]
+            cofactors = [a.cofactor or unit for a, unit in zip(jets, one, strict=True)]
+            exponents[1] = rearrange(cofactors, apply, setting)
+    source = jets[0].source if len(jets) == 1 else None
+    if source is None:
+        linear: Any = itertools.repeat(None)
+    else:
+        matrices, offsets = jax.vmap(move)(source.matrix), move(source.offset)
+        linear = [Linear(source.of, *parts) for parts in zip(matrices, offsets, strict=True)]
+    for z, y, origin in zip(*exponents, linear, strict=False):
+        yield {"exponent": z, "cofactor": y, "source": origin}
+
+
+def plain(jet: Jet) -> Jet:
+    """The coefficients alone."""
+    return Jet(jet.base, jet.centre, jet.terms)
+
+
+def spread(jet: Jet, shape: tuple[int, ...]) -> Jet:
+    """The coefficients alone, broadcast to a shape."""
+    if jet.shape == shape:
+        return jet
+
+    def wider(x: Array) -> Array:
+        aligned = (1,) * (len(shape) - len(jet.shape)) + jet.shape  # the rows stay in front
+        return jnp.broadcast_to(x.reshape((x.shape[0], *aligned)), (x.shape[0], *shape))
+
+    return linear(plain(jet), lambda rows: ball.each(wider, rows))
+
+
+def reshaped(jet: Jet, shape: tuple[int, ...]) -> Jet:
+    """The coefficients alone, in another shape."""
+    return linear(plain(jet), lambda rows: rows.reshape((rows.shape[0], *shape)))
 
 
 def neg(a: Jet) -> Jet:
