@@ -88,7 +88,9 @@ def make_box_bound(
         p = to_inputs(x)
         theta, phi, c = problem.theta(p), problem.load_weights(p), modes(p)
         s = jnp.concatenate([phi, -(theta[:, None] * c[None, :]).reshape(-1)])
-        return theta, phi, c, problem.features(p)[1], s
+        # in the very operations of surrogates that multiply by it, so that the enclosure sees it drop out of c / it
+        amplitude = jax.vmap(problem.features)(p[None])[1][0]
+        return theta, phi, c, amplitude, s
 
     def vector(T: Array, x: Array) -> Array:
         """g, and behind it theta, load weights, coefficients, amplitude, theta amplitude: one walk for all of them."""

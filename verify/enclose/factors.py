@@ -30,7 +30,7 @@ SOURCE = 512  # entries up to which a linear map's source is remembered
 
 def exponential(z: Jet, y: Jet | None, shape: tuple[int, ...], setting: Setting) -> Jet:
     """exp(z) y, which remembers both."""
-    if z.base.mid.size == 1:
+    if z.shape != () and z.base.mid.size == 1:
         z = jet.reshaped(z, ())
 
     def compute() -> Jet:
@@ -79,12 +79,13 @@ def arithmetic(name: str, y: int | None, args: list[Jet], setting: Setting) -> J
 def _product(name: str, a: Jet, b: Jet, setting: Setting) -> Jet:
     shape = a.shape
     z, w = a.exponent, b.exponent
+    if name == "div" and z is w:  # a common factor
+        z = w = None
     if z is not None and w is not None and z.shape != w.shape:
         z, w = jet.spread(z, shape), jet.spread(w, shape)
     if w is not None and name == "div":
         w = jet.neg(w)
     total = jet.add(z, w) if z is not None and w is not None else z if z is not None else w
-    assert total is not None
     left, right = (x.cofactor if x.exponent is not None else x for x in (a, b))  # None: 1
     if right is None:
         y = left
@@ -92,6 +93,8 @@ def _product(name: str, a: Jet, b: Jet, setting: Setting) -> Jet:
         y = right if name == "mul" else jet.unary(elementary.integer_power(-1), right, setting)
     else:
         y = setting.apart(lambda: jet.plain((jet.mul if name == "mul" else jet.div)(left, right, setting)))
+    if total is None:
+        return y or jet.constant(ball.point(jnp.ones(shape)), a.centre is not None)
     return exponential(total, y, shape, setting)
 
 

@@ -115,9 +115,18 @@ def _known(value: Value) -> bool:
     return not isinstance(value, (Jet, Truth))
 
 
+def _identity(value: Value) -> Any:
+    """Equal for the same value: small known arrays by their entries, everything else by the object."""
+    if _known(value) and not isinstance(value, jax.core.Tracer) and np.size(value) <= 64:
+        array = np.asarray(value)
+        return array.shape, str(array.dtype), array.tobytes()
+    return id(value)
+
+
 class _Walk:
     def __init__(self, setting: Setting) -> None:
         self.setting = setting
+        self.done: dict[Any, tuple[list[Value], list[Value]]] = {}  # equations, with their operands and results
 
     def run(self, jaxpr: Jaxpr, consts: Sequence[Value], args: Sequence[Value]) -> list[Value]:
         values: dict[Any, Value] = dict(zip([*jaxpr.constvars, *jaxpr.invars], [*consts, *args], strict=True))
@@ -129,9 +138,18 @@ class _Walk:
             return np.asarray(atom.val, aval.dtype)
 
         for eqn in _alive(jaxpr):
-            out = self.equation(eqn, [read(atom) for atom in eqn.invars])
+            out = self.once(eqn, [read(atom) for atom in eqn.invars])
             values.update(zip(eqn.outvars, out, strict=True))
         return [read(atom) for atom in jaxpr.outvars]
+
+    def once(self, eqn: Any, args: list[Value]) -> list[Value]:
+        """The results; those of the same operation on the same operands if it was met before."""
+        if eqn.primitive.name in CALLS or eqn.primitive.name == "scan":
+            return self.equation(eqn, args)
+        key = (eqn.primitive.name, str(eqn.params), *map(_identity, args))
+        if key not in self.done:
+            self.done[key] = args, self.equation(eqn, args)
+        return self.done[key][1]
 
     def equation(self, eqn: Any, args: list[Value]) -> list[Value]:
         name, params = eqn.primitive.name, eqn.params
