@@ -7,6 +7,7 @@ import json
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -26,7 +27,14 @@ def run(
     options = parser.parse_args()
     result = measure(options.quick)
     result["load_average"] = round(os.getloadavg()[0], 2)
-    if options.json:
+    return finish(result, show, "-" if options.json else None)
+
+
+def finish(result: dict[str, Any], show: Callable[[dict[str, Any], Console], None], file: str | None) -> int:
+    """Show a result, or print it as JSON for the file "-"; any other file gets JSON besides. Returns the exit code."""
+    if file is not None and file != "-":
+        Path(file).write_text(json.dumps(result, default=_plain))
+    if file == "-":
         print(json.dumps(result, default=_plain))
     else:
         console = Console(width=max(Console().width, 118))

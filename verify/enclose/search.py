@@ -65,10 +65,12 @@ def range_bound(
     seconds: float = 10.0,
     boxes: int = 100_000,
     batch: int = 64,
+    progress: Callable[[Range], None] | None = None,
 ) -> Range:
     """Bounds of fn, a function [d] -> [] or [1], or of its ``derivative`` (axis, times), d^times fn / dx_axis^times.
 
-    Stops at the relative ``gap``, after ``seconds`` (compilation apart) or ``boxes``; what it has then is valid.
+    Stops at the relative ``gap``, after ``seconds`` (compilation apart) or ``boxes``; what it has then is valid, and
+    ``progress`` is told after every batch.
     """
     low, high = np.asarray(lower, np.float64)[None], np.asarray(upper, np.float64)[None]
     bound = jax.jit(jax.vmap(partial(_bound, fn, order, derivative)))
@@ -88,6 +90,8 @@ def range_bound(
         elapsed = time.perf_counter() - start
         low_end, high_end = float(leaves.lower.min()), float(leaves.upper.max())
         out = Range(low_end, high_end, float(found[0]), float(found[1]), done, elapsed)
+        if progress is not None:
+            progress(out)
         if out.gap <= gap or elapsed > seconds or done >= boxes or not _split(leaves, found, batch):
             return out
 
@@ -142,7 +146,8 @@ def _bound(fn: Function, m: int, derivative: tuple[int, int], low: Array, high: 
         return ball.scale(directional(fn, a, b, [along], (times,)), float(math.factorial(times))).reshape(())
 
     points = bernstein.grid(box, m)
-    values = jax.vmap(at)(jnp.maximum(ball.lower(points), low), jnp.minimum(ball.upper(points), high))
+    around = jnp.maximum(ball.lower(points), low), jnp.minimum(ball.upper(points), high)
+    values = jax.lax.map(lambda ends: at(*ends), around)  # one after the other: a batch of boxes then stays in cache
     plain = at(low, high)
     if times == 0:
         highest = coefficients(fn, low, high, m)[1][m - 1].reshape((d,))

@@ -1,0 +1,111 @@
+"""The other end of ``crown_worker.py``: asks the peer's interpreter for bounds of boxes, through .npz files."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import tempfile
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+
+from .plain_intervals import Interval, Layers
+
+INSTALL = (
+    "not installed: python3 -m venv ENV; ENV/bin/pip install bound-propagation==0.4.7 torch==2.13.0 numpy; "
+    "then --peer-python ENV/bin/python"
+)
+PAUSE = 20.0  # seconds granted to the worker to end by itself
+
+
+class PeerError(Exception):
+    """The peer raised an exception instead of giving bounds."""
+
+
+def as_arrays(layers: Layers, **more: Any) -> dict[str, Any]:
+    """A network as the worker reads it."""
+    arrays = {f"{name}_{i}": layer[j] for i, layer in enumerate(layers) for j, name in enumerate("Wb")}
+    return {**arrays, **more}
+
+
+class Crown:
+    """One worker process; a context manager. ``version`` says what runs there.
+
+    Raises:
+        FileNotFoundError: no such interpreter, or one without the packages.
+    """
+
+    def __init__(self, python: str) -> None:
+        self._folder = tempfile.TemporaryDirectory(prefix="peer-")
+        self._models: dict[str, str] = {}
+        what = "import torch, bound_propagation; from importlib.metadata import version as v; "
+        what += "print('bound-propagation', v('bound-propagation') + ', torch', torch.__version__)"
+        try:
+            found = subprocess.run([python, "-c", what], capture_output=True, text=True, check=True)
+        except (OSError, subprocess.CalledProcessError) as error:
+            raise FileNotFoundError(INSTALL) from error
+        self.version = found.stdout.strip()
+        script = Path(__file__).with_name("crown_worker.py")
+        self._process = subprocess.Popen(
+            [python, str(script)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1
+        )
+
+    def __enter__(self) -> Crown:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        assert self._process.stdin is not None and self._process.stdout is not None
+        self._process.stdin.close()
+        self._process.stdout.close()
+        self._process.wait(PAUSE)
+        self._folder.cleanup()
+
+    def model(self, name: str, arrays: dict[str, Any]) -> str:
+        """Hands a model over; ``name`` is how ``bounds`` finds it again."""
+        path = str(Path(self._folder.name) / f"model-{len(self._models)}.npz")
+        np.savez(path, **arrays)
+        self._models[name] = path
+        return name
+
+    def bounds(
+        self,
+        model: str,
+        kind: str,
+        method: str,
+        low: np.ndarray,
+        high: np.ndarray,
+        *,
+        dtype: str = "float64",
+        output: np.ndarray | None = None,
+        clear: bool = True,
+    ) -> tuple[Interval, float]:
+        """Bounds [n, k] of every box, and the seconds that the package took for them, handing over apart.
+
+        ``output`` [n, r, m]: a last layer of its own for each box. ``clear=False``: as the package does by itself.
+
+        Raises:
+            PeerError: the package raised, with what it said.
+        """
+        folder = Path(self._folder.name)
+        more = {} if output is None else {"output": output}
+        np.savez(folder / "boxes.npz", low=low, high=high, **more)
+        request: dict[str, Any] = {
+            "model": self._models[model],
+            "boxes": str(folder / "boxes.npz"),
+            "out": str(folder / "out.npz"),
+        }
+        assert self._process.stdin is not None and self._process.stdout is not None
+        request |= {"kind": kind, "method": method, "dtype": dtype, "clear": clear}
+        print(json.dumps(request), file=self._process.stdin, flush=True)
+        line = self._process.stdout.readline()
+        if not line:
+            raise PeerError("the worker has ended")
+        reply = json.loads(line)
+        if "error" in reply:
+            raise PeerError(reply["error"])
+        out = np.load(folder / "out.npz")
+        return Interval(out["lower"], out["upper"]), float(reply["seconds"])

@@ -1,0 +1,300 @@
+"""The second derivative of a tanh network, 2-128-128-1, bounded over boxes: ours, plain intervals, and CROWN.
+
+    sup |d^2 u / dx_1^2|     first over single boxes, then over [-1, 1]^2 by branch and bound at equal times
+
+The network is trained briefly (fixed seed) on exp(-2 x_2^2) sin(3 x_1) + x_1 x_2. Ours is ``enclose.range_bound``, which
+takes the derivative's Taylor jets. Plain intervals carry values, first and second derivatives through the layers, with
+the exact ranges of tanh, tanh' and tanh''. CROWN gets the second derivative as a network of powers and products (the
+package bound-propagation has no derivative of tanh): t (1 - t^2) as a product, and as a difference with its third power.
+For branch and bound every method halves the boxes with the largest bounds, the peers across the longest side.
+
+    python -m assay.benchmarks.second_derivative [--peer-python ENV/bin/python] [--quick] [--json [FILE]]
+
+For orientation: order-1 bounds of a second derivative of a network of this size took 444 s to come within 1.001 of what
+branch and bound gave (Eiras et al. 2024, partial-CROWN; on their network).
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jax import Array
+from rich.console import Console
+
+from ..verify.enclose import Range, range_bound, search
+from . import command, plain_intervals
+from .box_methods import Bounds, check, in_jax, samples
+from .crown_peer import INSTALL, Crown, PeerError, as_arrays
+from .plain_intervals import Interval, Layers
+
+AXIS = 0
+TIMES = (1.0, 3.0, 10.0, 30.0)
+WIDTHS = (1.0, 1 / 2, 1 / 4, 1 / 8, 1 / 16, 1 / 64, 1 / 256)
+BATCH = 64
+
+
+def trained(steps: int, seed: int = 0, width: int = 128) -> Layers:
+    """The network of the module's docstring, by Adam on 2048 points."""
+    keys = jax.random.split(jax.random.PRNGKey(seed), 4)
+    sizes = (2, width, width, 1)
+    weights = [
+        (jax.random.normal(k, (m, n)) * (1.5 / n) ** 0.5, jax.random.normal(jax.random.fold_in(k, 1), (m,)) * 0.3)
+        for k, n, m in zip(keys, sizes, sizes[1:], strict=False)
+    ]
+    X = jax.random.uniform(keys[3], (2048, 2), minval=-1.0, maxval=1.0)
+    y = jnp.exp(-2 * X[:, 1] ** 2) * jnp.sin(3 * X[:, 0]) + X[:, 0] * X[:, 1]
+    optimiser = optax.adam(optax.cosine_decay_schedule(3e-3, steps))
+
+    def loss(weights: Any) -> Array:
+        out = jax.vmap(in_jax(weights))(X)[:, 0]
+        return jnp.mean((out - y) ** 2)
+
+    @jax.jit
+    def run(weights: Any) -> Any:
+        def step(carry: Any, _: None) -> Any:
+            weights, state = carry
+            updates, state = optimiser.update(jax.grad(loss)(weights), state)
+            return (optax.apply_updates(weights, updates), state), None
+
+        return jax.lax.scan(step, (weights, optimiser.init(weights)), None, length=steps)[0][0]
+
+    return [(np.asarray(W), np.asarray(b)) for W, b in run(weights)]
+
+
+def values_of(layers: Layers) -> Callable[[np.ndarray], np.ndarray]:
+    """The second derivative at points [*n, 2] -> [*n, 1]."""
+    fn = in_jax(layers)
+    direction = jnp.eye(2)[AXIS]
+
+    def at(x: Array) -> Array:
+        def slope(y: Array) -> Array:
+            return jax.jvp(fn, (y,), (direction,))[1]
+
+        return jax.jvp(slope, (x,), (direction,))[1]
+
+    compiled = jax.jit(lambda X: jax.lax.map(at, X, batch_size=1024))
+    return lambda X: np.asarray(compiled(X.reshape(-1, 2))).reshape(*X.shape[:-1], 1)
+
+
+@dataclass
+class Trace:
+    """The upper bound of sup |.| while it sinks."""
+
+    name: str
+    points: list[tuple[float, float, int]] = field(default_factory=list)  # seconds, bound, boxes so far
+    compile_seconds: float = 0.0
+    verdict: str = "sound"
+
+    def at(self, seconds: float) -> float:
+        return min((bound for t, bound, _ in self.points if t <= seconds), default=np.inf)
+
+    def boxes(self, seconds: float) -> int:
+        return max((n for t, _, n in self.points if t <= seconds), default=0)
+
+
+# --- the methods ------------------------------------------------------------------------------------------------------
+
+
+def by_intervals(layers: Layers) -> Bounds:
+    def bounds(low: np.ndarray, high: np.ndarray) -> tuple[Interval, float]:
+        start = time.perf_counter()
+        out = plain_intervals.second_derivative(layers, AXIS, low, high)
+        return out, time.perf_counter() - start
+
+    return bounds
+
+
+def by_peer(peer: Crown, layers: Layers, method: str, cubes: bool) -> Bounds:
+    more: dict[str, Any] = {"axis": AXIS} | ({"cubes": 1} if cubes else {})
+    name = peer.model(f"second, {cubes}", as_arrays(layers, **more))
+    return lambda low, high: peer.bounds(name, "second", method, low, high)
+
+
+def by_assay(layers: Layers, order: int) -> Bounds:
+    """What ``range_bound`` does to each box; ``order`` 0: the Taylor jet's enclosure without interpolation."""
+    fn = in_jax(layers)
+    compiled = jax.jit(jax.vmap(partial(search._bound, fn, order, (AXIS, 2))))
+    compiled(np.zeros((BATCH, 2)), np.ones((BATCH, 2)))[0].block_until_ready()
+
+    def bounds(low: np.ndarray, high: np.ndarray) -> tuple[Interval, float]:
+        start = time.perf_counter()
+        lower, upper, *_ = (x.copy() for x in search._evaluate(compiled, low, high, BATCH))
+        return Interval(lower[:, None], upper[:, None]), time.perf_counter() - start
+
+    return bounds
+
+
+# --- branch and bound -------------------------------------------------------------------------------------------------
+
+
+def best_first(name: str, bounds: Bounds, seconds: float, low: np.ndarray, high: np.ndarray) -> tuple[Trace, Interval]:
+    """Halve the boxes with the largest bounds. The trace, and the last leaves' bounds for the check (as one interval
+    over the whole domain).
+    """
+    lows, highs = low[None].copy(), high[None].copy()
+    lower, upper = np.array([-np.inf]), np.array([np.inf])
+    fresh, out, spent, count = np.array([0]), Trace(name), 0.0, 0
+    while spent <= seconds:
+        try:
+            found, own = bounds(lows[fresh], highs[fresh])
+        except PeerError as error:
+            out.verdict = str(error)
+            break
+        start = time.perf_counter()
+        count += len(fresh)
+        lower[fresh] = np.fmax(lower[fresh], found.lower[:, 0])  # NaN bounds nothing: the parent's stays
+        upper[fresh] = np.fmin(upper[fresh], found.upper[:, 0])
+        size = np.maximum(upper, -lower)
+        spent += own
+        out.points.append((spent, float(size.max()), count))
+        split = np.argsort(-size)[: BATCH // 2]
+        axis = np.argmax((highs - lows)[split], axis=1)
+        at = np.arange(len(split)), axis
+        left, right = highs[split].copy(), lows[split].copy()
+        left[at] = right[at] = (lows[split][at] + highs[split][at]) / 2
+        n = len(lows)
+        highs = np.concatenate([highs, highs[split]])  # the right halves; the left ones stay where their parents were
+        lows = np.concatenate([lows, right])
+        highs[split] = left
+        lower, upper = np.concatenate([lower, lower[split]]), np.concatenate([upper, upper[split]])
+        fresh = np.concatenate([split, np.arange(n, n + len(split))])
+        spent += time.perf_counter() - start
+    return out, Interval(np.array([[lower.min()]]), np.array([[upper.max()]]))
+
+
+def by_range_bound(
+    layers: Layers, order: int, seconds: float, low: np.ndarray, high: np.ndarray
+) -> tuple[Trace, Range]:
+    out = Trace(f"assay.range_bound, order {order}")
+
+    def progress(r: Range) -> None:
+        out.points.append((r.seconds, max(r.upper, -r.lower), r.boxes))
+
+    start = time.perf_counter()
+    found = range_bound(
+        in_jax(layers), low, high, order=order, derivative=(AXIS, 2), gap=0.0, seconds=seconds, progress=progress
+    )
+    out.compile_seconds = time.perf_counter() - start - found.seconds
+    return out, found
+
+
+# --- the tables -------------------------------------------------------------------------------------------------------
+
+
+def single_boxes(layers: Layers, methods: dict[str, Bounds], boxes: int, points: int) -> list[dict[str, Any]]:
+    """Width of the bounds over the sampled range, no splitting."""
+    rng, value = np.random.default_rng(0), values_of(layers)
+    rows = []
+    for width in WIDTHS:
+        low = -1 + np.floor(rng.random((boxes, 2)) * 2 / width) * width
+        X = samples(low, low + width, points, rng)
+        values = value(X)
+        sampled = np.max(values, axis=1) - np.min(values, axis=1)
+        for name, bounds in methods.items():
+            row: dict[str, Any] = {"method": name, "box width": width}
+            try:
+                bounds(low[:BATCH], low[:BATCH] + width)  # warm
+                found, seconds = bounds(low, low + width)
+            except PeerError as error:
+                rows.append(row | {"median": "-", "max": "-", "boxes/s": "-", "verdict": str(error)})
+                continue
+            excess = (found.upper - found.lower) / sampled
+            size = np.max(np.abs(values)) + 0 * sampled
+            row |= {"median": float(np.median(excess)), "max": float(np.max(excess)), "boxes/s": round(boxes / seconds)}
+            rows.append(row | {"verdict": check(found, X, values, size=size).verdict})
+    return rows
+
+
+def measure(peer: Crown | None, quick: bool) -> dict[str, Any]:
+    steps, boxes, points, times = (300, 64, 200, TIMES[:2]) if quick else (3000, 128, 1000, TIMES)
+    layers = trained(steps)
+    low, high = -np.ones(2), np.ones(2)
+    methods: dict[str, Bounds] = {"plain intervals": by_intervals(layers)}
+    if peer is not None:
+        for label, cubes in (("products", False), ("cubes", True)):
+            methods[f"CROWN, {label}"] = by_peer(peer, layers, "crown", cubes)
+            methods[f"CROWN-IBP, {label}"] = by_peer(peer, layers, "crown-ibp", cubes)
+        methods["alpha-CROWN, products"] = by_peer(peer, layers, "alpha-crown", False)
+    orders = (3, 5)
+    single = single_boxes(
+        layers, {**methods, **{f"assay, order {m}": by_assay(layers, m) for m in orders}}, boxes, points
+    )
+    grid = np.stack(np.meshgrid(*[np.linspace(-1, 1, 401 if quick else 1001)] * 2), axis=-1).reshape(1, -1, 2)
+    values = values_of(layers)(grid)
+    largest = float(np.max(np.abs(values)))
+    traces = []
+    for name, bounds in methods.items():
+        with contextlib.suppress(PeerError):
+            bounds(np.zeros((BATCH, 2)), np.ones((BATCH, 2)))  # warm
+        trace, whole = best_first(name, bounds, times[-1], low, high)
+        if trace.verdict == "sound":
+            trace.verdict = check(whole, grid, values).verdict
+        traces.append(trace)
+    for order in orders:
+        trace, found = by_range_bound(layers, order, times[-1], low, high)
+        trace.verdict = check(Interval(np.array([[found.lower]]), np.array([[found.upper]])), grid, values).verdict
+        traces.append(trace)
+    rows = [
+        {
+            "method": t.name,
+            **{f"{s:g} s": t.at(s) for s in times},
+            "over the sampled": t.at(times[-1]) / largest,
+            "boxes": t.boxes(times[-1]),
+            "compile s": t.compile_seconds,
+            "verdict": t.verdict,
+        }
+        for t in traces
+    ]
+    best = {s: min(t.at(s) for t in traces[-len(orders) :]) for s in times}
+    others = {s: min(t.at(s) for t in traces[: -len(orders)] if "UNSOUND" not in t.verdict) for s in times}
+    ours = [r for r in [*rows, *single] if r["method"].startswith("assay")]
+    holds = {"no bound of ours is violated": all("UNSOUND" not in r["verdict"] for r in ours)}
+    holds |= {f"ours is the tightest at {s:g} s": best[s] <= others[s] for s in times}
+    version = INSTALL if peer is None else peer.version
+    return {"peer": version, "largest sampled": largest, "single boxes": single, "over time": rows, "holds": holds}
+
+
+def show(result: dict[str, Any], console: Console) -> None:
+    console.print(f"bound-propagation: {result['peer']}", highlight=False)
+    console.print(command.table("One box: width over the sampled range", result["single boxes"]))
+    title = f"Upper bounds of sup |u_xx| over [-1, 1]^2 at equal times; largest sampled {result['largest sampled']:.6g}"
+    rows = [
+        {k: f"{v:.6g}" if k.endswith(" s") and k[0].isdigit() else v for k, v in r.items()} for r in result["over time"]
+    ]
+    console.print(command.table(title, rows))
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--peer-python", help="an interpreter with torch and bound-propagation")
+    parser.add_argument("--quick", action="store_true", help="the same with fewer boxes and less time")
+    parser.add_argument(
+        "--json", nargs="?", const="-", help="the numbers as JSON on stdout, or in a file beside tables"
+    )
+    options = parser.parse_args(arguments)
+    with contextlib.ExitStack() as stack:
+        peer = None
+        if options.peer_python:
+            try:
+                peer = stack.enter_context(Crown(options.peer_python))
+            except FileNotFoundError as error:
+                print(f"{options.peer_python}: {error}", file=sys.stderr)
+        result = measure(peer, options.quick)
+    result["load_average"] = round(os.getloadavg()[0], 2)
+    return command.finish(result, show, options.json)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
