@@ -40,6 +40,7 @@ class Crown:
     def __init__(self, python: str) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="peer-")
         self._models: dict[str, str] = {}
+        self._count = 0
         what = "import torch, bound_propagation; from importlib.metadata import version as v; "
         what += "print('bound-propagation', v('bound-propagation') + ', torch', torch.__version__)"
         try:
@@ -66,7 +67,8 @@ class Crown:
 
     def model(self, name: str, arrays: dict[str, Any]) -> str:
         """Hands a model over; ``name`` is how ``bounds`` finds it again."""
-        path = str(Path(self._folder.name) / f"model-{len(self._models)}.npz")
+        self._count += 1  # never a file twice: the worker keeps what it has built from one
+        path = str(Path(self._folder.name) / f"model-{self._count}.npz")
         np.savez(path, **arrays)
         self._models[name] = path
         return name

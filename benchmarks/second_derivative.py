@@ -2,11 +2,12 @@
 
     sup |d^2 u / dx_1^2|     first over single boxes, then over [-1, 1]^2 by branch and bound at equal times
 
-The network is trained briefly (fixed seed) on exp(-2 x_2^2) sin(3 x_1) + x_1 x_2. Ours is ``enclose.range_bound``, which
-takes the derivative's Taylor jets. Plain intervals carry values, first and second derivatives through the layers, with
-the exact ranges of tanh, tanh' and tanh''. CROWN gets the second derivative as a network of powers and products (the
-package bound-propagation has no derivative of tanh): t (1 - t^2) as a product, and as a difference with its third power.
-For branch and bound every method halves the boxes with the largest bounds, the peers across the longest side.
+The network is trained briefly (fixed seed) on exp(-2 x_2^2) sin(3 x_1) + x_1 x_2. Ours is ``enclose.range_bound``:
+Taylor jets of the derivative. Plain intervals carry values, first and second derivatives through the layers, with the
+exact ranges of tanh, tanh' and tanh''. CROWN gets the second derivative as a network of powers and products (the
+package bound-propagation has no derivative of tanh): t (1 - t^2) as a product, or t - t^3 with its third power. For
+branch and bound every method starts from 64 boxes and halves those with the largest bounds, peers across the longest
+side.
 
     python -m assay.benchmarks.second_derivative [--peer-python ENV/bin/python] [--quick] [--json [FILE]]
 
@@ -143,9 +144,9 @@ def best_first(name: str, bounds: Bounds, seconds: float, low: np.ndarray, high:
     """Halve the boxes with the largest bounds. The trace, and the last leaves' bounds for the check (as one interval
     over the whole domain).
     """
-    lows, highs = low[None].copy(), high[None].copy()
-    lower, upper = np.array([-np.inf]), np.array([np.inf])
-    fresh, out, spent, count = np.array([0]), Trace(name), 0.0, 0
+    first = search._start(low, high, BATCH)
+    lows, highs, lower, upper = first.low, first.high, first.lower, first.upper
+    fresh, out, spent, count = np.arange(len(lows)), Trace(name), 0.0, 0
     while spent <= seconds:
         try:
             found, own = bounds(lows[fresh], highs[fresh])

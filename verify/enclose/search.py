@@ -76,7 +76,7 @@ def range_bound(
     bound = jax.jit(jax.vmap(partial(_bound, fn, order, derivative)))
     _evaluate(bound, low, high, batch)  # compiles
     start = time.perf_counter()
-    leaves = _Leaves(low, high, np.array([-np.inf]), np.array([np.inf]), np.array([-1]))
+    leaves = _start(low[0], high[0], min(batch, boxes))
     found = [np.inf, -np.inf]
     done = 0
     while True:
@@ -94,6 +94,22 @@ def range_bound(
             progress(out)
         if out.gap <= gap or elapsed > seconds or done >= boxes or not _split(leaves, found, batch):
             return out
+
+
+def _start(low: np.ndarray, high: np.ndarray, most: int) -> _Leaves:
+    """The box in up to ``most`` equal parts: a batch of one box costs as much as a full one."""
+    lows, highs = np.array(low[None]), np.array(high[None])
+    while 2 * len(lows) <= most:
+        width = highs[0] - lows[0]
+        a = int(np.argmax(width))
+        middle = lows[:, a] / 2 + highs[:, a] / 2
+        if not ((lows[:, a] < middle) & (middle < highs[:, a])).all():
+            break
+        left, right = highs.copy(), lows.copy()
+        left[:, a], right[:, a] = middle, middle
+        lows, highs = np.concatenate([lows, right]), np.concatenate([left, highs])
+    n = len(lows)
+    return _Leaves(lows, highs, np.full(n, -np.inf), np.full(n, np.inf), np.full(n, -1))
 
 
 def _split(leaves: _Leaves, found: list[float], batch: int) -> bool:
