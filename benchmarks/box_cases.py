@@ -46,7 +46,7 @@ def intervals(n: int, rng: np.random.Generator) -> dict[str, tuple[np.ndarray, n
     wide = np.sort(rng.normal(size=(n, 2)) * 3, axis=1)
     some = rng.normal(size=n) * 3
     sign = rng.choice([-1.0, 1.0], n)
-    sizes = {
+    ends: dict[str, Any] = {
         "ordinary": wide.T,
         "points": (some, some),
         "width 1e-12 at inflections": (centre - 1e-12 * rng.random(n), centre + 1e-12 * rng.random(n)),
@@ -55,7 +55,7 @@ def intervals(n: int, rng: np.random.Generator) -> dict[str, tuple[np.ndarray, n
         "-1e3 to 1e3": (-1e3 * rng.random(n), 1e3 * rng.random(n)),
         "about 1e300": np.sort(np.stack([sign * 1e300, sign * 1e300 * (1 + 0.1 * rng.random(n))]), axis=0),
     }
-    return {name: (low[:, None], high[:, None]) for name, (low, high) in sizes.items()}
+    return {name: (low[:, None], high[:, None]) for name, (low, high) in ends.items()}
 
 
 def float32_box(low: np.ndarray, high: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -88,7 +88,7 @@ def measure(peer: Crown | None, n: int, seed: int = 0) -> list[dict[str, Any]]:
                 values = np.asarray(terms[0] - terms[1])
                 size = np.maximum(np.max(np.abs(terms[0]) + np.abs(terms[1]), axis=1, keepdims=True), 1.0)
 
-            def exact(i: int, x: np.ndarray, m: np.ndarray = m, f: Callable = in_arb) -> list[object]:
+            def exact(i: int, x: np.ndarray, m: np.ndarray = m, f: Callable = in_arb) -> list[Any]:
                 return [f(arb(float(x[0]))) - arb(float(m[i, 0])) * arb(float(x[0]))]
 
             def verdict(b: Interval, exact: Any = exact, X: Any = X, values: Any = values, size: Any = size) -> Check:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -21,7 +22,7 @@ from ..solvers.problem import Problem
 from ..verify.box_bound import unit_to_inputs
 from ..verify.enclose import Ball, ball, bernstein, coefficients, rounding_error
 from . import plain_intervals
-from .crown_peer import Crown, PeerError, as_arrays
+from .crown_peer import Crown, as_arrays
 from .plain_intervals import Interval, Layers
 
 Bounds = Callable[[np.ndarray, np.ndarray], tuple[Interval, float]]
@@ -113,8 +114,8 @@ def interpolated(
     slopes = jnp.sum(ball.magnitude(jets)[0], axis=0)
     at = jnp.clip(points.mid, low, high)
     spread = rounding_error(fn, low, high) + slopes * jnp.max(points.rad + jnp.abs(at - points.mid))
-    values = jax.vmap(fn)(at)
-    values = Ball(values, jnp.broadcast_to(spread, values.shape))
+    centres = jax.vmap(fn)(at)
+    values = Ball(centres, jnp.broadcast_to(spread, centres.shape))
     controls = bernstein.control_points(values, m, d)
     rest = bernstein.remainder(ball.magnitude(jets)[m - 1], box.rad, m)
     around = Ball(controls.mid, controls.rad + rest)
@@ -171,7 +172,7 @@ def check(
     bounds: Interval,
     X: Float[np.ndarray, "n s d"],
     values: Float[np.ndarray, "n s k"],
-    exact: Callable[[int, np.ndarray], list[object]] | None = None,
+    exact: Callable[[int, np.ndarray], list[Any]] | None = None,
     size: Float[np.ndarray, "n k"] | None = None,
     most: int = 4,
 ) -> Check:
@@ -199,7 +200,7 @@ def check(
     return out
 
 
-def _beyond(value: object, lower: float, upper: float) -> float:
+def _beyond(value: Any, lower: float, upper: float) -> float:
     """How far an exact value certainly lies outside of [lower, upper]; 0 where it may lie inside."""
     from flint import arb
 
@@ -208,14 +209,14 @@ def _beyond(value: object, lower: float, upper: float) -> float:
     return max(below, above, 0.0)
 
 
-def exact_network(layers: Layers) -> Callable[[int, np.ndarray], list[object]]:
+def exact_network(layers: Layers) -> Callable[[int, np.ndarray], list[Any]]:
     """The network at a float64 point, in ball arithmetic."""
     from flint import arb, arb_mat, ctx
 
     ctx.prec = PRECISION
     exact = [(arb_mat(W.tolist()), arb_mat(b[:, None].tolist())) for W, b in layers]
 
-    def at(_: int, x: np.ndarray) -> list[object]:
+    def at(_: int, x: np.ndarray) -> list[Any]:
         z = arb_mat([[float(v)] for v in x])
         for i, (W, b) in enumerate(exact):
             z = W * z + b
@@ -236,18 +237,37 @@ def samples(low: np.ndarray, high: np.ndarray, count: int, rng: np.random.Genera
     return np.clip(low[:, None] + t * (high - low)[:, None], low[:, None], high[:, None])
 
 
-__all__ = [
-    "BATCH",
-    "Check",
-    "Method",
-    "PeerError",
-    "check",
-    "crown",
-    "evaluate",
-    "exact_network",
-    "interpolated",
-    "layers_of",
-    "ours",
-    "plain",
-    "samples",
-]
+def by_width(rows: list[dict[str, Any]], keys: tuple[str, ...]) -> list[dict[str, Any]]:
+    """One line for the rows that share ``keys``: "median (max)" for every box width, and where a bound was wrong."""
+    out: dict[tuple[Any, ...], dict[str, Any]] = {}
+    for row in rows:
+        line = out.setdefault(tuple(row[k] for k in keys), {**{k: row[k] for k in keys}, "rates": [], "wrong": []})
+        width = _width(row["box width"])
+        if row["median"] != "-":
+            line[width] = f"{row['median']:.4g} ({row['max']:.4g})"
+            line["rates"].append(row["boxes/s"])
+        line["compile s"] = row.get("compile s", 0.0)
+        if row["verdict"] != "sound":
+            line["wrong"].append(row["verdict"] if width == "-" else f"at {width}: {row['verdict']}")
+    widths = list(dict.fromkeys(_width(row["box width"]) for row in rows if row["median"] != "-"))
+    table = []
+    for line in out.values():
+        rates = line.pop("rates")
+        table.append(
+            {
+                **{k: line[k] for k in keys},
+                **{w: line.get(w, "-") for w in widths},
+                "boxes/s": round(float(np.median(rates))) if rates else "-",
+                "compile s": line["compile s"],
+                "verdict": "; ".join(line["wrong"]) or "sound",
+            }
+        )
+    return table
+
+
+def _width(width: Any) -> str:
+    if not isinstance(width, float) or width == 1:
+        return "1" if width == 1 else str(width)
+    if width == 0:
+        return "points"
+    return f"1/{round(1 / width)}" if width > 1e-3 else f"2^{round(np.log2(width))}"

@@ -32,6 +32,7 @@ from . import box_cases, command, peer_residual
 from .box_methods import (
     BATCH,
     Method,
+    by_width,
     check,
     crown,
     evaluate,
@@ -47,6 +48,7 @@ from .true_error import TrueError
 
 WIDTHS = (1.0, 1 / 2, 1 / 4, 1 / 8, 1 / 16, 1 / 64, 2.0**-20, 0.0)
 PEER_METHODS = ("ibp", "crown", "crown-ibp", "alpha-crown")
+WIDE = 180  # columns of the tables
 MARGIN = 1.2  # tolerance over the largest error found
 
 
@@ -169,7 +171,7 @@ def residual_rows(problem: Any, surrogate: Any, peer: Crown | None, seconds: flo
             "leaves": trust.boxes,
             "seconds": trust.seconds,
             "boxes/s": round(trust.evaluated / trust.seconds),
-            "leaves needed": f"{trust.boxes:.3g}",
+            "leaves needed": f"{trust.boxes:.3g}" if trust.certified_volume == 1 else "-",
             "compile s": whole - trust.seconds,
             "verdict": trust_check(problem, surrogate, trust),
         }
@@ -236,14 +238,15 @@ def measure(peer: Crown | None, quick: bool) -> dict[str, Any]:
 def show(result: dict[str, Any], console: Console) -> None:
     console.print(f"bound-propagation: {result['peer']}", highlight=False)
     titles = {
-        "network": "The network alone: width over the sampled range (median and max over boxes)",
+        "network": "The network alone: width over the sampled range, median and (max) over boxes, at each box width",
         "residual": "The residual of thermal-block 2x1 at 1.2 x the largest error found",
         "cases": "f(x) - m x over intervals where enclosures tend to be wrong",
         "second call": "CROWN on a product, twice with one bound module",
     }
+    shown = {**result, "network": by_width(result["network"], ("blocks", "method"))}
     for key, title in titles.items():
-        if result[key]:
-            console.print(command.table(title, result[key]))
+        if shown[key]:
+            console.print(command.table(title, shown[key]))
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -263,7 +266,7 @@ def main(arguments: list[str] | None = None) -> int:
                 print(f"{options.peer_python}: {error}", file=sys.stderr)
         result = measure(peer, options.quick)
     result["load_average"] = round(os.getloadavg()[0], 2)
-    return command.finish(result, show, options.json)
+    return command.finish(result, show, options.json, WIDE)
 
 
 if __name__ == "__main__":

@@ -30,14 +30,16 @@ def run(
     return finish(result, show, "-" if options.json else None)
 
 
-def finish(result: dict[str, Any], show: Callable[[dict[str, Any], Console], None], file: str | None) -> int:
+def finish(
+    result: dict[str, Any], show: Callable[[dict[str, Any], Console], None], file: str | None, width: int = 118
+) -> int:
     """Show a result, or print it as JSON for the file "-"; any other file gets JSON besides. Returns the exit code."""
     if file is not None and file != "-":
         Path(file).write_text(json.dumps(result, default=_plain))
     if file == "-":
         print(json.dumps(result, default=_plain))
     else:
-        console = Console(width=max(Console().width, 118))
+        console = Console(width=max(Console().width, width))
         show(result, console)
         for claim, holds in result["holds"].items():
             console.print(f"{'[green]holds' if holds else '[red]misses'}[/]  {claim}", highlight=False)

@@ -38,9 +38,6 @@ class Crown:
     """
 
     def __init__(self, python: str) -> None:
-        self._folder = tempfile.TemporaryDirectory(prefix="peer-")
-        self._models: dict[str, str] = {}
-        self._count = 0
         what = "import torch, bound_propagation; from importlib.metadata import version as v; "
         what += "print('bound-propagation', v('bound-propagation') + ', torch', torch.__version__)"
         try:
@@ -48,6 +45,9 @@ class Crown:
         except (OSError, subprocess.CalledProcessError) as error:
             raise FileNotFoundError(INSTALL) from error
         self.version = found.stdout.strip()
+        self._folder = tempfile.TemporaryDirectory(prefix="peer-")
+        self._models: dict[str, str] = {}
+        self._count = 0
         script = Path(__file__).with_name("crown_worker.py")
         self._process = subprocess.Popen(
             [python, str(script)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1
@@ -93,8 +93,8 @@ class Crown:
             PeerError: the package raised, with what it said.
         """
         folder = Path(self._folder.name)
-        more = {} if output is None else {"output": output}
-        np.savez(folder / "boxes.npz", low=low, high=high, **more)
+        boxes: dict[str, Any] = {"low": low, "high": high} | ({} if output is None else {"output": output})
+        np.savez(folder / "boxes.npz", **boxes)
         request: dict[str, Any] = {
             "model": self._models[model],
             "boxes": str(folder / "boxes.npz"),

@@ -30,13 +30,13 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
+import optax  # type: ignore[import-untyped]
 from jax import Array
 from rich.console import Console
 
 from ..verify.enclose import Range, range_bound, search
 from . import command, plain_intervals
-from .box_methods import Bounds, check, in_jax, samples
+from .box_methods import Bounds, by_width, check, in_jax, samples
 from .crown_peer import INSTALL, Crown, PeerError, as_arrays
 from .plain_intervals import Interval, Layers
 
@@ -44,6 +44,7 @@ AXIS = 0
 TIMES = (1.0, 3.0, 10.0, 30.0)
 WIDTHS = (1.0, 1 / 2, 1 / 4, 1 / 8, 1 / 16, 1 / 64, 1 / 256)
 BATCH = 64
+WIDE = 160  # columns of the tables
 
 
 def trained(steps: int, seed: int = 0, width: int = 128) -> Layers:
@@ -269,7 +270,8 @@ def measure(peer: Crown | None, quick: bool) -> dict[str, Any]:
 
 def show(result: dict[str, Any], console: Console) -> None:
     console.print(f"bound-propagation: {result['peer']}", highlight=False)
-    console.print(command.table("One box: width over the sampled range", result["single boxes"]))
+    title = "One box: width over the sampled range, median and (max) over boxes, at each box width"
+    console.print(command.table(title, by_width(result["single boxes"], ("method",))))
     title = f"Upper bounds of sup |u_xx| over [-1, 1]^2 at equal times; largest sampled {result['largest sampled']:.6g}"
     rows = [
         {k: f"{v:.6g}" if k.endswith(" s") and k[0].isdigit() else v for k, v in r.items()} for r in result["over time"]
@@ -294,7 +296,7 @@ def main(arguments: list[str] | None = None) -> int:
                 print(f"{options.peer_python}: {error}", file=sys.stderr)
         result = measure(peer, options.quick)
     result["load_average"] = round(os.getloadavg()[0], 2)
-    return command.finish(result, show, options.json)
+    return command.finish(result, show, options.json, WIDE)
 
 
 if __name__ == "__main__":
