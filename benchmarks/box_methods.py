@@ -87,14 +87,14 @@ def plain(layers: Layers) -> Method:
 
 def crown(peer: Crown, layers: Layers, method: str, dtype: str = "float64") -> Method:
     name = peer.model("network", as_arrays(layers))
-    label = method if dtype == "float64" else f"{method}, {dtype}"
+    label = method.replace("crown", "CROWN").replace("ibp", "IBP") + ("" if dtype == "float64" else f" {dtype}")
 
     def bounds(low: np.ndarray, high: np.ndarray) -> tuple[Interval, float]:
         return peer.bounds(name, "network", method, low, high, dtype=dtype)
 
     truth = None if dtype == "float64" else [(_rounded(W), _rounded(b)) for W, b in layers]
     most = BATCH if method == "alpha-crown" else 10**9
-    return Method(f"bound-propagation {label}", bounds, most=most, truth=truth)
+    return Method(label, bounds, most=most, truth=truth)
 
 
 def _rounded(x: np.ndarray) -> np.ndarray:
@@ -148,7 +148,7 @@ def ours(layers: Layers, order: int) -> Method:
         lower, upper = (np.concatenate([np.asarray(p[j]) for p in parts])[:n] for j in (0, 1))
         return Interval(lower, upper), time.perf_counter() - start
 
-    return Method(f"assay interpolation, order {order}" if order else "assay.enclose", bounds, spent)
+    return Method(f"assay order {order}" if order else "assay.enclose", bounds, spent)
 
 
 # --- the check --------------------------------------------------------------------------------------------------------

@@ -7,8 +7,9 @@ checked against samples (near a bound in ball arithmetic); one that is violated 
     python -m assay.benchmarks.box_peers [--peer-python ENV/bin/python] [--quick] [--json [FILE]]
 
 The network is a pod-mlp 32-32 on the thermal block, contrast 10, in unit coordinates of the (log-scaled) inputs. Widths
-are sums over its outputs; a float32 network is checked against its own rounded weights. The package is GPL and stays
-outside: its interpreter is called, nothing of it is imported.
+are sums over its outputs, violations relative to the largest value of each. "assay order m" interpolates the network at
+m Chebyshev points per axis with a proved remainder, as ``box_bound.py`` does the residual. A float32 network is checked
+against its own rounded weights. The package is GPL and stays outside: its interpreter is called, nothing of it imported.
 """
 
 from __future__ import annotations
@@ -107,13 +108,14 @@ def _row(
         return row | {"median": "-", "max": "-", "boxes/s": "-", "compile s": 0.0, "verdict": str(error)}
     if method.truth is not None:
         layers, values = method.truth, evaluate(method.truth, X)
+    size = np.broadcast_to(np.max(np.abs(values), axis=(0, 1)), (n, values.shape[2]))  # of each output
     excess = np.sum(bounds.upper - bounds.lower, axis=1) / np.where(sampled[:n] > 0, sampled[:n], np.nan)
     return row | {
         "median": float(np.median(excess)) if width else "-",
         "max": float(np.max(excess)) if width else "-",
         "boxes/s": round(n / seconds),
         "compile s": method.compile_seconds,
-        "verdict": check(bounds, X[:n], values[:n], exact_network(layers)).verdict,
+        "verdict": check(bounds, X[:n], values[:n], exact_network(layers), size).verdict,
     }
 
 

@@ -42,7 +42,7 @@ from .plain_intervals import Interval, Layers
 
 AXIS = 0
 TIMES = (1.0, 3.0, 10.0, 30.0)
-WIDTHS = (1.0, 1 / 2, 1 / 4, 1 / 8, 1 / 16, 1 / 64, 1 / 256)
+WIDTHS = (1.0, 1 / 2, 1 / 4, 1 / 8, 1 / 16, 1 / 64)
 BATCH = 64
 ORDERS = (3, 5)  # interpolation points per axis, ours
 LEVELS = (1.01, 1.001, 1.0001)  # of the largest value attained
@@ -265,7 +265,7 @@ def over_time(
 
 
 def measure(peer: Crown | None, quick: bool) -> dict[str, Any]:
-    steps, boxes, points, side, times = (300, 64, 200, 401, TIMES[:2]) if quick else (3000, 128, 1000, 1001, TIMES)
+    steps, boxes, points, side, times = (300, 64, 200, 401, TIMES[:2]) if quick else (2000, 64, 1000, 1001, TIMES)
     layers = trained(steps)
     methods = peers_methods(peer, layers)
     mine = {f"assay, order {m}": by_assay(layers, m) for m in ORDERS}
