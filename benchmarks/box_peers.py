@@ -9,7 +9,7 @@ checked against samples (near a bound in ball arithmetic); one that is violated 
 The network is a pod-mlp 32-32 on the thermal block, contrast 10, in unit coordinates of the (log-scaled) inputs. Widths
 are sums over its outputs, violations relative to the largest value of each. "assay order m" interpolates the network at
 m Chebyshev points per axis with a proved remainder, as ``box_bound.py`` does the residual. A float32 network is checked
-against its own rounded weights. The package is GPL and stays outside: its interpreter is called, nothing of it imported.
+against its own rounded weights. The package is GPL and stays outside, called as a script.
 """
 
 from __future__ import annotations
