@@ -2,8 +2,8 @@
 
 All in unit coordinates of the box (logarithmic where an input is): every leaf comes from halvings, so its ends and its
 volume are dyadic rationals, exact in float64, and shares of the box are sums of powers of two. A point is looked up by
-descending the tree. Each certified leaf was bounded over a box inflated by 1e-12, so the rounding of a query's own
-unit coordinates cannot carry it out of the leaf that its bound was proved for."""
+descending the tree. Each leaf was bounded over a box inflated by 1e-12, so the rounding of a query's own
+unit coordinates cannot carry it out of the leaf that its bound was proved for (``lookup.py``)."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import hashlib
 import json
 import os
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +19,15 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from ..solvers.box import Box
+from .clusters import Cluster, Leaves, clusters
 from .counterexample import json_number
+from .lookup import Lookup
 
 FORMAT = 1
 VERDICTS = ("certified", "falsified", "undecided")
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class TrustMap:
     """Nodes of the tree: ``axis`` is -1 in a leaf; ``children`` [M, 2] the lower and the upper half."""
 
@@ -47,25 +50,36 @@ class TrustMap:
     problem_hash: str = ""
     model_hash: str = ""
 
+    @cached_property
+    def lookup(self) -> Lookup:
+        """Finds the leaf of an input."""
+        return Lookup(self.box, self.axis, self.children)
+
     def leaves(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """(node numbers, lower ends, upper ends) of all leaves, in unit coordinates."""
-        d = self.box.dimension
-        numbers, lows, highs = [], [], []
-        stack = [(0, np.zeros(d), np.ones(d))]
-        while stack:
-            node, low, high = stack.pop()
-            a = int(self.axis[node])
-            if a < 0:
-                numbers.append(node)
-                lows.append(low)
-                highs.append(high)
-                continue
-            middle = (low[a] + high[a]) / 2
-            below, above = high.copy(), low.copy()
-            below[a] = above[a] = middle
-            stack.append((int(self.children[node, 0]), low, below))
-            stack.append((int(self.children[node, 1]), above, high))
-        return np.array(numbers), np.array(lows), np.array(highs)
+        numbers = np.flatnonzero(self.axis < 0)
+        return numbers, self.lookup.low[numbers], self.lookup.high[numbers]
+
+    def clusters(self, verdict: str) -> tuple[Cluster, ...]:
+        """The leaves of one verdict as few boxes, largest first; their volumes add to the verdict's.
+
+        Raises:
+            ValueError: no such verdict.
+        """
+        if verdict not in VERDICTS:
+            raise ValueError(f"a verdict is one of {', '.join(VERDICTS)}, not {verdict!r}")
+        numbers, low, high = self.leaves()
+        chosen = self.verdicts[numbers] == VERDICTS.index(verdict)
+        leaves = Leaves(low[chosen], high[chosen], self.bound[numbers[chosen]], self.failure_points[numbers[chosen]])
+        return clusters(self.box, leaves, self.witness, self.witness_lower)
+
+    def __repr__(self) -> str:
+        shares = (self.certified_volume, self.falsified_volume, self.undecided_volume)
+        verdicts = ", ".join(f"{100 * share:.4g} % {name}" for name, share in zip(VERDICTS, shares, strict=True))
+        return (
+            f"TrustMap({self.problem_name}, {', '.join(self.box.names)}: {verdicts} at tolerance {self.tolerance:g}; "
+            f"largest error in [{self.relative_lower:.4g}, {self.relative_upper:.4g}]; {self.boxes} boxes)"
+        )
 
     def _volume(self, verdict: int) -> float:
         total = [0, 1]  # numerator over a power of two: exact
@@ -112,21 +126,7 @@ class TrustMap:
 
     def _leaf_of(self, P: Any) -> np.ndarray:
         """The leaf of every row, -1 outside the box."""
-        P = self.box.rows(P)
-        inside = self.box.contains(P)
-        X = np.clip(self.box.to_unit(P), 0, 1)
-        node = np.zeros(len(P), dtype=int)
-        low, high = np.zeros_like(X), np.ones_like(X)
-        rows = np.arange(len(P))
-        while len(rows):
-            a = self.axis[node[rows]]
-            rows, a = rows[a >= 0], a[a >= 0]
-            middle = (low[rows, a] + high[rows, a]) / 2
-            up = X[rows, a] >= middle
-            low[rows, a] = np.where(up, middle, low[rows, a])
-            high[rows, a] = np.where(up, high[rows, a], middle)
-            node[rows] = self.children[node[rows], up.astype(int)]
-        return np.where(inside, node, -1)
+        return self.lookup(self.box.rows(P))
 
     def verdict(self, P: Any) -> np.ndarray:
         """ "certified", "falsified" or "undecided" for every row of P [n, d]; outside the box: undecided."""
