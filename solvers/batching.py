@@ -55,9 +55,8 @@ class RowMap:
 class VectorMap:
     """``RowMap`` for functions so small that vectorising over rows pays; batches are padded to one of few sizes."""
 
-    SIZES = (16, 64, 256)
-
-    def __init__(self, fn: Callable[..., Any]) -> None:
+    def __init__(self, fn: Callable[..., Any], sizes: tuple[int, ...] = (16, 64, 256)) -> None:
+        self.sizes = sizes
         self._compiled = jax.jit(jax.vmap(fn))
 
     def __call__(self, *arrays: Any) -> Any:
@@ -66,7 +65,7 @@ class VectorMap:
         pieces: list[Any] = []
         start = 0
         while start < n or not pieces:
-            size = next((s for s in self.SIZES if s >= n - start), self.SIZES[-1])
+            size = next((s for s in self.sizes if s >= n - start), self.sizes[-1])
             rows = [x[start : start + size] for x in hosts]
             count = len(rows[0])
             padded = [np.concatenate([x, np.zeros((size - count, *x.shape[1:]))]) if count < size else x for x in rows]

@@ -20,9 +20,9 @@ import numpy as np
 from ..solvers.coercive import CoerciveProblem
 from ..solvers.precision import require_float64
 from ..solvers.problem import Problem
-from . import fingerprint
 from .certificate import certify
 from .counterexample import measured_error
+from .proved_region import check_problem, model_of
 from .reduced import reduced_path
 from .surrogate import coefficients
 from .trust_map import TrustMap, load_trust_map
@@ -61,9 +61,10 @@ def audit(
     except ImportError:
         raise ValueError("audits need python-flint: pip install 'assay-pde[audit]'") from None
     trust = load_trust_map(path)
-    _identities(trust, problem, surrogate, path)
-    _volumes(trust)
+    check_problem(trust, problem, str(path))
     reduced = reduced_path(problem, surrogate)
+    surrogate = model_of(trust, problem, surrogate, str(path), None if reduced is None else reduced.basis)
+    _volumes(trust)
     if reduced is None or not isinstance(problem, CoerciveProblem):
         if np.isfinite(trust.bound).any() or len(trust.witness):
             raise ValueError(f"{path}: bounds are claimed where {problem.name} and this surrogate allow no proof")
@@ -85,13 +86,6 @@ def audit(
                 "could not be proved again"
             )
     return Audit(trust.boxes, len(finite), len(trust.witness), falsified, time.perf_counter() - start)
-
-
-def _identities(trust: TrustMap, problem: Problem, surrogate: Any, path: str | Path) -> None:
-    if trust.problem_hash != fingerprint.of_problem(problem):
-        raise ValueError(f"{path} is a proof about another problem than this {problem.name} with {problem.settings}")
-    if trust.model_hash != fingerprint.of_model(surrogate, problem.inputs.dimension):
-        raise ValueError(f"{path} is a proof about another surrogate: its weights, basis or program differ")
 
 
 def _volumes(trust: TrustMap) -> None:

@@ -30,6 +30,7 @@ from .box_bound import BoxResult, make_box_bound
 from .certificate import against, assumptions
 from .counterexample import measured_error
 from .enclose import UnsupportedOperation
+from .frozen import Frozen
 from .reduced import ReducedBound, reduced_path
 from .surrogate import coefficients
 from .trust_map import TrustMap
@@ -157,20 +158,24 @@ def certify_box(
     reduced = reduced_path(problem, surrogate)
     if reduced is None:
         return _undecided(problem, inputs, tolerance, "box proofs need a surrogate with basis and coefficients")
+    try:  # one program is bounded, searched, hashed, whatever the surrogate does meanwhile
+        surrogate = Frozen(surrogate, problem.inputs.dimension, reduced.basis)
+    except jax.errors.JAXTypeError:
+        return _undecided(problem, inputs, tolerance, "the surrogate's coefficients are not a JAX function")
+    except ValueError as error:
+        return _undecided(problem, inputs, tolerance, f"the surrogate cannot be enclosed: {error}")
     bound = _Bounds(make_box_bound(problem, reduced, surrogate, inputs, order or default_order(inputs.dimension)))
     d = inputs.dimension
     try:
         bound(np.zeros((1, d)), np.ones((1, d)))  # compiles
     except (UnsupportedOperation, NotImplementedError) as error:  # no range, or no rounding error, is known for it
         return _undecided(problem, inputs, tolerance, f"the surrogate cannot be enclosed: {error}")
-    except jax.errors.JAXTypeError:
-        return _undecided(problem, inputs, tolerance, "the surrogate's coefficients are not a JAX function")
     witnesses = _Witnesses(problem, inputs, reduced, surrogate, budget)
     search = _Search(bound, witnesses, tolerance, ratio, width, d)
     witnesses.proved_lower(np.full((300, d), 0.5))  # compiles, too
     witnesses.proved_lower(np.full((BATCH, d), 0.5))
     notes = search.run(seconds, boxes, progress)
-    return _finished(problem, surrogate, inputs, search, notes)
+    return _finished(problem, surrogate.hash, inputs, search, notes)
 
 
 class _Bounds:
@@ -303,7 +308,7 @@ class _Search:
                 tree.falsified[node], tree.failure[node] = True, point
 
 
-def _finished(problem: CoerciveProblem, surrogate: Any, inputs: Box, search: _Search, notes: list[str]) -> TrustMap:
+def _finished(problem: CoerciveProblem, model_hash: str, inputs: Box, search: _Search, notes: list[str]) -> TrustMap:
     tree = search.tree
     bound = np.array(tree.bound)
     falsified = np.array(tree.falsified)
@@ -318,7 +323,7 @@ def _finished(problem: CoerciveProblem, surrogate: Any, inputs: Box, search: _Se
         verdicts=verdicts,
         failures=np.array(tree.failure),
         problem_hash=fingerprint.of_problem(problem),
-        model_hash=fingerprint.of_model(surrogate, problem.inputs.dimension),
+        model_hash=model_hash,
         witness=np.array(search.witnesses.points).reshape(-1, d),
         witness_lower=np.array(search.witnesses.lower),
         seconds=search.seconds,

@@ -2,7 +2,8 @@
 
 Three routes, cheapest first, each taken only on a proof that the relative error is within the tolerance:
 
-    accepted   the surrogate's own field, its bound is small enough
+    accepted   the surrogate's own field, its bound is small enough: the one at this input, or, with a trust map, the
+               one of the leaf that the input lies in, which costs a lookup
     polished   the field after a correction (Galerkin in the surrogate's basis, or CG steps), certified anew
     solved     the discrete truth, with the certificate of its own residual; also whenever the surrogate raises or
                answers with NaN, infinity or another shape, or nothing can be proved
@@ -15,7 +16,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -26,9 +28,11 @@ from ..solvers.coercive import CoerciveProblem
 from ..solvers.precision import require_float64
 from ..solvers.problem import Problem
 from .certificate import NOTHING, STEPS, Certificate, certifier, from_bounds, mask, nothing
+from .proved_region import ProvedRegion
 from .reduced import reduced_path
 from .surrogate import coefficients, evaluate
 from .thomson import FieldBound
+from .trust_map import TrustMap
 
 ROUTES = ("accepted", "polished", "solved", "failed")
 
@@ -76,12 +80,22 @@ class _Batch:
 class Guard:
     """Callable ``guard(P) -> Answer``; see the module's docstring. Built by ``guard``."""
 
-    def __init__(self, problem: Problem, surrogate: Callable[[Any], Any], tolerance: float) -> None:
+    def __init__(
+        self,
+        problem: Problem,
+        surrogate: Callable[[Any], Any],
+        tolerance: float,
+        trust: TrustMap | str | Path | None = None,
+    ) -> None:
         require_float64()
         if not 0 < tolerance < np.inf:
             raise ValueError(f"the tolerance is a relative error and must be positive, not {tolerance}")
         self.problem, self.surrogate, self.tolerance = problem, surrogate, float(tolerance)
         self.reduced = reduced_path(problem, surrogate)
+        self.region: ProvedRegion | None = None
+        if trust is not None:
+            self.region = ProvedRegion(problem, surrogate, self.reduced, trust)
+            self.surrogate = self.region.model
         if self.reduced is not None:
             reduced = self.reduced
             self._one = VectorMap(lambda p, c: reduced.bound(p, c, 1))
@@ -123,13 +137,13 @@ class Guard:
         healthy = np.isfinite(c).all(axis=1)
         if not healthy.all():
             batch.notes.append(f"{int((~healthy).sum())} answers of the surrogate are NaN or infinite")
-        rows = np.flatnonzero(healthy)
+        rows = self._by_the_map(batch, np.flatnonzero(healthy))
         for bounds in (self._one, self._all):
+            if not len(rows):
+                break
             bound = bounds(P[rows], c[rows])
             batch.settle(rows, self._within(bound), "accepted", bound)
             rows = rows[batch.open[rows]]
-            if not len(rows):
-                break
         if len(rows):
             c[rows] = self._galerkin(P[rows])
             bound = self._all(P[rows], c[rows])
@@ -141,6 +155,18 @@ class Guard:
         np.matmul(c, self._modes, out=batch.u)
         assert isinstance(self.problem, CoerciveProblem)
         self._polish(self.problem, batch, rows)
+
+    def _by_the_map(self, batch: _Batch, rows: np.ndarray) -> np.ndarray:
+        """Settle what lies in leaves whose bound is small enough; returns the other rows."""
+        if self.region is None:
+            return rows
+        upper = self.region.upper(batch.P[rows])
+        bound: Any = FieldBound(*(np.full(len(rows), x) for x in NOTHING))  # type: ignore[arg-type]
+        bound = bound._replace(relative_upper=upper)
+        done = batch.settle(rows, upper <= self.tolerance, "accepted", bound)
+        if len(done):
+            batch.notes.append(f"{len(done)} answers have their bound from the trust map: relative, not absolute")
+        return rows[batch.open[rows]]
 
     def _answer_fields(self, problem: CoerciveProblem, batch: _Batch) -> None:
         evaluation = evaluate(self.surrogate, batch.P, problem.size)
@@ -185,6 +211,9 @@ class Guard:
         notes = tuple(batch.notes)
         if isinstance(self.problem, CoerciveProblem):
             certificate = from_bounds(self.problem, batch.bounds, batch.changed, notes, {})
+            if self.region is not None:
+                stands_on = dict.fromkeys((*certificate.assumptions, *self.region.assumptions))
+                certificate = replace(certificate, assumptions=tuple(stands_on))
         else:
             certificate = nothing(
                 self.problem,
@@ -196,10 +225,19 @@ class Guard:
         return Answer(batch.u, batch.route, certificate.relative_upper, certificate, seconds, certificate.notes, counts)
 
 
-def guard(problem: Problem, surrogate: Callable[[Any], Any], tolerance: float = 1e-2) -> Guard:
+def guard(
+    problem: Problem,
+    surrogate: Callable[[Any], Any],
+    tolerance: float = 1e-2,
+    trust: TrustMap | str | Path | None = None,
+) -> Guard:
     """A guarded surrogate: ``guarded(P)`` answers within the relative tolerance, with a proof, or by solving.
 
+    Args:
+        trust: a map that ``certify_box`` made of this problem and surrogate, or its file: inside its leaves whose bound
+            is within the tolerance no bound is computed. Answers come from the surrogate's program as it is now.
+
     Raises:
-        ValueError: the tolerance is not positive.
+        ValueError: the tolerance is not positive; the map is about another problem or surrogate, or was changed.
     """
-    return Guard(problem, surrogate, tolerance)
+    return Guard(problem, surrogate, tolerance, trust)

@@ -1,0 +1,52 @@
+"""A surrogate as one fixed program: its basis and its coefficients, traced once, with constants of their own.
+
+What is proved over a box is proved of a traced JAX program. A surrogate is anybody's object: it may answer otherwise
+when it is not traced, count its calls, depend on how many rows it is asked for, or have its weights changed between the
+proof and its use. ``Frozen`` does none of this: each row goes through the one program that was hashed.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import numpy as np
+from jax.extend.core import jaxpr_as_fun
+from jaxtyping import Float
+
+from ..solvers.batching import VectorMap
+from ..solvers.problem import is_traced
+from . import fingerprint
+from .surrogate import numbers
+
+SIZES = (1, 16, 128, 1024)  # rows per compiled call
+
+
+class Frozen:
+    """``basis`` [N, k], ``coefficients(P)`` traced or not, ``hash``; a surrogate itself.
+
+    Raises:
+        jax.errors.JAXTypeError: the coefficients are not a JAX function.
+        ValueError: they have side effects, call back into Python, or give no [k] for one input.
+    """
+
+    def __init__(self, surrogate: Any, dimension: int, basis: Float[np.ndarray, "N k"] | None = None) -> None:
+        self.basis = numbers(surrogate.basis if basis is None else basis)
+        self.basis.flags.writeable = False
+        program = fingerprint.trace(lambda p: surrogate.coefficients(p[None])[0], dimension)
+        shapes = [list(aval.shape) for aval in program.out_avals]
+        if shapes != [[self.basis.shape[1]]]:
+            raise ValueError(f"coefficients(P) must have one column per mode ({self.basis.shape[1]}), not {shapes}")
+        self.hash = fingerprint.of_model(self.basis, program)
+        run = jaxpr_as_fun(program)
+        self._one = lambda p: run(p)[0]
+        self._rows = VectorMap(self._one, SIZES)
+
+    def coefficients(self, P: Any) -> Any:
+        """[n, d] -> [n, k]."""
+        if not is_traced(P):
+            return self._rows(P)
+        return self._one(P[0])[None] if P.shape[0] == 1 else jax.vmap(self._one)(P)
+
+    def __call__(self, P: Any) -> Any:
+        return self.coefficients(P) @ self.basis.T

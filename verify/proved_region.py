@@ -1,0 +1,107 @@
+"""What a guard takes over from a trust map: the program that the map speaks of, and the bound of every leaf.
+
+A map is about one problem and one program of coefficients in one basis. Both must have the hashes that the map carries,
+and the answers must come from that very program: so it is frozen here, and what the surrogate does afterwards is
+without effect. The bounds of the leaves are believed as the file gives them; ``audit`` proves them again.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from jaxtyping import Float
+
+from ..solvers.coercive import CoerciveProblem
+from ..solvers.problem import Problem
+from . import fingerprint
+from .frozen import Frozen
+from .lookup import Lookup
+from .reduced import ReducedBound
+from .trust_map import TrustMap, check_tree, load_trust_map
+
+FROM_THE_MAP = (
+    "rows inside the trust map carry its leaves' bounds, which were not proved again here (`audit` does that)"
+)
+
+
+class ProvedRegion:
+    """``model``: the frozen surrogate. ``upper(P)``: proved bounds of the relative error of its answers.
+
+    Raises:
+        ValueError: the file is no trust map or was changed; the map is about another problem or surrogate, saying what
+            differs; or it proves nothing.
+    """
+
+    def __init__(
+        self, problem: Problem, surrogate: Any, reduced: ReducedBound | None, trust: TrustMap | str | Path
+    ) -> None:
+        label = "the trust map" if isinstance(trust, TrustMap) else str(trust)
+        trust = trust if isinstance(trust, TrustMap) else load_trust_map(trust)
+        check_tree(trust)
+        self._bound = np.where(trust.axis < 0, trust.bound, np.inf)
+        if not np.isfinite(self._bound).any():
+            why = f" ({'; '.join(trust.notes)})" if trust.notes else ""
+            raise ValueError(f"{label} proves nothing{why}: guard without it")
+        check_problem(trust, problem, label)
+        if reduced is None or not isinstance(problem, CoerciveProblem):
+            raise ValueError(
+                f"{label} speaks of a basis and its coefficients, which this surrogate does not answer with"
+            )
+        self.model = model_of(trust, problem, surrogate, label, reduced.basis)
+        self._lookup = Lookup(trust.box, trust.axis, trust.children)
+        self.assumptions = (*trust.assumptions, FROM_THE_MAP)
+
+    def upper(self, P: Float[np.ndarray, "n d"]) -> Float[np.ndarray, " n"]:
+        """The bound of the leaf of every row; infinite outside the map's box and where no bound is known."""
+        leaf = self._lookup(P)
+        return np.where(leaf >= 0, self._bound[leaf], np.inf)
+
+
+def check_problem(trust: TrustMap, problem: Problem, label: str) -> None:
+    """
+    Raises:
+        ValueError: the map is about another problem, saying what differs.
+    """
+    mine, inputs = trust.box, problem.inputs
+    if trust.problem_hash == fingerprint.of_problem(problem) and mine.names == inputs.names and mine.log == inputs.log:
+        return
+    if not trust.problem_hash:
+        what = "it proves nothing"
+    elif trust.problem_name != problem.name:
+        what = f"it is about {trust.problem_name}, this is {problem.name}"
+    elif differ := _differing(trust.problem_settings, problem.settings):
+        what = f"these settings differ: {', '.join(differ)}"
+    elif mine.names != inputs.names or mine.log != inputs.log:
+        what = "its inputs or their scales differ"
+    else:
+        what = "its box of inputs, matrices, weights or load differ"
+    raise ValueError(f"{label} is a proof about another problem than this {problem.name}: {what}")
+
+
+def _differing(one: dict[str, Any], other: dict[str, Any]) -> list[str]:
+    """Settings, as a file would hold them, that are not the same."""
+    texts = [{key: json.dumps(x, default=str) for key, x in settings.items()} for settings in (one, other)]
+    return sorted(key for key in {*one, *other} if texts[0].get(key) != texts[1].get(key))
+
+
+def model_of(
+    trust: TrustMap, problem: Problem, surrogate: Any, label: str, basis: Float[np.ndarray, "N k"] | None = None
+) -> Frozen:
+    """The surrogate, frozen.
+
+    Raises:
+        ValueError: it is not the one that the map is about.
+    """
+    try:
+        model = Frozen(surrogate, problem.inputs.dimension, basis)
+    except (AttributeError, jax.errors.JAXTypeError):
+        raise ValueError(
+            f"{label} is a proof about another surrogate: this one has no basis with coefficients in JAX"
+        ) from None
+    if trust.model_hash != model.hash:
+        raise ValueError(f"{label} is a proof about another surrogate: its weights, basis or program differ")
+    return model
