@@ -86,7 +86,7 @@ def _draw(axes: Axes, layout: _Layout, values: np.ndarray, colours: dict[str, An
     return axes.pcolormesh(x, y, values[-1][number], shading="gouraud", rasterized=True, **colours)
 
 
-def _save(figure: Figure, path: Path) -> Path:
+def save(figure: Figure, path: Path) -> Path:
     FigureCanvasAgg(figure)
     figure.savefig(path, dpi=150)
     return path
@@ -107,7 +107,7 @@ def plot_field(problem: Problem, u: Any, path: Path, title: str = "") -> Path:
     if drawn is not None:
         figure.colorbar(drawn, ax=axes, shrink=0.85)
     axes.set_title(", ".join(part for part in (title, layout.note()) if part), fontsize=10)
-    return _save(figure, path)
+    return save(figure, path)
 
 
 def plot_triptych(problem: Problem, p: Any, truth: Any, answer: Any, path: Path, title: str = "") -> Path:
@@ -130,4 +130,4 @@ def plot_triptych(problem: Problem, p: Any, truth: Any, answer: Any, path: Path,
     at = ", ".join(f"{n}={x:.3g}" for n, x in zip(problem.inputs.names, np.asarray(p), strict=True))
     lines = [part for part in (title, layout.note(), f"{problem.name} at {at}") if part]
     figure.suptitle("; ".join(lines), fontsize=10)
-    return _save(figure, path)
+    return save(figure, path)

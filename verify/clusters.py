@@ -43,11 +43,6 @@ class Cluster:
     worst_lower: float  # proved lower end of the error there, 0 without
     failure: Float[np.ndarray, " d"] | None  # an input inside whose error is proved to be above the tolerance
 
-    def describe(self) -> str:
-        """The box in words of inputs."""
-        ends = zip(self.names, self.lower, self.upper, strict=True)
-        return ", ".join(f"{name} in [{low:.4g}, {high:.4g}]" for name, low, high in ends)
-
     def to_json(self) -> dict[str, Any]:
         def point(p: np.ndarray | None) -> dict[str, float] | None:
             return None if p is None else dict(zip(self.names, p.tolist(), strict=True))

@@ -68,13 +68,17 @@ class _Batch:
         self.bounds = FieldBound(*(np.full(n, x) for x in NOTHING))  # type: ignore[arg-type]
         self.notes: list[str] = []
 
-    def settle(self, rows: np.ndarray, good: np.ndarray, route: str, bound: FieldBound) -> np.ndarray:
-        """Mark the ``good`` ones of ``rows`` as answered; returns their numbers."""
+    def settle(self, rows: np.ndarray, good: np.ndarray, route: str, bound: FieldBound | None) -> np.ndarray:
+        """Mark the ``good`` ones of ``rows`` as answered; returns their numbers. Without ``bound``: nothing is known."""
         done = rows[good]
         self.route[done], self.open[done] = route, False
-        for mine, new in zip(self.bounds, bound, strict=True):
+        for mine, new in zip(self.bounds, bound or (), strict=bound is not None):
             mine[done] = np.asarray(new)[good]
         return done
+
+    @property
+    def relative_upper(self) -> np.ndarray:
+        return np.asarray(self.bounds.relative_upper)
 
 
 class Guard:
@@ -161,9 +165,8 @@ class Guard:
         if self.region is None:
             return rows
         upper = self.region.upper(batch.P[rows])
-        bound: Any = FieldBound(*(np.full(len(rows), x) for x in NOTHING))  # type: ignore[arg-type]
-        bound = bound._replace(relative_upper=upper)
-        done = batch.settle(rows, upper <= self.tolerance, "accepted", bound)
+        done = batch.settle(rows, upper <= self.tolerance, "accepted", None)
+        batch.relative_upper[done] = upper[upper <= self.tolerance]
         if len(done):
             batch.notes.append(f"{len(done)} answers have their bound from the trust map: relative, not absolute")
         return rows[batch.open[rows]]

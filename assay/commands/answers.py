@@ -10,6 +10,7 @@ import typer
 from jaxtyping import Float
 from rich.console import Console
 
+from ..pictures import check_path
 from ..solvers.coercive import CoerciveProblem
 from ..targets import Target, find_surrogate
 from ..verify.certificate import NOT_FINITE, Certificate
@@ -58,6 +59,7 @@ def certify(
         list[str] | None, typer.Option(metavar="all|NAME=LOW:HIGH,...", help="A proof over a whole box of inputs.")
     ] = None,
     seconds: Annotated[float, typer.Option(help="With --box: how long to go on proving.")] = 60.0,
+    plot: Annotated[Path | None, typer.Option(metavar="FILE.png", help="With --box: a picture of the map.")] = None,
     problem: ProblemOption = None,
     set_: Set = None,
     as_json: Json = False,
@@ -66,11 +68,15 @@ def certify(
     """Proved bounds of the error at points, or over a whole box of inputs."""
     if tolerance is not None and not 0 < tolerance < float("inf"):
         raise UserError(f"--tolerance is a relative error and must be positive, not {tolerance}")
+    if plot is not None:
+        if not box:
+            raise UserError("--plot draws the map of a proof over a box: it goes with --box")
+        check_path(plot)
     target = find_surrogate(run, problem, pairs(set_ or [], "--set"))
     if box:
         if at or inputs or random or truth:
             raise UserError("--box goes alone: a proof over a box has no points")
-        return over_box(target, box, 1e-2 if tolerance is None else tolerance, seconds, as_json)
+        return over_box(target, box, 1e-2 if tolerance is None else tolerance, seconds, as_json, plot)
     P = chosen_inputs(target, at, inputs, random, seed)
     answers = evaluate(target.surrogate, P, target.problem.size)
     certificate = bound(target.problem, answers.fields, P, steps=steps)
@@ -168,6 +174,10 @@ def guard(
     random: Random = None,
     seed: Seed = 0,
     tolerance: Tolerance = 1e-2,
+    trust_map: Annotated[
+        Path | None,
+        typer.Option("--trust-map", metavar="FILE", help="What `certify --box` wrote: no bounds inside its leaves."),
+    ] = None,
     out: Annotated[Path | None, typer.Option(metavar="FILE.npz", help="The answers, for numpy.load.")] = None,
     problem: ProblemOption = None,
     set_: Set = None,
@@ -179,8 +189,9 @@ def guard(
     P = chosen_inputs(target, at, inputs, random, seed)
     check_new(out)
     with keeps(lambda: "nothing was written; the same command starts again"):
-        answer = guarded(target.problem, target.surrogate, tolerance)(P)
+        answer = guarded(target.problem, target.surrogate, tolerance, trust_map)(P)
     payload = _answers(target, P, answer, tolerance)
+    payload["trust_map"] = None if trust_map is None else str(trust_map)
     payload["out"] = None if out is None else str(out)
     if out is not None:
         about = {key: np.array(str(payload[key])) for key in ("evidence", "against", "norm")}

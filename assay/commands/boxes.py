@@ -9,6 +9,7 @@ from rich.console import Console
 
 from ..solvers.box import Box
 from ..targets import Target
+from ..trust_pictures import plot_trust_map
 from ..verify.certify_box import certify_box
 from ..verify.evidence import Evidence
 from ..verify.trust_map import TrustMap
@@ -16,8 +17,12 @@ from .errors import DONE, FAILED, UNDECIDED
 from .output import downward, emit, number, progress_bar, say, upward
 from .settings import box_inside
 
+LARGEST = 3  # clusters shown to people, of each kind
 
-def over_box(target: Target, texts: list[str], tolerance: float, seconds: float, as_json: bool) -> int:
+
+def over_box(
+    target: Target, texts: list[str], tolerance: float, seconds: float, as_json: bool, plot: Path | None = None
+) -> int:
     """Prove what can be proved in ``seconds``; the map goes into the run folder as trust-map.json."""
     whole = target.problem.inputs
     box = whole if texts == ["all"] else box_inside(whole, texts)
@@ -28,7 +33,10 @@ def over_box(target: Target, texts: list[str], tolerance: float, seconds: float,
         )
     path = Path("trust-map.json") if target.folder is None else target.folder.file("trust-map.json")
     trust.save(path)
+    if plot is not None:
+        plot_trust_map(trust, plot)
     payload = _payload(target, box, trust, path)
+    payload["plot"] = None if plot is None else str(plot)
     emit(as_json, payload, lambda console: _show(console, payload))
     if trust.relative_lower > tolerance:
         return FAILED
@@ -57,6 +65,7 @@ def _payload(target: Target, box: Box, trust: TrustMap, path: Path) -> dict[str,
         "assumptions": list(trust.assumptions),
         "against": trust.against,
         "notes": list(trust.notes),
+        "clusters": {name: [c.to_json() for c in trust.clusters(name)] for name in ("falsified", "undecided")},
         "map": str(path),
     }
 
@@ -74,4 +83,22 @@ def _show(console: Console, payload: dict[str, Any]) -> None:
     console.print(f"evidence: {payload['evidence']}, {payload['against']}")
     for note in payload["notes"]:
         console.print(f"note: {note}")
+    for name, found in payload["clusters"].items():
+        _show_clusters(console, name, found)
     console.print(f"the map: {payload['map']}")
+    if payload["plot"] is not None:
+        console.print(f"its picture: {payload['plot']}")
+
+
+def _show_clusters(console: Console, name: str, found: list[dict[str, Any]]) -> None:
+    """The largest, in the inputs' own units."""
+    for c in found[:LARGEST]:
+        ends = ", ".join(f"{key} in [{low:.4g}, {high:.4g}]" for key, (low, high) in c["inputs"].items())
+        worst = ""
+        if c["worst"] is not None:
+            at = ", ".join(f"{key}={x:.4g}" for key, x in c["worst"].items())
+            worst = f"; error at least {downward(c['worst_lower'])} at {at}"
+        console.print(f"{name}: {100 * c['volume']:.3g} % in {ends}{worst}")
+    if len(found) > LARGEST:
+        rest = 100 * sum(c["volume"] for c in found[LARGEST:])
+        console.print(f"{name}: {rest:.3g} % in {len(found) - LARGEST} smaller boxes (--json lists them)")
