@@ -1,8 +1,8 @@
 """Leaves of a trust map merged into few boxes: where a surrogate fails, and where nothing is known, in a few lines.
 
-Two boxes are merged where their union is a box: they agree along all axes but one and touch along that one. Greedily,
-axis after axis, until nothing merges, for each cyclic order of the axes, and the order that leaves the fewest boxes is
-kept. Leaves come from halvings, so all of it is exact arithmetic on dyadic numbers: clusters are disjoint (but for
+Branches of the tree with one verdict are boxes to begin with. Two boxes are merged where their union is a box: they
+agree along all axes but one and touch along that one. Greedily, axis after axis, until nothing merges, for each cyclic
+order of the axes, and the order that leaves the fewest boxes is kept. Leaves come from halvings, so all of it is exact arithmetic on dyadic numbers: clusters are disjoint (but for
 faces), each is exactly the union of its leaves, and their volumes add to the leaves'.
 """
 
@@ -25,6 +25,7 @@ class Leaves(NamedTuple):
     high: Float[np.ndarray, "n d"]
     bound: Float[np.ndarray, " n"]
     failure: Float[np.ndarray, "n d"]
+    branch: Int[np.ndarray, " n"]  # leaves of one number make up a box together
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,7 @@ def clusters(
     """The merged leaves, largest first; witnesses in unit coordinates."""
     if not len(leaves.low):
         return ()
-    owner = merged(leaves.low, leaves.high)
+    owner = _owners(leaves)
     found = []
     for members in np.split(np.argsort(owner, kind="stable"), np.cumsum(np.bincount(owner))[:-1]):
         low, high = leaves.low[members].min(axis=0), leaves.high[members].max(axis=0)
@@ -88,6 +89,16 @@ def clusters(
             )
         )
     return tuple(sorted(found, key=lambda c: (-c.volume, *c.unit_lower.tolist())))
+
+
+def _owners(leaves: Leaves) -> Int[np.ndarray, " n"]:
+    """The cluster of every leaf: whole branches of the tree to begin with."""
+    _, branch = np.unique(leaves.branch, return_inverse=True)
+    count, d = int(branch.max()) + 1, leaves.low.shape[1]
+    low, high = np.full((count, d), np.inf), np.full((count, d), -np.inf)
+    np.minimum.at(low, branch, leaves.low)
+    np.maximum.at(high, branch, leaves.high)
+    return merged(low, high)[branch]
 
 
 def volume(low: Float[np.ndarray, " d"], high: Float[np.ndarray, " d"]) -> float:

@@ -48,9 +48,7 @@ class ProvedRegion:
             raise ValueError(f"{label} proves nothing{why}: guard without it")
         check_problem(trust, problem, label)
         if reduced is None or not isinstance(problem, CoerciveProblem):
-            raise ValueError(
-                f"{label} speaks of a basis and its coefficients, which this surrogate does not answer with"
-            )
+            raise ValueError(f"{label} is about a basis and its coefficients, with which this surrogate does not answer")
         self.model = model_of(trust, problem, surrogate, label, reduced.basis)
         self._lookup = Lookup(trust.box, trust.axis, trust.children)
         self.assumptions = (*trust.assumptions, FROM_THE_MAP)

@@ -70,7 +70,8 @@ class TrustMap:
             raise ValueError(f"a verdict is one of {', '.join(VERDICTS)}, not {verdict!r}")
         numbers, low, high = self.leaves()
         chosen = self.verdicts[numbers] == VERDICTS.index(verdict)
-        leaves = Leaves(low[chosen], high[chosen], self.bound[numbers[chosen]], self.failure_points[numbers[chosen]])
+        of = numbers[chosen]
+        leaves = Leaves(low[chosen], high[chosen], self.bound[of], self.failure_points[of], self._branches()[of])
         return clusters(self.box, leaves, self.witness, self.witness_lower)
 
     def __repr__(self) -> str:
@@ -80,6 +81,19 @@ class TrustMap:
             f"TrustMap({self.problem_name}, {', '.join(self.box.names)}: {verdicts} at tolerance {self.tolerance:g}; "
             f"largest error in [{self.relative_lower:.4g}, {self.relative_upper:.4g}]; {self.boxes} boxes)"
         )
+
+    def _branches(self) -> np.ndarray:
+        """Of every leaf: the node nearest to the root below which all leaves have its verdict."""
+        inner = np.flatnonzero(self.axis >= 0)
+        verdict = np.where(self.axis < 0, self.verdicts, -1)
+        for node in inner[::-1]:  # children come after their parents
+            below, above = verdict[self.children[node]]
+            verdict[node] = below if below == above else -1
+        out = np.arange(len(self.axis))
+        for node in inner:
+            if verdict[node] >= 0:
+                out[self.children[node]] = out[node]
+        return out
 
     def _volume(self, verdict: int) -> float:
         total = [0, 1]  # numerator over a power of two: exact
