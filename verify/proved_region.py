@@ -48,7 +48,9 @@ class ProvedRegion:
             raise ValueError(f"{label} proves nothing{why}: guard without it")
         check_problem(trust, problem, label)
         if reduced is None or not isinstance(problem, CoerciveProblem):
-            raise ValueError(f"{label} is about a basis and its coefficients, with which this surrogate does not answer")
+            raise ValueError(
+                f"{label} is about a basis and its coefficients, with which this surrogate does not answer"
+            )
         self.model = model_of(trust, problem, surrogate, label, reduced.basis)
         self._lookup = Lookup(trust.box, trust.axis, trust.children)
         self.assumptions = (*trust.assumptions, FROM_THE_MAP)
@@ -101,5 +103,8 @@ def model_of(
             f"{label} is a proof about another surrogate: this one has no basis with coefficients in JAX"
         ) from None
     if trust.model_hash != model.hash:
-        raise ValueError(f"{label} is a proof about another surrogate: its weights, basis or program differ")
+        raise ValueError(
+            f"{label} is a proof about another surrogate: its weights, basis or program differ (what another version of "
+            "JAX makes of a function counts as another program)"
+        )
     return model

@@ -84,31 +84,23 @@ class TrustMap:
 
     def _branches(self) -> np.ndarray:
         """Of every leaf: the node nearest to the root below which all leaves have its verdict."""
-        inner = np.flatnonzero(self.axis >= 0)
-        verdict = np.where(self.axis < 0, self.verdicts, -1)
-        for node in inner[::-1]:  # children come after their parents
-            below, above = verdict[self.children[node]]
+        inner = np.flatnonzero(self.axis >= 0).tolist()
+        verdict, children = np.where(self.axis < 0, self.verdicts, -1).tolist(), self.children.tolist()
+        for node in reversed(inner):  # children come after their parents
+            below, above = (verdict[child] for child in children[node])
             verdict[node] = below if below == above else -1
-        out = np.arange(len(self.axis))
+        out = list(range(len(self.axis)))
         for node in inner:
             if verdict[node] >= 0:
-                out[self.children[node]] = out[node]
-        return out
+                for child in children[node]:
+                    out[child] = out[node]
+        return np.array(out)
 
     def _volume(self, verdict: int) -> float:
-        total = [0, 1]  # numerator over a power of two: exact
-        depth = self._depths()
-        deepest = max(int(depth.max()), 0)
-        for node in np.flatnonzero((self.axis < 0) & (self.verdicts == verdict)):
-            total[0] += 1 << (deepest - int(depth[node]))
-        return total[0] / (1 << deepest)
-
-    def _depths(self) -> np.ndarray:
-        depth = np.zeros(len(self.axis), dtype=int)
-        for node in range(len(self.axis)):  # children come after their parents
-            if self.axis[node] >= 0:
-                depth[self.children[node]] = depth[node] + 1
-        return depth
+        numbers, low, high = self.leaves()
+        depth = (1 - np.frexp(high - low)[1]).sum(axis=1)  # halvings above each leaf: its volume is 2^-depth
+        counts = np.bincount(depth[self.verdicts[numbers] == verdict]).tolist()
+        return sum(count << (len(counts) - 1 - k) for k, count in enumerate(counts)) / (1 << max(len(counts) - 1, 0))
 
     @property
     def certified_volume(self) -> float:
