@@ -104,10 +104,10 @@ def count_escapes(
         ways.append((kind, guard(problem, turncoat, tolerance, trust), problem.inputs.sample(share, seed=10 + i)))
         turncoat.turn()
     true_error = TrueError(problem)
-    return [_counted(true_error, name, guarded, P) for name, guarded, P in ways]
+    return [counted(true_error, name, guarded, P) for name, guarded, P in ways]
 
 
-def _counted(true_error: TrueError, name: str, guarded: Guard, P: np.ndarray) -> dict[str, Any]:
+def counted(true_error: TrueError, name: str, guarded: Guard, P: np.ndarray) -> dict[str, Any]:
     row: dict[str, Any] = {"queries": len(P), "by the map": 0, "escapes": 0, "above own bound": 0}
     worst, counts = 0.0, dict.fromkeys(("accepted", "polished", "solved", "failed"), 0)
     for start in range(0, len(P), CHUNK):

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from assay.benchmarks import guard_map
 from assay.benchmarks.faulty import Quadratic
 from assay.benchmarks.true_error import TrueError
 from assay.solvers import Box, ThermalBlock, affine
@@ -244,3 +245,14 @@ def test_an_audit_refuses_a_surrogate_of_another_basis(largest, tmp_path):
     other.basis = 1.5 * other.basis
     with pytest.raises(ValueError, match="another surrogate"):
         audit(path, PROBLEM, other)
+
+
+@pytest.mark.parametrize("honest", [False, True])
+def test_the_benchmark_counts_what_a_lying_map_lets_out(largest, honest):
+    """A map is believed: one that says less than the error is seen by the count, an honest one lets nothing out."""
+    claimed = largest * (2.0 if honest else 0.1)
+    whole = {"axis": np.array([-1]), "children": np.array([[-1, -1]]), "verdicts": np.array([0])}
+    trust = make_map(largest, **whole, bound=np.array([claimed]), tolerance=claimed)
+    row = guard_map.counted(TrueError(PROBLEM), "all", guard(PROBLEM, Quadratic(PROBLEM), claimed, trust), P)
+    assert row["by the map"] == row["queries"] == len(P)
+    assert (row["escapes"] == 0) == (row["above own bound"] == 0) == honest
