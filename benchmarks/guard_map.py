@@ -182,10 +182,10 @@ def lookups(trust: TrustMap, queries: int) -> float:
 
 
 def measure(quick: bool) -> dict[str, Any]:
-    coarse, cells, queries, seconds, steps = (8, 16, 2_000, 10.0, 200) if quick else (32, 128, 100_000, 30.0, 400)
+    coarse, cells, queries, seconds, steps = (32, 32, 1_000, 10.0, 400) if quick else (32, 128, 100_000, 30.0, 400)
     maps: dict[str, Any] = {}
     result: dict[str, Any] = {"speed": []}
-    for grid in (coarse, cells):
+    for grid in dict.fromkeys((coarse, cells)):
         problem = ThermalBlock((2, 1), grid, low=10**-0.5, high=10**0.5)
         surrogate = train(problem, "pod-mlp", sample(problem, 128), seed=0, steps=steps, widths=(32, 32))
         tolerance = tolerance_of(problem, surrogate)
