@@ -9,16 +9,12 @@ not decide a whole box), else open.
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
-from jax import Array
 
 from ..solvers.batching import VectorMap
 from ..solvers.box import Box
@@ -27,6 +23,8 @@ from ..solvers.precision import require_float64
 from ..solvers.problem import Problem
 from . import fingerprint
 from .box_bound import BoxResult, make_box_bound
+from .box_rounds import BATCH, BoxBounds
+from .box_tree import BoxTree
 from .certificate import against, assumptions
 from .counterexample import measured_error
 from .enclose import UnsupportedOperation
@@ -35,7 +33,6 @@ from .reduced import ReducedBound, reduced_path
 from .surrogate import coefficients
 from .trust_map import TrustMap
 
-BATCH, CHUNK = 64, 4  # boxes of one round, and of one pass through the compiled bound
 WIDTH = 1 / 8  # widest side of a falsified leaf, in unit coordinates
 MARGIN = 1e-6  # by which a failure must exceed the tolerance, so that whoever proves it again by other means agrees
 TRACED = (
@@ -46,40 +43,6 @@ TRACED = (
 def default_order(d: int) -> int:
     """Nodes per axis: more of them take fewer boxes, but m^d evaluations a box."""
     return {1: 7, 2: 7, 3: 6, 4: 5}.get(d, 4)
-
-
-def processors() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-class _Tree:
-    """The leaves under construction."""
-
-    def __init__(self, d: int) -> None:
-        self.axis, self.children, self.bound = [-1], [(-1, -1)], [np.inf]
-        self.low, self.high = [np.zeros(d)], [np.ones(d)]
-        self.split_axis, self.falsified = [0], [False]
-        self.failure = [np.full(d, np.nan)]  # a point of proved failure in a falsified node
-        self.open = {0}
-
-    def halve(self, node: int) -> list[int]:
-        a = self.split_axis[node]
-        middle = (self.low[node][a] + self.high[node][a]) / 2
-        first = len(self.axis)
-        for side in (0, 1):
-            low, high = self.low[node].copy(), self.high[node].copy()
-            (high if side == 0 else low)[a] = middle
-            self.axis.append(-1)
-            self.children.append((-1, -1))
-            self.bound.append(self.bound[node])
-            self.low.append(low)
-            self.high.append(high)
-            self.split_axis.append(int(np.argmax(high - low)))
-            self.falsified.append(False)
-            self.failure.append(np.full(len(low), np.nan))
-        self.axis[node], self.children[node] = a, (first, first + 1)
-        self.open.discard(node)
-        return [first, first + 1]
 
 
 class _Witnesses:
@@ -164,7 +127,7 @@ def certify_box(
         return _undecided(problem, inputs, tolerance, "the surrogate's coefficients are not a JAX function")
     except ValueError as error:
         return _undecided(problem, inputs, tolerance, f"the surrogate cannot be enclosed: {error}")
-    bound = _Bounds(make_box_bound(problem, reduced, surrogate, inputs, order or default_order(inputs.dimension)))
+    bound = BoxBounds(make_box_bound(problem, reduced, surrogate, inputs, order or default_order(inputs.dimension)))
     d = inputs.dimension
     try:
         bound(np.zeros((1, d)), np.ones((1, d)))  # compiles
@@ -176,37 +139,6 @@ def certify_box(
     witnesses.proved_lower(np.full((BATCH, d), 0.5))
     notes = search.run(seconds, boxes, progress)
     return _finished(problem, surrogate.hash, inputs, search, notes)
-
-
-class _Bounds:
-    """Bounds of n boxes: chunks on every processor, so that few boxes cost little and many keep the cache."""
-
-    def __init__(self, bound: Callable[[Array, Array, Array], BoxResult]) -> None:
-        chunk = jax.vmap(bound, in_axes=(0, 0, None))
-
-        def through(low: Array, high: Array, alive: Array, count: Array) -> BoxResult:
-            def body(i: Array, out: BoxResult) -> BoxResult:
-                part = chunk(*(jax.lax.dynamic_slice_in_dim(x, i * CHUNK, CHUNK) for x in (low, high)), alive)
-                return jax.tree.map(lambda x, y: jax.lax.dynamic_update_slice_in_dim(x, y, i * CHUNK, 0), out, part)
-
-            shapes = jax.eval_shape(chunk, low, high, alive)
-            return jax.lax.fori_loop(0, count, body, jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes))
-
-        self._compiled = jax.jit(through)
-        self._workers = max(1, min(processors(), BATCH // CHUNK))
-        self._pool = ThreadPoolExecutor(self._workers)
-
-    def __call__(self, low: np.ndarray, high: np.ndarray) -> BoxResult:
-        """All but the first axis of the results are those of one box."""
-        shares = np.array_split(np.arange(len(low)), min(self._workers, -(-len(low) // CHUNK)))
-        parts = list(self._pool.map(lambda rows: self._one(low[rows], high[rows]), shares))
-        return BoxResult(*(np.concatenate(x) for x in zip(*parts, strict=True)))
-
-    def _one(self, low: np.ndarray, high: np.ndarray) -> list[np.ndarray]:
-        n = len(low)
-        filled = [np.concatenate([x, np.repeat(x[-1:], BATCH - n, 0)]) for x in (low, high)]
-        result = self._compiled(*filled, np.True_, np.int64(-(-n // CHUNK)))
-        return [np.asarray(x)[:n] for x in result]
 
 
 class _Search:
@@ -222,7 +154,7 @@ class _Search:
         d: int,
     ) -> None:
         self.bound, self.witnesses, self.tolerance, self.ratio, self.width = bound, witnesses, tolerance, ratio, width
-        self.tree, self.evaluated, self.seconds = _Tree(d), 0, 0.0
+        self.tree, self.evaluated, self.seconds = BoxTree(d), 0, 0.0
 
     def run(self, seconds: float, boxes: int, progress: Callable[[dict[str, float]], None] | None) -> list[str]:
         start = time.perf_counter()

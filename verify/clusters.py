@@ -2,8 +2,9 @@
 
 Branches of the tree with one verdict are boxes to begin with. Two boxes are merged where their union is a box: they
 agree along all axes but one and touch along that one. Greedily, axis after axis, until nothing merges, for each cyclic
-order of the axes, and the order that leaves the fewest boxes is kept. Leaves come from halvings, so all of it is exact arithmetic on dyadic numbers: clusters are disjoint (but for
-faces), each is exactly the union of its leaves, and their volumes add to the leaves'.
+order of the axes, and the order that leaves the fewest boxes is kept. Leaves come from halvings, so all of it is exact
+arithmetic on dyadic numbers: clusters are disjoint (but for faces), each is exactly the union of its leaves, and their
+volumes add to the leaves'.
 """
 
 from __future__ import annotations

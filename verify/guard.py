@@ -69,7 +69,7 @@ class _Batch:
         self.notes: list[str] = []
 
     def settle(self, rows: np.ndarray, good: np.ndarray, route: str, bound: FieldBound | None) -> np.ndarray:
-        """Mark the ``good`` ones of ``rows`` as answered; returns their numbers. Without ``bound``: nothing is known."""
+        """Mark the ``good`` ones of ``rows`` as answered; returns their numbers. No ``bound``: nothing is known."""
         done = rows[good]
         self.route[done], self.open[done] = route, False
         for mine, new in zip(self.bounds, bound or (), strict=bound is not None):

@@ -104,7 +104,7 @@ def model_of(
         ) from None
     if trust.model_hash != model.hash:
         raise ValueError(
-            f"{label} is a proof about another surrogate: its weights, basis or program differ (what another version of "
-            "JAX makes of a function counts as another program)"
+            f"{label} is a proof about another surrogate: its weights, basis or program differ (what another version "
+            "of JAX makes of a function counts as another program)"
         )
     return model
