@@ -50,7 +50,8 @@ class Box:
         for i, name in enumerate(self.names):
             low, high = self.lower[i], self.upper[i]
             if not (np.isfinite(low) and np.isfinite(high) and low < high):
-                raise ValueError(f"input {name!r} needs finite bounds with lower < upper, not [{low}, {high}]")
+                fixed = ": a fixed input is a narrow interval" if low == high else ""
+                raise ValueError(f"input {name!r} needs finite bounds with lower < upper, not [{low}, {high}]{fixed}")
             if (self.log[i] or self.laws[i] == "log-uniform") and low <= 0:
                 raise ValueError(f"input {name!r} is log-scaled and needs a positive lower bound, not {low}")
             if self.laws[i] not in LAWS:

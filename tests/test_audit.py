@@ -29,7 +29,7 @@ def surrogate():
 def written(surrogate, tmp_path_factory):
     """A map with certified, falsified and undecided leaves, proved with order 2: sharp enough, and quick to compile."""
     tolerance = 0.5 * float(certify(PROBLEM, surrogate, CORNERS).relative_lower.max())
-    trust = certify_box(PROBLEM, surrogate, tolerance, seconds=20, order=2, boxes=40)
+    trust = certify_box(PROBLEM, surrogate, tolerance, seconds=20, order=2, boxes=40, width=1 / 4)
     assert min(trust.certified_volume, trust.falsified_volume) > 0
     path = tmp_path_factory.mktemp("audit") / "trust-map.json"
     trust.save(path)

@@ -8,6 +8,8 @@ from assay.benchmarks.faulty import Quadratic
 from assay.benchmarks.true_error import TrueError
 from assay.solvers import ThermalBlock
 from assay.solvers.problem import is_traced
+from assay.verify import box_search
+from assay.verify.box_tree import BoxTree
 from assay.verify.certify_box import certify_box
 from assay.verify.frozen import Frozen
 
@@ -75,18 +77,42 @@ def test_a_planted_failure_is_not_certified(largest):
     assert trust.relative_upper_at(top)[0] >= errors(spoilt, top)[0]
 
 
-def test_part_of_the_box_and_an_interrupted_search_are_valid(largest):
+def test_part_of_the_box_interrupted_and_gone_on_with(largest, tmp_path, monkeypatch):
     surrogate = Quadratic(PROBLEM)
     part = PROBLEM.inputs.replace(lower=np.array([1.0, 1.0]))
+    monkeypatch.setattr(box_search, "PAUSE", 0.0)
+    told = []
 
     def stop(facts):
-        raise KeyboardInterrupt
+        told.append(facts)
+        if facts["leaves"] >= 8:
+            raise KeyboardInterrupt
 
-    trust = certify_box(PROBLEM, surrogate, largest, seconds=60, box=part, order=2, progress=stop)
-    assert "interrupted" in trust.notes[0]
+    goal = 0.3 * largest
+    first = certify_box(PROBLEM, surrogate, goal, seconds=60, box=part, order=2, progress=stop)
+    assert "interrupted" in first.notes[0] and first.undecided_volume > 0
+    assert all(abs(f["certified"] + f["falsified"] + f["undecided"] - 1) < 1e-12 for f in told)
     P = part.sample(200, seed=0)
-    assert (errors(surrogate, P) <= trust.relative_upper_at(P)).all()
-    assert trust.certified_volume + trust.falsified_volume + trust.undecided_volume == 1
+    found = errors(surrogate, P)
+    assert (found <= first.relative_upper_at(P)).all()
+    assert first.certified_volume + first.falsified_volume + first.undecided_volume == 1
+    path = tmp_path / "map.json"
+    first.save(path)
+    after = certify_box(PROBLEM, surrogate, goal, seconds=10, box=part, order=2, resume=path, checkpoint=path)
+    assert after.undecided_volume < first.undecided_volume and after.relative_lower >= first.relative_lower
+    assert (after.relative_upper_at(P) <= first.relative_upper_at(P)).all()
+    assert (found <= after.relative_upper_at(P)).all()
+    with pytest.raises(ValueError, match="about another problem, box or surrogate"):
+        certify_box(PROBLEM, surrogate, goal, seconds=1, order=2, resume=path)
+
+
+def test_an_interrupt_between_two_halves_leaves_a_tree():
+    tree = BoxTree(2)
+    tree.halve(0)
+    for values in (tree.children, tree.bound):  # as if the next pair were begun
+        values.append(values[0])
+    tree.close()
+    assert tree.numbers() == [1, 2] and {len(values) for values in vars(tree).values()} == {3}
 
 
 @pytest.mark.parametrize(

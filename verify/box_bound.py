@@ -23,6 +23,7 @@ References: ranges by Bernstein forms: Garloff 1986; interval Taylor jets: Moore
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -50,51 +51,55 @@ class BoxResult(NamedTuple):
     best: Float[Array, " d"]  # the worst of the points looked at, unit coordinates
 
 
-def unit_to_inputs(box: Box) -> Callable[[Array], Array]:
-    """x -> p in JAX: the exact inverse of ``Box.to_unit`` as a function of reals."""
-    ends = box._scaled_ends()
-    low, width = jnp.asarray(ends[0]), jnp.asarray(ends[1])
-    log = np.array(box.log)
-    if log.all():
+def unit_to_inputs(log: tuple[bool, ...], ends: Float[Array, "2 d"]) -> Callable[[Array], Array]:
+    """x -> p in JAX: the exact inverse of ``Box.to_unit`` as a function of reals; ``ends``: see ``scaled_ends``."""
+    low, width = ends[0], ends[1]
+    if all(log):
         return lambda x: jnp.exp(low + x * width)
-    if not log.any():
+    if not any(log):
         return lambda x: low + x * width
     picks = [jnp.exp if flag else (lambda t: t) for flag in log]
     return lambda x: jnp.concatenate([pick((low + x * width)[i : i + 1]) for i, pick in enumerate(picks)])
+
+
+def scaled_ends(box: Box) -> Float[np.ndarray, "2 d"]:
+    """Lower ends and widths, of logarithms where the box has them."""
+    return np.stack(box._scaled_ends())
 
 
 def make_box_bound(
     problem: CoerciveProblem,
     reduced: ReducedBound,
     surrogate: Any,
-    inputs: Box,
+    log: tuple[bool, ...],
     order: int,
     references: int | None = None,
-) -> Callable[[Array, Array, Array], BoxResult]:
-    """A function of (low [d], high [d], True) in unit coordinates, to be vmapped over boxes only and jitted."""
+) -> Callable[[Array, Array, Array, Array], BoxResult]:
+    """A function of (low [d], high [d]) in unit coordinates, ``scaled_ends`` of the whole box and True, to be vmapped
+    over low and high only and jitted.
+    """
     data = reduced.data
     count = data.references.shape[0] if references is None else references
-    to_inputs = unit_to_inputs(inputs)
-    d, Q = inputs.dimension, data.references.shape[1]
+    d, Q = len(log), data.references.shape[1]
     rank = data.factors.shape[-1]
 
     def modes(p: Array) -> Array:
         return surrogate.coefficients(p[None])[0]
 
-    def parts(x: Array) -> tuple[Array, Array, Array, Array, Array]:
+    def parts(ends: Array, x: Array) -> tuple[Array, Array, Array, Array, Array]:
         """theta, load weights, coefficients, amplitude and s. u ~ amplitude, so ||u||_A^2 ~ amplitude^2 theta; for
         u(c p) = u(p)/c that is the amplitude itself.
         """
-        p = to_inputs(x)
+        p = unit_to_inputs(log, ends)(x)
         theta, phi, c = problem.theta(p), problem.load_weights(p), modes(p)
         s = jnp.concatenate([phi, -(theta[:, None] * c[None, :]).reshape(-1)])
         # in the very operations of surrogates that multiply by it, so that the enclosure sees it drop out of c / it
         amplitude = jax.vmap(problem.features)(p[None])[1][0]
         return theta, phi, c, amplitude, s
 
-    def vector(T: Array, x: Array) -> Array:
+    def vector(ends: Array, T: Array, x: Array) -> Array:
         """g, and behind it theta, load weights, coefficients, amplitude, theta amplitude: one walk for all of them."""
-        theta, phi, c, amplitude, _ = parts(x)
+        theta, phi, c, amplitude, _ = parts(ends, x)
         # factors of y stand together: the enclosure multiplies exponentials exactly, and T into the last layer of y
         y, scaled, J = c / amplitude, theta * amplitude, len(phi)
         root = jnp.sqrt(scaled)
@@ -106,24 +111,22 @@ def make_box_bound(
         difference = (work - jnp.sum(scaled * (stretched @ y)))[None]
         return jnp.concatenate([flux.reshape(-1), difference, theta, phi, c, amplitude[None], theta * amplitude])
 
-    def bound(low: Array, high: Array, alive: Array) -> BoxResult:
+    def bound(low: Array, high: Array, ends: Array, alive: Array) -> BoxResult:
         low, high = low - INFLATION, high + INFLATION
         centre = (low + high) / 2
-        theta, _, c, _, s = parts(centre)
+        theta, _, c, _, s = parts(ends, centre)
         x = data.solves[:count] @ s
         fluxes = jnp.einsum("qrs,ks->kqr", data.factors, x) * (data.references[:count] / jnp.sqrt(theta))[:, :, None]
         flat = fluxes.reshape(count, -1)
         w = jnp.stack(simplex_weights(flat @ flat.T)) if count > 1 else jnp.ones(1)
         combined = jnp.einsum("k,kq,krm->qrm", w, data.references[:count], data.solves[:count])
         T = jnp.einsum("qrs,qsm->qrm", data.factors, combined).reshape(Q * rank, -1)
-        return _evaluate(low, high, T, w, c, alive)
+        return _evaluate(low, high, partial(vector, ends, T), w, c, alive)
 
-    def _evaluate(low: Array, high: Array, T: Array, w: Array, c: Array, alive: Array) -> BoxResult:
+    def _evaluate(
+        low: Array, high: Array, whole: Callable[[Array], Array], w: Array, c: Array, alive: Array
+    ) -> BoxResult:
         box = balls.from_bounds(low, high)
-
-        def whole(x: Array) -> Array:
-            return vector(T, x)
-
         K = Q * rank + 1  # the length of g
         ranges, jets = coefficients(whole, low, high, order, alive)
         jets = jets[:, :, :K]

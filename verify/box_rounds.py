@@ -19,33 +19,33 @@ BATCH, CHUNK = 64, 4  # boxes of one round, and of one pass through the compiled
 class BoxBounds:
     """Bounds of n boxes: chunks on every processor, so that few boxes cost little and many keep the cache."""
 
-    def __init__(self, bound: Callable[[Array, Array, Array], BoxResult]) -> None:
-        chunk = jax.vmap(bound, in_axes=(0, 0, None))
+    def __init__(self, bound: Callable[[Array, Array, Array, Array], BoxResult]) -> None:
+        chunk = jax.vmap(bound, in_axes=(0, 0, None, None))
 
-        def through(low: Array, high: Array, alive: Array, count: Array) -> BoxResult:
+        def through(low: Array, high: Array, ends: Array, alive: Array, count: Array) -> BoxResult:
             def body(i: Array, out: BoxResult) -> BoxResult:
                 one, other = (jax.lax.dynamic_slice_in_dim(x, i * CHUNK, CHUNK) for x in (low, high))
-                part = chunk(one, other, alive)
+                part = chunk(one, other, ends, alive)
                 return jax.tree.map(lambda x, y: jax.lax.dynamic_update_slice_in_dim(x, y, i * CHUNK, 0), out, part)
 
-            shapes = jax.eval_shape(chunk, low, high, alive)
+            shapes = jax.eval_shape(chunk, low, high, ends, alive)
             return jax.lax.fori_loop(0, count, body, jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes))
 
         self._compiled = jax.jit(through)
         self._workers = max(1, min(processors(), BATCH // CHUNK))
         self._pool = ThreadPoolExecutor(self._workers)
 
-    def __call__(self, low: np.ndarray, high: np.ndarray) -> BoxResult:
-        """All but the first axis of the results are those of one box."""
+    def __call__(self, low: np.ndarray, high: np.ndarray, ends: np.ndarray) -> BoxResult:
+        """All but the first axis of the results are those of one box; ``ends`` of the whole (``scaled_ends``)."""
         shares = np.array_split(np.arange(len(low)), min(self._workers, -(-len(low) // CHUNK)))
-        parts = list(self._pool.map(lambda rows: self._one(low[rows], high[rows]), shares))
+        parts = list(self._pool.map(lambda rows: self._one(low[rows], high[rows], ends), shares))
         upper, floor, axis, best = (np.concatenate(x) for x in zip(*parts, strict=True))
         return BoxResult(upper, floor, axis, best)  # type: ignore[arg-type]  # arrays of numpy
 
-    def _one(self, low: np.ndarray, high: np.ndarray) -> list[np.ndarray]:
+    def _one(self, low: np.ndarray, high: np.ndarray, ends: np.ndarray) -> list[np.ndarray]:
         n = len(low)
         filled = [np.concatenate([x, np.repeat(x[-1:], BATCH - n, 0)]) for x in (low, high)]
-        result = self._compiled(*filled, np.True_, np.int64(-(-n // CHUNK)))
+        result = self._compiled(*filled, ends, np.True_, np.int64(-(-n // CHUNK)))
         return [np.asarray(x)[:n] for x in result]
 
 

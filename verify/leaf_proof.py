@@ -23,7 +23,7 @@ from flint import arb, arb_mat, arb_series, ctx, fmpq
 from ..solvers.box import Box
 from ..solvers.coercive import CoerciveProblem
 from .ball_series import BITS, balls, between, evaluate, objects
-from .box_bound import INFLATION, Sizes, rounding_floor, unit_to_inputs
+from .box_bound import INFLATION, Sizes, rounding_floor, scaled_ends, unit_to_inputs
 from .enclose import rounding_error
 from .reduced import ReducedBound
 from .thomson import simplex_weights
@@ -40,7 +40,7 @@ class LeafProof:
 
     def __init__(self, problem: CoerciveProblem, reduced: ReducedBound, surrogate: Any, inputs: Box) -> None:
         self.problem, self.data, self.inputs = problem, reduced.data, inputs
-        to_inputs = unit_to_inputs(inputs)
+        to_inputs = unit_to_inputs(inputs.log, jnp.asarray(scaled_ends(inputs)))
 
         def program(x: jax.Array) -> jax.Array:
             p = to_inputs(x)

@@ -60,6 +60,8 @@ def certify(
     ] = None,
     seconds: Annotated[float, typer.Option(help="With --box: how long to go on proving.")] = 60.0,
     plot: Annotated[Path | None, typer.Option(metavar="FILE.png", help="With --box: a picture of the map.")] = None,
+    ratio: Annotated[float | None, typer.Option(help="With --box: go on until upper / lower is within it.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="With --box: go on with the run's map.")] = False,
     problem: ProblemOption = None,
     set_: Set = None,
     as_json: Json = False,
@@ -68,15 +70,17 @@ def certify(
     """Proved bounds of the error at points, or over a whole box of inputs."""
     if tolerance is not None and not 0 < tolerance < float("inf"):
         raise UserError(f"--tolerance is a relative error and must be positive, not {tolerance}")
+    for option, given in (("--plot", plot is not None), ("--ratio", ratio is not None), ("--resume", resume)):
+        if given and not box:
+            raise UserError(f"{option} is about a proof over a box: it goes with --box")
     if plot is not None:
-        if not box:
-            raise UserError("--plot draws the map of a proof over a box: it goes with --box")
         check_path(plot)
     target = find_surrogate(run, problem, pairs(set_ or [], "--set"))
     if box:
         if at or inputs or random or truth:
             raise UserError("--box goes alone: a proof over a box has no points")
-        return over_box(target, box, 1e-2 if tolerance is None else tolerance, seconds, as_json, plot)
+        goal = 1e-2 if tolerance is None else tolerance
+        return over_box(target, box, goal, seconds, as_json, plot, ratio, resume)
     P = chosen_inputs(target, at, inputs, random, seed)
     answers = evaluate(target.surrogate, P, target.problem.size)
     certificate = bound(target.problem, answers.fields, P, steps=steps)

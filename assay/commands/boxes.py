@@ -13,25 +13,42 @@ from ..trust_pictures import plot_trust_map
 from ..verify.certify_box import certify_box
 from ..verify.evidence import Evidence
 from ..verify.trust_map import TrustMap
-from .errors import DONE, FAILED, UNDECIDED
-from .output import downward, emit, number, progress_bar, say, upward
+from .errors import DONE, FAILED, UNDECIDED, UserError
+from .output import downward, emit, progress_bar, say, upward
 from .settings import box_inside
 
 LARGEST = 3  # clusters shown to people, of each kind
 
 
 def over_box(
-    target: Target, texts: list[str], tolerance: float, seconds: float, as_json: bool, plot: Path | None = None
+    target: Target,
+    texts: list[str],
+    tolerance: float,
+    seconds: float,
+    as_json: bool,
+    plot: Path | None = None,
+    ratio: float | None = None,
+    resume: bool = False,
 ) -> int:
-    """Prove what can be proved in ``seconds``; the map goes into the run folder as trust-map.json."""
+    """Prove what can be proved in ``seconds``; the map goes into the run folder as trust-map.json, also meanwhile."""
     whole = target.problem.inputs
     box = whole if texts == ["all"] else box_inside(whole, texts)
-    say("compiling the bound for whole boxes takes up to some minutes, once; --seconds starts after it")
+    path = Path("trust-map.json") if target.folder is None else target.folder.file("trust-map.json")
+    if resume and not path.is_file():
+        raise UserError(f"there is no map to go on with at {path}: leave --resume out")
+    say("compiling the bound for whole boxes takes up to a minute, once; --seconds starts after it")
     with progress_bar("bounding boxes") as bar:
         trust = certify_box(
-            target.problem, target.surrogate, tolerance, seconds, box, progress=lambda f: _report(bar, f)
+            target.problem,
+            target.surrogate,
+            tolerance,
+            seconds,
+            box,
+            ratio,
+            progress=lambda facts: _report(bar, facts, seconds),
+            resume=path if resume else None,
+            checkpoint=path,
         )
-    path = Path("trust-map.json") if target.folder is None else target.folder.file("trust-map.json")
     trust.save(path)
     if plot is not None:
         plot_trust_map(trust, plot)
@@ -43,8 +60,11 @@ def over_box(
     return DONE if trust.certified_volume == 1 else UNDECIDED
 
 
-def _report(bar: Any, facts: dict[str, float]) -> None:
-    bar(0, None, ", ".join(f"{key} {number(value)}" for key, value in facts.items()))
+def _report(bar: Any, facts: dict[str, float], seconds: float) -> None:
+    shares = ", ".join(f"{key} {100 * facts[key]:.3g} %" for key in ("certified", "falsified", "undecided"))
+    between = f"largest error in [{downward(facts['lower'])}, {upward(facts['upper'])}]"
+    rate = f"{facts['leaves']:.0f} boxes, {facts['boxes_per_second']:.0f}/s"
+    bar(int(min(facts["seconds"], seconds)), int(seconds), f"{shares}; {between}; {rate}")
 
 
 def _payload(target: Target, box: Box, trust: TrustMap, path: Path) -> dict[str, Any]:

@@ -1,0 +1,203 @@
+"""Branch and bound over boxes of inputs, from both sides.
+
+From above: a leaf that is not decided is halved along the axis that its remainder asks for. Towards a tolerance the
+widest leaves come first, so that most of the volume is decided early; towards a ratio of upper to lower, the leaf with
+the largest bound. Every leaf keeps a proved bound at all times, and children inherit it. From below: a climb of the
+proved lower bound, and the worst points met while bounding, confirmed by the solver.
+"""
+
+from __future__ import annotations
+
+import heapq
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from ..solvers.batching import VectorMap
+from ..solvers.box import Box
+from ..solvers.problem import Problem
+from .box_bound import BoxResult
+from .box_rounds import BATCH
+from .box_tree import BoxTree
+from .counterexample import measured_error
+from .reduced import ReducedBound
+from .surrogate import coefficients
+
+MARGIN = 1e-6  # by which a failure must exceed the tolerance, so that whoever proves it again by other means agrees
+NARROWEST = 2.0**-40  # of what is halved
+PAUSE = 0.3  # seconds between reports
+Report = Callable[[dict[str, float]], None]
+
+
+class Witnesses:
+    """Failures and large errors confirmed by the solver."""
+
+    def __init__(self, problem: Problem, box: Box, reduced: ReducedBound, surrogate: Any, budget: int) -> None:
+        self.problem, self.box, self.surrogate, self.budget = problem, box, surrogate, budget
+        self.basis = reduced.basis
+        self.points: list[np.ndarray] = []
+        self.lower: list[float] = []
+        self._bounds = VectorMap(lambda p, c: reduced.bound(p, c).relative_lower)
+
+    @property
+    def best(self) -> float:
+        return max(self.lower, default=0.0)
+
+    def proved_lower(self, X: np.ndarray) -> np.ndarray:
+        """Lower bounds of the relative error, without a solve."""
+        P = self.box.from_unit(X)
+        return np.asarray(self._bounds(P, coefficients(self.surrogate, P)))
+
+    def confirm(self, X: np.ndarray) -> np.ndarray:
+        """Solver-confirmed lower ends of the errors at X, while the budget lasts."""
+        X = X[: max(self.budget, 0)]
+        if not len(X):
+            return np.zeros(0)
+        self.budget -= len(X)
+        P = self.box.from_unit(X)
+        fields = coefficients(self.surrogate, P) @ self.basis.T
+        truths = np.asarray(self.problem.attempt_batch(P).u)
+        out = np.zeros(len(X))
+        for i, (p, x, u, v) in enumerate(zip(P, X, truths, fields, strict=True)):
+            if np.isfinite(u).all():
+                out[i] = measured_error(self.problem, p, v, u)[1]
+                self.points.append(x)
+                self.lower.append(float(out[i]))
+        return out
+
+
+class Search:
+    """The loop: evaluate, decide, halve."""
+
+    def __init__(
+        self,
+        bound: Callable[..., BoxResult],
+        witnesses: Witnesses,
+        tolerance: float,
+        ratio: float | None,
+        width: float,
+        tree: BoxTree,
+    ) -> None:
+        self.bound, self.witnesses, self.tolerance, self.ratio, self.width = bound, witnesses, tolerance, ratio, width
+        self.tree, self.evaluated, self.seconds = tree, 0, 0.0
+        self._queue: list[tuple[float, float, int]] = []
+
+    def run(
+        self, seconds: float, boxes: int, report: Report | None, save: Callable[[], None] | None = None
+    ) -> list[str]:
+        """Until all is decided or a limit is reached; what stopped it, in words. ``save`` is called meanwhile."""
+        start = time.perf_counter()
+        notes: list[str] = []
+        shown = saved = start
+        try:
+            self._seed()
+            if self.tree.leaves == 1:
+                self._evaluate([0])
+            for node in self.tree.numbers():
+                self._push(node)
+            while True:
+                now = time.perf_counter()
+                self.seconds = now - start
+                chosen = self._choose()
+                if report is not None and (now - shown > PAUSE or not chosen):
+                    shown = now
+                    report(self.state())
+                if save is not None and now - saved > 10 + 20 * (time.perf_counter() - now):
+                    save()
+                    saved = time.perf_counter()
+                if not chosen:
+                    break
+                if self.seconds > seconds or self.tree.leaves + len(chosen) > boxes:
+                    what = "time" if self.seconds > seconds else "boxes"
+                    notes.append(f"stopped at the limit of {what}: the map so far is valid")
+                    break
+                children = [child for node in chosen for child in self.tree.halve(node)]
+                self._evaluate(children)
+                for node in children:
+                    self._push(node)
+        except KeyboardInterrupt:
+            notes.append("interrupted: the map so far is valid")
+        except MemoryError:
+            notes.append("out of memory: the map so far is valid")
+        self.tree.close()
+        self.seconds = time.perf_counter() - start
+        return notes
+
+    def state(self) -> dict[str, float]:
+        """Where it stands, for progress: shares of the volume, the sandwich, boxes per second."""
+        numbers = np.array(self.tree.numbers())
+        bound, shares = np.array(self.tree.bound)[numbers], 0.5 ** np.array(self.tree.depth)[numbers]
+        certified = bound <= self.tolerance
+        falsified = np.array(self.tree.falsified)[numbers] & ~certified
+        return {
+            "certified": float(shares[certified].sum()),
+            "falsified": float(shares[falsified].sum()),
+            "undecided": float(shares[~certified & ~falsified].sum()),
+            "upper": float(bound.max()),
+            "lower": self.witnesses.best,
+            "leaves": len(numbers),
+            "seconds": self.seconds,
+            "boxes_per_second": self.evaluated / self.seconds if self.seconds else 0.0,
+        }
+
+    def _seed(self) -> None:
+        """The worst of a few thousand points, without a solve; the best of them confirmed."""
+        d = len(self.tree.low[0])
+        rng = np.random.default_rng(0)
+        X = np.concatenate([rng.random((2048, d)), rng.integers(0, 2, (256, d)).astype(float)])
+        values = self.witnesses.proved_lower(X)
+        for step in (0.1, 0.03, 0.01, 0.003):
+            best = X[np.argsort(-values)[:16]]
+            near = np.clip(best[:, None] + step * rng.standard_normal((16, 16, d)), 0, 1).reshape(-1, d)
+            X, values = (
+                np.concatenate([best, near]),
+                np.concatenate([np.sort(values)[::-1][:16], self.witnesses.proved_lower(near)]),
+            )
+        self.witnesses.confirm(X[np.argsort(-values)[:1]])
+
+    def _decided(self, node: int) -> bool:
+        upper = self.tree.bound[node]
+        if self.ratio is not None and upper > self.ratio * max(self.witnesses.best, 1e-300):
+            return False
+        return upper <= self.tolerance or self.tree.falsified[node]
+
+    def _push(self, node: int) -> None:
+        """Into the queue. What is decided stays so: bounds do not rise, the largest error found does not fall."""
+        if not self._decided(node):
+            depth, upper = float(self.tree.depth[node]), -self.tree.bound[node]
+            first, second = (depth, upper) if self.ratio is None else (upper, depth)
+            heapq.heappush(self._queue, (first, second, node))
+
+    def _choose(self) -> list[int]:
+        """The next leaves to halve."""
+        tree = self.tree
+        chosen: list[int] = []
+        while self._queue and len(chosen) < BATCH // 2:
+            node = heapq.heappop(self._queue)[2]
+            wide = (tree.high[node] - tree.low[node])[tree.split_axis[node]] > NARROWEST
+            if wide and not self._decided(node):
+                chosen.append(node)
+        return chosen
+
+    def _evaluate(self, nodes: list[int]) -> None:
+        tree = self.tree
+        low, high = np.stack([tree.low[i] for i in nodes]), np.stack([tree.high[i] for i in nodes])
+        result = self.bound(low, high)
+        self.evaluated += len(nodes)
+        for node, upper, axis in zip(nodes, result.upper, result.axis, strict=True):
+            tree.bound[node] = min(tree.bound[node], float(upper))
+            tree.split_axis[node] = int(axis)
+        self._falsify(nodes, np.clip(result.best, low, high))
+
+    def _falsify(self, nodes: list[int], points: np.ndarray) -> None:
+        """A proved lower bound above the tolerance at a point of a narrow leaf falsifies it: no solve is needed."""
+        tree, lower = self.tree, self.witnesses.proved_lower(points)
+        best = int(np.argmax(lower))
+        if lower[best] > 1.002 * self.witnesses.best:
+            self.witnesses.confirm(points[[best]])
+        for node, error, point in zip(nodes, lower, points, strict=True):
+            narrow = (tree.high[node] - tree.low[node]).max() <= self.width
+            if narrow and error > self.tolerance * (1 + MARGIN):
+                tree.failure[node], tree.falsified[node] = point, True
