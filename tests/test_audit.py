@@ -1,7 +1,5 @@
 """Audits: a proof is accepted from its file alone, and every lie in it is found, hashes recomputed or not."""
 
-import json
-
 import numpy as np
 import pytest
 import scipy.sparse as sp
@@ -9,12 +7,12 @@ import scipy.sparse as sp
 pytest.importorskip("flint", reason="audits need python-flint: pip install 'assay-pde[audit]'")
 
 from assay.benchmarks.faulty import Quadratic
+from assay.benchmarks.tampering import LIES, tampered
 from assay.solvers import Box, ThermalBlock, affine
 from assay.verify.audit import audit
 from assay.verify.certificate import certify
 from assay.verify.certify_box import certify_box
 from assay.verify.fingerprint import of_problem
-from assay.verify.trust_map import canonical
 
 PROBLEM = ThermalBlock((2, 1), 8, low=10**-0.5, high=10**0.5)
 CORNERS = PROBLEM.inputs.from_unit(np.array([[0, 0], [0, 1], [1, 0], [1, 1]], dtype=float))
@@ -41,71 +39,9 @@ def test_an_honest_map_is_accepted(written, surrogate):
     assert found.proved == 6 and found.leaves >= 20 and found.witnesses >= 1 and found.falsified >= 1
 
 
-def certified(data):
-    """Numbers of certified leaves, the one with the largest bound first."""
-    leaves = [i for i, (a, v) in enumerate(zip(data["axis"], data["verdicts"], strict=True)) if a < 0 and v == 0]
-    return sorted(leaves, key=lambda i: -data["bound"][i])
-
-
-def falsified(data):
-    return next(i for i, (a, v) in enumerate(zip(data["axis"], data["verdicts"], strict=True)) if a < 0 and v == 1)
-
-
-def _lower_bound(data):
-    data["bound"] = [b * 0.3 if isinstance(b, float) else b for b in data["bound"]]
-
-
-def _call_certified(data):
-    node = falsified(data)
-    data["verdicts"][node], data["bound"][node] = 0, 0.99 * data["tolerance"]
-
-
-def _call_falsified(data):
-    data["verdicts"][certified(data)[-1]] = 1
-
-
-def _move_failure(data):
-    data["failures"][str(falsified(data))] = [0.0, 0.0]
-
-
-def _raise_tolerance_of_failures(data):
-    data["tolerance"] *= 1.9
-    data["verdicts"] = [1 if v == 1 else 2 for v in data["verdicts"]]
-
-
-def _exaggerate_witness(data):
-    data["witness_lower"][0] *= 1.01
-
-
-def _other_axis(data):
-    data["axis"][0] = 1 - data["axis"][0]
-    data["bound"] = [b * 0.5 if isinstance(b, float) else b for b in data["bound"]]
-
-
-def _smaller_box(data):
-    data["box"]["upper"] = [x / 2 for x in data["box"]["upper"]]
-
-
-def _other_model(data):
-    data["model_hash"] = "0" * 64
-
-
-def _other_problem(data):
-    data["problem_hash"] = "0" * 64
-
-
-LIES = (
-    _lower_bound, _call_certified, _call_falsified, _move_failure, _raise_tolerance_of_failures, _exaggerate_witness,
-    _other_axis, _smaller_box, _other_model, _other_problem,
-)  # fmt: skip
-
-
 @pytest.mark.parametrize("lie", LIES)
 def test_every_lie_is_found_though_its_hash_fits(written, surrogate, tmp_path, lie):
-    data = json.loads(written.read_text())
-    lie(data)
-    path = tmp_path / "trust-map.json"
-    path.write_text(canonical(data))
+    path = tampered(written, lie, tmp_path / "trust-map.json")
     with pytest.raises(ValueError, match="leaf|witness|another|falsified|volumes|bound"):
         audit(path, PROBLEM, surrogate)
 

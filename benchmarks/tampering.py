@@ -1,0 +1,86 @@
+"""Ten lies about a trust map, told in its file: audits must find each, also when the file's hash is made to fit.
+
+Each changes the JSON content of an honest map that has certified and falsified leaves. A lie is one that no other check
+of the file would notice: a bound that is too small, a failure that is none, another model.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from ..verify.trust_map import canonical
+
+Lie = Callable[[dict[str, Any]], None]
+
+
+def _leaves(data: dict[str, Any], verdict: int) -> list[int]:
+    return [i for i, (a, v) in enumerate(zip(data["axis"], data["verdicts"], strict=True)) if a < 0 and v == verdict]
+
+
+def certified(data: dict[str, Any]) -> list[int]:
+    """Numbers of certified leaves, the one with the largest bound first."""
+    return sorted(_leaves(data, 0), key=lambda i: -data["bound"][i])
+
+
+def falsified(data: dict[str, Any]) -> int:
+    return _leaves(data, 1)[0]
+
+
+def _lower_bounds(data: dict[str, Any]) -> None:
+    data["bound"] = [b * 0.3 if isinstance(b, float) else b for b in data["bound"]]
+
+
+def _call_certified(data: dict[str, Any]) -> None:
+    node = falsified(data)
+    data["verdicts"][node], data["bound"][node] = 0, 0.99 * data["tolerance"]
+
+
+def _call_falsified(data: dict[str, Any]) -> None:
+    data["verdicts"][certified(data)[-1]] = 1
+
+
+def _move_failure(data: dict[str, Any]) -> None:
+    data["failures"][str(falsified(data))] = [0.0 for _ in data["box"]["names"]]
+
+
+def _raise_tolerance_of_failures(data: dict[str, Any]) -> None:
+    data["tolerance"] *= 1.9
+    data["verdicts"] = [1 if v == 1 else 2 for v in data["verdicts"]]
+
+
+def _exaggerate_witness(data: dict[str, Any]) -> None:
+    data["witness_lower"][0] *= 1.01
+
+
+def _other_axis(data: dict[str, Any]) -> None:
+    data["axis"][0] = 1 - data["axis"][0]
+    data["bound"] = [b * 0.5 if isinstance(b, float) else b for b in data["bound"]]
+
+
+def _smaller_box(data: dict[str, Any]) -> None:
+    data["box"]["upper"] = [x / 2 for x in data["box"]["upper"]]
+
+
+def _other_model(data: dict[str, Any]) -> None:
+    data["model_hash"] = "0" * 64
+
+
+def _other_problem(data: dict[str, Any]) -> None:
+    data["problem_hash"] = "0" * 64
+
+
+LIES: tuple[Lie, ...] = (
+    _lower_bounds, _call_certified, _call_falsified, _move_failure, _raise_tolerance_of_failures, _exaggerate_witness,
+    _other_axis, _smaller_box, _other_model, _other_problem,
+)  # fmt: skip
+
+
+def tampered(honest: Path, lie: Lie, path: Path) -> Path:
+    """The honest map with one lie, in canonical form and with the hash that its content asks for."""
+    data = json.loads(honest.read_text())
+    lie(data)
+    path.write_text(canonical(data))
+    return path
