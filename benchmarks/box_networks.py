@@ -16,7 +16,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
+import optax  # type: ignore[import-untyped]
 
 from ..solvers.coercive import CoerciveProblem
 
@@ -50,7 +50,7 @@ class Network:
         rng = np.random.default_rng(seed)
         self.problem, self.design = problem, design
         P = problem.inputs.sample(128, seed=seed)
-        x, scale = jax.vmap(problem.features)(P)
+        x, scale = jax.vmap(problem.features)(jnp.asarray(P))
         U = np.asarray(problem.solve_batch(P)) / np.asarray(scale)[:, None]
         self.basis = np.linalg.svd(U.T, full_matrices=False)[0][:, :modes] * problem.free[:, None]
         modes, targets = self.basis.shape[1], U @ self.basis

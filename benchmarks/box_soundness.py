@@ -138,7 +138,8 @@ def networks(count: int, points: int, console: Console) -> list[dict[str, Any]]:
 
 def planted_rows(count: int, each: int, console: Console) -> list[dict[str, Any]]:
     """One row per model."""
-    problem, rng, rows = block(), np.random.default_rng(1), []
+    problem, rng = block(), np.random.default_rng(1)
+    rows: list[dict[str, Any]] = []
     while count > 0:
         spoilt = planted.failures(2, min(each, count), rng)
         count -= len(spoilt)
@@ -186,7 +187,13 @@ def audit_rows(count: int, console: Console) -> list[dict[str, Any]]:
             trust = certify_box(problem, surrogate, tolerance, seconds=20.0, order=2, boxes=30)
             path = Path(folder) / f"map-{i}.json"
             trust.save(path)
-            row = {"map": type(surrogate).__name__, "leaves": trust.boxes, "proved": 0, "said": "accepted", "lies": 0}
+            row: dict[str, Any] = {
+                "map": type(surrogate).__name__,
+                "leaves": trust.boxes,
+                "proved": 0,
+                "said": "accepted",
+                "lies": 0,
+            }
             try:
                 row["proved"] = audit(path, problem, surrogate).proved
             except ValueError as error:

@@ -44,7 +44,7 @@ class Polynomial:
         self.heights = np.zeros(len(spoilt))
         P = problem.inputs.sample(128, seed=0)
         U = np.asarray(problem.solve_batch(P))
-        scale = np.asarray(jax.vmap(problem.features)(P)[1])
+        scale = np.asarray(jax.vmap(problem.features)(jnp.asarray(P))[1])
         self.basis = np.linalg.svd((U / scale[:, None]).T, full_matrices=False)[0][:, :MODES] * problem.free[:, None]
         powers = np.asarray(self._powers(P)[0])
         self.weights = np.linalg.lstsq(powers, (U / scale[:, None]) @ self.basis, rcond=None)[0]
