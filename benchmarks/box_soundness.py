@@ -38,6 +38,7 @@ from .true_error import TrueError
 
 LOW, HIGH = 10**-0.5, 10**0.5
 CHUNK = 4000
+BOXES = 600  # of one map: a limit that does not depend on how busy the machine is
 TOLERANCE = 1e-2  # that planted failures break
 
 
@@ -93,7 +94,7 @@ def network_row(problem: ThermalBlock, design: Design, points: int, seed: int) -
     worst = float((true_error(P, U, norms, surrogate(P)).low / norms.high).max())
     started = time.process_time()
     tolerance, order = (1.2 if seed % 2 else 0.6) * worst, 3 + seed % 3 if problem.inputs.dimension == 2 else 3
-    trust = certify_box(problem, surrogate, tolerance, seconds=5.0, order=order)
+    trust = certify_box(problem, surrogate, tolerance, seconds=60.0, order=order, boxes=BOXES)
     spent = time.process_time() - started
     count = Count(true_error, surrogate, trust)
     P = places(trust, points - points // 5, seed)
@@ -145,7 +146,7 @@ def planted_rows(count: int, each: int, console: Console) -> list[dict[str, Any]
         count -= len(spoilt)
         model, low = planted.plant(problem, spoilt, TOLERANCE)
         started = time.process_time()
-        trust = certify_box(problem, model, TOLERANCE, seconds=10.0, order=3, width=1 / 64)
+        trust = certify_box(problem, model, TOLERANCE, seconds=60.0, order=3, boxes=BOXES, width=1 / 64)
         X = np.stack([f.x for f in spoilt])
         beside = [np.clip(X + shift, 0.0, 1.0) for shift in (0.0, 1e-15, -1e-15)]
         verdicts = np.stack([trust.verdict(problem.inputs.from_unit(Y)) for Y in beside])
