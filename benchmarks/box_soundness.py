@@ -7,7 +7,7 @@ breaks, nor any planted input. Audits: every leaf of honest maps is proved again
 
     python -m assay.benchmarks.box_soundness [--networks 20] [--points 100000] [--planted 100] [--audits 3]
 
-``--planted`` counts failures, ``--each`` of them in one model: a proof takes half a minute to compile and a second to
+``--planted`` counts failures, ``--each`` of them in one model: a proof takes up to a minute to compile and seconds to
 run, so that ten a model are the default; ``--each 1`` plants them one by one.
 """
 
