@@ -19,7 +19,7 @@ from ..solvers.precision import require_float64
 from ..solvers.problem import Problem
 from . import fingerprint
 from .box_bound import BoxResult, make_box_bound, scaled_ends
-from .box_rounds import BATCH, BoxBounds
+from .box_rounds import BoxBounds
 from .box_search import Report, Search, Witnesses
 from .box_tree import BoxTree
 from .certificate import against, assumptions
@@ -109,8 +109,7 @@ def certify_box(
     except (UnsupportedOperation, NotImplementedError) as error:  # no range, or no rounding error, is known for it
         return _undecided(problem, inputs, tolerance, f"the surrogate cannot be enclosed: {error}")
     witnesses = Witnesses(problem, inputs, reduced, surrogate, budget)
-    witnesses.proved_lower(np.full((300, d), 0.5))  # compiles, too
-    witnesses.proved_lower(np.full((BATCH, d), 0.5))
+    witnesses.compile(d)
     if old is not None:
         witnesses.points, witnesses.lower = list(old.witness), old.witness_lower.tolist()
     tree = BoxTree(d) if old is None else BoxTree.of_map(old, tolerance)
