@@ -8,7 +8,7 @@ import pytest
 from assay.solvers.lognormal_diffusion import LognormalDiffusion
 from assay.solvers.snapshots import sample
 from assay.solvers.thermal_block import ThermalBlock
-from assay.surrogates import train
+from assay.surrogates import load, save, train
 from assay.surrogates.energy_loss import (
     RIDGE,
     assemble,
@@ -162,6 +162,29 @@ def test_physics_alone_reads_the_basis_of_32_snapshots_and_nothing_else(problem,
         for data in (snapshots, wrong)
     )
     np.testing.assert_allclose(s(P), t(P), rtol=1e-5, atol=1e-7 * np.abs(s(P)).max())
+
+
+def test_smoothness_makes_weights_smaller_and_skips_are_kept_in_the_file(problem, half, tmp_path):
+    def squares(surrogate):
+        return sum(np.sum(a**2) for key, a in surrogate.arrays.items() if key.startswith("hidden") and "kernel" in key)
+
+    options = {"steps": 60, "widths": (12, 12), "physics_points": 80}
+    rough = train(problem, "pod-mlp", half, **options)
+    smooth = train(problem, "pod-mlp", half, smoothness=1e-3, skip=True, **options)
+    assert squares(smooth) < 0.7 * squares(rough)
+    P = problem.inputs.sample(4, seed=1)
+    again = load(save(smooth, tmp_path / "smooth.assay"), problem)
+    np.testing.assert_array_equal(again(P), smooth(P))
+    assert again.architecture["skip"] and not rough.architecture["skip"]
+    a = again.arrays  # x + tanh(..) in the second layer, whose width is the first's
+    features = (np.stack([np.asarray(problem.features(p)[0]) for p in P]) - a["shift"]) * a["gain"]
+    h = np.tanh(features @ a["hidden_0.kernel"] + a["hidden_0.bias"])
+    h = h + np.tanh(h @ a["hidden_1.kernel"] + a["hidden_1.bias"])
+    scale = np.array([float(problem.features(p)[1]) for p in P])
+    wanted = scale[:, None] * (h @ a["head.kernel"] + a["head.bias"])
+    np.testing.assert_allclose(np.asarray(again.coefficients(P)), wanted, rtol=1e-9, atol=1e-12)
+    with pytest.raises(ValueError, match="smoothness at least 0"):
+        train(problem, "pod-mlp", half, smoothness=-1.0, **options)
 
 
 class Stop(Exception):
