@@ -14,9 +14,6 @@ against its own rounded weights. The package is GPL and stays outside, called as
 
 from __future__ import annotations
 
-import argparse
-import contextlib
-import os
 import sys
 import time
 from typing import Any
@@ -43,7 +40,7 @@ from .box_methods import (
     plain,
     samples,
 )
-from .crown_peer import INSTALL, Crown, PeerError
+from .crown_peer import INSTALL, Crown, PeerError, run
 from .plain_intervals import Layers
 from .true_error import TrueError
 
@@ -252,23 +249,7 @@ def show(result: dict[str, Any], console: Console) -> None:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--peer-python", help="an interpreter with torch and bound-propagation")
-    parser.add_argument("--quick", action="store_true", help="the same with fewer boxes and less time")
-    parser.add_argument(
-        "--json", nargs="?", const="-", help="the numbers as JSON on stdout, or in a file beside tables"
-    )
-    options = parser.parse_args(arguments)
-    with contextlib.ExitStack() as stack:
-        peer = None
-        if options.peer_python:
-            try:
-                peer = stack.enter_context(Crown(options.peer_python))
-            except FileNotFoundError as error:
-                print(f"{options.peer_python}: {error}", file=sys.stderr)
-        result = measure(peer, options.quick)
-    result["load_average"] = round(os.getloadavg()[0], 2)
-    return command.finish(result, show, options.json, WIDE)
+    return run(__doc__, measure, show, WIDE, arguments)
 
 
 if __name__ == "__main__":

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import argparse
+import contextlib
 import json
+import os
 import subprocess
+import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 import numpy as np
+from rich.console import Console
 
+from . import command
 from .plain_intervals import Interval, Layers
 
 INSTALL = (
@@ -111,3 +118,30 @@ class Crown:
             raise PeerError(reply["error"])
         out = np.load(folder / "out.npz")
         return Interval(out["lower"], out["upper"]), float(reply["seconds"])
+
+
+def run(
+    doc: str | None,
+    measure: Callable[[Crown | None, bool], dict[str, Any]],
+    show: Callable[[dict[str, Any], Console], None],
+    width: int,
+    arguments: list[str] | None = None,
+) -> int:
+    """``command.run`` for benchmarks beside the peer: ``measure(peer, quick)``, the peer None where there is none."""
+    parser = argparse.ArgumentParser(description=(doc or "").splitlines()[0])
+    parser.add_argument("--peer-python", help="an interpreter with torch and bound-propagation")
+    parser.add_argument("--quick", action="store_true", help="the same with fewer boxes and less time")
+    parser.add_argument(
+        "--json", nargs="?", const="-", help="the numbers as JSON on stdout, or in a file beside tables"
+    )
+    options = parser.parse_args(arguments)
+    with contextlib.ExitStack() as stack:
+        peer = None
+        if options.peer_python:
+            try:
+                peer = stack.enter_context(Crown(options.peer_python))
+            except FileNotFoundError as error:
+                print(f"{options.peer_python}: {error}", file=sys.stderr)
+        result = measure(peer, options.quick)
+    result["load_average"] = round(os.getloadavg()[0], 2)
+    return command.finish(result, show, options.json, width)

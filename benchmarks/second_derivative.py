@@ -17,9 +17,7 @@ branch and bound gave (Eiras et al. 2024, partial-CROWN; on their network).
 
 from __future__ import annotations
 
-import argparse
 import contextlib
-import os
 import sys
 import time
 from collections.abc import Callable
@@ -37,7 +35,7 @@ from rich.console import Console
 from ..verify.enclose import Range, range_bound, search
 from . import command, plain_intervals
 from .box_methods import Bounds, by_width, check, in_jax, samples
-from .crown_peer import INSTALL, Crown, PeerError, as_arrays
+from .crown_peer import INSTALL, Crown, PeerError, as_arrays, run
 from .plain_intervals import Interval, Layers
 
 AXIS = 0
@@ -311,23 +309,7 @@ def show(result: dict[str, Any], console: Console) -> None:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--peer-python", help="an interpreter with torch and bound-propagation")
-    parser.add_argument("--quick", action="store_true", help="the same with fewer boxes and less time")
-    parser.add_argument(
-        "--json", nargs="?", const="-", help="the numbers as JSON on stdout, or in a file beside tables"
-    )
-    options = parser.parse_args(arguments)
-    with contextlib.ExitStack() as stack:
-        peer = None
-        if options.peer_python:
-            try:
-                peer = stack.enter_context(Crown(options.peer_python))
-            except FileNotFoundError as error:
-                print(f"{options.peer_python}: {error}", file=sys.stderr)
-        result = measure(peer, options.quick)
-    result["load_average"] = round(os.getloadavg()[0], 2)
-    return command.finish(result, show, options.json, WIDE)
+    return run(__doc__, measure, show, WIDE, arguments)
 
 
 if __name__ == "__main__":
