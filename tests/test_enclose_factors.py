@@ -92,3 +92,49 @@ def test_two_linear_maps_are_one():
     C = np.array([[1.0, -1.0, 0.0]])  # C A = 0
     low, high = enclose(lambda x: jnp.asarray(C) @ (jnp.asarray(A) @ jnp.tanh(x) + 0.5), LOW, HIGH)
     assert -1e-12 < low[0] <= 0 <= high[0] < 1e-12
+
+
+FILLED = {
+    "the root of a fill": lambda x, fill: jnp.sqrt(jnp.exp(x).at[jnp.array([0, 5])].get(mode="fill", fill_value=fill)),
+    "a common factor": lambda x, fill: jnp.sqrt(
+        jnp.broadcast_to(jnp.exp(x[0]), (2,)).at[jnp.array([0, 5])].get(mode="fill", fill_value=fill)
+    ),
+}
+
+
+@pytest.mark.parametrize("name", FILLED)
+@pytest.mark.parametrize("fill", [0.0, 0.25])
+def test_a_gather_fills_with_a_number_that_is_no_exponential(name, fill):
+    low, high = enclose(lambda x: FILLED[name](x, fill), LOW, HIGH)
+    assert low[1] <= np.sqrt(fill) <= high[1] and high[1] - low[1] < 1e-12
+    assert low[0] <= np.exp(LOW[0] / 2) and high[0] >= np.exp(HIGH[0] / 2)
+
+
+def test_a_negative_fill_is_a_number_and_has_no_slope():
+    value, jets = coefficients(lambda x: x.at[jnp.array([5, 1])].get(mode="fill", fill_value=-3.0), LOW, HIGH, 1)
+    assert float(value.mid[0]) == -3 and float(value.rad[0]) == 0
+    assert not np.asarray(jets.mid[0, :, 0]).any() and not np.asarray(jets.rad[0, :, 0]).any()
+
+
+def test_what_has_no_value_does_not_cancel():
+    """log x / log x with x < 0: a NaN, not 1."""
+
+    def f(x):
+        e = jnp.exp(jnp.log(x))
+        return e / e
+
+    low, high = enclose(f, LOW, HIGH)
+    assert low[0] == -np.inf and high[0] == np.inf
+    assert abs(low[1] - 1) < 1e-12 and abs(high[1] - 1) < 1e-12
+
+
+def test_sums_negatives_and_tiles_of_constants():
+    c = jnp.array([1.0, 2.0])
+
+    def f(x):
+        return jnp.tile(x * jnp.sum(c) + jnp.negative(c), 2)
+
+    low, high = enclose(f, LOW, HIGH)
+    ends = np.tile([3 * LOW - c, 3 * HIGH - c], 2)
+    np.testing.assert_allclose([low, high], ends, rtol=1e-12, atol=0)
+    assert (low <= ends[0]).all() and (high >= ends[1]).all()

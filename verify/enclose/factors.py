@@ -79,7 +79,8 @@ def arithmetic(name: str, y: int | None, args: list[Jet], setting: Setting) -> J
 def _product(name: str, a: Jet, b: Jet, setting: Setting) -> Jet:
     shape = a.shape
     z, w = a.exponent, b.exponent
-    if name == "div" and z is w:  # a common factor
+    dropped = z if name == "div" and z is w else None  # a common factor
+    if dropped is not None:
         z = w = None
     if z is not None and w is not None and z.shape != w.shape:
         z, w = jet.spread(z, shape), jet.spread(w, shape)
@@ -94,8 +95,15 @@ def _product(name: str, a: Jet, b: Jet, setting: Setting) -> Jet:
     else:
         y = setting.apart(lambda: jet.plain((jet.mul if name == "mul" else jet.div)(left, right, setting)))
     if total is None:
-        return y or jet.constant(ball.point(jnp.ones(shape)), a.centre is not None)
+        out = y or jet.constant(ball.point(jnp.ones(shape)), a.centre is not None)
+        return out if dropped is None else _spoilt(out, dropped)
     return exponential(total, y, shape, setting)
+
+
+def _spoilt(out: Jet, dropped: Jet) -> Jet:
+    """``out``, but everything where an exponent that cancelled was, as log(-1) is: there the function has no value."""
+    centre = None if out.centre is None else ball.spoil(out.centre, dropped.base)
+    return replace(out, base=ball.spoil(out.base, dropped.base), centre=centre)
 
 
 def _cofactor(a: Jet) -> Jet:

@@ -15,6 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.extend.core import ClosedJaxpr, Jaxpr, Literal
+from jax.lax import GatherScatterMode
 
 from . import ball, elementary, factors, jet, piecewise, sigmoidal
 from .ball import Ball
@@ -26,7 +27,7 @@ Value = Any  # Jet | Truth | jax.Array | np.ndarray
 
 REARRANGEMENTS = {
     *("reshape", "broadcast_in_dim", "transpose", "squeeze", "expand_dims", "slice", "split", "rev", "copy", "copy_p"),
-    *("concatenate", "stack", "pad", "gather", "scatter", "dynamic_slice", "dynamic_update_slice", "select_n"),
+    *("concatenate", "stack", "pad", "gather", "scatter", "dynamic_slice", "dynamic_update_slice", "select_n", "tile"),
     *("stop_gradient", "optimization_barrier"),
 }
 UNARY: dict[str, elementary.Taylor] = {
@@ -166,7 +167,7 @@ class _Walk:
             return [self.logic(name, eqn, args)]
         if name in REARRANGEMENTS:
             return self.rearrange(eqn, args)
-        if name in LIGHT and (name != "neg" or args[0].exponent is None):
+        if name in LIGHT and (name != "neg" or _known(args[0]) or args[0].exponent is None):
             return [self.arithmetic(name, eqn, args)]
         known = self.factored(name, eqn, args)
         return [self.setting.apart(lambda: self.arithmetic(name, eqn, args)) if known is None else known]
@@ -221,6 +222,8 @@ class _Walk:
         """Moves entries about, and so acts on every coefficient alike. Integers and known predicates steer it."""
         operands = [jnp.issubdtype(atom.aval.dtype, jnp.floating) for atom in eqn.invars]
         jets = [_lift(a, self.setting) for a, moved in zip(args, operands, strict=True) if moved]
+        if eqn.primitive.name == "gather" and eqn.params["mode"] == GatherScatterMode.FILL_OR_DROP:
+            return [self.gather(eqn, jets[0], args[1])]
 
         def apply(*parts: jax.Array) -> Any:
             moved = iter(parts)
@@ -229,6 +232,19 @@ class _Walk:
             )
 
         return jet.rearrange(jets, apply, self.setting)
+
+    def gather(self, eqn: Any, a: Jet, indices: Value) -> Jet:
+        """What is out of bounds is filled with a constant, which is no entry of ``a``."""
+
+        def bind(x: Any) -> Any:
+            return eqn.primitive.bind(x, indices, **{**eqn.params, "fill_value": 0.0})
+
+        inside = bind(jnp.ones(a.shape)) == 1
+        if not isinstance(inside, jax.core.Tracer) and inside.all():
+            return jet.rearrange([a], bind, self.setting)[0]
+        fill = eqn.params["fill_value"]
+        other = _lift(jnp.nan if fill is None else fill, self.setting)
+        return jet.rearrange([a, other], lambda x, y: jnp.where(inside, bind(x), y), self.setting)[0]
 
     def logic(self, name: str, eqn: Any, args: list[Value]) -> Value:
         if name in COMPARISONS:
@@ -315,7 +331,7 @@ class _Walk:
             return factors.through(
                 jets[0], lambda a: self.dot(eqn, [a if isinstance(x, Jet) else x for x in args]), setting
             )
-        if name == "reduce_sum" and jets[0].exponent is not None:
+        if name == "reduce_sum" and jets and jets[0].exponent is not None:
             return factors.through(jets[0], lambda a: self.sums(eqn, a), setting)
         if name in ("exp", "log", "neg", "mul", "div", "sqrt", "rsqrt", "square", "integer_pow"):
             fitted = [_fit(x, args, setting) for x in args]
