@@ -10,8 +10,9 @@ from assay.solvers import ThermalBlock
 from assay.solvers.problem import is_traced
 from assay.verify import box_search
 from assay.verify.box_tree import BoxTree
-from assay.verify.certify_box import certify_box
+from assay.verify.certify_box import _compiled, certify_box
 from assay.verify.frozen import Frozen
+from assay.verify.reduced import reduced_path
 
 PROBLEM = ThermalBlock((2, 1), 8, low=10**-0.5, high=10**0.5)
 CORNERS = PROBLEM.inputs.from_unit(np.array([[0, 0], [0, 1], [1, 0], [1, 1]], dtype=float))
@@ -127,6 +128,23 @@ def test_what_cannot_be_enclosed_is_undecided_with_the_reason(spoil, reason):
     trust = certify_box(PROBLEM, Quadratic(PROBLEM, spoil), 0.1, seconds=1, order=2)
     assert trust.certified_volume == 0 and trust.relative_upper == np.inf
     assert reason is None or reason in trust.notes[0]
+
+
+def test_a_kept_bound_is_not_used_for_another_problem_with_the_same_settings():
+    """A subclass with weights of its own: nothing in its settings tells."""
+
+    class Doubled(ThermalBlock):
+        def theta(self, p):
+            return super().theta(p) * jnp.array([1.0, 2.0])
+
+    def kept(problem):
+        reduced = reduced_path(problem, surrogate)
+        return _compiled(problem, reduced, Frozen(surrogate, 2, reduced.basis), problem.inputs.log, 2)
+
+    surrogate = Quadratic(PROBLEM)
+    other = Doubled(PROBLEM.blocks, PROBLEM.cells, low=PROBLEM.low, high=PROBLEM.high)
+    assert kept(other) is not kept(PROBLEM)
+    assert kept(PROBLEM) is kept(PROBLEM)
 
 
 def test_a_surrogate_without_a_basis_and_a_box_outside_are_told():

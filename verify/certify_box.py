@@ -8,6 +8,7 @@ far is valid, and can be gone on with.
 from __future__ import annotations
 
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import jax
@@ -126,18 +127,24 @@ def certify_box(
 
 
 _kept: dict[tuple[Any, ...], BoxBounds] = {}
+_lock = Lock()
 
 
 def _compiled(
     problem: CoerciveProblem, reduced: ReducedBound, model: Frozen, log: tuple[bool, ...], order: int
 ) -> BoxBounds:
-    """The bound of this problem and program, compiled once for several boxes and tolerances; the last few are kept."""
-    key = (fingerprint.of_problem(problem), model.hash, log, order)
-    if key not in _kept:
-        while len(_kept) >= KEPT:
-            del _kept[next(iter(_kept))]
-        _kept[key] = BoxBounds(make_box_bound(problem, reduced, model, log, order))
-    return _kept[key]
+    """The bound of this problem and program, compiled once for several boxes and tolerances; the last few are kept.
+
+    The problem is known by the object, which the bound keeps alive: a hash of its settings says nothing of methods that
+    a subclass has replaced.
+    """
+    key = (id(problem), model.hash, log, order)
+    with _lock:
+        if key not in _kept:
+            while len(_kept) >= KEPT:
+                del _kept[next(iter(_kept))]
+            _kept[key] = BoxBounds(make_box_bound(problem, reduced, model, log, order))
+        return _kept[key]
 
 
 def _checked_map(
