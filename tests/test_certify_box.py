@@ -8,7 +8,7 @@ from assay.benchmarks.faulty import Quadratic
 from assay.benchmarks.true_error import TrueError
 from assay.solvers import ThermalBlock
 from assay.solvers.problem import is_traced
-from assay.verify import box_search
+from assay.verify import box_rounds, box_search, fingerprint
 from assay.verify.box_tree import BoxTree
 from assay.verify.certify_box import _compiled, certify_box
 from assay.verify.frozen import Frozen
@@ -152,3 +152,26 @@ def test_a_surrogate_without_a_basis_and_a_box_outside_are_told():
     assert trust.undecided_volume == 1 and "basis" in trust.notes[0]
     with pytest.raises(ValueError, match="inside the box of thermal-block"):
         certify_box(PROBLEM, Quadratic(PROBLEM), 0.1, box=PROBLEM.inputs.replace(upper=np.array([100.0, 1.0])))
+
+
+def test_a_bound_below_a_proved_error_ends_all_proofs(largest, monkeypatch):
+    """A defect planted into the compiled bound: a hundredth of what it was."""
+    whole = box_rounds.BoxBounds.__call__
+
+    def shrunk(self, low, high, ends):
+        result = whole(self, low, high, ends)
+        return result._replace(upper=result.upper / 100)
+
+    monkeypatch.setattr(box_rounds.BoxBounds, "__call__", shrunk)
+    trust = certify_box(PROBLEM, Moody(PROBLEM), tolerance=1.2 * largest, seconds=60, order=2)
+    assert trust.undecided_volume == 1 and trust.relative_upper == np.inf
+    assert "defect" in trust.notes[-1]
+
+
+def test_a_class_of_ones_own_that_inherits_name_and_settings_is_another_problem():
+    class Other(ThermalBlock):
+        def theta(self, p):
+            return super().theta(p) * jnp.array([1.0, 2.0])
+
+    hashes = {fingerprint.of_problem(kind((2, 1), 8)) for kind in (ThermalBlock, Other)}
+    assert len(hashes) == 2

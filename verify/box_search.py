@@ -92,6 +92,7 @@ class Search:
     ) -> None:
         self.bound, self.witnesses, self.tolerance, self.ratio, self.width = bound, witnesses, tolerance, ratio, width
         self.tree, self.evaluated, self.seconds = tree, 0, 0.0
+        self.contradicted = False  # a proved lower bound above a proved upper one: a defect, and nothing is proved
         self._queue: list[tuple[float, float, int]] = []
 
     def run(
@@ -204,6 +205,7 @@ class Search:
     def _falsify(self, nodes: list[int], points: np.ndarray) -> None:
         """A proved lower bound above the tolerance at a point of a narrow leaf falsifies it: no solve is needed."""
         tree, lower = self.tree, self.witnesses.proved_lower(points)
+        self.contradicted |= bool((lower > np.array([tree.bound[i] for i in nodes]) * (1 + 1e-12)).any())
         best = int(np.argmax(lower))
         if lower[best] > 1.002 * self.witnesses.best:
             self.witnesses.confirm(points[[best]])

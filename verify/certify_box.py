@@ -7,6 +7,7 @@ far is valid, and can be gone on with.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -30,6 +31,7 @@ from .reduced import ReducedBound, reduced_path
 from .trust_map import TrustMap, load_trust_map
 
 WIDTHS = {1: 1 / 64, 2: 1 / 64, 3: 1 / 32, 4: 1 / 16}  # of falsified leaves, by dimension; beyond, 1/8
+CONTRADICTED = "a proved error exceeds a proved bound: this is a defect of assay, and nothing counts as proved"
 KEPT = 4  # compiled bounds
 TRACED = (
     "the surrogate's coefficients are the JAX program that was traced, evaluated in float64 in any order of summation"
@@ -165,7 +167,7 @@ def _finished(problem: CoerciveProblem, model_hash: str, inputs: Box, search: Se
     falsified = np.array(tree.falsified)
     verdicts = np.where(bound <= search.tolerance, 0, np.where(falsified, 1, 2))
     d = inputs.dimension
-    return TrustMap(
+    trust = TrustMap(
         box=inputs,
         tolerance=search.tolerance,
         axis=np.array(tree.axis),
@@ -185,6 +187,11 @@ def _finished(problem: CoerciveProblem, model_hash: str, inputs: Box, search: Se
         notes=tuple(notes),
         assumptions=(*assumptions(problem), TRACED),
     )
+    above = trust.witness_lower > trust.relative_upper_at(inputs.from_unit(trust.witness)) * (1 + 1e-12)
+    if not (search.contradicted or above.any()):
+        return trust
+    nothing = np.full(len(bound), np.inf)
+    return replace(trust, bound=nothing, verdicts=np.full(len(bound), 2), notes=(*trust.notes, CONTRADICTED))
 
 
 def _undecided(problem: Problem, inputs: Box, tolerance: float, reason: str) -> TrustMap:

@@ -21,14 +21,19 @@ from jax.extend.core import ClosedJaxpr, Jaxpr, Literal
 from ..solvers.coercive import CoerciveProblem
 from ..solvers.problem import Problem
 
+FEW = 64  # matrices of an affine problem that are hashed entry by entry
 ADDRESS = re.compile(r" at 0x[0-9a-f]+")
 
 
 def of_problem(problem: Problem) -> str:
-    """Name, settings and inputs; for matrices of one's own also these, and weights and load as programs."""
-    about = [problem.name, problem.settings, problem.inputs.to_json(), problem.size]
+    """Name, class, settings and inputs; matrices where they are few, and weights and load as programs.
+
+    Name and settings alone would not do: a class of somebody's own may inherit both and change the weights.
+    """
+    kind = f"{type(problem).__module__}.{type(problem).__qualname__}"
+    about = [problem.name, kind, problem.settings, problem.inputs.to_json(), problem.size]
     digest = hashlib.sha256(json.dumps(about, sort_keys=True, default=str).encode())
-    if isinstance(problem, CoerciveProblem) and not problem.settings:
+    if isinstance(problem, CoerciveProblem) and len(problem.reference_theta) <= FEW:
         for e in np.eye(len(problem.reference_theta)):
             term = problem.matrix(e)
             for part in (term.indptr, term.indices, term.data):
