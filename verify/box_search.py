@@ -28,6 +28,7 @@ from .surrogate import coefficients
 MARGIN = 1e-6  # by which a failure must exceed the tolerance, so that whoever proves it again by other means agrees
 NARROWEST = 2.0**-40  # of what is halved
 PAUSE = 0.3  # seconds between reports
+ROUND = 3.0  # seconds that a round of boxes may take, so that limits are kept
 Report = Callable[[dict[str, float]], None]
 
 
@@ -185,7 +186,8 @@ class Search:
         """The next leaves to halve."""
         tree = self.tree
         chosen: list[int] = []
-        while self._queue and len(chosen) < BATCH // 2:
+        rate = self.evaluated / self.seconds if self.seconds > 1 else BATCH
+        while self._queue and len(chosen) < min(BATCH // 2, max(1.0, ROUND * rate / 2)):
             node = heapq.heappop(self._queue)[2]
             wide = (tree.high[node] - tree.low[node])[tree.split_axis[node]] > NARROWEST
             if wide and not self._decided(node):

@@ -28,6 +28,7 @@ from .certificate import against, assumptions
 from .enclose import UnsupportedOperation
 from .frozen import Frozen
 from .reduced import ReducedBound, reduced_path
+from .surrogate import has_basis
 from .trust_map import TrustMap, load_trust_map
 
 WIDTHS = {1: 1 / 64, 2: 1 / 64, 3: 1 / 32, 4: 1 / 16}  # of falsified leaves, by dimension; beyond, 1/8
@@ -71,17 +72,19 @@ def certify_box(
         budget: solver calls for the lower end.
         width: widest side of a falsified leaf, in unit coordinates; by dimension ``WIDTHS``.
         resume: a map of the same problem, surrogate and box, or its file, to go on with; at any tolerance.
-        checkpoint: file that the map is written to now and then.
+        checkpoint: file that the map is written to now and then, and at the end.
 
     Raises:
-        ValueError: tolerance, seconds or ratio out of range, a box that is not inside the problem's, a map to go on
-            with that is about something else.
+        ValueError: tolerance, seconds or ratio out of range, a box that is not inside the problem's, a checkpoint in a
+            folder that does not exist, a map to go on with that is about something else.
     """
     require_float64()
     if not 0 < tolerance < np.inf:
         raise ValueError(f"the tolerance is a relative error and must be positive, not {tolerance}")
     if not seconds > 0 or (ratio is not None and not ratio > 1):
         raise ValueError(f"seconds must be positive and ratio above 1, not seconds={seconds}, ratio={ratio}")
+    if checkpoint is not None and not Path(checkpoint).absolute().parent.is_dir():
+        raise ValueError(f"there is no folder {Path(checkpoint).absolute().parent} to write the map to")
     inputs = problem.inputs if box is None else box
     if (
         inputs.names != problem.inputs.names
@@ -92,7 +95,7 @@ def certify_box(
         return _undecided(problem, inputs, tolerance, f"no proved bound is known for {problem.name}")
     reduced = reduced_path(problem, surrogate)
     if reduced is None:
-        return _undecided(problem, inputs, tolerance, "box proofs need a surrogate with basis and coefficients")
+        return _undecided(problem, inputs, tolerance, _why_not(problem, surrogate))
     try:  # one program is bounded, searched, hashed, whatever the surrogate does meanwhile
         surrogate = Frozen(surrogate, problem.inputs.dimension, reduced.basis)
     except jax.errors.JAXTypeError:
@@ -125,7 +128,22 @@ def certify_box(
         if checkpoint is not None:
             finished(["not finished: the map so far is valid"]).save(checkpoint)
 
-    return finished(search.run(seconds, boxes, progress, save))
+    trust = finished(search.run(seconds, boxes, progress, save))
+    if checkpoint is not None:
+        trust.save(checkpoint)
+    return trust
+
+
+def _why_not(problem: CoerciveProblem, surrogate: Any) -> str:
+    """Why there is no reduced path."""
+    if not has_basis(surrogate):
+        return "box proofs need a surrogate with basis and coefficients"
+    if problem.load_terms() is None or len(problem.reference_theta) > fingerprint.FEW:
+        return f"box proofs need matrices and loads of few terms, which {problem.name} does not have"
+    return (
+        "box proofs need a basis that vanishes where values are prescribed, and finite coefficients whose products "
+        "with it are what the surrogate answers"
+    )
 
 
 _kept: dict[tuple[Any, ...], BoxBounds] = {}
