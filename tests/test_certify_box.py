@@ -119,7 +119,7 @@ def test_an_interrupt_between_two_halves_leaves_a_tree():
 @pytest.mark.parametrize(
     ("spoil", "reason"),
     [
-        (lambda P, c: c * np.nan, None),
+        (lambda P, c: c * np.nan, "finite coefficients"),
         (lambda P, c: jnp.sort(c), "sort"),
         (lambda P, c: jnp.asarray(np.asarray(c)), "not a JAX function"),
     ],
@@ -127,7 +127,17 @@ def test_an_interrupt_between_two_halves_leaves_a_tree():
 def test_what_cannot_be_enclosed_is_undecided_with_the_reason(spoil, reason):
     trust = certify_box(PROBLEM, Quadratic(PROBLEM, spoil), 0.1, seconds=1, order=2)
     assert trust.certified_volume == 0 and trust.relative_upper == np.inf
-    assert reason is None or reason in trust.notes[0]
+    assert reason in trust.notes[0]
+
+
+def test_where_coefficients_are_no_numbers_nothing_is_proved():
+    """NaN for k00 above 2.5; the rest of the box is bounded."""
+    spoilt = Quadratic(PROBLEM, lambda P, c: c * jnp.sqrt(2.5 - jnp.asarray(P)[:, :1]))
+    trust = certify_box(PROBLEM, spoilt, 10.0, seconds=60, order=2, boxes=60)
+    P = PROBLEM.inputs.sample(500, seed=5)
+    upper, bad = trust.relative_upper_at(P), P[:, 0] > 2.5
+    assert np.isinf(upper[bad]).all() and (trust.verdict(P[bad]) == "undecided").all()
+    assert np.isfinite(upper[~bad]).any() and np.isinf(trust.relative_upper_at([[100.0, 1.0]])).all()
 
 
 def test_a_kept_bound_is_not_used_for_another_problem_with_the_same_settings():

@@ -190,24 +190,24 @@ def _rearranged(
     jets: list[Jet], apply: Callable[..., Any], move: Callable[..., list[Ball]], setting: Setting
 ) -> Iterator[dict[str, Any]]:
     """What is known of the rearranged jets."""
-    exponents: list[Any] = [itertools.repeat(None)] * 2
+    exponents: Any = itertools.repeat(None)
+    cofactors: Any = itertools.repeat(None)
     common = jets[0].exponent
     if all(a.exponent is not None for a in jets):
         if common is not None and common.shape == () and all(a.exponent is common for a in jets):
-            exponents[0] = itertools.repeat(common)
+            exponents = itertools.repeat(common)
         else:
-            exponents[0] = rearrange([spread(a.exponent, a.shape) for a in jets if a.exponent], apply, setting)
+            exponents = rearrange([spread(a.exponent, a.shape) for a in jets if a.exponent], apply, setting)
         if any(a.cofactor is not None for a in jets):
             one = [constant(ball.point(jnp.ones(a.shape)), a.centre is not None) for a in jets]
-            cofactors = [a.cofactor or unit for a, unit in zip(jets, one, strict=True)]
-            exponents[1] = rearrange(cofactors, apply, setting)
+            cofactors = rearrange([a.cofactor or unit for a, unit in zip(jets, one, strict=True)], apply, setting)
     source = jets[0].source if len(jets) == 1 else None
     if source is None:
         linear: Any = itertools.repeat(None)
     else:
         matrices, offsets = jax.vmap(move)(source.matrix), move(source.offset)
         linear = [Linear(source.of, *parts) for parts in zip(matrices, offsets, strict=True)]
-    for z, y, origin in zip(*exponents, linear, strict=False):
+    for z, y, origin in zip(exponents, cofactors, linear, strict=False):
         yield {"exponent": z, "cofactor": y, "source": origin}
 
 
