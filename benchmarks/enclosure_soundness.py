@@ -171,7 +171,12 @@ def _exp(x: float, base: float = math.e) -> list[arb]:
 def _unary(name: str, taylor: elementary.Taylor, truth: Truth, *special: float, positive: bool = False) -> Operation:
     domain = (0.0, math.inf) if positive else (-math.inf, math.inf)
     places = tuple(sorted({0.0, 1.0, *special, *([] if positive else [-s for s in special])}))
-    return Operation(name, lambda X: taylor(X, ORDER), truth, special=places, domain=domain)
+    return Operation(name, partial(_list, taylor), truth, special=places, domain=domain)
+
+
+def _list(taylor: elementary.Taylor, X: Ball) -> list[Ball]:
+    value, derivatives = taylor(X, ORDER)
+    return [value, *(derivatives[j] for j in range(derivatives.shape[0]))]
 
 
 def _binary(name: str, rule: Callable[[Ball, Ball], Ball], truth: Callable[[arb, arb], arb]) -> Operation:
@@ -237,7 +242,7 @@ def operations() -> list[Operation]:
         _unary("rsqrt", elementary.rsqrt, partial(_power, Fraction(-1, 2)), edge, positive=True),
         *powers,
         *real,
-        _unary("abs", lambda X, m: [elementary.absolute(X)], lambda x: [abs(arb(x))], edge),
+        _unary("abs", lambda X, m: (elementary.absolute(X), ball.nothing(X)), lambda x: [abs(arb(x))], edge),
         _binary("add", ball.add, lambda x, y: x + y),
         _binary("sub", ball.sub, lambda x, y: x - y),
         _binary("mul", ball.mul, lambda x, y: x * y),

@@ -28,8 +28,9 @@ class BoxBounds:
                 part = chunk(one, other, ends, alive)
                 return jax.tree.map(lambda x, y: jax.lax.dynamic_update_slice_in_dim(x, y, i * CHUNK, 0), out, part)
 
-            shapes = jax.eval_shape(chunk, low, high, ends, alive)
-            return jax.lax.fori_loop(0, count, body, jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes))
+            n = low.shape[0]
+            nothing = BoxResult(jnp.zeros(n), jnp.zeros(n), jnp.zeros(n, jnp.int64), jnp.zeros_like(low))
+            return jax.lax.fori_loop(0, count, body, nothing)
 
         self._compiled = jax.jit(through)
         self._workers = max(1, min(processors(), BATCH // CHUNK))

@@ -25,12 +25,13 @@ Reference: Rump 1999, *Fast and parallel interval arithmetic*; Higham 2002, chap
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 from jax.typing import ArrayLike
 
@@ -64,6 +65,11 @@ def each(move: Callable[[Array], Array], a: Ball) -> Ball:
     return Ball(move(a.mid), move(a.rad))
 
 
+def leading(k: ArrayLike | Sequence[float], shape: tuple[int, ...]) -> Array:
+    """k [n], to be broadcast against arrays [n, *shape]."""
+    return jnp.asarray(k).reshape((-1,) + (1,) * len(shape))
+
+
 def opaque(x: Array) -> Array:
     """x, hidden from the algebraic simplifier (hypothesis 4)."""
     return jax.lax.optimization_barrier(x)
@@ -84,6 +90,7 @@ def point(x: ArrayLike) -> Ball:
     return Ball(jnp.where(subnormal, 0.0, x), jnp.where(subnormal, TINY, 0.0))
 
 
+@jax.jit
 def hull(low: Array, high: Array) -> Ball:
     """A ball that holds [low, high]; everything unless low <= high."""
     mid = 0.5 * low + 0.5 * high
@@ -91,6 +98,7 @@ def hull(low: Array, high: Array) -> Ball:
     return Ball(mid, jnp.where(low <= high, rad, jnp.nan))
 
 
+@jax.jit
 def hull_from_zero(low: Array, high: Array) -> Ball:
     """The same, but [0, high] has mid = rad, so that it is known not to reach below zero."""
     around, half = hull(low, high), _outward(0.5 * high)
@@ -98,6 +106,7 @@ def hull_from_zero(low: Array, high: Array) -> Ball:
     return Ball(jnp.where(from_zero, half, around.mid), jnp.where(from_zero, half, around.rad))
 
 
+@jax.jit
 def from_bounds(lower: ArrayLike, upper: ArrayLike) -> Ball:
     """The closed box [lower, upper], exact where lower = upper."""
     low, high = point(lower), point(upper)
@@ -107,6 +116,16 @@ def from_bounds(lower: ArrayLike, upper: ArrayLike) -> Ball:
 
 def everything(shape: tuple[int, ...]) -> Ball:
     return Ball(jnp.zeros(shape), jnp.full(shape, jnp.inf))
+
+
+def nothing(like: Ball) -> Ball:
+    """No rows at all: [0, *S]."""
+    return Ball(jnp.zeros((0, *like.shape)), jnp.zeros((0, *like.shape)))
+
+
+def concatenate(balls: Sequence[Ball]) -> Ball:
+    """Rows after rows."""
+    return Ball(jnp.concatenate([b.mid for b in balls]), jnp.concatenate([b.rad for b in balls]))
 
 
 def bounded(a: Ball) -> Array:
@@ -151,6 +170,7 @@ def neg(a: Ball) -> Ball:
     return Ball(-a.mid, a.rad)
 
 
+@jax.jit
 def add(a: Ball, b: Ball) -> Ball:
     """|fl(x + y) - (x + y)| <= u |fl(x + y)|."""
     mid = a.mid + b.mid
@@ -172,6 +192,7 @@ def widen(a: Ball, by: Array) -> Ball:
     return Ball(a.mid, _outward(a.rad + by))
 
 
+@jax.jit
 def mul(a: Ball, b: Ball) -> Ball:
     """The hull of all products, by its centre and radius.
 
@@ -195,6 +216,7 @@ def scale(a: Ball, k: ArrayLike) -> Ball:
     return Ball(mid, _outward(jnp.abs(k) * a.rad * (1 + 4 * U) + 4 * U * jnp.abs(mid) + lost))
 
 
+@jax.jit
 def reciprocal(a: Ball) -> Ball:
     """1/x is monotone on either side of zero; everything where a touches zero."""
     low, high = lower(a), upper(a)
@@ -204,36 +226,48 @@ def reciprocal(a: Ball) -> Ball:
 
 
 def power(a: Ball, n: int) -> Ball:
-    """x^n for an integer n: monotone pieces, so that even powers of balls across zero start at zero.
-
-    |x|^n is a product of n factors, relative error (n - 1) u. It underflows only where |x| < 1, where further factors
-    do not enlarge the error of n TINY.
-    """
+    """x^n for an integer n, see ``powers``."""
     if n < 0:
         return power(reciprocal(a), -n)
     if n == 0:
         return point(jnp.ones(a.shape))
-    if n == 1:
-        return a
+    return a if n == 1 else powers(a[None], [n])[0]
+
+
+def powers(a: Ball, exponents: Sequence[int]) -> Ball:
+    """x_i^n_i for the rows x_i of a [k, *S] (or [1, *S]) and k exponents n_i >= 0: monotone pieces, so that even powers
+    of balls across zero start at zero.
+
+    |x|^n is a product of n factors, relative error (n - 1) u. It underflows only where |x| < 1, where further factors
+    do not enlarge the error of n TINY.
+    """
+    n = leading(np.asarray(exponents), a.shape[1:])
     low, high = lower(a), upper(a)
     at_low, at_high = low, high
-    for _ in range(n - 1):
-        at_low, at_high = at_low * low, at_high * high
-    slack = 2 * n * U
-    if n % 2:
-        return spoil(hull(_down(at_low, slack, n), _up(at_high, slack, n)), a)
+    for step in range(1, max(exponents)):
+        at_low, at_high = jnp.where(n > step, at_low * low, at_low), jnp.where(n > step, at_high * high, at_high)
+    slack, even = 2 * n * U, n % 2 == 0
     inside = (low <= 0) & (high >= 0)
     smallest = jnp.where(inside, 0.0, jnp.maximum(_down(jnp.minimum(at_low, at_high), slack, n), 0.0))
-    return spoil(hull_from_zero(smallest, _up(jnp.maximum(at_low, at_high), slack, n)), a)
+    least = jnp.where(even, smallest, _down(at_low, slack, n))
+    most = _up(jnp.where(even, jnp.maximum(at_low, at_high), at_high), slack, n)
+    around = hull(least, most)
+    half = _outward(0.5 * most)
+    from_zero = even & (least == 0) & (most >= 0)
+    mid, rad = jnp.where(from_zero, half, around.mid), jnp.where(from_zero, half, around.rad)
+    rad = jnp.where(bounded(a), rad, jnp.inf)
+    one, whole = n == 1, n == 0
+    mid, rad = jnp.where(one, a.mid, mid), jnp.where(one, a.rad, rad)
+    return Ball(jnp.where(whole, 1.0, mid), jnp.where(whole, 0.0, rad))
 
 
-def _down(x: Array, relative: float, tinies: int = 1) -> Array:
+def _down(x: Array, relative: ArrayLike, tinies: ArrayLike = 1) -> Array:
     """x minus at least relative |x| + tinies TINY."""
-    return x - (jnp.abs(x) * (relative + 4 * U) + 4 * tinies * TINY)
+    return x - (jnp.abs(x) * (relative + 4 * U) + 4 * TINY * tinies)
 
 
-def _up(x: Array, relative: float, tinies: int = 1) -> Array:
-    return x + (jnp.abs(x) * (relative + 4 * U) + 4 * tinies * TINY)
+def _up(x: Array, relative: ArrayLike, tinies: ArrayLike = 1) -> Array:
+    return x + (jnp.abs(x) * (relative + 4 * U) + 4 * TINY * tinies)
 
 
 def bracket(value: Array, relative: float = LIBM) -> tuple[Array, Array]:
@@ -242,11 +276,13 @@ def bracket(value: Array, relative: float = LIBM) -> tuple[Array, Array]:
     return _down(value, relative), _up(value, relative)
 
 
+@jax.jit
 def union(a: Ball, b: Ball) -> Ball:
     (a_low, a_high), (b_low, b_high) = ends(a), ends(b)
     return spoil(hull(jnp.minimum(a_low, b_low), jnp.maximum(a_high, b_high)), a, b)
 
 
+@jax.jit
 def intersect(a: Ball, b: Ball) -> Ball:
     """What is in both; never wider than a. Two enclosures of one thing meet, else a theorem is broken: everything."""
     (a_low, a_high), (b_low, b_high) = ends(a), ends(b)

@@ -28,8 +28,9 @@ from jaxtyping import Float
 from ...solvers.precision import require_float64
 from . import ball
 from .ball import Ball
-from .jaxprs import longest_sum, propagate, trace
-from .jet import Jet, Setting
+from .jaxprs import propagate
+from .jet import Jet, Setting, aligned
+from .programs import longest_sum, trace
 
 Function = Callable[[Array], Array]
 
@@ -66,8 +67,7 @@ def coefficients(
 
     def bounds(low: Array, high: Array) -> tuple[Ball, Ball]:
         out = _run(fn, ball.from_bounds(low, high), [jnp.eye(low.size)], (order,), gradient=True, alive=alive)
-        terms = [_term(out, (m,), low.size) for m in range(1, order + 1)]
-        return out.base, Ball(jnp.stack([t.mid for t in terms]), jnp.stack([t.rad for t in terms]))
+        return out.base, aligned(out, tuple((m,) for m in range(1, order + 1)), low.size)
 
     return jax.jit(bounds)(*_box(lower, upper))
 
@@ -94,7 +94,7 @@ def directional(
 
     def bounds(low: Array, high: Array, vectors: list[Array]) -> Ball:
         out = _run(fn, ball.from_bounds(low, high), vectors, orders, gradient=axes)
-        return _term(out, orders, vectors[0].shape[0])
+        return aligned(out, (orders,), vectors[0].shape[0])[0]
 
     return jax.jit(bounds)(low, high, [jnp.asarray(v, jnp.float64) for v in directions])
 
@@ -106,7 +106,7 @@ def rounding_error(fn: Function, lower: ArrayLike, upper: ArrayLike, alive: Arra
         program = trace(fn, low.shape)
         setting = Setting((1,), 1, sums=longest_sum(program.jaxpr), alive=_alive(low, alive))
         out = propagate(program, Jet(ball.from_bounds(low, high)), setting)
-        return ball.magnitude(_term(out, (1,), 1)[0])
+        return ball.magnitude(aligned(out, ((1,),), 1)[0, 0])
 
     return jax.jit(bound)(*_box(lower, upper))
 
@@ -128,13 +128,9 @@ def _run(
     widths = box.rad if gradient else None
     setting = Setting(order, directions[0].shape[0], widths=widths, alive=_alive(box.mid, alive))
     units = [tuple(int(i == v) for i in range(len(order))) for v in range(len(order))]
-    terms = {k: ball.point(v) for k, v, m in zip(units, directions, order, strict=True) if m > 0}
-    return propagate(program, Jet(box, ball.point(box.mid), terms), setting)
-
-
-def _term(out: Jet, index: tuple[int, ...], rows: int) -> Ball:
-    zero = jnp.zeros((rows, *out.shape))
-    return out.terms.get(index, Ball(zero, zero))
+    used = sorted((k, i) for i, (k, m) in enumerate(zip(units, order, strict=True)) if m > 0)
+    terms = ball.point(jnp.stack([directions[i] for _, i in used])) if used else None
+    return propagate(program, Jet(box, ball.point(box.mid), terms, tuple(k for k, _ in used)), setting)
 
 
 def _box(lower: ArrayLike, upper: ArrayLike) -> tuple[Array, Array]:

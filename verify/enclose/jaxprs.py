@@ -1,8 +1,8 @@
-"""JAX functions as programs of jets: the only file that knows how JAX writes a function down.
+"""JAX functions as programs of jets: with ``programs`` the only file that knows how JAX writes a function down.
 
-``propagate`` traces a function, walks its equations and hands each to a rule. Three kinds of values flow: jets, truths
-(undecided comparisons), and arrays that are known exactly. Float arithmetic among known arrays makes jets too, for it
-rounds. Calls (jit, custom_jvp, remat, ...) are inlined, loops of known length unrolled.
+``propagate`` walks the equations of a traced function and hands each to a rule. Three kinds of values flow: jets,
+truths (undecided comparisons), and arrays that are known exactly. Float arithmetic among known arrays makes jets too,
+for it rounds. Calls (jit, custom_jvp, remat, ...) are inlined, loops of known length unrolled.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from . import ball, elementary, factors, jet, piecewise, sigmoidal
 from .ball import Ball
 from .jet import Jet, Setting
 from .piecewise import Truth
+from .programs import inner_programs, is_logaddexp, needed_equations
 from .rounding import local_error, rounded
 
 Value = Any  # Jet | Truth | jax.Array | np.ndarray
@@ -58,49 +59,9 @@ class UnsupportedOperation(ValueError):
     """A function uses an operation that has no rule; the message names it."""
 
 
-def trace(fn: Callable[[jax.Array], jax.Array], shape: tuple[int, ...]) -> ClosedJaxpr:
-    """The program of fn for a float64 input, which must return one array."""
-    program, out = jax.make_jaxpr(fn, return_shape=True)(jax.ShapeDtypeStruct(shape, jnp.float64))
-    if not isinstance(out, jax.ShapeDtypeStruct):
-        raise ValueError("the function to enclose must return one array: concatenate its results")
-    return program
-
-
 def propagate(program: ClosedJaxpr, x: Jet, setting: Setting) -> Jet:
     (out,) = _Walk(setting).run(program.jaxpr, program.consts, [x])
     return jet.tighten(out if isinstance(out, Jet) else _lift(out, setting), setting)
-
-
-def longest_sum(jaxpr: Jaxpr) -> int:
-    """The largest number of terms that one operation of the program adds up."""
-    longest = 2
-    for eqn in jaxpr.eqns:
-        aval: Any = eqn.invars[0].aval if eqn.invars else None
-        shape = getattr(aval, "shape", ())
-        if eqn.primitive.name == "dot_general":
-            longest = max(longest, math.prod(shape[i] for i in eqn.params["dimension_numbers"][0][0]))
-        elif eqn.primitive.name in ("reduce_sum", "cumsum"):
-            longest = max(longest, math.prod(shape))
-        for inner in _inner(eqn.params):
-            longest = max(longest, longest_sum(inner.jaxpr))
-    return longest
-
-
-def _alive(jaxpr: Jaxpr) -> list[Any]:
-    """The equations on which the result depends, in order."""
-    needed, alive = {id(atom) for atom in jaxpr.outvars}, []
-    for eqn in reversed(jaxpr.eqns):
-        if any(id(v) in needed for v in eqn.outvars):
-            needed |= {id(atom) for atom in eqn.invars}
-            alive.append(eqn)
-    return alive[::-1]
-
-
-def _inner(params: dict[str, Any]) -> list[ClosedJaxpr]:
-    """The programs inside an equation."""
-    candidates = [v for p in params.values() for v in (p if isinstance(p, (tuple, list)) else [p])]
-    opened = [ClosedJaxpr(c, ()) if isinstance(c, Jaxpr) else c for c in candidates]
-    return [c for c in opened if isinstance(c, ClosedJaxpr)]
 
 
 def _lift(value: Value, setting: Setting) -> Jet:
@@ -124,10 +85,21 @@ def _identity(value: Value) -> Any:
     return id(value)
 
 
+def _reshapes(eqn: Any, args: list[Value]) -> bool:
+    """Whether it gives the entries another shape, and nothing else."""
+    if eqn.primitive.name not in ("reshape", "squeeze", "expand_dims", "broadcast_in_dim") or len(args) != 1:
+        return False
+    if not isinstance(args[0], Jet) or (eqn.primitive.name == "reshape" and eqn.params["dimensions"] is not None):
+        return False
+    return math.prod(args[0].shape) == math.prod(eqn.outvars[0].aval.shape) > 0
+
+
 class _Walk:
     def __init__(self, setting: Setting) -> None:
         self.setting = setting
         self.done: dict[Any, tuple[list[Value], list[Value]]] = {}  # equations, with their operands and results
+        self.roots: dict[int, Jet] = {}  # of reshaped jets, by id
+        self.shapes: dict[Any, Jet] = {}  # by the root's id and the shape
 
     def run(self, jaxpr: Jaxpr, consts: Sequence[Value], args: Sequence[Value]) -> list[Value]:
         values: dict[Any, Value] = dict(zip([*jaxpr.constvars, *jaxpr.invars], [*consts, *args], strict=True))
@@ -138,7 +110,7 @@ class _Walk:
             aval: Any = atom.aval
             return np.asarray(atom.val, aval.dtype)
 
-        for eqn in _alive(jaxpr):
+        for eqn in needed_equations(jaxpr):
             out = self.once(eqn, [read(atom) for atom in eqn.invars])
             values.update(zip(eqn.outvars, out, strict=True))
         return [read(atom) for atom in jaxpr.outvars]
@@ -147,10 +119,23 @@ class _Walk:
         """The results; those of the same operation on the same operands if it was met before."""
         if eqn.primitive.name in CALLS or eqn.primitive.name == "scan":
             return self.equation(eqn, args)
+        if _reshapes(eqn, args):
+            return [self.reshaped(eqn, args[0])]
         key = (eqn.primitive.name, str(eqn.params), *map(_identity, args))
         if key not in self.done:
             self.done[key] = args, self.equation(eqn, args)
         return self.done[key][1]
+
+    def reshaped(self, eqn: Any, a: Jet) -> Jet:
+        """``a`` in another shape; the very jet from which reshaping set out, where it comes back to its shape."""
+        root, shape = self.roots.get(id(a), a), eqn.outvars[0].aval.shape
+        key = id(root), shape
+        if root.shape == shape:
+            return root
+        if key not in self.shapes:
+            out = self.shapes[key] = self.rearrange(eqn, [a])[0]
+            self.roots[id(out)] = root
+        return self.shapes[key]
 
     def equation(self, eqn: Any, args: list[Value]) -> list[Value]:
         name, params = eqn.primitive.name, eqn.params
@@ -184,8 +169,8 @@ class _Walk:
     # --- calls and loops ----------------------------------------------------------------------------------------------
 
     def call(self, name: str, params: dict[str, Any], args: list[Value]) -> list[Value]:
-        inner = _inner({k: params[k] for k in ("jaxpr", "call_jaxpr", "fun_jaxpr") if k in params})[0]
-        if name == "custom_jvp_call" and _is_logaddexp(inner):
+        inner = inner_programs({k: params[k] for k in ("jaxpr", "call_jaxpr", "fun_jaxpr") if k in params})[0]
+        if name == "custom_jvp_call" and is_logaddexp(inner):
             return [self.logaddexp(_fit(args[0], args, self.setting), _fit(args[1], args, self.setting))]
         return self.run(inner.jaxpr, inner.consts, args)
 
@@ -280,6 +265,8 @@ class _Walk:
             return self.extreme(name, params["axes"], _lift(args[0], setting))
         if name == "mul" and _known(args[0]) != _known(args[1]):
             return self.scaled(args)
+        if name == "div" and _known(args[1]) and not _known(args[0]):
+            return self.divided(*args)
         a, *others = (_fit(x, args, setting) for x in args)
         sizes = [ball.magnitude(x.base) for x in (a, *others)]
         if name in UNARY:
@@ -350,6 +337,13 @@ class _Walk:
         k = jnp.broadcast_to(jnp.asarray(known), a.shape)
         out = jet.linear(a, lambda rows: ball.scale(rows, k[None]))
         return self._lossy("mul", {}, [ball.magnitude(a.base), jnp.abs(k)], out)
+
+    def divided(self, a: Jet, known: Value) -> Jet:
+        """A jet over a known array."""
+        a = _fit(a, [a, known], self.setting)
+        inverse = ball.reciprocal(ball.point(jnp.broadcast_to(jnp.asarray(known), a.shape)))
+        out = jet.linear(a, lambda rows: ball.mul(rows, inverse[None]))
+        return self._lossy("div", {}, [ball.magnitude(a.base), ball.magnitude(inverse)], out)
 
     def pow(self, args: list[Value], base: Jet, exponent: Jet) -> Jet:
         """x^alpha for one known alpha, else exp(y log x), where x > 0."""
@@ -433,14 +427,3 @@ def _fit(value: Value, beside: list[Value], setting: Setting) -> Jet:
     if out.shape == shape:
         return out
     return jet.rearrange([out], lambda x: jnp.broadcast_to(x, shape), setting)[0]
-
-
-def _is_logaddexp(inner: ClosedJaxpr) -> bool:
-    """Whether this program is jnp.logaddexp's, by comparison with one traced now: a name alone proves nothing."""
-    avals = [v.aval for v in inner.jaxpr.invars]
-    if len(avals) != 2 or inner.consts or any(a.dtype != jnp.float64 for a in avals):
-        return False
-    arguments = [jax.ShapeDtypeStruct(a.shape, a.dtype, weak_type=a.weak_type) for a in avals]
-    reference = jax.make_jaxpr(jnp.logaddexp)(*arguments)
-    call = reference.jaxpr.eqns[-1]
-    return "call_jaxpr" in call.params and str(_inner(call.params)[0].jaxpr) == str(inner.jaxpr)

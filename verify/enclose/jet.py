@@ -2,7 +2,7 @@
 
 For directions v_1, ..., v_r (usually one) and x in the box,
 
-    y(x + t_1 v_1 + ... + t_r v_r) = sum over multi-indices k of y_k(x) t^k + ...,    y_k(X) in terms[k], y(X) in base.
+    y(x + t_1 v_1 + ... + t_r v_r) = sum over multi-indices k of y_k(x) t^k + ...,    y_k(X) in term(k), y(X) in base.
 
 Products convolve coefficients. Composition is Faa di Bruno's formula,
 
@@ -21,6 +21,9 @@ before every nonlinear function. Without it the width of a second layer is |W2||
 for which the mean-value form still holds (a difference of values is an average of slopes); terms of order >= 2 are
 everything.
 
+All coefficients stand in one array, in the order of ``keys``: an operation is a handful of array operations, whatever
+the order, since the compiler's time goes with their number.
+
 Reference: Moore 1966; Makino & Berz 2003; Faa di Bruno 1855.
 """
 
@@ -28,13 +31,14 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
-from functools import partial
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cache, partial
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 
 from . import ball
@@ -47,11 +51,12 @@ Index = tuple[int, ...]
 @partial(
     jax.tree_util.register_dataclass,
     data_fields=["base", "centre", "terms", "exponent", "cofactor", "source"],
-    meta_fields=[],
+    meta_fields=["keys"],
 )
 @dataclass(frozen=True)
 class Jet:
-    """``base`` [*S] over the box, ``centre`` [*S] at its centre, ``terms[k]`` [q, *S]; an absent term is zero.
+    """``base`` [*S] over the box, ``centre`` [*S] at its centre, ``terms`` [n, q, *S] for the n ``keys``, in ascending
+    order; coefficients of other indices are zero.
 
     The rest is what else is known of it, see ``factors``: that it is exp(exponent) cofactor, that it is a linear map of
     something.
@@ -59,7 +64,8 @@ class Jet:
 
     base: Ball
     centre: Ball | None = None
-    terms: dict[Index, Ball] = field(default_factory=dict)
+    terms: Ball | None = None
+    keys: tuple[Index, ...] = ()
     exponent: Jet | None = None  # of shape (), if it is one number for all entries
     cofactor: Jet | None = None
     source: Linear | None = None
@@ -67,6 +73,10 @@ class Jet:
     @property
     def shape(self) -> tuple[int, ...]:
         return self.base.shape
+
+    def term(self, k: Index) -> Ball | None:
+        """The coefficients [q, *S] of index k; None where they are zero."""
+        return None if self.terms is None or k not in self.keys else self.terms[self.keys.index(k)]
 
 
 @partial(jax.tree_util.register_dataclass, data_fields=["of", "matrix", "offset"], meta_fields=[])
@@ -102,9 +112,9 @@ class Setting:
         """
         if self.alive is None:
             return compute()
-        like = jax.eval_shape(compute)
-        nothing = jax.tree.map(lambda x: jnp.full(x.shape, jnp.nan), like)
-        found: Jet = jax.lax.cond(self.alive, compute, lambda: nothing)
+        once = jax.jit(compute)  # traced once, for its shapes and for the branch
+        nothing = jax.tree.map(lambda x: jnp.full(x.shape, jnp.nan), jax.eval_shape(once))
+        found: Jet = jax.lax.cond(self.alive, once, lambda: nothing)
         return found
 
     def at_points(self) -> Setting:
@@ -122,17 +132,49 @@ class Setting:
     def indices(self) -> Iterator[Index]:
         """Every multi-index but zero, lower orders first."""
         every = itertools.product(*(range(m + 1) for m in self.order))
-        return iter(sorted((k for k in every if any(k)), key=lambda k: (sum(k), k)))
+        return iter(sorted((k for k in every if any(k)), key=_ascending))
+
+
+def _ascending(k: Index) -> tuple[int, Index]:
+    return sum(k), k
+
+
+def _plus(i: Index, j: Index) -> Index:
+    return tuple(a + b for a, b in zip(i, j, strict=True))
 
 
 def _minus(k: Index, i: Index) -> Index:
     return tuple(a - b for a, b in zip(k, i, strict=True))
 
 
-def _total(balls: list[Ball]) -> Ball:
-    out = balls[0]
-    for b in balls[1:]:
-        out = ball.add(out, b)
+def aligned(jet: Jet, keys: tuple[Index, ...], rows: int) -> Ball:
+    """The coefficients [len(keys), rows, *S] of these indices, zero where they are absent."""
+    if keys == jet.keys and jet.terms is not None:
+        return jet.terms
+    zeros = jnp.zeros((len(keys), rows, *jet.shape))
+    if jet.terms is None:
+        return Ball(zeros, zeros)
+    return _picked(jet.terms, [jet.keys.index(k) if k in jet.keys else None for k in keys])
+
+
+def _picked(stack: Ball, rows: Sequence[int | None]) -> Ball:
+    """These rows of a stack [n, *S], zero for None."""
+    if list(rows) == list(range(stack.shape[0])):
+        return stack
+    out = stack[np.array([row or 0 for row in rows])]
+    absent = ball.leading(np.array([row is None for row in rows]), stack.shape[1:])
+    if None not in rows:
+        return out
+    return Ball(jnp.where(absent, 0.0, out.mid), jnp.where(absent, 0.0, out.rad))
+
+
+def _sums(stack: Ball, groups: Sequence[Sequence[int]]) -> Ball:
+    """Sums of rows of a stack, one for each group of row numbers: [len(groups), *S]."""
+    out: Ball | None = None
+    for column in itertools.zip_longest(*groups):
+        part = _picked(stack, column)
+        out = part if out is None else ball.add(out, part)
+    assert out is not None
     return out
 
 
@@ -142,9 +184,10 @@ def constant(value: Ball, centred: bool) -> Jet:
 
 def tighten(jet: Jet, setting: Setting) -> Jet:
     """The base, intersected with the mean-value form."""
-    if setting.widths is None or jet.centre is None or setting.gradient not in jet.terms:
+    gradient = jet.term(setting.gradient)
+    if setting.widths is None or jet.centre is None or gradient is None:
         return jet
-    slopes = ball.magnitude(jet.terms[setting.gradient])
+    slopes = ball.magnitude(gradient)
     widths = setting.widths.reshape((-1,) + (1,) * len(jet.shape))
     reach = jnp.sum(slopes * widths, axis=0) * (1 + ball.sum_slack(widths.size)) + 2 * widths.size * ball.TINY
     return replace(jet, base=ball.intersect(jet.base, ball.widen(jet.centre, reach)))
@@ -154,12 +197,16 @@ def tighten(jet: Jet, setting: Setting) -> Jet:
 
 
 def linear(jet: Jet, apply: Callable[[Ball], Ball]) -> Jet:
-    """apply is linear and acts on balls [n, *S] row by row.
-
-    One coefficient at a time: stacked into one array they would be fused into one loop, slower to compile than to run.
-    """
+    """apply is linear and acts on balls [n, *S] row by row."""
     centre = None if jet.centre is None else apply(jet.centre[None])[0]
-    return Jet(apply(jet.base[None])[0], centre, {k: apply(term) for k, term in jet.terms.items()})
+    terms = None if jet.terms is None else _by_rows(apply, jet.terms)
+    return Jet(apply(jet.base[None])[0], centre, terms, jet.keys)
+
+
+def _by_rows(apply: Callable[[Ball], Ball], terms: Ball) -> Ball:
+    n, q, *shape = terms.shape
+    out = apply(terms.reshape((n * q, *shape)))
+    return out.reshape((n, q, *out.shape[1:]))
 
 
 def rearrange(jets: list[Jet], apply: Callable[..., Any], setting: Setting) -> list[Jet]:
@@ -172,17 +219,12 @@ def rearrange(jets: list[Jet], apply: Callable[..., Any], setting: Setting) -> l
 
     if not jets:
         return []
-    keys = [k for k in setting.indices() if any(k in a.terms for a in jets)]
-    zeros = [jnp.zeros((setting.rows, *a.shape)) for a in jets]
     base = move(*(a.base for a in jets))
     centres = [a.centre for a in jets if a.centre is not None]
     centre = move(*centres) if len(centres) == len(jets) else [None] * len(base)
-    terms: list[dict[Index, Ball]] = [{} for _ in base]
-    for k in keys:
-        rows = jax.vmap(move)(*(a.terms.get(k, Ball(zero, zero)) for a, zero in zip(jets, zeros, strict=True)))
-        for term, row in zip(terms, rows, strict=True):
-            term[k] = row
-    out = [Jet(*parts) for parts in zip(base, centre, terms, strict=True)]
+    keys = tuple(k for k in setting.indices() if any(k in a.keys for a in jets))
+    terms = jax.vmap(jax.vmap(move))(*(aligned(a, keys, setting.rows) for a in jets)) if keys else [None] * len(base)
+    out = [Jet(*parts, keys) for parts in zip(base, centre, terms, strict=True)]
     return [replace(jet, **known) for jet, known in zip(out, _rearranged(jets, apply, move, setting), strict=False)]
 
 
@@ -213,7 +255,7 @@ def _rearranged(
 
 def plain(jet: Jet) -> Jet:
     """The coefficients alone."""
-    return Jet(jet.base, jet.centre, jet.terms)
+    return Jet(jet.base, jet.centre, jet.terms, jet.keys)
 
 
 def spread(jet: Jet, shape: tuple[int, ...]) -> Jet:
@@ -239,10 +281,13 @@ def neg(a: Jet) -> Jet:
 
 def add(a: Jet, b: Jet) -> Jet:
     centre = None if a.centre is None or b.centre is None else ball.add_from_zero(a.centre, b.centre)
-    terms = dict(a.terms)
-    for k, term in b.terms.items():
-        terms[k] = ball.add(terms[k], term) if k in terms else term
-    return Jet(ball.add_from_zero(a.base, b.base), centre, terms)
+    base = ball.add_from_zero(a.base, b.base)
+    if a.terms is None or b.terms is None:
+        one = b if a.terms is None else a
+        return Jet(base, centre, one.terms, one.keys)
+    keys = tuple(sorted({*a.keys, *b.keys}, key=_ascending))
+    rows = a.terms.shape[1]
+    return Jet(base, centre, ball.add(aligned(a, keys, rows), aligned(b, keys, rows)), keys)
 
 
 def sub(a: Jet, b: Jet) -> Jet:
@@ -255,17 +300,28 @@ def sub(a: Jet, b: Jet) -> Jet:
 def product(a: Jet, b: Jet, times: Callable[[Ball, Ball], Ball], setting: Setting) -> Jet:
     """(ab)_k = sum_i a_i b_(k-i) for any bilinear ``times`` of balls [*S], [*T] -> [*R]."""
     a, b = tighten(a, setting), tighten(b, setting)
-    left, right = jax.vmap(times, in_axes=(0, None)), jax.vmap(times, in_axes=(None, 0))
-    both = jax.vmap(times)
     centre = None if a.centre is None or b.centre is None else times(a.centre, b.centre)
-    terms = {}
-    for k in setting.indices():
-        parts = [right(a.base, b.terms[k])] if k in b.terms else []
-        parts += [left(a.terms[k], b.base)] if k in a.terms else []
-        parts += [both(a.terms[i], b.terms[_minus(k, i)]) for i in a.terms if _minus(k, i) in b.terms]
-        if parts:
-            terms[k] = _total(parts)
-    return Jet(times(a.base, b.base), centre, terms)
+    base = times(a.base, b.base)
+    found: list[tuple[tuple[Index, ...], Ball]] = []
+    if b.terms is not None:
+        found.append((b.keys, jax.vmap(jax.vmap(lambda y: times(a.base, y)))(b.terms)))
+    if a.terms is not None:
+        found.append((a.keys, jax.vmap(jax.vmap(lambda x: times(x, b.base)))(a.terms)))
+    wanted = tuple(setting.indices())
+    pairs = [(i, j) for i in a.keys for j in b.keys if _plus(i, j) in wanted]
+    if pairs and a.terms is not None and b.terms is not None:
+        left = _picked(a.terms, [a.keys.index(i) for i, _ in pairs])
+        right = _picked(b.terms, [b.keys.index(j) for _, j in pairs])
+        both = jax.vmap(jax.vmap(times))(left, right)
+        keys = tuple(k for k in wanted if any(_plus(*pair) == k for pair in pairs))
+        groups = [[n for n, pair in enumerate(pairs) if _plus(*pair) == k] for k in keys]
+        found.append((keys, _sums(both, groups)))
+    keys = tuple(k for k in wanted if any(k in some for some, _ in found))
+    terms: Ball | None = None
+    for some, stack in found:
+        part = aligned(Jet(base, None, stack, some), keys, setting.rows)
+        terms = part if terms is None else ball.add(terms, part)
+    return Jet(base, centre, terms, keys)
 
 
 def mul(a: Jet, b: Jet, setting: Setting) -> Jet:
@@ -281,26 +337,60 @@ def unary(taylor: Taylor, z: Jet, setting: Setting) -> Jet:
     """phi o z, entry by entry."""
     z = tighten(z, setting)
     centre = None if z.centre is None else taylor(z.centre, 0)[0]
-    D = taylor(z.base, setting.degree if z.terms else 0)
-    powers: dict[tuple[Index, int], Ball] = {}
-    terms = {}
-    for k in setting.indices():
-        per_order: dict[int, list[Ball]] = {}
+    if z.terms is None:
+        return Jet(taylor(z.base, 0)[0], centre)
+    base, D = taylor(z.base, setting.degree)
+    plan = _plan(tuple(setting.indices()), z.keys)
+    table = ball.powers(_picked(z.terms, [z.keys.index(i) for i, _ in plan.factors]), [e for _, e in plan.factors])
+    products: Ball | None = None
+    for column in itertools.zip_longest(*plan.monomials):
+        factor = _picked(table, column)
+        if products is None:
+            products = factor
+        else:
+            longer = ball.leading(np.array([row is not None for row in column]), factor.shape[1:])
+            more = ball.mul(products, factor)
+            products = Ball(jnp.where(longer, more.mid, products.mid), jnp.where(longer, more.rad, products.rad))
+    assert products is not None
+    if max(plan.counts) > 1:
+        products = ball.scale(products, ball.leading(np.array(plan.counts, np.float64), products.shape[1:]))
+    inner = _sums(products, plan.groups)
+    outer = ball.mul(_picked(D, [j - 1 for j in plan.orders])[:, None], inner)
+    return Jet(base, centre, _sums(outer, plan.sums), plan.keys)
+
+
+class _Plan(NamedTuple):
+    """Which products Faa di Bruno's formula adds up, as numbers of rows."""
+
+    factors: list[tuple[Index, int]]  # the powers z_i^e that occur
+    monomials: list[list[int]]  # products of them
+    counts: list[int]  # how often each occurs
+    groups: list[list[int]]  # monomials with the same index k and the same number j of factors
+    orders: list[int]  # j, the derivative that multiplies the group
+    sums: list[list[int]]  # groups with the same k
+    keys: tuple[Index, ...]  # these k
+
+
+@cache
+def _plan(indices: tuple[Index, ...], known: tuple[Index, ...]) -> _Plan:
+    plan = _Plan([], [], [], [], [], [], ())
+    keys = []
+    for k in indices:
+        groups: dict[int, list[int]] = {}
         for monomial, count in partitions(k):
-            if all(i in z.terms for i, _ in monomial):
-                factors = []
-                for i, e in monomial:
-                    powers.setdefault((i, e), z.terms[i] if e == 1 else ball.power(z.terms[i], e))
-                    factors.append(powers[i, e])
-                out = factors[0]
-                for factor in factors[1:]:
-                    out = ball.mul(out, factor)
-                j = sum(e for _, e in monomial)
-                per_order.setdefault(j, []).append(out if count == 1 else ball.scale(out, float(count)))
-        parts = [ball.mul(D[j][None], _total(sums)) for j, sums in per_order.items()]
-        if parts:
-            terms[k] = _total(parts)
-    return Jet(D[0], centre, terms)
+            if all(i in known for i, _ in monomial):
+                for factor in monomial:
+                    if factor not in plan.factors:
+                        plan.factors.append(factor)
+                groups.setdefault(sum(e for _, e in monomial), []).append(len(plan.monomials))
+                plan.monomials.append([plan.factors.index(factor) for factor in monomial])
+                plan.counts.append(count)
+        if groups:
+            keys.append(k)
+            plan.sums.append(list(range(len(plan.groups), len(plan.groups) + len(groups))))
+            plan.groups.extend(groups.values())
+            plan.orders.extend(groups)
+    return plan._replace(keys=tuple(keys))
 
 
 def partitions(k: Index) -> list[tuple[tuple[tuple[Index, int], ...], int]]:

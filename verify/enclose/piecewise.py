@@ -10,12 +10,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 
 from . import ball
 from .ball import Ball
 from .elementary import absolute as absolute_of
-from .jet import Jet, Setting, neg, tighten
+from .jet import Jet, Setting, aligned, neg, tighten
 
 
 @dataclass(frozen=True)
@@ -86,19 +87,18 @@ def choose(yes: Array, no: Array, a: Jet, b: Jet, setting: Setting, continuous: 
         return Ball(mid, jnp.where(first, x.rad, jnp.where(second, y.rad, undecided.rad)))
 
     apart = ball.sub(a.base, b.base)
-    shape = (setting.rows, *a.shape)
-    zero = Ball(jnp.zeros(shape), jnp.zeros(shape))
-    terms = {}
-    for k in setting.indices():  # also where both terms are zero: across a kink they are not
-        x, y = a.terms.get(k, zero), b.terms.get(k, zero)
-        if sum(k) == 1 and continuous:
-            either = ball.union(x, y)
-        elif setting.sums is not None:  # the computed value may be on the other branch than the exact one
-            either = ball.union(ball.union(x, y), ball.union(apart, ball.neg(apart))[None])
-        else:
-            either = ball.everything(shape)
-        terms[k] = pick(x, y, either)
-    return Jet(pick(a.base, b.base, ball.union(a.base, b.base)), None, terms)
+    keys = tuple(setting.indices())  # also where both terms are zero: across a kink they are not
+    base = pick(a.base, b.base, ball.union(a.base, b.base))
+    if not keys:
+        return Jet(base)
+    x, y = aligned(a, keys, setting.rows), aligned(b, keys, setting.rows)
+    either = ball.everything(x.shape)
+    if setting.sums is not None and not continuous:  # the computed value may be on the other branch than the exact one
+        either = ball.union(ball.union(x, y), ball.union(apart, ball.neg(apart))[None, None])
+    elif continuous:
+        first, slopes = ball.leading(np.array([sum(k) == 1 for k in keys]), x.shape[1:]), ball.union(x, y)
+        either = Ball(jnp.where(first, slopes.mid, either.mid), jnp.where(first, slopes.rad, either.rad))
+    return Jet(base, None, pick(x, y, either), keys)
 
 
 def select(truth: Truth, on_true: Jet, on_false: Jet, setting: Setting) -> Jet:

@@ -26,8 +26,8 @@ import jax.numpy as jnp
 from jax import Array
 
 from . import ball
-from .ball import LIBM, Ball, U, sum_slack
-from .jet import Jet, Setting
+from .ball import LIBM, U, sum_slack
+from .jet import Jet, Setting, aligned
 
 _LARGE = 2.0**250
 _FLUSHED = 2.0**-500
@@ -52,9 +52,8 @@ def rounded(jet: Jet, error: Array | None) -> Jet:
     if error is None:
         return jet
     error = jnp.broadcast_to(error, jet.shape) + _FLUSHED
-    zero = Ball(jnp.zeros((1, *jet.shape)), jnp.zeros((1, *jet.shape)))
-    lost = ball.widen(jet.terms.get((1,), zero), error[None])
-    return Jet(ball.widen(jet.base, error), None, {(1,): lost})
+    lost = ball.widen(aligned(jet, ((1,),), 1), error[None, None])
+    return Jet(ball.widen(jet.base, error), None, lost, ((1,),))
 
 
 def local_error(name: str, params: dict[str, Any], sizes: list[Array], out: Array, setting: Setting) -> Array | None:

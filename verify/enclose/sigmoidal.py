@@ -17,14 +17,34 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Sequence
 from fractions import Fraction
 from functools import cache
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
-from .ball import LIBM, TINY, Ball, U, add, bracket, ends, hull, hull_from_zero, neg, opaque, point, scale, spoil
+from .ball import (
+    LIBM,
+    TINY,
+    Ball,
+    U,
+    add,
+    bracket,
+    concatenate,
+    ends,
+    hull,
+    hull_from_zero,
+    leading,
+    neg,
+    nothing,
+    opaque,
+    point,
+    scale,
+    spoil,
+)
 
 Polynomial = tuple[Fraction, ...]  # coefficients, constant first
 Extremum = tuple[float, float, float, float]  # its place lies in [first, second], its value in [third, fourth]
@@ -132,43 +152,61 @@ def _rounded_out(low: Fraction, high: Fraction, smallest: Fraction, largest: Fra
 # --- ranges -----------------------------------------------------------------------------------------------------------
 
 
-def _horner(p: list[float], x: Array) -> Array:
-    out = jnp.full_like(x, p[-1])
-    for c in reversed(p[:-1]):
-        out = out * x + c
+def _padded(rows: Sequence[Sequence[Any]], filling: Any) -> list[list[Any]]:
+    """Rows of one length."""
+    longest = max(map(len, rows), default=0)
+    return [[*row, *[filling] * (longest - len(row))] for row in rows]
+
+
+def _horner(table: Sequence[Polynomial], x: Array) -> Array:
+    """The values [m, *S] of m polynomials; leading zeros change nothing, not even the roundings."""
+    coefficients = np.array(_padded([[float(c) for c in p] for p in table], 0.0)).T
+    out = jnp.broadcast_to(leading(coefficients[-1], x.shape), (len(table), *x.shape))
+    for c in coefficients[-2::-1]:
+        out = out * x[None] + leading(c, x.shape)
     return out
 
 
+NOWHERE: Extremum = (math.inf, -math.inf, 0.0, 0.0)
+
+
 def _range(
-    places: tuple[Array, Array], values: tuple[Array, Array], errors: tuple[Array, Array], extrema: tuple[Extremum, ...]
+    places: tuple[Array, Array],
+    values: tuple[Array, Array],
+    errors: tuple[Array, Array],
+    extrema: Sequence[Sequence[Extremum]],
 ) -> Ball:
-    """The hull of the values at both ends, each within its error, and of the extrema between the places."""
+    """For each of m functions [m, *S]: the hull of the values at both ends, each within its error, and of its extrema
+    between the places [*S].
+    """
     (v, w), (dv, dw) = values, errors
     smallest, largest = jnp.minimum(v - dv, w - dw), jnp.maximum(v + dv, w + dw)
-    for first, last, low, high in extrema:
+    for row in zip(*_padded(extrema, NOWHERE), strict=True):
+        first, last, low, high = (leading(x, places[0].shape) for x in np.array(row).T)
         inside = (places[0] <= last) & (places[1] >= first)
         smallest = jnp.where(inside, jnp.minimum(smallest, low), smallest)
         largest = jnp.where(inside, jnp.maximum(largest, high), largest)
     return hull(smallest, largest)
 
 
-def tanh(X: Ball, m: int) -> list[Ball]:
+def tanh(X: Ball, m: int) -> tuple[Ball, Ball]:
     """Errors of s Q_j(T): 2^-44 from s, relative; |Q_j'| 34u from T; 3j roundings of Horner's rule with |T| <= 1."""
     low, high = ends(X)
     T = opaque(jnp.tanh(low)), opaque(jnp.tanh(high))
     places = jnp.maximum(bracket(T[0])[0], -1.0), jnp.minimum(bracket(T[1])[1], 1.0)
-    out = [spoil(hull(*places), X)]
+    out = spoil(hull(*places), X)
     if m == 0:
-        return out
+        return out, nothing(X)
     s = _sech_squared(low), _sech_squared(high)
-    for j in range(1, m + 1):
-        Q = tanh_polynomial(j)
-        q = [float(c) for c in Q]
-        slack = _sum_abs(Q) * (_WEIGHT + 4 * j * U) + _sum_abs(_derivative(Q)) * 2 * LIBM
-        values = s[0] * _horner(q, T[0]), s[1] * _horner(q, T[1])
-        errors = s[0] * slack + 8 * TINY * (1 + _sum_abs(Q)), s[1] * slack + 8 * TINY * (1 + _sum_abs(Q))
-        out.append(spoil(_range(places, values, errors, tanh_extrema(j)), X))
-    return out
+    orders = range(1, m + 1)
+    Q = [tanh_polynomial(j) for j in orders]
+    size = np.array([_sum_abs(q) for q in Q])
+    slopes = np.array([_sum_abs(_derivative(q)) for q in Q])
+    slack = leading(size * (_WEIGHT + 4 * np.array(orders) * U) + slopes * 2 * LIBM, X.shape)
+    tiny = leading(8 * TINY * (1 + size), X.shape)
+    values = s[0] * _horner(Q, T[0]), s[1] * _horner(Q, T[1])
+    errors = s[0] * slack + tiny, s[1] * slack + tiny
+    return out, spoil(_range(places, values, errors, [tanh_extrema(j) for j in orders]), X)
 
 
 def _sech_squared(x: Array) -> Array:
@@ -176,7 +214,7 @@ def _sech_squared(x: Array) -> Array:
     return opaque(4 * e / ((1 + e) * (1 + e)))
 
 
-def logistic(X: Ball, m: int) -> list[Ball]:
+def logistic(X: Ball, m: int) -> tuple[Ball, Ball]:
     """1 / (1 + exp(-x)); derivatives 2^-(j+1) tanh^(j)(x/2)."""
 
     def value(x: Array) -> Array:  # four roundings and exp: within 20 ulp, also far to the left
@@ -185,14 +223,12 @@ def logistic(X: Ball, m: int) -> list[Ball]:
 
     first, last = ends(X)
     low, high = bracket(value(first), 2 * LIBM)[0], bracket(value(last), 2 * LIBM)[1]
-    out = [spoil(hull_from_zero(jnp.maximum(low, 0.0), jnp.minimum(high, 1.0)), X)]
-    if m:
-        T = tanh(scale(X, 0.5), m)
-        out += [scale(T[j], 2.0 ** -(j + 1)) for j in range(1, m + 1)]
-    return out
+    out = spoil(hull_from_zero(jnp.maximum(low, 0.0), jnp.minimum(high, 1.0)), X)
+    halves = [2.0 ** -(j + 1) for j in range(1, m + 1)]
+    return out, scale(tanh(scale(X, 0.5), m)[1], leading(halves, X.shape))
 
 
-def softplus(X: Ball, m: int) -> list[Ball]:
+def softplus(X: Ball, m: int) -> tuple[Ball, Ball]:
     """log(1 + exp(x)) = max(x, 0) + log(1 + e), e = exp(-|x|); softplus^(j) = logistic^(j-1).
 
     1 + e is rounded, which costs the logarithm u absolutely; LIBM on e <= 1 and on the logarithm < 1 the rest.
@@ -204,33 +240,34 @@ def softplus(X: Ball, m: int) -> list[Ball]:
 
     first, last = ends(X)
     (low, low_error), (high, high_error) = value(first), value(last)
-    out = [spoil(hull_from_zero(jnp.maximum(low - low_error, 0.0), high + high_error), X)]
-    if m:
-        S = logistic(X, m - 1)
-        out += [scale(S[j - 1], 1 / j) for j in range(1, m + 1)]
-    return out
+    out = spoil(hull_from_zero(jnp.maximum(low - low_error, 0.0), high + high_error), X)
+    if m == 0:
+        return out, nothing(X)
+    S, higher = logistic(X, m - 1)
+    return out, scale(concatenate([S[None], higher]), leading([1 / j for j in range(1, m + 1)], X.shape))
 
 
-def erf(X: Ball, m: int) -> list[Ball]:
+def erf(X: Ball, m: int) -> tuple[Ball, Ball]:
     """erf' = 2/sqrt(pi) exp(-x^2). The exponent's rounding, u x^2, is a relative error of the exponential."""
     places = ends(X)
     low, high = bracket(lax.erf(places[0]))[0], bracket(lax.erf(places[1]))[1]
-    out = [spoil(hull(jnp.maximum(low, -1.0), jnp.minimum(high, 1.0)), X)]
-    clipped = [jnp.clip(x, -_FLAT, _FLAT) for x in places]
-    for j in range(1, m + 1):
-        h = [float(c) for c in hermite_polynomial(j)]
-        values, errors = [], []
-        for x in clipped:
-            g = opaque(jnp.exp(-x * x))
-            values.append(g * _horner(h, x))
-            size = g * _horner([abs(c) for c in h], jnp.abs(x))
-            errors.append(size * (2 * LIBM + 4 * U * x * x + 8 * j * U) + 1e-290)
-        bump = _range(places, (values[0], values[1]), (errors[0], errors[1]), hermite_extrema(j))
-        out.append(spoil(scale(bump, 2 / math.sqrt(math.pi)), X))
-    return out
+    out = spoil(hull(jnp.maximum(low, -1.0), jnp.minimum(high, 1.0)), X)
+    if m == 0:
+        return out, nothing(X)
+    orders = range(1, m + 1)
+    H = [hermite_polynomial(j) for j in orders]
+    absolute = [tuple(abs(c) for c in h) for h in H]
+    values, errors = [], []
+    for x in (jnp.clip(x, -_FLAT, _FLAT) for x in places):
+        g = opaque(jnp.exp(-x * x))
+        values.append(g * _horner(H, x))
+        size = g * _horner(absolute, jnp.abs(x))
+        errors.append(size * (2 * LIBM + 4 * U * x * x + 8 * U * leading(np.array(orders), x.shape)) + 1e-290)
+    bumps = _range(places, (values[0], values[1]), (errors[0], errors[1]), [hermite_extrema(j) for j in orders])
+    return out, spoil(scale(bumps, 2 / math.sqrt(math.pi)), X)
 
 
-def erfc(X: Ball, m: int) -> list[Ball]:
+def erfc(X: Ball, m: int) -> tuple[Ball, Ball]:
     """1 - erf(x)."""
-    D = erf(X, m)
-    return [add(point(jnp.ones(X.shape)), neg(D[0])), *(neg(d) for d in D[1:])]
+    D, derivatives = erf(X, m)
+    return add(point(jnp.ones(X.shape)), neg(D)), neg(derivatives)
