@@ -67,6 +67,17 @@ def flux(u: Float[Array, "nx+1 ny+1"]) -> Float[Array, "3 nx ny"]:
     return jnp.stack([(east + east_top) / 2, (north + north_right) / 2, (north_right - north) / np.sqrt(6.0)])
 
 
+def divergence(y: Float[Array, "3 nx ny"]) -> Float[Array, "nx-1 ny-1"]:
+    """B'y in the interior nodes: f - B'y is what the flux y leaves of the load f. For JAX and for numpy arrays."""
+    x, z, h = y[0] / 2, y[1] / 2, y[2] / np.sqrt(6.0)
+    return (
+        (h - x - z)[1:, 1:]  # of the cell whose corner 00 the node is
+        + (x - z - h)[:-1, 1:]  # 10
+        + (z - x - h)[1:, :-1]  # 01
+        + (x + z + h)[:-1, :-1]  # 11
+    )
+
+
 def interior(nx: int, ny: int) -> np.ndarray:
     """Boolean mask [nx+1, ny+1] of the interior nodes."""
     mask = np.zeros((nx + 1, ny + 1), dtype=bool)

@@ -158,21 +158,33 @@ def make_box_bound(
         # what the surrogate's rounding and the field's product change of c: 2 |r.dN| + |dN|^2 <= floor (2 upper +
         # floor)
         c_low = c_low - 1.01 * floor * (2 * upper + floor)
-        energy = jnp.where(c_low > 0, c_low + upper**2, 0.0)
-        energy = jnp.maximum(energy, energy_below(data, ranges[first:second], ranges[-Q:], c))
-        relative = upper / jnp.sqrt(jnp.where(energy > 0, energy, 1.0)) * SLACK
-        relative = jnp.where((energy > 0) & (upper <= RANGE**4), relative, jnp.inf)
+        relative = quotient(upper, c_low, energy_below(data, ranges[first:second], ranges[-Q:], c))
         sizes = jnp.sum(values[:, :-1] ** 2, axis=1) / jnp.maximum(values[:, -1], 1e-300)
         best = points.mid[jnp.argmax(jnp.where(jnp.isfinite(sizes), sizes, jnp.inf))]
-        tensor = controls.mid[:, :-1].reshape((order,) * d + (-1,))
-        variation = jnp.stack([jnp.max(jnp.sum(jnp.diff(tensor, axis=a) ** 2, axis=-1)) ** 0.5 for a in range(d)])
-        score = 2 * (box.rad / 2) ** order * flux_highest + VARIATION * variation
-        axis = jnp.argmax(jnp.where(jnp.isfinite(score), score, 1e100) * (1 + 1e-6 * box.rad))
-        axis = jnp.where(jnp.isfinite(relative), axis, jnp.argmax(box.rad))
+        axis = axis_to_halve(controls.mid[:, :-1], 2 * (box.rad / 2) ** order * flux_highest, box.rad, order, relative)
         inside = jnp.clip(best, 0.0, 1.0)
         return BoxResult(relative, floor, axis, inside)
 
     return bound
+
+
+def quotient(upper: Array, c_low: Array, energy_low: Array) -> Float[Array, ""]:
+    """sup ||u - N|| / ||u|| from E, and from below c = ||u||^2 - ||u - N||^2 and ||u||^2, over the box."""
+    energy = jnp.maximum(jnp.where(c_low > 0, c_low + upper**2, 0.0), energy_low)
+    relative = upper / jnp.sqrt(jnp.where(energy > 0, energy, 1.0)) * SLACK
+    return jnp.where((energy > 0) & (upper <= RANGE**4), relative, jnp.inf)
+
+
+def axis_to_halve(
+    controls: Float[Array, "M n"], remainders: Float[Array, " d"], rad: Float[Array, " d"], order: int, relative: Array
+) -> Array:
+    """Along which remainder and variation of the control points are largest; the longest where there is no bound."""
+    d = rad.shape[0]
+    tensor = controls.reshape((order,) * d + (-1,))
+    variation = jnp.stack([jnp.max(jnp.sum(jnp.diff(tensor, axis=a) ** 2, axis=-1)) ** 0.5 for a in range(d)])
+    score = remainders + VARIATION * variation
+    axis = jnp.argmax(jnp.where(jnp.isfinite(score), score, 1e100) * (1 + 1e-6 * rad))
+    return jnp.where(jnp.isfinite(relative), axis, jnp.argmax(rad))
 
 
 def energy_below(data: ReducedData, loads: Ball, scaled: Ball, c: Float[Array, " k"]) -> Float[Array, ""]:

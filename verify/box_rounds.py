@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -19,34 +20,36 @@ BATCH, CHUNK = 64, 4  # boxes of one round, and of one pass through the compiled
 class BoxBounds:
     """Bounds of n boxes: chunks on every processor, so that few boxes cost little and many keep the cache."""
 
-    def __init__(self, bound: Callable[[Array, Array, Array, Array], BoxResult]) -> None:
+    def __init__(self, bound: Callable[[Array, Array, Any, Array], BoxResult], size: int = CHUNK) -> None:
+        """``size``: boxes of one pass."""
         chunk = jax.vmap(bound, in_axes=(0, 0, None, None))
 
-        def through(low: Array, high: Array, ends: Array, alive: Array, count: Array) -> BoxResult:
+        def through(low: Array, high: Array, ends: Any, alive: Array, count: Array) -> BoxResult:
             def body(i: Array, out: BoxResult) -> BoxResult:
-                one, other = (jax.lax.dynamic_slice_in_dim(x, i * CHUNK, CHUNK) for x in (low, high))
+                one, other = (jax.lax.dynamic_slice_in_dim(x, i * size, size) for x in (low, high))
                 part = chunk(one, other, ends, alive)
-                return jax.tree.map(lambda x, y: jax.lax.dynamic_update_slice_in_dim(x, y, i * CHUNK, 0), out, part)
+                return jax.tree.map(lambda x, y: jax.lax.dynamic_update_slice_in_dim(x, y, i * size, 0), out, part)
 
             n = low.shape[0]
             nothing = BoxResult(jnp.zeros(n), jnp.zeros(n), jnp.zeros(n, jnp.int64), jnp.zeros_like(low))
             return jax.lax.fori_loop(0, count, body, nothing)
 
+        self._size = size
         self._compiled = jax.jit(through)
-        self._workers = max(1, min(processors(), BATCH // CHUNK))
+        self._workers = max(1, min(processors(), BATCH // size))
         self._pool = ThreadPoolExecutor(self._workers)
 
-    def __call__(self, low: np.ndarray, high: np.ndarray, ends: np.ndarray) -> BoxResult:
-        """All but the first axis of the results are those of one box; ``ends`` of the whole (``scaled_ends``)."""
-        shares = np.array_split(np.arange(len(low)), min(self._workers, -(-len(low) // CHUNK)))
+    def __call__(self, low: np.ndarray, high: np.ndarray, ends: Any) -> BoxResult:
+        """All but the first axis of the results are those of one box; ``ends``: what else the bound is given."""
+        shares = np.array_split(np.arange(len(low)), min(self._workers, -(-len(low) // self._size)))
         parts = list(self._pool.map(lambda rows: self._one(low[rows], high[rows], ends), shares))
         upper, floor, axis, best = (np.concatenate(x) for x in zip(*parts, strict=True))
         return BoxResult(upper, floor, axis, best)  # type: ignore[arg-type]  # arrays of numpy
 
-    def _one(self, low: np.ndarray, high: np.ndarray, ends: np.ndarray) -> list[np.ndarray]:
+    def _one(self, low: np.ndarray, high: np.ndarray, ends: Any) -> list[np.ndarray]:
         n = len(low)
         filled = [np.concatenate([x, np.repeat(x[-1:], BATCH - n, 0)]) for x in (low, high)]
-        result = self._compiled(*filled, ends, np.True_, np.int64(-(-n // CHUNK)))
+        result = self._compiled(*filled, ends, np.True_, np.int64(-(-n // self._size)))
         return [np.asarray(x)[:n] for x in result]
 
 

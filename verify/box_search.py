@@ -11,7 +11,7 @@ from __future__ import annotations
 import heapq
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -32,15 +32,34 @@ ROUND = 3.0  # seconds that a round of boxes may take, so that limits are kept
 Report = Callable[[dict[str, float]], None]
 
 
+class PointBounds(Protocol):
+    """Of the relative error of the field V c at inputs P [n, d], c [n, k]: proved lower bounds, and estimates."""
+
+    def lower(self, P: np.ndarray, c: np.ndarray) -> np.ndarray: ...
+
+    def estimate(self, P: np.ndarray, c: np.ndarray) -> np.ndarray: ...
+
+
+class ReducedPoints:
+    """By the reduced path, where a proof costs no more than an estimate."""
+
+    def __init__(self, reduced: ReducedBound) -> None:
+        self._bounds = VectorMap(lambda p, c: reduced.bound(p, c).relative_lower)
+
+    def lower(self, P: np.ndarray, c: np.ndarray) -> np.ndarray:
+        return np.asarray(self._bounds(P, c))
+
+    estimate = lower
+
+
 class Witnesses:
     """Failures and large errors confirmed by the solver."""
 
-    def __init__(self, problem: Problem, box: Box, reduced: ReducedBound, surrogate: Any, budget: int) -> None:
+    def __init__(self, problem: Problem, box: Box, bounds: PointBounds, surrogate: Any, budget: int) -> None:
         self.problem, self.box, self.surrogate, self.budget = problem, box, surrogate, budget
-        self.basis = reduced.basis
         self.points: list[np.ndarray] = []
         self.lower: list[float] = []
-        self._bounds = VectorMap(lambda p, c: reduced.bound(p, c).relative_lower)
+        self._bounds = bounds
 
     @property
     def best(self) -> float:
@@ -49,13 +68,19 @@ class Witnesses:
     def compile(self, d: int) -> None:
         """Everything, before the clock starts."""
         for rows in (300, BATCH):
-            self.proved_lower(np.full((rows, d), 0.5))
+            self.signal(np.full((rows, d), 0.5))
+        self.proved_lower(np.full((BATCH, d), 0.5))
         self._errors(np.full((1, d), 0.5))
 
     def proved_lower(self, X: np.ndarray) -> np.ndarray:
         """Lower bounds of the relative error, without a solve."""
         P = self.box.from_unit(X)
-        return np.asarray(self._bounds(P, coefficients(self.surrogate, P)))
+        return self._bounds.lower(P, coefficients(self.surrogate, P))
+
+    def signal(self, X: np.ndarray) -> np.ndarray:
+        """Where errors are large, at many points: no proof is asked for."""
+        P = self.box.from_unit(X)
+        return self._bounds.estimate(P, coefficients(self.surrogate, P))
 
     def confirm(self, X: np.ndarray) -> np.ndarray:
         """Solver-confirmed lower ends of the errors at X, while the budget lasts."""
@@ -72,7 +97,7 @@ class Witnesses:
     def _errors(self, X: np.ndarray) -> np.ndarray:
         """Lower ends of the errors; NaN where the solver failed."""
         P = self.box.from_unit(X)
-        fields = coefficients(self.surrogate, P) @ self.basis.T
+        fields = coefficients(self.surrogate, P) @ self.surrogate.basis.T
         truths = np.asarray(self.problem.attempt_batch(P).u)
         solved = np.isfinite(truths).all(axis=1)
         rows = zip(P, truths, fields, solved, strict=True)
@@ -159,13 +184,13 @@ class Search:
         d = len(self.tree.low[0])
         rng = np.random.default_rng(0)
         X = np.concatenate([rng.random((2048, d)), rng.integers(0, 2, (256, d)).astype(float)])
-        values = self.witnesses.proved_lower(X)
+        values = self.witnesses.signal(X)
         for step in (0.1, 0.03, 0.01, 0.003):
             best = X[np.argsort(-values)[:16]]
             near = np.clip(best[:, None] + step * rng.standard_normal((16, 16, d)), 0, 1).reshape(-1, d)
             X, values = (
                 np.concatenate([best, near]),
-                np.concatenate([np.sort(values)[::-1][:16], self.witnesses.proved_lower(near)]),
+                np.concatenate([np.sort(values)[::-1][:16], self.witnesses.signal(near)]),
             )
         self.witnesses.confirm(X[np.argsort(-values)[:1]])
 

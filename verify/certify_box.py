@@ -10,9 +10,10 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 from threading import Lock
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from ..solvers.box import Box
@@ -21,17 +22,19 @@ from ..solvers.precision import require_float64
 from ..solvers.problem import Problem
 from . import fingerprint
 from .box_bound import BoxResult, make_box_bound, scaled_ends
+from .box_flux import make_flux_bound
 from .box_rounds import BoxBounds
-from .box_search import Report, Search, Witnesses
+from .box_search import PointBounds, ReducedPoints, Report, Search, Witnesses
 from .box_tree import BoxTree
 from .certificate import against, assumptions
 from .enclose import UnsupportedOperation
+from .flux_path import BY_FLUXES, flux_path
 from .frozen import Frozen
 from .reduced import ReducedBound, reduced_path
-from .surrogate import has_basis
 from .trust_map import TrustMap, load_trust_map
 
 WIDTHS = {1: 1 / 64, 2: 1 / 64, 3: 1 / 32, 4: 1 / 16}  # of falsified leaves, by dimension; beyond, 1/8
+FLUX_ORDERS = {1: 8, 2: 6, 3: 6, 4: 5}  # nodes per axis of the bound by fluxes, by dimension
 CONTRADICTED = "a proved error exceeds a proved bound: this is a defect of assay, and nothing counts as proved"
 KEPT = 4  # compiled bounds
 TRACED = (
@@ -93,28 +96,26 @@ def certify_box(
         raise ValueError(f"the box must lie inside the box of {problem.name}, with the same inputs")
     if not isinstance(problem, CoerciveProblem):
         return _undecided(problem, inputs, tolerance, f"no proved bound is known for {problem.name}")
-    reduced = reduced_path(problem, surrogate)
-    if reduced is None:
-        return _undecided(problem, inputs, tolerance, _why_not(problem, surrogate))
-    try:  # one program is bounded, searched, hashed, whatever the surrogate does meanwhile
-        surrogate = Frozen(surrogate, problem.inputs.dimension, reduced.basis)
+    try:
+        path = _path(problem, surrogate, inputs, order)
     except jax.errors.JAXTypeError:
         return _undecided(problem, inputs, tolerance, "the surrogate's coefficients are not a JAX function")
     except ValueError as error:
         return _undecided(problem, inputs, tolerance, f"the surrogate cannot be enclosed: {error}")
+    if isinstance(path, str):
+        return _undecided(problem, inputs, tolerance, path)
+    surrogate, bounds, given, points, stands_on = path
     old = _checked_map(resume, problem, inputs, surrogate.hash)
     d = inputs.dimension
-    bounds = _compiled(problem, reduced, surrogate, inputs.log, order or default_order(d))
-    ends = scaled_ends(inputs)
 
     def bound(low: np.ndarray, high: np.ndarray) -> BoxResult:
-        return bounds(low, high, ends)
+        return bounds(low, high, given)
 
     try:
         bound(np.zeros((1, d)), np.ones((1, d)))  # compiles
     except (UnsupportedOperation, NotImplementedError) as error:  # no range, or no rounding error, is known for it
         return _undecided(problem, inputs, tolerance, f"the surrogate cannot be enclosed: {error}")
-    witnesses = Witnesses(problem, inputs, reduced, surrogate, budget)
+    witnesses = Witnesses(problem, inputs, points, surrogate, budget)
     witnesses.compile(d)
     if old is not None:
         witnesses.points, witnesses.lower = list(old.witness), old.witness_lower.tolist()
@@ -122,7 +123,7 @@ def certify_box(
     search = Search(bound, witnesses, tolerance, ratio, width or WIDTHS.get(d, 1 / 8), tree)
 
     def finished(notes: list[str]) -> TrustMap:
-        return _finished(problem, surrogate.hash, inputs, search, notes)
+        return _finished(problem, surrogate.hash, inputs, search, notes, stands_on)
 
     def save() -> None:
         if checkpoint is not None:
@@ -134,16 +135,32 @@ def certify_box(
     return trust
 
 
-def _why_not(problem: CoerciveProblem, surrogate: Any) -> str:
-    """Why there is no reduced path."""
-    if not has_basis(surrogate):
-        return "box proofs need a surrogate with basis and coefficients"
-    if problem.load_terms() is None or len(problem.reference_theta) > fingerprint.FEW:
-        return f"box proofs need matrices and loads of few terms, which {problem.name} does not have"
-    return (
-        "box proofs need a basis that vanishes where values are prescribed, and finite coefficients whose products "
-        "with it are what the surrogate answers"
-    )
+class _Path(NamedTuple):
+    """One way to bound boxes: the surrogate as the one program that is bounded, searched, hashed, whatever the object
+    does meanwhile; the compiled bound, what else it is given; bounds at points.
+    """
+
+    surrogate: Frozen
+    bounds: BoxBounds
+    given: Any
+    points: PointBounds
+    assumptions: tuple[str, ...]
+
+
+def _path(problem: CoerciveProblem, surrogate: Any, inputs: Box, order: int | None) -> _Path | str:
+    """In reduced coordinates where that is possible, else by fluxes; or why neither is."""
+    ends, d = scaled_ends(inputs), inputs.dimension
+    reduced = reduced_path(problem, surrogate)
+    if reduced is not None:
+        model = Frozen(surrogate, d, reduced.basis)
+        bounds = _compiled(problem, reduced, model, inputs.log, order or default_order(d))
+        return _Path(model, bounds, ends, ReducedPoints(reduced), ())
+    found = flux_path(problem, surrogate)
+    if isinstance(found, str):
+        return found
+    path, model = found
+    bounds = _compiled(problem, None, model, inputs.log, order or FLUX_ORDERS[d])
+    return _Path(model, bounds, (jnp.asarray(ends), path.data), path, (BY_FLUXES,))
 
 
 _kept: dict[tuple[Any, ...], BoxBounds] = {}
@@ -151,19 +168,23 @@ _lock = Lock()
 
 
 def _compiled(
-    problem: CoerciveProblem, reduced: ReducedBound, model: Frozen, log: tuple[bool, ...], order: int
+    problem: CoerciveProblem, reduced: ReducedBound | None, model: Frozen, log: tuple[bool, ...], order: int
 ) -> BoxBounds:
     """The bound of this problem and program, compiled once for several boxes and tolerances; the last few are kept.
+    Without a reduced path: the bound by fluxes, which knows of the problem only what it is given.
 
     The problem is known by the object, which the bound keeps alive: a hash of its settings says nothing of methods that
     a subclass has replaced.
     """
-    key = (id(problem), model.hash, log, order)
+    key = (None if reduced is None else id(problem), model.hash, log, order)
     with _lock:
         if key not in _kept:
             while len(_kept) >= KEPT:
                 del _kept[next(iter(_kept))]
-            _kept[key] = BoxBounds(make_box_bound(problem, reduced, model, log, order))
+            if reduced is None:
+                _kept[key] = BoxBounds(make_flux_bound(log, model, order), 1)
+            else:
+                _kept[key] = BoxBounds(make_box_bound(problem, reduced, model, log, order))
         return _kept[key]
 
 
@@ -179,7 +200,9 @@ def _checked_map(
     return trust
 
 
-def _finished(problem: CoerciveProblem, model_hash: str, inputs: Box, search: Search, notes: list[str]) -> TrustMap:
+def _finished(
+    problem: CoerciveProblem, model_hash: str, inputs: Box, search: Search, notes: list[str], stands_on: tuple[str, ...]
+) -> TrustMap:
     tree = search.tree
     bound = np.array(tree.bound)
     falsified = np.array(tree.falsified)
@@ -203,7 +226,7 @@ def _finished(problem: CoerciveProblem, model_hash: str, inputs: Box, search: Se
         problem_settings=problem.settings,
         against=against(problem),
         notes=tuple(notes),
-        assumptions=(*assumptions(problem), TRACED),
+        assumptions=(*assumptions(problem), TRACED, *stands_on),
     )
     above = trust.witness_lower > trust.relative_upper_at(inputs.from_unit(trust.witness)) * (1 + 1e-12)
     if not (search.contradicted or above.any()):

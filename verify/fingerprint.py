@@ -19,6 +19,7 @@ import numpy as np
 from jax.extend.core import ClosedJaxpr, Jaxpr, Literal
 
 from ..solvers.coercive import CoerciveProblem
+from ..solvers.diffusion import CellDiffusion
 from ..solvers.problem import Problem
 
 FEW = 64  # matrices of an affine problem that are hashed entry by entry
@@ -26,15 +27,17 @@ ADDRESS = re.compile(r" at 0x[0-9a-f]+")
 
 
 def of_problem(problem: Problem) -> str:
-    """Name, class, settings and inputs; matrices where they are few, and weights and load as programs.
+    """Name, class, settings and inputs; matrices where they are few or cells' own, and weights and load as programs.
 
     Name and settings alone would not do: a class of somebody's own may inherit both and change the weights.
     """
     kind = f"{type(problem).__module__}.{type(problem).__qualname__}"
     about = [problem.name, kind, problem.settings, problem.inputs.to_json(), problem.size]
     digest = hashlib.sha256(json.dumps(about, sort_keys=True, default=str).encode())
-    if isinstance(problem, CoerciveProblem) and len(problem.reference_theta) <= FEW:
-        for e in np.eye(len(problem.reference_theta)):
+    few = isinstance(problem, CoerciveProblem) and len(problem.reference_theta) <= FEW
+    if isinstance(problem, CoerciveProblem) and (few or isinstance(problem, CellDiffusion)):
+        weights = np.eye(len(problem.reference_theta)) if few else problem.reference_theta[None]
+        for e in weights:
             term = problem.matrix(e)
             for part in (term.indptr, term.indices, term.data):
                 digest.update(np.ascontiguousarray(part).tobytes())

@@ -9,6 +9,9 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float
 
+from ..solvers.coercive import CoerciveProblem
+from ..solvers.problem import Problem
+
 CHUNK = 256  # rows per call of the surrogate
 
 
@@ -67,3 +70,20 @@ def numbers(answer: Any) -> np.ndarray:
 def has_basis(surrogate: Any) -> bool:
     """Whether the surrogate offers ``basis`` [N, k] and ``coefficients(P)``: reduced path and box proofs need them."""
     return getattr(surrogate, "basis", None) is not None and callable(getattr(surrogate, "coefficients", None))
+
+
+def answering_basis(problem: Problem, surrogate: Any) -> Float[np.ndarray, "N k"] | None:
+    """V [N, k], finite and zero where values are prescribed, if V c is what the surrogate answers at the centre."""
+    if not (isinstance(problem, CoerciveProblem) and has_basis(surrogate)):
+        return None
+    centre = problem.inputs.from_unit(np.full((1, problem.inputs.dimension), 0.5))
+    try:
+        V = numbers(surrogate.basis)
+        if V.ndim != 2 or V.shape[0] != problem.size or not np.isfinite(V).all() or V[~problem.free].any():
+            return None
+        field_there = numbers(surrogate(centre.copy()))
+        product = coefficients(surrogate, centre) @ V.T
+    except Exception:  # anything unusual about the basis: it needs no trust
+        return None
+    same = product.shape == field_there.shape and np.allclose(product, field_there, rtol=1e-9, atol=1e-12)
+    return V if same else None

@@ -1,0 +1,97 @@
+"""Surrogates with a basis, for problems with one coefficient per cell: what box proofs by fluxes need, once for each.
+
+``flux_path`` says why there is none; there is one for fields of log-affine coefficients with at most ``HIGHEST`` inputs
+(``log_weights.py``) and a load that is the same everywhere.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+from jaxtyping import Float
+
+from ..solvers.batching import VectorMap
+from ..solvers.diffusion import CellDiffusion
+from ..solvers.precision import RANGE
+from ..solvers.problem import Problem
+from .box_flux import FluxData, flux_data
+from .certificate import STEPS, certifier
+from .enclose import UnsupportedOperation, coefficients
+from .flux_family import flux_family
+from .frozen import Frozen
+from .log_weights import log_weights
+from .surrogate import answering_basis, has_basis
+
+HIGHEST = 4  # inputs: nodes and boxes multiply with every one
+BY_FLUXES = "bounds by fluxes that balance the load; logarithms of coefficients affine in the inputs, as enclosed"
+CHUNKS = (16, 256)  # rows of fields at a time
+
+
+class FluxPath:
+    """``data`` for the bound over boxes; ``lower`` and ``estimate`` at points, for what searches beside it."""
+
+    def __init__(self, problem: CellDiffusion, surrogate: Frozen, data: FluxData) -> None:
+        self.problem, self.basis, self.data = problem, surrogate.basis, data
+        self._estimates = VectorMap(self._estimate, CHUNKS)
+
+    def lower(self, P: Float[np.ndarray, "n d"], c: Float[np.ndarray, "n k"]) -> Float[np.ndarray, " n"]:
+        """Proved lower bounds of the relative error."""
+        fields = c @ self.basis.T
+        bound = certifier(self.problem).bounds(P, fields, STEPS)[1]
+        return np.where(np.isfinite(fields).all(axis=1), np.asarray(bound.relative_lower), 0.0)
+
+    def estimate(self, P: Float[np.ndarray, "n d"], c: Float[np.ndarray, "n k"]) -> Float[np.ndarray, " n"]:
+        """The relative error to a percent or so, without a solve and without proof."""
+        found = np.asarray(self._estimates(P, c))
+        return np.where(np.isfinite(found), found, 0.0)
+
+    def _estimate(self, p: Array, c: Array) -> Array:
+        a = self.problem.cell_weights(self.problem.theta(p)).reshape(-1)
+        family = self.data.family
+        flux = family.start + jnp.tensordot(family.best(1 / a), family.modes, 1)
+        gradient = jnp.tensordot(c, self.data.modes, 1)
+        error = jnp.sum((flux - a * gradient) ** 2 / a)
+        return jnp.sqrt(error / jnp.maximum(jnp.sum(flux**2 / a), 1e-300))
+
+
+def flux_path(problem: Problem, surrogate: Any) -> tuple[FluxPath, Frozen] | str:
+    """The path and the surrogate as one program, or why there is none.
+
+    Raises:
+        jax.errors.JAXTypeError, ValueError: of ``Frozen``.
+    """
+    if not has_basis(surrogate):
+        return "box proofs need a surrogate with basis and coefficients"
+    basis = answering_basis(problem, surrogate)
+    if basis is None:
+        return (
+            "box proofs need a basis that vanishes where values are prescribed, and finite coefficients whose products "
+            "with it are what the surrogate answers"
+        )
+    if not isinstance(problem, CellDiffusion):
+        return f"box proofs need matrices and loads of few terms, which {problem.name} does not have"
+    d = problem.inputs.dimension
+    if d > HIGHEST:
+        return f"box proofs of {problem.name} take at most {HIGHEST} inputs, not {d}"
+    weights = log_weights(problem)
+    if weights is None or not _one_load(problem):
+        return f"box proofs need logarithms of weights that are affine in the inputs, and one load: {problem.name}"
+    model = Frozen(surrogate, d, basis)
+    family = flux_family(problem, model)
+    if family is None:
+        return f"box proofs of {problem.name} need a few solutions to start from, but the solver failed"
+    return FluxPath(problem, model, flux_data(problem, basis, family, weights)), model
+
+
+def _one_load(problem: CellDiffusion) -> bool:
+    """Whether the load is the same all over the box, and of a size that proofs allow."""
+    inputs = problem.inputs
+    try:
+        value, _ = coefficients(problem.load, inputs.lower, inputs.upper, 1)
+    except (UnsupportedOperation, NotImplementedError):
+        return False
+    size = np.abs(np.asarray(value.mid)).max()
+    return not np.asarray(value.rad).any() and bool(size == 0 or 1 / RANGE <= size <= RANGE)
