@@ -12,7 +12,6 @@ from assay.verify import box_rounds, box_search, fingerprint
 from assay.verify.box_tree import BoxTree
 from assay.verify.certify_box import _compiled, certify_box
 from assay.verify.frozen import Frozen
-from assay.verify.reduced import reduced_path
 
 PROBLEM = ThermalBlock((2, 1), 8, low=10**-0.5, high=10**0.5)
 CORNERS = PROBLEM.inputs.from_unit(np.array([[0, 0], [0, 1], [1, 0], [1, 1]], dtype=float))
@@ -148,13 +147,35 @@ def test_a_kept_bound_is_not_used_for_another_problem_with_the_same_settings():
             return super().theta(p) * jnp.array([1.0, 2.0])
 
     def kept(problem):
-        reduced = reduced_path(problem, surrogate)
-        return _compiled(problem, reduced, Frozen(surrogate, 2, reduced.basis), problem.inputs.log, 2)
+        return _compiled(problem, Frozen(surrogate, 2), problem.inputs.log, 2, by_fluxes=False)
 
     surrogate = Quadratic(PROBLEM)
     other = Doubled(PROBLEM.blocks, PROBLEM.cells, low=PROBLEM.low, high=PROBLEM.high)
     assert kept(other) is not kept(PROBLEM)
     assert kept(PROBLEM) is kept(PROBLEM)
+
+
+def test_one_compiled_bound_serves_other_weights_and_no_other_program(largest):
+    """Coefficients five times as wrong: the same architecture, and bounds of its own."""
+
+    class Scaled(Quadratic):
+        def __init__(self, problem, share):
+            super().__init__(problem)
+            self.weights = share * self.weights
+
+    class Shifted(Quadratic):
+        def coefficients(self, P):
+            return super().coefficients(P) + 1.0
+
+    plain, scaled, shifted = (Frozen(s, 2) for s in (Quadratic(PROBLEM), Scaled(PROBLEM, 1.01), Shifted(PROBLEM)))
+    assert plain.hash != scaled.hash and plain.architecture.key == scaled.architecture.key
+    assert shifted.architecture.key != plain.architecture.key
+    P = np.concatenate([PROBLEM.inputs.sample(500, seed=6), CORNERS])
+    for share in (1.0, 1.01, 1.0):
+        surrogate = Scaled(PROBLEM, share)
+        trust = certify_box(PROBLEM, surrogate, tolerance=10.0, ratio=1.2, seconds=60, order=2)
+        found = errors(surrogate, P)
+        assert (found <= trust.relative_upper_at(P)).all() and trust.relative_upper <= 1.3 * found.max()
 
 
 def test_a_surrogate_without_a_basis_and_a_box_outside_are_told():

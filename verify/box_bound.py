@@ -37,7 +37,7 @@ from ..solvers.precision import RANGE, gamma
 from .enclose import ball as balls
 from .enclose import bernstein, coefficients, rounding_error
 from .enclose.ball import Ball
-from .reduced import ReducedBound, ReducedData
+from .reduced import ReducedData
 from .thomson import SLACK, UNDERFLOW, simplex_weights
 
 INFLATION = 1e-12  # of every box, in unit coordinates: a query's own rounding never leaves its leaf
@@ -67,39 +67,64 @@ def scaled_ends(box: Box) -> Float[np.ndarray, "2 d"]:
     return np.stack(box._scaled_ends())
 
 
+class Given(NamedTuple):
+    """What the compiled bound is given besides the box, so that it serves other boxes and weights."""
+
+    ends: Float[Any, "2 d"]  # ``scaled_ends`` of the whole box
+    data: Any  # ``ReducedData``; ``FluxData`` of box_flux.py
+    weights: tuple[Any, ...]  # of the surrogate
+
+
 def make_box_bound(
     problem: CoerciveProblem,
-    reduced: ReducedBound,
-    surrogate: Any,
+    modes_of: Callable[[tuple[Any, ...], Array], Array],
     log: tuple[bool, ...],
     order: int,
     references: int | None = None,
-) -> Callable[[Array, Array, Array, Array], BoxResult]:
-    """A function of (low [d], high [d]) in unit coordinates, ``scaled_ends`` of the whole box and True, to be vmapped
-    over low and high only and jitted.
+) -> Callable[[Array, Array, Given, Array], BoxResult]:
+    """A function of (low [d], high [d]) in unit coordinates, ``Given`` and True, to be vmapped over low and high only
+    and jitted. ``modes_of``: weights and one input [d] to coefficients [k].
     """
-    data = reduced.data
-    count = data.references.shape[0] if references is None else references
-    d, Q = len(log), data.references.shape[1]
-    rank = data.factors.shape[-1]
 
-    def modes(p: Array) -> Array:
-        return surrogate.coefficients(p[None])[0]
+    def bound(low: Array, high: Array, given: Given, alive: Array) -> BoxResult:
+        return _BoxBound(problem, modes_of, log, order, references, given)(low, high, alive)
 
-    def parts(ends: Array, x: Array) -> tuple[Array, Array, Array, Array, Array]:
+    return bound
+
+
+class _BoxBound:
+    """The bound of boxes, for one set of data and weights."""
+
+    def __init__(
+        self,
+        problem: CoerciveProblem,
+        modes_of: Callable[[tuple[Any, ...], Array], Array],
+        log: tuple[bool, ...],
+        order: int,
+        references: int | None,
+        given: Given,
+    ) -> None:
+        self.problem, self.log, self.order = problem, log, order
+        self.data: ReducedData = given.data
+        self.modes = partial(modes_of, given.weights)
+        self.to_inputs = unit_to_inputs(log, given.ends)
+        self.count = given.data.references.shape[0] if references is None else references
+
+    def parts(self, x: Array) -> tuple[Array, Array, Array, Array, Array]:
         """theta, load weights, coefficients, amplitude and s. u ~ amplitude, so ||u||_A^2 ~ amplitude^2 theta; for
         u(c p) = u(p)/c that is the amplitude itself.
         """
-        p = unit_to_inputs(log, ends)(x)
-        theta, phi, c = problem.theta(p), problem.load_weights(p), modes(p)
+        problem, p = self.problem, self.to_inputs(x)
+        theta, phi, c = problem.theta(p), problem.load_weights(p), self.modes(p)
         s = jnp.concatenate([phi, -(theta[:, None] * c[None, :]).reshape(-1)])
         # in the very operations of surrogates that multiply by it, so that the enclosure sees it drop out of c / it
         amplitude = jax.vmap(problem.features)(p[None])[1][0]
         return theta, phi, c, amplitude, s
 
-    def vector(ends: Array, T: Array, x: Array) -> Array:
+    def vector(self, T: Array, x: Array) -> Array:
         """g, and behind it theta, load weights, coefficients, amplitude, theta amplitude: one walk for all of them."""
-        theta, phi, c, amplitude, _ = parts(ends, x)
+        theta, phi, c, amplitude, _ = self.parts(x)
+        data, Q, rank = self.data, len(theta), self.data.factors.shape[-1]
         # factors of y stand together: the enclosure multiplies exponentials exactly, and T into the last layer of y
         y, scaled, J = c / amplitude, theta * amplitude, len(phi)
         root = jnp.sqrt(scaled)
@@ -111,21 +136,25 @@ def make_box_bound(
         difference = (work - jnp.sum(scaled * (stretched @ y)))[None]
         return jnp.concatenate([flux.reshape(-1), difference, theta, phi, c, amplitude[None], theta * amplitude])
 
-    def bound(low: Array, high: Array, ends: Array, alive: Array) -> BoxResult:
+    def __call__(self, low: Array, high: Array, alive: Array) -> BoxResult:
+        data, count = self.data, self.count
+        Q, rank = data.references.shape[1], data.factors.shape[-1]
         low, high = low - INFLATION, high + INFLATION
         centre = (low + high) / 2
-        theta, _, c, _, s = parts(ends, centre)
+        theta, _, c, _, s = self.parts(centre)
         x = data.solves[:count] @ s
         fluxes = jnp.einsum("qrs,ks->kqr", data.factors, x) * (data.references[:count] / jnp.sqrt(theta))[:, :, None]
         flat = fluxes.reshape(count, -1)
         w = jnp.stack(simplex_weights(flat @ flat.T)) if count > 1 else jnp.ones(1)
         combined = jnp.einsum("k,kq,krm->qrm", w, data.references[:count], data.solves[:count])
         T = jnp.einsum("qrs,qsm->qrm", data.factors, combined).reshape(Q * rank, -1)
-        return _evaluate(low, high, partial(vector, ends, T), w, c, alive)
+        return self.evaluate(low, high, partial(self.vector, T), w, c, alive)
 
-    def _evaluate(
-        low: Array, high: Array, whole: Callable[[Array], Array], w: Array, c: Array, alive: Array
+    def evaluate(
+        self, low: Array, high: Array, whole: Callable[[Array], Array], w: Array, c: Array, alive: Array
     ) -> BoxResult:
+        data, order, d = self.data, self.order, len(self.log)
+        Q, rank = data.references.shape[1], data.factors.shape[-1]
         box = balls.from_bounds(low, high)
         K = Q * rank + 1  # the length of g
         ranges, jets = coefficients(whole, low, high, order, alive)
@@ -151,7 +180,7 @@ def make_box_bound(
             losses[second : second + len(c)],
             balls.lower(ranges[second + len(c)]),
         )
-        floor, c_floor, factor = rounding_floor(problem, data, w, sizes_of)
+        floor, c_floor, factor = rounding_floor(self.problem, data, w, sizes_of)
         upper = ((length + rest) * factor + floor) * SLACK
         c_low = jnp.min(c_controls) - c_rest - c_floor
         c_low = c_low - 1e-15 * (jnp.abs(jnp.min(c_controls)) + c_rest + c_floor)
@@ -164,8 +193,6 @@ def make_box_bound(
         axis = axis_to_halve(controls.mid[:, :-1], 2 * (box.rad / 2) ** order * flux_highest, box.rad, order, relative)
         inside = jnp.clip(best, 0.0, 1.0)
         return BoxResult(relative, floor, axis, inside)
-
-    return bound
 
 
 def quotient(upper: Array, c_low: Array, energy_low: Array) -> Float[Array, ""]:

@@ -37,7 +37,7 @@ from jaxtyping import Float
 
 from ..solvers.diffusion import CellDiffusion
 from ..solvers.precision import RANGE, gamma
-from .box_bound import INFLATION, BoxResult, axis_to_halve, quotient, unit_to_inputs
+from .box_bound import INFLATION, BoxResult, Given, axis_to_halve, quotient, unit_to_inputs
 from .enclose import ball as balls
 from .enclose import bernstein, coefficients, rounding_error
 from .enclose.ball import Ball
@@ -110,22 +110,24 @@ def norm(x: Array, axis: Any = None) -> Array:
     return jnp.sqrt(jnp.sum(x * x, axis=axis)) * (1 + gamma(count + 8)) + UNDERFLOW
 
 
-def make_flux_bound(log: tuple[bool, ...], surrogate: Any, order: int) -> Callable[..., BoxResult]:
-    """A function of (low [d], high [d]) in unit coordinates, (``scaled_ends`` of the whole box, ``FluxData``) and True,
-    to be vmapped over low and high only and jitted.
+def make_flux_bound(
+    log: tuple[bool, ...], modes_of: Callable[[tuple[Any, ...], Array], Array], order: int
+) -> Callable[[Array, Array, Given, Array], BoxResult]:
+    """A function of (low [d], high [d]) in unit coordinates, ``Given`` and True, to be vmapped over low and high only
+    and jitted. ``modes_of``: weights and one input [d] to coefficients [k].
     """
     d = len(log)
     nodes = np.stack(np.meshgrid(*[bernstein.nodes(order)] * d, indexing="ij"), axis=-1).reshape(-1, d)
     growth = float(np.abs(bernstein.control_matrix(order)).sum(axis=1).max()) ** d * (1 + 1e-12)
 
-    def bound(low: Array, high: Array, given: tuple[Array, FluxData], alive: Array) -> BoxResult:
-        ends, data = given
+    def bound(low: Array, high: Array, given: Given, alive: Array) -> BoxResult:
+        ends, data, weights_of = given.ends, given.data, given.weights
         low, high = low - INFLATION, high + INFLATION
         box = balls.from_bounds(low, high)
         to_inputs = unit_to_inputs(log, ends)
 
         def modes(x: Array) -> Array:
-            return surrogate.coefficients(to_inputs(x)[None])[0]
+            return modes_of(weights_of, to_inputs(x))
 
         ranges, jets = coefficients(modes, low, high, order, alive)
         losses = rounding_error(modes, low, high, alive)

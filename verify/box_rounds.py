@@ -24,10 +24,10 @@ class BoxBounds:
         """``size``: boxes of one pass."""
         chunk = jax.vmap(bound, in_axes=(0, 0, None, None))
 
-        def through(low: Array, high: Array, ends: Any, alive: Array, count: Array) -> BoxResult:
+        def through(low: Array, high: Array, given: Any, alive: Array, count: Array) -> BoxResult:
             def body(i: Array, out: BoxResult) -> BoxResult:
                 one, other = (jax.lax.dynamic_slice_in_dim(x, i * size, size) for x in (low, high))
-                part = chunk(one, other, ends, alive)
+                part = chunk(one, other, given, alive)
                 return jax.tree.map(lambda x, y: jax.lax.dynamic_update_slice_in_dim(x, y, i * size, 0), out, part)
 
             n = low.shape[0]
@@ -39,17 +39,17 @@ class BoxBounds:
         self._workers = max(1, min(processors(), BATCH // size))
         self._pool = ThreadPoolExecutor(self._workers)
 
-    def __call__(self, low: np.ndarray, high: np.ndarray, ends: Any) -> BoxResult:
-        """All but the first axis of the results are those of one box; ``ends``: what else the bound is given."""
+    def __call__(self, low: np.ndarray, high: np.ndarray, given: Any) -> BoxResult:
+        """All but the first axis of the results are those of one box; ``given``: what else the bound is told."""
         shares = np.array_split(np.arange(len(low)), min(self._workers, -(-len(low) // self._size)))
-        parts = list(self._pool.map(lambda rows: self._one(low[rows], high[rows], ends), shares))
+        parts = list(self._pool.map(lambda rows: self._one(low[rows], high[rows], given), shares))
         upper, floor, axis, best = (np.concatenate(x) for x in zip(*parts, strict=True))
         return BoxResult(upper, floor, axis, best)  # type: ignore[arg-type]  # arrays of numpy
 
-    def _one(self, low: np.ndarray, high: np.ndarray, ends: Any) -> list[np.ndarray]:
+    def _one(self, low: np.ndarray, high: np.ndarray, given: Any) -> list[np.ndarray]:
         n = len(low)
         filled = [np.concatenate([x, np.repeat(x[-1:], BATCH - n, 0)]) for x in (low, high)]
-        result = self._compiled(*filled, ends, np.True_, np.int64(-(-n // self._size)))
+        result = self._compiled(*filled, given, np.True_, np.int64(-(-n // self._size)))
         return [np.asarray(x)[:n] for x in result]
 
 

@@ -13,7 +13,6 @@ from threading import Lock
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from ..solvers.box import Box
@@ -21,7 +20,7 @@ from ..solvers.coercive import CoerciveProblem
 from ..solvers.precision import require_float64
 from ..solvers.problem import Problem
 from . import fingerprint
-from .box_bound import BoxResult, make_box_bound, scaled_ends
+from .box_bound import BoxResult, Given, make_box_bound, scaled_ends
 from .box_flux import make_flux_bound
 from .box_rounds import BoxBounds
 from .box_search import PointBounds, ReducedPoints, Report, Search, Witnesses
@@ -30,7 +29,7 @@ from .certificate import against, assumptions
 from .enclose import UnsupportedOperation
 from .flux_path import BY_FLUXES, flux_path
 from .frozen import Frozen
-from .reduced import ReducedBound, reduced_path
+from .reduced import reduced_path
 from .trust_map import TrustMap, load_trust_map
 
 WIDTHS = {1: 1 / 64, 2: 1 / 64, 3: 1 / 32, 4: 1 / 16}  # of falsified leaves, by dimension; beyond, 1/8
@@ -153,38 +152,36 @@ def _path(problem: CoerciveProblem, surrogate: Any, inputs: Box, order: int | No
     reduced = reduced_path(problem, surrogate)
     if reduced is not None:
         model = Frozen(surrogate, d, reduced.basis)
-        bounds = _compiled(problem, reduced, model, inputs.log, order or default_order(d))
-        return _Path(model, bounds, ends, ReducedPoints(reduced), ())
+        bounds = _compiled(problem, model, inputs.log, order or default_order(d), by_fluxes=False)
+        return _Path(model, bounds, Given(ends, reduced.data, model.weights), ReducedPoints(reduced), ())
     found = flux_path(problem, surrogate)
     if isinstance(found, str):
         return found
     path, model = found
-    bounds = _compiled(problem, None, model, inputs.log, order or FLUX_ORDERS[d])
-    return _Path(model, bounds, (jnp.asarray(ends), path.data), path, (BY_FLUXES,))
+    bounds = _compiled(problem, model, inputs.log, order or FLUX_ORDERS[d], by_fluxes=True)
+    return _Path(model, bounds, Given(ends, path.data, model.weights), path, (BY_FLUXES,))
 
 
 _kept: dict[tuple[Any, ...], BoxBounds] = {}
 _lock = Lock()
 
 
-def _compiled(
-    problem: CoerciveProblem, reduced: ReducedBound | None, model: Frozen, log: tuple[bool, ...], order: int
-) -> BoxBounds:
-    """The bound of this problem and program, compiled once for several boxes and tolerances; the last few are kept.
-    Without a reduced path: the bound by fluxes, which knows of the problem only what it is given.
+def _compiled(problem: CoerciveProblem, model: Frozen, log: tuple[bool, ...], order: int, by_fluxes: bool) -> BoxBounds:
+    """The bound of this problem and architecture, compiled once for all boxes, tolerances and weights; the last few are
+    kept. The bound by fluxes knows of the problem only what it is given.
 
     The problem is known by the object, which the bound keeps alive: a hash of its settings says nothing of methods that
     a subclass has replaced.
     """
-    key = (None if reduced is None else id(problem), model.hash, log, order)
+    key = (None if by_fluxes else id(problem), model.architecture.key, log, order)
     with _lock:
         if key not in _kept:
             while len(_kept) >= KEPT:
                 del _kept[next(iter(_kept))]
-            if reduced is None:
-                _kept[key] = BoxBounds(make_flux_bound(log, model, order), 1)
+            if by_fluxes:
+                _kept[key] = BoxBounds(make_flux_bound(log, model.architecture, order), 1)
             else:
-                _kept[key] = BoxBounds(make_box_bound(problem, reduced, model, log, order))
+                _kept[key] = BoxBounds(make_box_bound(problem, model.architecture, log, order))
         return _kept[key]
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import jax
@@ -90,15 +90,16 @@ def _frozen(jaxpr: Jaxpr) -> Jaxpr:
     return jaxpr.replace(eqns=equations, outvars=[atom(x) for x in jaxpr.outvars])
 
 
-def of_program(program: ClosedJaxpr) -> str:
-    """
+def of_program(program: ClosedJaxpr, constants: Sequence[Any] | None = None) -> str:
+    """``constants``: others than the program's own, among which a ``jax.ShapeDtypeStruct`` stands for any array.
+
     Raises:
         ValueError: the program has effects or calls back into Python: it is not all there.
     """
     if program.effects:
         raise ValueError("a function with side effects is not one program")
     digest = hashlib.sha256()
-    for part in _program(program.jaxpr, program.consts):
+    for part in _program(program.jaxpr, program.consts if constants is None else constants):
         digest.update(len(part).to_bytes(8, "little") + part)
     return digest.hexdigest()
 
@@ -148,6 +149,8 @@ def _setting(value: Any) -> Iterable[bytes]:
 
 
 def _array(x: Any) -> bytes:
+    if isinstance(x, jax.ShapeDtypeStruct):
+        return f"any {x.dtype}{list(x.shape)}".encode()
     x = np.asarray(x)
     if x.dtype == np.float64:
         x = x.astype("<f8", copy=False)

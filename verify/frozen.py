@@ -3,6 +3,9 @@
 What is proved over a box is proved of a traced JAX program. A surrogate is anybody's object: it may answer otherwise
 when it is not traced, count its calls, depend on how many rows it is asked for, or have its weights changed between the
 proof and its use. ``Frozen`` does none of this: each row goes through the one program that was hashed.
+
+Its weights, the arrays among the program's constants, are apart from the ``Architecture`` that takes them: what is
+compiled of one serves every network of the kind.
 """
 
 from __future__ import annotations
@@ -11,7 +14,8 @@ from typing import Any
 
 import jax
 import numpy as np
-from jax.extend.core import jaxpr_as_fun
+from jax import Array
+from jax.extend.core import ClosedJaxpr, jaxpr_as_fun
 from jaxtyping import Float
 
 from ..solvers.batching import VectorMap
@@ -22,8 +26,29 @@ from .surrogate import numbers
 SIZES = (1, 16, 128, 1024)  # rows per compiled call
 
 
+class Architecture:
+    """The coefficients [k] of one input [d], a function of the weights; ``key``: equal for equal functions."""
+
+    def __init__(self, program: ClosedJaxpr) -> None:
+        self._places = [i for i, x in enumerate(program.consts) if np.ndim(x) and np.asarray(x).dtype == np.float64]
+        shapes = {i: jax.ShapeDtypeStruct(np.shape(program.consts[i]), np.float64) for i in self._places}
+        self._constants = [shapes.get(i, x) for i, x in enumerate(program.consts)]
+        self._program = program.jaxpr
+        self.key = fingerprint.of_program(program, self._constants)
+
+    def weights_of(self, program: ClosedJaxpr) -> tuple[np.ndarray, ...]:
+        return tuple(program.consts[i] for i in self._places)
+
+    def __call__(self, weights: tuple[Any, ...], p: Float[Array, " d"]) -> Float[Array, " k"]:
+        constants = list(self._constants)
+        for i, w in zip(self._places, weights, strict=True):
+            constants[i] = w
+        return jaxpr_as_fun(ClosedJaxpr(self._program, constants))(p)[0]
+
+
 class Frozen:
-    """``basis`` [N, k], ``coefficients(P)`` traced or not, ``hash``; a surrogate itself.
+    """``basis`` [N, k], ``coefficients(P)`` traced or not, ``hash``; a surrogate itself: ``architecture`` and
+    ``weights``.
 
     Raises:
         jax.errors.JAXTypeError: the coefficients are not a JAX function.
@@ -38,8 +63,9 @@ class Frozen:
         if shapes != [[self.basis.shape[1]]]:
             raise ValueError(f"coefficients(P) must have one column per mode ({self.basis.shape[1]}), not {shapes}")
         self.hash = fingerprint.of_model(self.basis, program)
-        run = jaxpr_as_fun(program)
-        self._one = lambda p: run(p)[0]
+        self.architecture = Architecture(program)
+        self.weights = self.architecture.weights_of(program)
+        self._one = lambda p: self.architecture(self.weights, p)
         self._rows = VectorMap(self._one, SIZES)
 
     def coefficients(self, P: Any) -> Any:
