@@ -6,7 +6,7 @@ A polynomial of degree 6 in the deviations of the logarithms, amplitude built in
     c(p) (1 + sum_i h_i exp(-|x(p) - x_i|^2 / 2 w_i^2))
 
 with h_i such that the true error at x_i is the wanted factor times the tolerance. The bumps of one model keep 5 (w_i +
-w_j) apart, so that each is a failure of its own: one compilation then serves ten of them.
+w_j) apart, so that each is a failure of its own.
 """
 
 from __future__ import annotations

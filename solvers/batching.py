@@ -53,13 +53,16 @@ class RowMap:
 
 
 class VectorMap:
-    """``RowMap`` for functions so small that vectorising over rows pays; batches are padded to one of few sizes."""
+    """``RowMap`` for functions so small that vectorising over rows pays; batches are padded to one of few sizes.
+
+    ``fn(*given, *row)``: what is ``given`` to a call is the same for all rows, and not compiled in.
+    """
 
     def __init__(self, fn: Callable[..., Any], sizes: tuple[int, ...] = (16, 64, 256)) -> None:
         self.sizes = sizes
-        self._compiled = jax.jit(jax.vmap(fn))
+        self._compiled = jax.jit(lambda given, rows: jax.vmap(lambda row: fn(*given, *row))(rows))
 
-    def __call__(self, *arrays: Any) -> Any:
+    def __call__(self, *arrays: Any, given: tuple[Any, ...] = ()) -> Any:
         hosts = [np.asarray(x) for x in arrays]
         n = len(hosts[0])
         pieces: list[Any] = []
@@ -69,7 +72,7 @@ class VectorMap:
             rows = [x[start : start + size] for x in hosts]
             count = len(rows[0])
             padded = [np.concatenate([x, np.zeros((size - count, *x.shape[1:]))]) if count < size else x for x in rows]
-            result = self._compiled(*padded)
+            result = self._compiled(given, padded)
             pieces.append(jax.tree.map(lambda x, m=count: np.asarray(x)[:m], result))
             start += size
         return jax.tree.map(lambda *parts: parts[0] if len(parts) == 1 else np.concatenate(parts), *pieces)

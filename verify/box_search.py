@@ -11,18 +11,22 @@ from __future__ import annotations
 import heapq
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Protocol
 
 import numpy as np
+from jax import Array
 
 from ..solvers.batching import VectorMap
 from ..solvers.box import Box
+from ..solvers.coercive import CoerciveProblem
 from ..solvers.problem import Problem
 from .box_bound import BoxResult
 from .box_rounds import BATCH
 from .box_tree import BoxTree
 from .counterexample import measured_error
-from .reduced import ReducedBound
+from .kept import Kept
+from .reduced import ReducedBound, ReducedData, reduced_bound
 from .surrogate import coefficients
 
 MARGIN = 1e-6  # by which a failure must exceed the tolerance, so that whoever proves it again by other means agrees
@@ -40,16 +44,25 @@ class PointBounds(Protocol):
     def estimate(self, P: np.ndarray, c: np.ndarray) -> np.ndarray: ...
 
 
+_kept: Kept[VectorMap] = Kept(4)
+
+
 class ReducedPoints:
     """By the reduced path, where a proof costs no more than an estimate."""
 
     def __init__(self, reduced: ReducedBound) -> None:
-        self._bounds = VectorMap(lambda p, c: reduced.bound(p, c).relative_lower)
+        self.data = reduced.data
+        # known by the object, which it keeps alive, as compiled bounds of boxes are
+        self._bounds = _kept.get(id(reduced.problem), lambda: VectorMap(partial(_lower_bound, reduced.problem)))
 
     def lower(self, P: np.ndarray, c: np.ndarray) -> np.ndarray:
-        return np.asarray(self._bounds(P, c))
+        return np.asarray(self._bounds(P, c, given=(self.data,)))
 
     estimate = lower
+
+
+def _lower_bound(problem: CoerciveProblem, data: ReducedData, p: Array, c: Array) -> Array:
+    return reduced_bound(problem, data, p, c).relative_lower
 
 
 class Witnesses:

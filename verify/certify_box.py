@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from threading import Lock
 from typing import Any, NamedTuple
 
 import jax
@@ -29,13 +28,13 @@ from .certificate import against, assumptions
 from .enclose import UnsupportedOperation
 from .flux_path import BY_FLUXES, flux_path
 from .frozen import Frozen
+from .kept import Kept
 from .reduced import reduced_path
 from .trust_map import TrustMap, load_trust_map
 
 WIDTHS = {1: 1 / 64, 2: 1 / 64, 3: 1 / 32, 4: 1 / 16}  # of falsified leaves, by dimension; beyond, 1/8
 FLUX_ORDERS = {1: 8, 2: 6, 3: 6, 4: 5}  # nodes per axis of the bound by fluxes, by dimension
 CONTRADICTED = "a proved error exceeds a proved bound: this is a defect of assay, and nothing counts as proved"
-KEPT = 4  # compiled bounds
 TRACED = (
     "the surrogate's coefficients are the JAX program that was traced, evaluated in float64 in any order of summation"
 )
@@ -162,8 +161,7 @@ def _path(problem: CoerciveProblem, surrogate: Any, inputs: Box, order: int | No
     return _Path(model, bounds, Given(ends, path.data, model.weights), path, (BY_FLUXES,))
 
 
-_kept: dict[tuple[Any, ...], BoxBounds] = {}
-_lock = Lock()
+_kept: Kept[BoxBounds] = Kept(4)
 
 
 def _compiled(problem: CoerciveProblem, model: Frozen, log: tuple[bool, ...], order: int, by_fluxes: bool) -> BoxBounds:
@@ -173,16 +171,13 @@ def _compiled(problem: CoerciveProblem, model: Frozen, log: tuple[bool, ...], or
     The problem is known by the object, which the bound keeps alive: a hash of its settings says nothing of methods that
     a subclass has replaced.
     """
-    key = (None if by_fluxes else id(problem), model.architecture.key, log, order)
-    with _lock:
-        if key not in _kept:
-            while len(_kept) >= KEPT:
-                del _kept[next(iter(_kept))]
-            if by_fluxes:
-                _kept[key] = BoxBounds(make_flux_bound(log, model.architecture, order), 1)
-            else:
-                _kept[key] = BoxBounds(make_box_bound(problem, model.architecture, log, order))
-        return _kept[key]
+
+    def make() -> BoxBounds:
+        if by_fluxes:
+            return BoxBounds(make_flux_bound(log, model.architecture, order), 1)
+        return BoxBounds(make_box_bound(problem, model.architecture, log, order))
+
+    return _kept.get((None if by_fluxes else id(problem), model.architecture.key, log, order), make)
 
 
 def _checked_map(

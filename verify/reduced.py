@@ -100,7 +100,7 @@ class ReducedBound:
 
     def bound(self, p: Float[Array, " d"], c: Float[Array, " k"], references: int | None = None) -> FieldBound:
         """Bounds of the error of V c as evaluated in float64; ``references``: how many to combine, all by default."""
-        return _online(self.problem, self.data, p, c, references)
+        return reduced_bound(self.problem, self.data, p, c, references)
 
     def galerkin(self, p: Float[Array, " d"]) -> Float[Array, " k"]:
         """The best coefficients in the surrogate's basis in the energy norm: one k x k system."""
@@ -233,7 +233,10 @@ def _factor_above(matrix: np.ndarray, error: float) -> Float[np.ndarray, "r r"]:
         shift *= 4
 
 
-def _online(problem: CoerciveProblem, data: ReducedData, p: Array, c: Array, references: int | None) -> FieldBound:
+def reduced_bound(
+    problem: CoerciveProblem, data: ReducedData, p: Array, c: Array, references: int | None = None
+) -> FieldBound:
+    """``ReducedBound.bound``, of data that are given to it."""
     theta, phi = problem.theta(p), problem.load_weights(p)
     trusted = in_range(theta, phi) & jnp.all(jnp.abs(c) <= RANGE**2)
     theta, c = jnp.where(trusted, theta, 1.0), jnp.where(trusted, c, 0.0)
