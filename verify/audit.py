@@ -25,7 +25,7 @@ from .counterexample import measured_error
 from .flux_path import BY_FLUXES
 from .proved_region import check_problem, model_of
 from .reduced import reduced_path
-from .surrogate import coefficients
+from .surrogate import answering_basis, coefficients
 from .trust_map import TrustMap, load_trust_map
 
 CLOSE = 1e-9  # how closely a witness's error is found again
@@ -64,7 +64,7 @@ def audit(
     trust = load_trust_map(path)
     check_problem(trust, problem, str(path))
     reduced = reduced_path(problem, surrogate)
-    surrogate = model_of(trust, problem, surrogate, str(path), None if reduced is None else reduced.basis)
+    surrogate = model_of(trust, problem, surrogate, str(path), answering_basis(problem, surrogate))
     _volumes(trust)
     if reduced is None or not isinstance(problem, CoerciveProblem):
         if BY_FLUXES in trust.assumptions:

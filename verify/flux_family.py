@@ -28,9 +28,9 @@ from .thomson import solve_spd
 
 MOST = 48  # modes
 STEP = 8
-ENOUGH = 0.05  # of the surrogate's error, which the flux's own may be at nine of ten snapshots
-TERMS = 160  # of 1/a
-TERM_TOLERANCE = 1e-10
+ENOUGH = 0.1  # of the surrogate's error, which the flux's own may be at nine of ten snapshots
+TERMS = 100  # of 1/a
+TERM_TOLERANCE = 1e-7
 
 
 @jax.tree_util.register_dataclass
@@ -70,19 +70,20 @@ def flux_family(problem: CellDiffusion, surrogate: Any) -> FluxFamily | None:
     P, U = P[solved], U[solved]
     if len(P) < 3:
         return None
-    a = np.stack([np.asarray(problem.cell_weights(problem.theta(jnp.asarray(p)))).reshape(1, -1) for p in P])
+    a = np.asarray(jax.jit(jax.vmap(lambda p: problem.cell_weights(problem.theta(p)).reshape(1, -1)))(P))
     fluxes = a * gradients(problem, U)
-    start = _balanced(problem, fluxes.mean(axis=0), problem.load(jnp.asarray(P[0])))
+    f = np.asarray(problem.load(jnp.asarray(P[0])))
+    start = _balanced(problem, fluxes.mean(axis=0)[None], f)[0]
     flat = (fluxes - start).reshape(len(P), -1)
     values, vectors = np.linalg.eigh(flat @ flat.T)
     keep = (values > 1e-22 * max(values[-1], 1e-300)).sum()
     raw = (vectors[:, ::-1][:, : min(keep, MOST)].T @ flat).reshape(-1, *start.shape)
-    modes = np.stack([_balanced(problem, y / np.linalg.norm(y), np.zeros(problem.size)) for y in raw])
+    modes = _balanced(problem, raw / np.linalg.norm(raw, axis=(1, 2), keepdims=True), np.zeros(problem.size))
     fields = np.asarray(surrogate.coefficients(P)) @ surrogate.basis.T
     errors = np.sqrt((a * gradients(problem, U - fields) ** 2).sum(axis=(1, 2)))
     terms = _expansion(1 / a[:, 0])
     for count in range(STEP, MOST + STEP, STEP):
-        family = _family(problem, start, modes[:count], terms, np.asarray(problem.load(jnp.asarray(P[0]))))
+        family = _family(problem, start, modes[:count], terms, f)
         mu = np.asarray(family.best(jnp.asarray(1 / a[:, 0])))
         own = np.sqrt(((fluxes - start - np.tensordot(mu, modes[:count], 1)) ** 2 / a).sum(axis=(1, 2)))
         if np.quantile(own / np.maximum(errors, 1e-300), 0.9) <= ENOUGH or count >= len(modes):
@@ -91,19 +92,19 @@ def flux_family(problem: CellDiffusion, surrogate: Any) -> FluxFamily | None:
 
 
 def gradients(problem: CellDiffusion, U: Float[np.ndarray, "n N"]) -> Float[np.ndarray, "n 3 C"]:
+    """B u of every row."""
     n = problem.cells + 1
-    rows = [np.asarray(q1.flux(jnp.asarray(u.reshape(n, n)))) for u in U]
-    return np.stack(rows).reshape(len(U), 3, -1)
+    return np.asarray(jax.jit(jax.vmap(lambda u: q1.flux(u.reshape(n, n)).reshape(3, -1)))(U))
 
 
-def _balanced(problem: CellDiffusion, y: Float[np.ndarray, "3 C"], f: Any) -> Float[np.ndarray, "3 C"]:
-    """y with B'y = f to rounding."""
+def _balanced(problem: CellDiffusion, Y: Float[np.ndarray, "n 3 C"], f: Any) -> Float[np.ndarray, "n 3 C"]:
+    """Rows y with B'y = f to rounding."""
+    solve = jax.jit(jax.vmap(problem.reference_solve))
     for _ in range(2):
-        excess = np.zeros(problem.size)
-        excess[problem.free] = _divergence(problem, y) - np.asarray(f)[problem.free]
-        correction = np.asarray(problem.reference_solve(jnp.asarray(excess)))
-        y = y - gradients(problem, correction[None])[0]
-    return y
+        excess = np.zeros((len(Y), problem.size))
+        excess[:, problem.free] = np.stack([_divergence(problem, y) for y in Y]) - f[problem.free]
+        Y = Y - gradients(problem, np.asarray(solve(excess)))
+    return Y
 
 
 def _divergence(problem: CellDiffusion, y: Float[np.ndarray, "3 C"]) -> Float[np.ndarray, " n"]:

@@ -98,7 +98,7 @@ class Guard:
         self.reduced = reduced_path(problem, surrogate)
         self.region: ProvedRegion | None = None
         if trust is not None:
-            self.region = ProvedRegion(problem, surrogate, self.reduced, trust)
+            self.region = ProvedRegion(problem, surrogate, trust)
             self.surrogate = self.region.model
         if self.reduced is not None:
             reduced = self.reduced
@@ -175,6 +175,8 @@ class Guard:
         evaluation = evaluate(self.surrogate, batch.P, problem.size)
         batch.notes.extend(evaluation.trouble)
         rows = np.flatnonzero(evaluation.good)
+        batch.u[rows] = evaluation.fields[rows]
+        rows = self._by_the_map(batch, rows)
         if not len(rows):
             return
         fields, bound, changed = certifier(problem).bounds(batch.P[rows], evaluation.fields[rows], 0)

@@ -15,12 +15,11 @@ import jax
 import numpy as np
 from jaxtyping import Float
 
-from ..solvers.coercive import CoerciveProblem
 from ..solvers.problem import Problem
 from . import fingerprint
 from .frozen import Frozen
 from .lookup import Lookup
-from .reduced import ReducedBound
+from .surrogate import answering_basis
 from .trust_map import TrustMap, check_tree, load_trust_map
 
 FROM_THE_MAP = (
@@ -36,9 +35,7 @@ class ProvedRegion:
             differs; or it proves nothing.
     """
 
-    def __init__(
-        self, problem: Problem, surrogate: Any, reduced: ReducedBound | None, trust: TrustMap | str | Path
-    ) -> None:
+    def __init__(self, problem: Problem, surrogate: Any, trust: TrustMap | str | Path) -> None:
         label = "the trust map" if isinstance(trust, TrustMap) else str(trust)
         trust = trust if isinstance(trust, TrustMap) else load_trust_map(trust)
         check_tree(trust)
@@ -47,11 +44,12 @@ class ProvedRegion:
             why = f" ({'; '.join(trust.notes)})" if trust.notes else ""
             raise ValueError(f"{label} proves nothing{why}: guard without it")
         check_problem(trust, problem, label)
-        if reduced is None or not isinstance(problem, CoerciveProblem):
+        basis = answering_basis(problem, surrogate)
+        if basis is None:
             raise ValueError(
                 f"{label} is about a basis and its coefficients, with which this surrogate does not answer"
             )
-        self.model = model_of(trust, problem, surrogate, label, reduced.basis)
+        self.model = model_of(trust, problem, surrogate, label, basis)
         self._lookup = Lookup(trust.box, trust.axis, trust.children)
         self.assumptions = (*trust.assumptions, FROM_THE_MAP)
 
