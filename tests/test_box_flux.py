@@ -11,7 +11,7 @@ from assay.benchmarks.true_error import TrueError
 from assay.solvers import q1
 from assay.solvers.lognormal_diffusion import LognormalDiffusion
 from assay.verify import fingerprint
-from assay.verify.box_bound import scaled_ends
+from assay.verify.box_bound import Given, scaled_ends
 from assay.verify.certificate import certify
 from assay.verify.certify_box import _compiled, certify_box
 from assay.verify.flux_family import defect
@@ -66,9 +66,13 @@ def points(problem, n, seed=0):
 def bound_of(problem, surrogate):
     """The bound of boxes [n, d] as a function of (low, high, data), as ``certify_box`` uses it, and the data."""
     path, model = flux_path(problem, surrogate)
-    bounds = _compiled(problem, None, model, problem.inputs.log, ORDER)
-    ends = jnp.asarray(scaled_ends(problem.inputs))
-    return lambda low, high, data=path.data: np.asarray(bounds(low, high, (ends, data)).upper), path.data
+    bounds = _compiled(problem, model, problem.inputs.log, ORDER, by_fluxes=True)
+    ends = scaled_ends(problem.inputs)
+
+    def bound(low, high, data=path.data):
+        return np.asarray(bounds(low, high, Given(ends, data, model.weights)).upper)
+
+    return bound, path.data
 
 
 @pytest.fixture(scope="module")
