@@ -21,7 +21,7 @@ from dataclasses import replace
 import jax.numpy as jnp
 from jax import Array
 
-from . import ball, elementary, jet
+from . import ball, composition, elementary, jet
 from .ball import Ball
 from .jet import Jet, Linear, Setting
 
@@ -34,8 +34,8 @@ def exponential(z: Jet, y: Jet | None, shape: tuple[int, ...], setting: Setting)
         z = jet.reshaped(z, ())
 
     def compute() -> Jet:
-        e = jet.spread(jet.plain(jet.unary(elementary.exp, z, setting)), shape)
-        return jet.plain(e if y is None else jet.mul(e, jet.plain(y), setting))
+        e = jet.spread(jet.plain(composition.unary(elementary.exp, z, setting)), shape)
+        return jet.plain(e if y is None else composition.mul(e, jet.plain(y), setting))
 
     return replace(setting.apart(compute), exponent=z, cofactor=y)
 
@@ -55,7 +55,7 @@ def arithmetic(name: str, y: int | None, args: list[Jet], setting: Setting) -> J
     if name == "log":
         assert a.exponent is not None
         z = jet.spread(a.exponent, a.shape)
-        return z if a.cofactor is None else jet.add(z, jet.unary(elementary.log, a.cofactor, setting))
+        return z if a.cofactor is None else jet.add(z, composition.unary(elementary.log, a.cofactor, setting))
     if name == "neg":
         assert a.exponent is not None
         return exponential(a.exponent, jet.neg(_cofactor(a)), a.shape, setting)
@@ -71,7 +71,7 @@ def arithmetic(name: str, y: int | None, args: list[Jet], setting: Setting) -> J
         return None
     assert a.exponent is not None
     power, taylor = powers[name]
-    cofactor = None if a.cofactor is None else jet.unary(taylor, a.cofactor, setting)
+    cofactor = None if a.cofactor is None else composition.unary(taylor, a.cofactor, setting)
     z = jet.linear(a.exponent, lambda rows: ball.scale(rows, power))
     return exponential(z, cofactor, a.shape, setting)
 
@@ -91,9 +91,11 @@ def _product(name: str, a: Jet, b: Jet, setting: Setting) -> Jet:
     if right is None:
         y = left
     elif left is None:
-        y = right if name == "mul" else jet.unary(elementary.integer_power(-1), right, setting)
+        y = right if name == "mul" else composition.unary(elementary.integer_power(-1), right, setting)
     else:
-        y = setting.apart(lambda: jet.plain((jet.mul if name == "mul" else jet.div)(left, right, setting)))
+        y = setting.apart(
+            lambda: jet.plain((composition.mul if name == "mul" else composition.div)(left, right, setting))
+        )
     if total is None:
         out = y or jet.constant(ball.point(jnp.ones(shape)), a.centre is not None)
         return out if dropped is None else _spoilt(out, dropped)

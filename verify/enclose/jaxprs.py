@@ -17,7 +17,7 @@ import numpy as np
 from jax.extend.core import ClosedJaxpr, Jaxpr, Literal
 from jax.lax import GatherScatterMode
 
-from . import ball, elementary, factors, jet, piecewise, sigmoidal
+from . import ball, composition, elementary, factors, jet, piecewise, sigmoidal
 from .ball import Ball
 from .jet import Jet, Setting
 from .piecewise import Truth
@@ -198,7 +198,7 @@ class _Walk:
 
     def logaddexp(self, a: Jet, b: Jet) -> Jet:
         """b + softplus(a - b), without the kink that the program's max and abs would seem to have."""
-        out = jet.add(b, jet.unary(sigmoidal.softplus, jet.sub(a, b), self.setting))
+        out = jet.add(b, composition.unary(sigmoidal.softplus, jet.sub(a, b), self.setting))
         return self._lossy("logaddexp", {}, [ball.magnitude(a.base), ball.magnitude(b.base)], out)
 
     # --- rules --------------------------------------------------------------------------------------------------------
@@ -270,15 +270,15 @@ class _Walk:
         a, *others = (_fit(x, args, setting) for x in args)
         sizes = [ball.magnitude(x.base) for x in (a, *others)]
         if name in UNARY:
-            out = jet.unary(UNARY[name], a, setting)
+            out = composition.unary(UNARY[name], a, setting)
         elif name == "mul":
             same = eqn.invars[0] is eqn.invars[1]
-            out = jet.unary(elementary.square, a, setting) if same else jet.mul(a, others[0], setting)
+            out = composition.unary(elementary.square, a, setting) if same else composition.mul(a, others[0], setting)
         elif name == "div":
             sizes[1] = ball.magnitude(ball.reciprocal(others[0].base))
-            out = jet.div(a, others[0], setting)
+            out = composition.div(a, others[0], setting)
         elif name == "integer_pow":
-            out = jet.unary(elementary.integer_power(params["y"]), a, setting)
+            out = composition.unary(elementary.integer_power(params["y"]), a, setting)
         elif name == "pow":
             out = self.pow(args, a, others[0])
         elif name == "abs":
@@ -351,10 +351,10 @@ class _Walk:
         if _known(alpha) and not isinstance(alpha, jax.core.Tracer) and np.unique(np.asarray(alpha)).size == 1:
             number = float(np.ravel(np.asarray(alpha))[0])
             if number.is_integer() and abs(number) <= 64:
-                return jet.unary(elementary.integer_power(int(number)), base, self.setting)
-            return jet.unary(elementary.real_power(number), base, self.setting)
-        logarithm = jet.unary(elementary.log, base, self.setting)
-        return jet.unary(elementary.exp, jet.mul(exponent, logarithm, self.setting), self.setting)
+                return composition.unary(elementary.integer_power(int(number)), base, self.setting)
+            return composition.unary(elementary.real_power(number), base, self.setting)
+        logarithm = composition.unary(elementary.log, base, self.setting)
+        return composition.unary(elementary.exp, composition.mul(exponent, logarithm, self.setting), self.setting)
 
     def dot(self, eqn: Any, args: list[Value]) -> Jet:
         bind, params = eqn.primitive.bind, eqn.params
@@ -367,7 +367,7 @@ class _Walk:
             def times(x: Ball, y: Ball) -> Ball:
                 return ball.bilinear(x, y, lambda p, q: bind(p, q, **params), terms)
 
-            out = jet.product(a, b, times, self.setting)
+            out = composition.product(a, b, times, self.setting)
         else:
             left = _known(args[0])
             W, a = (args[0], args[1]) if left else (args[1], args[0])
