@@ -12,6 +12,7 @@ from assay.solvers import q1
 from assay.solvers.lognormal_diffusion import LognormalDiffusion
 from assay.verify import fingerprint
 from assay.verify.box_bound import Given, scaled_ends
+from assay.verify.box_flux import make_flux_bound
 from assay.verify.certificate import certify
 from assay.verify.certify_box import _compiled, certify_box
 from assay.verify.flux_family import defect
@@ -63,18 +64,6 @@ def points(problem, n, seed=0):
     return problem.inputs.from_unit(np.concatenate([np.random.default_rng(seed).random((n, d)), corners]))
 
 
-def bound_of(problem, surrogate):
-    """The bound of boxes [n, d] as a function of (low, high, data), as ``certify_box`` uses it, and the data."""
-    path, model = flux_path(problem, surrogate)
-    bounds = _compiled(problem, model, problem.inputs.log, ORDER, by_fluxes=True)
-    ends = scaled_ends(problem.inputs)
-
-    def bound(low, high, data=path.data):
-        return np.asarray(bounds(low, high, Given(ends, data, model.weights)).upper)
-
-    return bound, path.data
-
-
 @pytest.fixture(scope="module")
 def plane():
     """(surrogate, sampled inputs, their errors) in two dimensions."""
@@ -84,7 +73,15 @@ def plane():
 
 @pytest.fixture(scope="module")
 def compiled(plane):
-    return bound_of(PROBLEM, plane[0])
+    """The bound of boxes [n, 2] as a function of (low, high, data), as ``certify_box`` uses it, and the data."""
+    path, model = flux_path(PROBLEM, plane[0])
+    bounds = _compiled(PROBLEM, model, PROBLEM.inputs.log, ORDER, by_fluxes=True)
+    ends = scaled_ends(PROBLEM.inputs)
+
+    def bound(low, high, data=path.data):
+        return np.asarray(bounds(low, high, Given(ends, data, model.weights)).upper)
+
+    return bound, path.data
 
 
 @pytest.fixture(scope="module")
@@ -185,7 +182,13 @@ def test_a_planted_failure_and_coefficients_that_are_no_numbers_show_in_every_le
         return c * jnp.where(x > 0.9, jnp.nan, 1 + 0.5 * jnp.exp(-((x - 0.37) ** 2) / (2 * 0.02**2)))
 
     surrogate, P = Smooth(LINE, spoil), points(LINE, 3000)
-    bound, _ = bound_of(LINE, surrogate)
+    path, model = flux_path(LINE, surrogate)
+    compiled = jax.jit(make_flux_bound((False,), model.architecture, ORDER))
+    given = Given(scaled_ends(LINE.inputs), path.data, model.weights)
+
+    def bound(low, high):
+        return np.array([float(compiled(a, b, given, np.True_).upper) for a, b in zip(low, high, strict=True)])
+
     leaf = np.minimum((LINE.inputs.to_unit(P)[:, 0] * 64).astype(int), 63)
     low = np.arange(64)[:, None] / 64
     upper, bad = bound(low, low + 1 / 64)[leaf], LINE.inputs.to_unit(P)[:, 0] > 0.9
