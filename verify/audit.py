@@ -22,7 +22,7 @@ from ..solvers.precision import require_float64
 from ..solvers.problem import Problem
 from .certificate import certify
 from .counterexample import measured_error
-from .flux_path import BY_FLUXES
+from .flux_path import BY_FLUXES, flux_path
 from .proved_region import check_problem, model_of
 from .reduced import reduced_path
 from .surrogate import answering_basis, coefficients
@@ -58,6 +58,7 @@ def audit(
     require_float64()
     start = time.perf_counter()
     try:
+        from .flux_proof import FluxProof
         from .leaf_proof import LeafProof
     except ImportError:
         raise ValueError("audits need python-flint: pip install 'assay-pde[audit]'") from None
@@ -66,19 +67,22 @@ def audit(
     reduced = reduced_path(problem, surrogate)
     surrogate = model_of(trust, problem, surrogate, str(path), answering_basis(problem, surrogate))
     _volumes(trust)
-    if reduced is None or not isinstance(problem, CoerciveProblem):
-        if BY_FLUXES in trust.assumptions:
-            raise ValueError(f"{path}: its bounds are by fluxes, which cannot be proved again yet")
+    fluxes = flux_path(problem, surrogate) if reduced is None and BY_FLUXES in trust.assumptions else None
+    proof: LeafProof | FluxProof
+    if reduced is not None and isinstance(problem, CoerciveProblem):
+        proof = LeafProof(problem, reduced, surrogate, trust.box)
+    elif isinstance(fluxes, tuple) and isinstance(problem, CoerciveProblem):
+        proof = FluxProof(fluxes[0], surrogate, trust.box)
+    else:
         if np.isfinite(trust.bound).any() or len(trust.witness):
             raise ValueError(f"{path}: bounds are claimed where {problem.name} and this surrogate allow no proof")
         return Audit(trust.boxes, 0, 0, 0, time.perf_counter() - start)
-    _witnesses(trust, problem, surrogate, reduced.basis)
-    falsified = _falsified(trust, problem, surrogate, reduced.basis)
+    _witnesses(trust, problem, surrogate, surrogate.basis)
+    falsified = _falsified(trust, problem, surrogate, surrogate.basis)
     numbers, lows, highs = trust.leaves()
     finite = np.flatnonzero(np.isfinite(trust.bound[numbers]))
     if sample is not None and sample < len(finite):
         finite = np.sort(np.random.default_rng(seed).choice(finite, sample, replace=False))
-    proof = LeafProof(problem, reduced, surrogate, trust.box)
     for done, i in enumerate(finite):
         if progress is not None:
             progress(done, len(finite))

@@ -10,7 +10,7 @@ evaluation (``rounding_floor``), about 1e-13 of the bound.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from fractions import Fraction
 from functools import cache
 from typing import Any
@@ -57,17 +57,9 @@ class LeafProof:
         self.rank = self.data.factors.shape[-1]
         self.J, self.k = self.data.load_mode.shape
 
-    def holds(self, low: np.ndarray, high: np.ndarray, claimed: float, depth: int = 0) -> bool:
+    def holds(self, low: np.ndarray, high: np.ndarray, claimed: float) -> bool:
         """Whether the relative error is at most ``claimed`` all over the box."""
-        bound, axis = self.bound(low - INFLATION, high + INFLATION)
-        if bound <= claimed:
-            return True
-        if depth == DEEPEST:
-            return False
-        middle = (low[axis] + high[axis]) / 2
-        below, above = high.copy(), low.copy()
-        below[axis] = above[axis] = middle
-        return self.holds(low, below, claimed, depth + 1) and self.holds(above, high, claimed, depth + 1)
+        return holds(lambda a, b: self.bound(a - INFLATION, b + INFLATION), low, high, claimed)
 
     def bound(self, low: np.ndarray, high: np.ndarray) -> tuple[float, int]:
         """(an upper bound over the box, the axis whose remainder is largest)."""
@@ -201,6 +193,25 @@ class LeafProof:
         parts = (lower[:Q], upper[:Q] * (1 + 1e-14), size[Q:first], size[first:last], losses[first:last], lower[last])
         floor, floor_c, factor = self.floor(jnp.asarray(w), Sizes(*map(jnp.asarray, parts)))
         return float(floor), float(floor_c), float(factor)
+
+
+def holds(
+    bound: Callable[[np.ndarray, np.ndarray], tuple[float, int]],
+    low: np.ndarray,
+    high: np.ndarray,
+    claimed: float,
+    depth: int = 0,
+) -> bool:
+    """Whether ``bound`` (value, axis to halve) is at most ``claimed`` on every part of the box."""
+    value, axis = bound(low, high)
+    if value <= claimed:
+        return True
+    if depth == DEEPEST:
+        return False
+    middle = (low[axis] + high[axis]) / 2
+    below, above = high.copy(), low.copy()
+    below[axis] = above[axis] = middle
+    return holds(bound, low, below, claimed, depth + 1) and holds(bound, above, high, claimed, depth + 1)
 
 
 def length(entries: Iterable[Any]) -> Any:
