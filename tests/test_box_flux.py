@@ -7,10 +7,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from assay.benchmarks.tampering import LIES, tampered
 from assay.benchmarks.true_error import TrueError
 from assay.solvers import q1
 from assay.solvers.lognormal_diffusion import LognormalDiffusion
 from assay.verify import fingerprint
+from assay.verify.audit import audit
 from assay.verify.box_bound import Given, scaled_ends
 from assay.verify.box_flux import make_flux_bound
 from assay.verify.certificate import certify
@@ -115,6 +117,17 @@ def test_a_map_is_saved_gone_on_with_and_guarded_by(plane, trust, tmp_path):
     other = Smooth(PROBLEM, lambda x, c: 1.001 * c)
     with pytest.raises(ValueError, match="about another surrogate"):
         guard(PROBLEM, other, trust.tolerance, trust=path)
+
+
+def test_an_audit_proves_the_leaves_by_other_means_and_finds_lies(plane, trust, tmp_path):
+    pytest.importorskip("flint", reason="audits need python-flint: pip install 'assay-pde[audit]'")
+    surrogate, path, other = plane[0], tmp_path / "map.json", tmp_path / "lie.json"
+    trust.save(path)
+    found = audit(path, PROBLEM, surrogate)
+    assert (found.proved, found.leaves) == (trust.boxes, trust.boxes) and found.witnesses >= 1 and found.falsified >= 1
+    for lie, reason in ((LIES[0], "could not be proved again"), (LIES[3], "falsified")):
+        with pytest.raises(ValueError, match=reason):
+            audit(tampered(path, lie, other), PROBLEM, surrogate)
 
 
 def test_tiny_boxes_have_the_bound_of_their_point(plane, compiled):

@@ -212,10 +212,19 @@ def _slice(params: dict[str, Any], x: np.ndarray) -> np.ndarray:
     return x[tuple(slice(a, b, s) for a, b, s in pairs)]
 
 
+def _select(params: dict[str, Any], which: np.ndarray, *cases: np.ndarray) -> np.ndarray:
+    """Only where the choice is known beforehand."""
+    if any(isinstance(v, arb_series) for v in which.ravel()):
+        raise ValueError("choices that depend on the input have no rule in an audit")
+    known = np.broadcast_to(np.vectorize(lambda v: int(float(v)), otypes=[int])(which), cases[0].shape)
+    return np.choose(known, [np.asarray(x) for x in cases]) if cases[0].ndim else cases[int(known)]
+
+
 MOVES: dict[str, Callable[..., np.ndarray]] = {
     "broadcast_in_dim": _broadcast,
     "slice": _slice,
     "reshape": lambda params, x: x.reshape(params["new_sizes"]),
+    "select_n": _select,
     "squeeze": lambda params, x: np.squeeze(x, axis=tuple(params["dimensions"])),
     "expand_dims": lambda params, x: np.expand_dims(x, tuple(params["dimensions"])),
     "transpose": lambda params, x: np.transpose(x, params["permutation"]),
