@@ -183,7 +183,7 @@ def audit_rows(count: int, console: Console) -> list[dict[str, Any]]:
         for i, surrogate in enumerate(surrogates[:count]):
             started = time.process_time()
             tolerance = 0.5 * float(certify(problem, surrogate, corners).relative_lower.max())
-            trust = certify_box(problem, surrogate, tolerance, seconds=20.0, order=2, boxes=30)
+            trust = certify_box(problem, surrogate, tolerance, seconds=20.0, order=2, boxes=30, width=1 / 4)
             path = Path(folder) / f"map-{i}.json"
             trust.save(path)
             row: dict[str, Any] = {

@@ -3,7 +3,7 @@
 In this order: the file is byte for byte what its content is written as and carries that content's hash; problem and
 model are the ones that were hashed; the leaves form one tree whose volumes add to one in rational arithmetic; every
 witness, solved again, is as wrong as recorded; every falsified leaf holds a point whose proved lower bound is above the
-tolerance; every finite bound of a leaf is proved anew in ball arithmetic (``leaf_proof.py``).
+tolerance; every finite bound of a leaf is proved anew in ball arithmetic (``leaf_proof.py``, ``flux_proof.py``).
 """
 
 from __future__ import annotations
@@ -23,9 +23,10 @@ from ..solvers.problem import Problem
 from .certificate import certify
 from .counterexample import measured_error
 from .flux_path import BY_FLUXES, flux_path
+from .frozen import Frozen
 from .proved_region import check_problem, model_of
 from .reduced import reduced_path
-from .surrogate import answering_basis, coefficients
+from .surrogate import answering_basis
 from .trust_map import TrustMap, load_trust_map
 
 CLOSE = 1e-9  # how closely a witness's error is found again
@@ -65,20 +66,20 @@ def audit(
     trust = load_trust_map(path)
     check_problem(trust, problem, str(path))
     reduced = reduced_path(problem, surrogate)
-    surrogate = model_of(trust, problem, surrogate, str(path), answering_basis(problem, surrogate))
+    model = model_of(trust, problem, surrogate, str(path), answering_basis(problem, surrogate))
     _volumes(trust)
     fluxes = flux_path(problem, surrogate) if reduced is None and BY_FLUXES in trust.assumptions else None
     proof: LeafProof | FluxProof
     if reduced is not None and isinstance(problem, CoerciveProblem):
-        proof = LeafProof(problem, reduced, surrogate, trust.box)
+        proof = LeafProof(problem, reduced, model, trust.box)
     elif isinstance(fluxes, tuple) and isinstance(problem, CoerciveProblem):
-        proof = FluxProof(fluxes[0], surrogate, trust.box)
+        proof = FluxProof(fluxes[0], model, trust.box)
     else:
         if np.isfinite(trust.bound).any() or len(trust.witness):
             raise ValueError(f"{path}: bounds are claimed where {problem.name} and this surrogate allow no proof")
         return Audit(trust.boxes, 0, 0, 0, time.perf_counter() - start)
-    _witnesses(trust, problem, surrogate, surrogate.basis)
-    falsified = _falsified(trust, problem, surrogate, surrogate.basis)
+    _witnesses(trust, problem, model)
+    falsified = _falsified(trust, problem, model)
     numbers, lows, highs = trust.leaves()
     finite = np.flatnonzero(np.isfinite(trust.bound[numbers]))
     if sample is not None and sample < len(finite):
@@ -108,22 +109,18 @@ def _volumes(trust: TrustMap) -> None:
         raise ValueError(f"the leaves' volumes add to {sum(total.values())}, not to one")
 
 
-def _fields(surrogate: Any, basis: np.ndarray, P: np.ndarray) -> np.ndarray:
-    return coefficients(surrogate, P) @ basis.T
-
-
-def _witnesses(trust: TrustMap, problem: Problem, surrogate: Any, basis: np.ndarray) -> None:
+def _witnesses(trust: TrustMap, problem: Problem, surrogate: Frozen) -> None:
     if not len(trust.witness):
         return
     P = trust.box.from_unit(trust.witness)
-    rows = zip(P, _fields(surrogate, basis, P), np.asarray(problem.solve_batch(P)), trust.witness_lower, strict=True)
+    rows = zip(P, surrogate(P), np.asarray(problem.solve_batch(P)), trust.witness_lower, strict=True)
     for i, (p, field, truth, claimed) in enumerate(rows):
         lower = measured_error(problem, p, field, truth)[1]
         if not claimed <= lower * (1 + CLOSE) + 1e-300:
             raise ValueError(f"witness {i} at {p.tolist()}: its error is {lower:.6g}, not the {claimed:.6g} recorded")
 
 
-def _falsified(trust: TrustMap, problem: CoerciveProblem, surrogate: Any, basis: np.ndarray) -> int:
+def _falsified(trust: TrustMap, problem: CoerciveProblem, surrogate: Frozen) -> int:
     numbers, lows, highs = trust.leaves()
     chosen = np.flatnonzero(trust.verdicts[numbers] == 1)
     if not len(chosen):
@@ -132,7 +129,7 @@ def _falsified(trust: TrustMap, problem: CoerciveProblem, surrogate: Any, basis:
     if not ((lows[chosen] <= X) & (highs[chosen] >= X)).all():
         raise ValueError("a falsified leaf has no failure inside")
     P = trust.box.from_unit(X)
-    lower = certify(problem, _fields(surrogate, basis, P), P).relative_lower
+    lower = certify(problem, surrogate(P), P).relative_lower
     if not (lower > trust.tolerance).all():
         worst = int(np.argmin(lower))
         raise ValueError(

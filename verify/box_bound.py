@@ -67,27 +67,27 @@ def scaled_ends(box: Box) -> Float[np.ndarray, "2 d"]:
     return np.stack(box._scaled_ends())
 
 
+Weights = tuple[Any, ...]
+
+
 class Given(NamedTuple):
     """What the compiled bound is given besides the box, so that it serves other boxes and weights."""
 
     ends: Float[Any, "2 d"]  # ``scaled_ends`` of the whole box
     data: Any  # ``ReducedData``; ``FluxData`` of box_flux.py
-    weights: tuple[Any, ...]  # of the surrogate
+    weights: Weights  # of the surrogate
 
 
 def make_box_bound(
-    problem: CoerciveProblem,
-    modes_of: Callable[[tuple[Any, ...], Array], Array],
-    log: tuple[bool, ...],
-    order: int,
-    references: int | None = None,
+    problem: CoerciveProblem, coefficients_of: Callable[[Weights, Array], Array], log: tuple[bool, ...], order: int
 ) -> Callable[[Array, Array, Given, Array], BoxResult]:
     """A function of (low [d], high [d]) in unit coordinates, ``Given`` and True, to be vmapped over low and high only
-    and jitted. ``modes_of``: weights and one input [d] to coefficients [k].
+    and jitted. ``coefficients_of``: weights and one input [d] to [k].
     """
 
     def bound(low: Array, high: Array, given: Given, alive: Array) -> BoxResult:
-        return _BoxBound(problem, modes_of, log, order, references, given)(low, high, alive)
+        coefficients_at = partial(coefficients_of, given.weights)
+        return _BoxBound(problem, coefficients_at, unit_to_inputs(log, given.ends), given.data, order)(low, high, alive)
 
     return bound
 
@@ -98,17 +98,12 @@ class _BoxBound:
     def __init__(
         self,
         problem: CoerciveProblem,
-        modes_of: Callable[[tuple[Any, ...], Array], Array],
-        log: tuple[bool, ...],
+        modes: Callable[[Array], Array],
+        to_inputs: Callable[[Array], Array],
+        data: ReducedData,
         order: int,
-        references: int | None,
-        given: Given,
     ) -> None:
-        self.problem, self.log, self.order = problem, log, order
-        self.data: ReducedData = given.data
-        self.modes = partial(modes_of, given.weights)
-        self.to_inputs = unit_to_inputs(log, given.ends)
-        self.count = given.data.references.shape[0] if references is None else references
+        self.problem, self.modes, self.to_inputs, self.data, self.order = problem, modes, to_inputs, data, order
 
     def parts(self, x: Array) -> tuple[Array, Array, Array, Array, Array]:
         """theta, load weights, coefficients, amplitude and s. u ~ amplitude, so ||u||_A^2 ~ amplitude^2 theta; for
@@ -137,23 +132,23 @@ class _BoxBound:
         return jnp.concatenate([flux.reshape(-1), difference, theta, phi, c, amplitude[None], theta * amplitude])
 
     def __call__(self, low: Array, high: Array, alive: Array) -> BoxResult:
-        data, count = self.data, self.count
-        Q, rank = data.references.shape[1], data.factors.shape[-1]
+        data = self.data
+        (count, Q), rank = data.references.shape, data.factors.shape[-1]
         low, high = low - INFLATION, high + INFLATION
         centre = (low + high) / 2
         theta, _, c, _, s = self.parts(centre)
-        x = data.solves[:count] @ s
-        fluxes = jnp.einsum("qrs,ks->kqr", data.factors, x) * (data.references[:count] / jnp.sqrt(theta))[:, :, None]
+        x = data.solves @ s
+        fluxes = jnp.einsum("qrs,ks->kqr", data.factors, x) * (data.references / jnp.sqrt(theta))[:, :, None]
         flat = fluxes.reshape(count, -1)
         w = jnp.stack(simplex_weights(flat @ flat.T)) if count > 1 else jnp.ones(1)
-        combined = jnp.einsum("k,kq,krm->qrm", w, data.references[:count], data.solves[:count])
+        combined = jnp.einsum("k,kq,krm->qrm", w, data.references, data.solves)
         T = jnp.einsum("qrs,qsm->qrm", data.factors, combined).reshape(Q * rank, -1)
         return self.evaluate(low, high, partial(self.vector, T), w, c, alive)
 
     def evaluate(
         self, low: Array, high: Array, whole: Callable[[Array], Array], w: Array, c: Array, alive: Array
     ) -> BoxResult:
-        data, order, d = self.data, self.order, len(self.log)
+        data, order, d = self.data, self.order, low.shape[0]
         Q, rank = data.references.shape[1], data.factors.shape[-1]
         box = balls.from_bounds(low, high)
         K = Q * rank + 1  # the length of g
@@ -263,9 +258,9 @@ def rounding_floor(
         least = least - 1.01 * ((theta_high - theta_low) @ shifts)
         factor = jnp.sqrt(1 + 1.01 * (theta_high @ shifts) / jnp.maximum(least, RANGE**-3))
     trusted = trusted & (least >= RANGE**-3)
-    defect = jnp.abs(w) @ (data.defects[:count] @ size_s) / jnp.sqrt(jnp.where(trusted, least, 1.0)) + UNDERFLOW
+    defect = jnp.abs(w) @ (data.defects @ size_s) / jnp.sqrt(jnp.where(trusted, least, 1.0)) + UNDERFLOW
     # the combined solves were formed in float64: gamma of their chain times absolute values, through the factors' norms
-    formed = jnp.einsum("k,kq,krm,m->qr", jnp.abs(w), data.references[:count], jnp.abs(data.solves[:count]), size_s)
+    formed = jnp.einsum("k,kq,krm,m->qr", jnp.abs(w), data.references, jnp.abs(data.solves), size_s)
     chain = gamma(2 * rank + count + 8) * jnp.sqrt(
         jnp.sum(jnp.einsum("qrs,qs->qr", jnp.abs(data.factors), formed) ** 2 / theta_low[:, None])
     )

@@ -2,8 +2,8 @@
 
 From above: a leaf that is not decided is halved along the axis that its remainder asks for. Towards a tolerance the
 widest leaves come first, so that most of the volume is decided early; towards a ratio of upper to lower, the leaf with
-the largest bound. Every leaf keeps a proved bound at all times, and children inherit it. From below: a climb of the
-proved lower bound, and the worst points met while bounding, confirmed by the solver.
+the largest bound. Every leaf keeps a proved bound at all times, and children inherit it. From below: a climb of
+estimates, and the worst points met while bounding, confirmed by the solver.
 """
 
 from __future__ import annotations
@@ -80,18 +80,18 @@ class Witnesses:
 
     def compile(self, d: int) -> None:
         """Everything, before the clock starts."""
-        for rows in (300, BATCH):
-            self.signal(np.full((rows, d), 0.5))
-        self.proved_lower(np.full((BATCH, d), 0.5))
+        self.estimates(np.full((256, d), 0.5))
+        for rows in (1, BATCH // 2, BATCH):
+            self.lower_bounds(np.full((rows, d), 0.5))
         self._errors(np.full((1, d), 0.5))
 
-    def proved_lower(self, X: np.ndarray) -> np.ndarray:
-        """Lower bounds of the relative error, without a solve."""
+    def lower_bounds(self, X: np.ndarray) -> np.ndarray:
+        """Of the relative error, without a solve."""
         P = self.box.from_unit(X)
         return self._bounds.lower(P, coefficients(self.surrogate, P))
 
-    def signal(self, X: np.ndarray) -> np.ndarray:
-        """Where errors are large, at many points: no proof is asked for."""
+    def estimates(self, X: np.ndarray) -> np.ndarray:
+        """Of the relative error at many points, without a solve and without proof."""
         P = self.box.from_unit(X)
         return self._bounds.estimate(P, coefficients(self.surrogate, P))
 
@@ -110,7 +110,7 @@ class Witnesses:
     def _errors(self, X: np.ndarray) -> np.ndarray:
         """Lower ends of the errors; NaN where the solver failed."""
         P = self.box.from_unit(X)
-        fields = coefficients(self.surrogate, P) @ self.surrogate.basis.T
+        fields = self.surrogate(P)
         truths = np.asarray(self.problem.attempt_batch(P).u)
         solved = np.isfinite(truths).all(axis=1)
         rows = zip(P, truths, fields, solved, strict=True)
@@ -197,13 +197,13 @@ class Search:
         d = len(self.tree.low[0])
         rng = np.random.default_rng(0)
         X = np.concatenate([rng.random((2048, d)), rng.integers(0, 2, (256, d)).astype(float)])
-        values = self.witnesses.signal(X)
+        values = self.witnesses.estimates(X)
         for step in (0.1, 0.03, 0.01, 0.003):
             best = X[np.argsort(-values)[:16]]
             near = np.clip(best[:, None] + step * rng.standard_normal((16, 16, d)), 0, 1).reshape(-1, d)
             X, values = (
                 np.concatenate([best, near]),
-                np.concatenate([np.sort(values)[::-1][:16], self.witnesses.signal(near)]),
+                np.concatenate([np.sort(values)[::-1][:16], self.witnesses.estimates(near)]),
             )
         self.witnesses.confirm(X[np.argsort(-values)[:1]])
 
@@ -244,7 +244,7 @@ class Search:
 
     def _falsify(self, nodes: list[int], points: np.ndarray) -> None:
         """A proved lower bound above the tolerance at a point of a narrow leaf falsifies it: no solve is needed."""
-        tree, lower = self.tree, self.witnesses.proved_lower(points)
+        tree, lower = self.tree, self.witnesses.lower_bounds(points)
         self.contradicted |= bool((lower > np.array([tree.bound[i] for i in nodes]) * (1 + 1e-12)).any())
         best = int(np.argmax(lower))
         if lower[best] > 1.002 * self.witnesses.best:

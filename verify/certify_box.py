@@ -140,7 +140,7 @@ class _Path(NamedTuple):
 
     surrogate: Frozen
     bounds: BoxBounds
-    given: Any
+    given: Given
     points: PointBounds
     assumptions: tuple[str, ...]
 

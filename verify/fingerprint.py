@@ -91,7 +91,9 @@ def _frozen(jaxpr: Jaxpr) -> Jaxpr:
 
 
 def of_program(program: ClosedJaxpr, constants: Sequence[Any] | None = None) -> str:
-    """``constants``: others than the program's own, among which a ``jax.ShapeDtypeStruct`` stands for any array.
+    """Hash of a program.
+
+    ``constants``: others than the program's own, among which a ``jax.ShapeDtypeStruct`` stands for any array.
 
     Raises:
         ValueError: the program has effects or calls back into Python: it is not all there.

@@ -47,8 +47,8 @@ class Architecture:
 
 
 class Frozen:
-    """``basis`` [N, k], ``coefficients(P)`` traced or not, ``hash``; a surrogate itself: ``architecture`` and
-    ``weights``.
+    """``basis`` [N, k], ``coefficients(P)`` (also when traced) and ``hash``: itself a surrogate. ``architecture`` and
+    ``weights``: its program in two parts.
 
     Raises:
         jax.errors.JAXTypeError: the coefficients are not a JAX function.

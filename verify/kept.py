@@ -23,6 +23,3 @@ class Kept(Generic[T]):
                     del self._things[next(iter(self._things))]
                 self._things[key] = make()
             return self._things[key]
-
-    def __len__(self) -> int:
-        return len(self._things)

@@ -229,9 +229,7 @@ def power(a: Ball, n: int) -> Ball:
     """x^n for an integer n, see ``powers``."""
     if n < 0:
         return power(reciprocal(a), -n)
-    if n == 0:
-        return point(jnp.ones(a.shape))
-    return a if n == 1 else powers(a[None], [n])[0]
+    return powers(a[None], [n])[0]
 
 
 def powers(a: Ball, exponents: Sequence[int]) -> Ball:
@@ -251,13 +249,10 @@ def powers(a: Ball, exponents: Sequence[int]) -> Ball:
     smallest = jnp.where(inside, 0.0, jnp.maximum(_down(jnp.minimum(at_low, at_high), slack, n), 0.0))
     least = jnp.where(even, smallest, _down(at_low, slack, n))
     most = _up(jnp.where(even, jnp.maximum(at_low, at_high), at_high), slack, n)
-    around = hull(least, most)
-    half = _outward(0.5 * most)
-    from_zero = even & (least == 0) & (most >= 0)
-    mid, rad = jnp.where(from_zero, half, around.mid), jnp.where(from_zero, half, around.rad)
-    rad = jnp.where(bounded(a), rad, jnp.inf)
+    around = hull_from_zero(least, most)
     one, whole = n == 1, n == 0
-    mid, rad = jnp.where(one, a.mid, mid), jnp.where(one, a.rad, rad)
+    mid = jnp.where(one, a.mid, around.mid)
+    rad = jnp.where(one, a.rad, jnp.where(bounded(a), around.rad, jnp.inf))
     return Ball(jnp.where(whole, 1.0, mid), jnp.where(whole, 0.0, rad))
 
 

@@ -29,7 +29,7 @@ import numpy as np
 from . import ball
 from .ball import Ball
 from .elementary import Taylor, integer_power
-from .jet import Index, Jet, Setting, aligned, picked, tighten
+from .jet import Index, Jet, Setting, picked, tighten
 
 
 def _plus(i: Index, j: Index) -> Index:
@@ -60,7 +60,7 @@ def product(a: Jet, b: Jet, times: Callable[[Ball, Ball], Ball], setting: Settin
         found.append((b.keys, jax.vmap(jax.vmap(lambda y: times(a.base, y)))(b.terms)))
     if a.terms is not None:
         found.append((a.keys, jax.vmap(jax.vmap(lambda x: times(x, b.base)))(a.terms)))
-    wanted = tuple(setting.indices())
+    wanted = setting.indices()
     pairs = [(i, j) for i in a.keys for j in b.keys if _plus(i, j) in wanted]
     if pairs and a.terms is not None and b.terms is not None:
         left = picked(a.terms, [a.keys.index(i) for i, _ in pairs])
@@ -72,7 +72,7 @@ def product(a: Jet, b: Jet, times: Callable[[Ball, Ball], Ball], setting: Settin
     keys = tuple(k for k in wanted if any(k in some for some, _ in found))
     terms: Ball | None = None
     for some, stack in found:
-        part = aligned(Jet(base, None, stack, some), keys, setting.rows)
+        part = picked(stack, [some.index(k) if k in some else None for k in keys])
         terms = part if terms is None else ball.add(terms, part)
     return Jet(base, centre, terms, keys)
 
@@ -93,7 +93,7 @@ def unary(taylor: Taylor, z: Jet, setting: Setting) -> Jet:
     if z.terms is None:
         return Jet(taylor(z.base, 0)[0], centre)
     base, D = taylor(z.base, setting.degree)
-    plan = _plan(tuple(setting.indices()), z.keys)
+    plan = _plan(setting.indices(), z.keys)
     table = ball.powers(picked(z.terms, [z.keys.index(i) for i, _ in plan.factors]), [e for _, e in plan.factors])
     products: Ball | None = None
     for column in itertools.zip_longest(*plan.monomials):

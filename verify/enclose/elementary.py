@@ -121,9 +121,11 @@ def integer_power(n: int) -> Taylor:
 
     def taylor(X: Ball, m: int) -> tuple[Ball, Ball]:
         c = [float(binomial(Fraction(n), j)) for j in range(1, m + 1)]
-        base, exponents = (X, [max(n - j, 0) for j in range(1, m + 1)])
+        orders = range(1, m + 1)
         if n < 0:
-            base, exponents = reciprocal(X), [j - n for j in range(1, m + 1)]
+            base, exponents = reciprocal(X), [j - n for j in orders]
+        else:
+            base, exponents = X, [max(n - j, 0) for j in orders]
         D = scale(_powers_of(base, exponents), leading(c, X.shape))
         zero = leading(np.asarray(c) == 0, X.shape)
         return power(X, n), Ball(jnp.where(zero, 0.0, D.mid), jnp.where(zero, 0.0, D.rad))

@@ -331,7 +331,7 @@ class _Walk:
         return rounded(out, local_error(name, params, sizes, ball.magnitude(out.base), self.setting))
 
     def scaled(self, args: list[Value]) -> Jet:
-        """A jet times a known array."""
+        """A jet times a known array, where computed values are followed; elsewhere ``factored`` does it."""
         known, a = (args[0], args[1]) if _known(args[0]) else (args[1], args[0])
         a = _fit(a, args, self.setting)
         k = jnp.broadcast_to(jnp.asarray(known), a.shape)
@@ -339,7 +339,7 @@ class _Walk:
         return self._lossy("mul", {}, [ball.magnitude(a.base), jnp.abs(k)], out)
 
     def divided(self, a: Jet, known: Value) -> Jet:
-        """A jet over a known array."""
+        """A jet over a known array, likewise."""
         a = _fit(a, [a, known], self.setting)
         inverse = ball.reciprocal(ball.point(jnp.broadcast_to(jnp.asarray(known), a.shape)))
         out = jet.linear(a, lambda rows: ball.mul(rows, inverse[None]))

@@ -120,10 +120,10 @@ class Setting:
     def gradient(self) -> Index:
         return (0,) * (len(self.order) - 1) + (1,)
 
-    def indices(self) -> Iterator[Index]:
+    def indices(self) -> tuple[Index, ...]:
         """Every multi-index but zero, lower orders first."""
         every = itertools.product(*(range(m + 1) for m in self.order))
-        return iter(sorted((k for k in every if any(k)), key=_ascending))
+        return tuple(sorted((k for k in every if any(k)), key=_ascending))
 
 
 def _ascending(k: Index) -> tuple[int, Index]:
@@ -145,9 +145,9 @@ def picked(stack: Ball, rows: Sequence[int | None]) -> Ball:
     if list(rows) == list(range(stack.shape[0])):
         return stack
     out = stack[np.array([row or 0 for row in rows])]
-    absent = ball.leading(np.array([row is None for row in rows]), stack.shape[1:])
     if None not in rows:
         return out
+    absent = ball.leading(np.array([row is None for row in rows]), stack.shape[1:])
     return Ball(jnp.where(absent, 0.0, out.mid), jnp.where(absent, 0.0, out.rad))
 
 
@@ -237,8 +237,8 @@ def spread(jet: Jet, shape: tuple[int, ...]) -> Jet:
         return jet
 
     def wider(x: Array) -> Array:
-        aligned = (1,) * (len(shape) - len(jet.shape)) + jet.shape  # the rows stay in front
-        return jnp.broadcast_to(x.reshape((x.shape[0], *aligned)), (x.shape[0], *shape))
+        padded = (1,) * (len(shape) - len(jet.shape)) + jet.shape  # the rows stay in front
+        return jnp.broadcast_to(x.reshape((x.shape[0], *padded)), (x.shape[0], *shape))
 
     return linear(plain(jet), lambda rows: ball.each(wider, rows))
 

@@ -87,7 +87,7 @@ def choose(yes: Array, no: Array, a: Jet, b: Jet, setting: Setting, continuous: 
         return Ball(mid, jnp.where(first, x.rad, jnp.where(second, y.rad, undecided.rad)))
 
     apart = ball.sub(a.base, b.base)
-    keys = tuple(setting.indices())  # also where both terms are zero: across a kink they are not
+    keys = setting.indices()  # also where both terms are zero: across a kink they are not
     base = pick(a.base, b.base, ball.union(a.base, b.base))
     if not keys:
         return Jet(base)
