@@ -17,9 +17,9 @@ from ..solvers.batching import VectorMap
 from ..solvers.diffusion import CellDiffusion
 from ..solvers.precision import RANGE
 from ..solvers.problem import Problem
-from .box_flux import FluxData, flux_data
 from .certificate import STEPS, certifier
 from .enclose import UnsupportedOperation, coefficients
+from .flux_data import FluxData, flux_data
 from .flux_family import flux_family
 from .frozen import Frozen
 from .log_weights import log_weights

@@ -22,8 +22,8 @@ from ..solvers.box import Box
 from ..solvers.precision import gamma
 from .ball_series import BITS, balls, between, evaluate, objects
 from .box_bound import INFLATION, scaled_ends, unit_to_inputs
-from .box_flux import FLUX_NORM
 from .enclose import rounding_error
+from .flux_data import FLUX_NORM
 from .flux_path import FluxPath
 from .frozen import Frozen
 from .leaf_proof import MOVED, control_matrix, holds, length
