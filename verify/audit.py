@@ -22,7 +22,7 @@ from ..solvers.precision import require_float64
 from ..solvers.problem import Problem
 from .certificate import certify
 from .counterexample import measured_error
-from .flux_path import BY_FLUXES, flux_path
+from .flux_path import BY_FLUXES, FluxPath, flux_path
 from .frozen import Frozen
 from .proved_region import check_problem, model_of
 from .reduced import reduced_path
@@ -72,8 +72,8 @@ def audit(
     proof: LeafProof | FluxProof
     if reduced is not None and isinstance(problem, CoerciveProblem):
         proof = LeafProof(problem, reduced, model, trust.box)
-    elif isinstance(fluxes, tuple) and isinstance(problem, CoerciveProblem):
-        proof = FluxProof(fluxes[0], model, trust.box)
+    elif isinstance(fluxes, FluxPath) and isinstance(problem, CoerciveProblem):
+        proof = FluxProof(fluxes, model, trust.box)
     else:
         if np.isfinite(trust.bound).any() or len(trust.witness):
             raise ValueError(f"{path}: bounds are claimed where {problem.name} and this surrogate allow no proof")

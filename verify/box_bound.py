@@ -67,7 +67,7 @@ def scaled_ends(box: Box) -> Float[np.ndarray, "2 d"]:
     return np.stack(box._scaled_ends())
 
 
-Weights = tuple[Any, ...]
+ModelWeights = tuple[Any, ...]
 
 
 class Given(NamedTuple):
@@ -75,11 +75,11 @@ class Given(NamedTuple):
 
     ends: Float[Any, "2 d"]  # ``scaled_ends`` of the whole box
     data: Any  # ``ReducedData``; ``FluxData`` of box_flux.py
-    weights: Weights  # of the surrogate
+    weights: ModelWeights  # of the surrogate
 
 
 def make_box_bound(
-    problem: CoerciveProblem, coefficients_of: Callable[[Weights, Array], Array], log: tuple[bool, ...], order: int
+    problem: CoerciveProblem, coefficients_of: Callable[[ModelWeights, Array], Array], log: tuple[bool, ...], order: int
 ) -> Callable[[Array, Array, Given, Array], BoxResult]:
     """A function of (low [d], high [d]) in unit coordinates, ``Given`` and True, to be vmapped over low and high only
     and jitted. ``coefficients_of``: weights and one input [d] to [k].

@@ -6,8 +6,8 @@ cell, no reduced coordinates. For any flux y and N = V c(p), by Prager and Synge
     ||u - N||_A <= || a^(-1/2) y - a^(1/2) B N ||_2 + || f - B'y ||_2 / lambda_min(A)^(1/2)
 
 Proof: (u - N, v)_A = (f - B'y).v + (y - a B N).B v <= the right-hand side times ||v||_A; take v = u - N. Where B'y = f
-the first term's square is ||u - N||^2 + || a^(-1/2) (y - a B u) ||^2: a flux with half of the surrogate's error costs
-an eighth.
+the first term's square is ||u - N||^2 + || a^(-1/2) (y - a B u) ||^2: a flux whose own error is half of the surrogate's
+raises the bound by an eighth.
 
 y(x) = y_0 + Psi mu(x) of a ``FluxFamily``; mu is, over each box, the polynomial through the best mu at the nodes of
 the Chebyshev grid. As in ``box_bound.py`` the vector g = s (a^(-1/2) y - a^(1/2) B N) is interpolated there; the
@@ -25,7 +25,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -34,38 +34,37 @@ from jax import Array
 from jaxtyping import Float
 
 from ..solvers.precision import RANGE, gamma
-from .box_bound import INFLATION, BoxResult, Given, axis_to_halve, quotient, unit_to_inputs
+from .box_bound import INFLATION, BoxResult, Given, ModelWeights, axis_to_halve, quotient, unit_to_inputs
 from .enclose import ball as balls
 from .enclose import bernstein, coefficients, rounding_error
+from .enclose.ball import Ball
 from .flux_data import FLUX_NORM, FluxData
 from .flux_series import Weights, norm, remainders, weights_of
 from .thomson import SLACK, UNDERFLOW
 
-LOGARITHM = math.log(RANGE)
-
 
 def make_flux_bound(
-    log: tuple[bool, ...], modes_of: Callable[[tuple[Any, ...], Array], Array], order: int
+    log: tuple[bool, ...], coefficients_of: Callable[[ModelWeights, Array], Array], order: int
 ) -> Callable[[Array, Array, Given, Array], BoxResult]:
     """A function of (low [d], high [d]) in unit coordinates, ``Given`` and True, to be vmapped over low and high only
-    and jitted. ``modes_of``: weights and one input [d] to coefficients [k].
+    and jitted. ``coefficients_of``: weights of the model and one input [d] to [k].
     """
     d = len(log)
     nodes = np.stack(np.meshgrid(*[bernstein.nodes(order)] * d, indexing="ij"), axis=-1).reshape(-1, d)
 
     def bound(low: Array, high: Array, given: Given, alive: Array) -> BoxResult:
-        ends, data, weights_of = given.ends, given.data, given.weights
+        ends, data = given.ends, given.data
         low, high = low - INFLATION, high + INFLATION
         box = balls.from_bounds(low, high)
         to_inputs = unit_to_inputs(log, ends)
 
-        def modes(x: Array) -> Array:
-            return modes_of(weights_of, to_inputs(x))
+        def coefficients_at(x: Array) -> Array:
+            return coefficients_of(given.weights, to_inputs(x))
 
-        ranges, jets = coefficients(modes, low, high, order, alive)
-        losses = rounding_error(modes, low, high, alive)
+        ranges, jets = coefficients(coefficients_at, low, high, order, alive)
+        losses = rounding_error(coefficients_at, low, high, alive)
         points = bernstein.grid(box, order)
-        c, central = jax.vmap(modes)(points.mid), modes(box.mid)
+        c, central = jax.vmap(coefficients_at)(points.mid), coefficients_at(box.mid)
         weights, field = weights_of(data, ends, box, central, nodes)
         mu = data.family.best(weights.values[0] ** 2)
         flux = data.family.start + jnp.tensordot(mu, data.family.modes, 1)
@@ -77,9 +76,9 @@ def make_flux_bound(
         reach = balls.magnitude(ranges)
         first = jnp.max(balls.magnitude(jets[0]), axis=0) * d
         moved = losses + first * jnp.max(points.rad)  # of c at the computed points
-        sizes = _sizes(data, weights, mu, reach, moved, losses)
+        roundings = _roundings(data, weights, mu, reach, moved, losses, order)
         below = _energy_below(data, weights, central, field)
-        return _concluded(g, difference, rests, sizes, below, points.mid, box.rad, order)
+        return _concluded(g, difference, rests, roundings, below, points.mid, box.rad, order)
 
     return bound
 
@@ -88,7 +87,7 @@ def _concluded(
     g: Float[Array, "M 3 C"],
     difference: Float[Array, " M"],
     rests: tuple[Array, Array],
-    sizes: Sizes,
+    roundings: Roundings,
     energy_below: Array,
     points: Float[Array, "M d"],
     rad: Float[Array, " d"],
@@ -98,16 +97,17 @@ def _concluded(
     d = len(rad)
     growth = float(np.abs(bernstein.control_matrix(order)).sum(axis=1).max()) ** d * (1 + 1e-12)
     summing = gamma(d * (order + 4))
-    controls = _controls(jnp.concatenate([g.reshape(len(g), -1), difference[:, None]], axis=1), order, d)
+    values = jnp.concatenate([g.reshape(len(g), -1), difference[:, None]], axis=1)
+    controls = bernstein.control_points(Ball(values, jnp.zeros_like(values)), order, d).mid  # for rounding see below
     length, lowest = jnp.max(norm(controls[:, :-1], 1)), jnp.min(controls[:, -1])
     rest, rest_difference = (bernstein.remainder(r, jnp.ones(d), order) for r in rests)
-    rounding = growth * (sizes.node + summing * jnp.max(norm(g, (1, 2))))
-    floor = (sizes.floor + rounding) * 1.01 + UNDERFLOW
+    rounding = growth * (roundings.node + summing * jnp.max(norm(g, (1, 2))))
+    floor = (roundings.floor + rounding) * 1.01 + UNDERFLOW
     upper = (length + rest + floor) * SLACK
-    lost = rest_difference + 1.01 * growth * (sizes.difference + summing * jnp.max(jnp.abs(difference)))
+    lost = rest_difference + 1.01 * growth * (roundings.difference + summing * jnp.max(jnp.abs(difference)))
     c_low = lowest - lost - 1.01 * floor * (2 * upper + floor)
     c_low = c_low - 1e-15 * (jnp.abs(lowest) + lost)
-    relative = jnp.where(sizes.trusted & jnp.isfinite(upper), quotient(upper, c_low, energy_below), jnp.inf)
+    relative = jnp.where(roundings.trusted & jnp.isfinite(upper), quotient(upper, c_low, energy_below), jnp.inf)
     worst = jnp.sum(g * g, axis=(1, 2)) / jnp.maximum(difference, 1e-300)
     best = points[jnp.argmax(jnp.where(jnp.isfinite(worst), worst, jnp.inf))]
     axis = axis_to_halve(controls[:, :-1], rests[0] * 2 / 2.0**order, rad, order, relative)
@@ -116,12 +116,12 @@ def _concluded(
 
 def _difference(data: FluxData, weights: Weights, nodes: np.ndarray, c: Array, gradient: Array) -> Float[Array, " M"]:
     """s^2 (2 f.N - N.A N) at the nodes."""
-    work = jnp.exp(nodes @ weights.amplitude) * (c @ data.load_modes.mid)
+    work = jnp.exp(nodes @ weights.beta) * (c @ data.load_modes.mid)
     return 2 * work - jnp.sum((weights.values[1][:, None] * gradient) ** 2, axis=(1, 2))
 
 
-class Sizes(NamedTuple):
-    """Roundings and defects over the box, times s: of g at a node, of s^2 c there; what the bound is raised by."""
+class Roundings(NamedTuple):
+    """Roundings and defects over the box, times s: of g and of the difference at a node, and what raises the bound."""
 
     node: Float[Array, ""]
     difference: Float[Array, ""]
@@ -129,7 +129,9 @@ class Sizes(NamedTuple):
     trusted: Array
 
 
-def _sizes(data: FluxData, weights: Weights, mu: Array, reach: Array, moved: Array, losses: Array) -> Sizes:
+def _roundings(
+    data: FluxData, weights: Weights, mu: Array, reach: Array, moved: Array, losses: Array, order: int
+) -> Roundings:
     """``reach``: largest |c|; ``moved``: by how much c as computed at a node may be off; ``losses``: c's rounding."""
     family, (r, k) = data.family, (data.family.modes.shape[0], len(reach))
     low, high = (jnp.max(balls.magnitude(weights.box[i])) for i in (0, 1))
@@ -146,48 +148,37 @@ def _sizes(data: FluxData, weights: Weights, mu: Array, reach: Array, moved: Arr
     work_error = size @ data.load_modes.rad + moved @ jnp.abs(data.load_modes.mid)
     work_error = work_error + (gamma(k + 8) + 1.01 * weights.relative + balls.LIBM) * work
     whole, part = high * of_gradient, high * gradient_error
-    cells = 3 * data.centre.mid.shape[-1]
-    difference = 2 * amplitude * work_error + (2 * whole + part) * part + gamma(cells + 16) * whole**2
+    entries = 3 * data.centre.mid.shape[-1]
+    difference = 2 * amplitude * work_error + (2 * whole + part) * part + gamma(entries + 16) * whole**2
     # the field as it is returned: the coefficients' own rounding, and that of the product V c
     product = gamma(k + 4) * FLUX_NORM * ((reach + losses) @ data.mode_norms)
     own = high * (losses @ data.mode_fluxes + product)
-    return Sizes(
-        node, 1.01 * difference + UNDERFLOW, 1.01 * (own + _defect(data, weights, mu)), _trusted(weights, reach)
-    )
+    floor = 1.01 * (own + _defect(data, weights, mu, order))
+    return Roundings(node, 1.01 * difference + UNDERFLOW, floor, _trusted(weights, reach))
 
 
 def _trusted(weights: Weights, reach: Array) -> Array:
     """Numbers of a size whose squares stay in float64."""
     extremes = balls.magnitude(weights.box)
     inside = (jnp.max(extremes) <= jnp.sqrt(RANGE)) & (jnp.min(balls.lower(weights.box)) >= 1 / jnp.sqrt(RANGE))
-    return inside & (weights.spread <= LOGARITHM / 2) & (jnp.max(reach) <= RANGE**2) & (weights.relative <= 1e-6)
+    return inside & (weights.spread <= math.log(RANGE) / 2) & (jnp.max(reach) <= RANGE**2) & (weights.relative <= 1e-6)
 
 
-def _defect(data: FluxData, weights: Weights, mu: Array) -> Float[Array, ""]:
+def _defect(data: FluxData, weights: Weights, mu: Array, order: int) -> Float[Array, ""]:
     """s ||f - B'y|| / lambda_min^(1/2), where s / min(a)^(1/2) is at most the largest s a^(-1/2)."""
     low = jnp.max(balls.magnitude(weights.box[0]))
     # |mu| over the box: at most the nodes' largest times the Lebesgue constants
-    m = round(mu.shape[0] ** (1 / weights.amplitude.shape[0]))
-    largest = jnp.max(jnp.abs(mu), axis=0) * bernstein.lebesgue(m) ** weights.amplitude.shape[0]
+    largest = jnp.max(jnp.abs(mu), axis=0) * bernstein.lebesgue(order) ** weights.beta.shape[0]
     multipliers = jnp.concatenate([jnp.ones(1), largest])
     return low * (multipliers @ data.family.defects) / jnp.sqrt(data.coercivity) * (1 + 1e-12)
 
 
-def _controls(values: Float[Array, "M n"], order: int, d: int) -> Float[Array, "M n"]:
-    """Bernstein control points as computed; their rounding is in ``spread``."""
-    C = jnp.asarray(bernstein.control_matrix(order))
-    out = values.reshape((order,) * d + (-1,))
-    for axis in range(d):
-        out = jnp.moveaxis(jnp.tensordot(C, out, axes=(1, axis)), 0, axis)
-    return out.reshape(values.shape)
-
-
 def _energy_below(data: FluxData, weights: Weights, c: Array, v: Float[Array, "3 C"]) -> Float[Array, ""]:
-    """s^2 ||u||^2 from below: (f.N0)^2 / sup N0.A N0 / s^2 for the one field N0 = V c."""
-    d = weights.amplitude.shape[0]
+    """s^2 ||u||^2 from below: (f.N0)^2 / sup (N0.A N0 / s^2) for the one field N0 = V c."""
+    d = weights.beta.shape[0]
     work = data.load_modes
     corners = jnp.asarray(np.stack(np.meshgrid(*[np.array([-1.0, 1.0])] * d, indexing="ij"), axis=-1).reshape(-1, d))
-    slopes = 2 * weights.slopes.mid[1] - 2 * weights.amplitude[:, None]  # of log a - beta.t
+    slopes = 2 * weights.slopes.mid[1] - 2 * weights.beta[:, None]  # of log a - beta.t
     values = jnp.exp(weights.middle + corners @ slopes)  # [2^d, C]
     size = jnp.abs(c)
     rounding = gamma(len(c) + 8) * (size @ data.mode_fluxes) + size @ data.mode_errors

@@ -153,10 +153,10 @@ def _path(problem: CoerciveProblem, surrogate: Any, inputs: Box, order: int | No
         model = Frozen(surrogate, d, reduced.basis)
         bounds = _compiled(problem, model, inputs.log, order or default_order(d), by_fluxes=False)
         return _Path(model, bounds, Given(ends, reduced.data, model.weights), ReducedPoints(reduced), ())
-    found = flux_path(problem, surrogate)
-    if isinstance(found, str):
-        return found
-    path, model = found
+    path = flux_path(problem, surrogate)
+    if isinstance(path, str):
+        return path
+    model = path.model
     bounds = _compiled(problem, model, inputs.log, order or FLUX_ORDERS[d], by_fluxes=True)
     return _Path(model, bounds, Given(ends, path.data, model.weights), path, (BY_FLUXES,))
 

@@ -28,7 +28,7 @@ from .thomson import solve_spd
 
 MOST = 48  # modes
 STEP = 8
-ENOUGH = 0.1  # of the surrogate's error, which the flux's own may be at nine of ten snapshots
+ENOUGH = 0.1  # the flux's own error may be this share of the surrogate's, at nine of ten snapshots
 TERMS = 100  # of 1/a
 TERM_TOLERANCE = 1e-7
 

@@ -26,7 +26,7 @@ from .log_weights import log_weights
 from .surrogate import answering_basis, has_basis
 
 HIGHEST = 4  # inputs: nodes and boxes multiply with every one
-BY_FLUXES = "bounds by fluxes that balance the load; logarithms of coefficients affine in the inputs, as enclosed"
+BY_FLUXES = "bounds by fluxes that balance the load; logarithms of cells' weights affine in the inputs, as enclosed"
 CHUNKS = (16, 256)  # rows of fields at a time
 
 
@@ -34,12 +34,12 @@ class FluxPath:
     """``data`` for the bound over boxes; ``lower`` and ``estimate`` at points, for what searches beside it."""
 
     def __init__(self, problem: CellDiffusion, surrogate: Frozen, data: FluxData) -> None:
-        self.problem, self.basis, self.data = problem, surrogate.basis, data
+        self.problem, self.model, self.data = problem, surrogate, data
         self._estimates = VectorMap(self._estimate, CHUNKS)
 
     def lower(self, P: Float[np.ndarray, "n d"], c: Float[np.ndarray, "n k"]) -> Float[np.ndarray, " n"]:
         """Proved lower bounds of the relative error."""
-        fields = c @ self.basis.T
+        fields = c @ self.model.basis.T
         bound = certifier(self.problem).bounds(P, fields, STEPS)[1]
         return np.where(np.isfinite(fields).all(axis=1), np.asarray(bound.relative_lower), 0.0)
 
@@ -57,8 +57,8 @@ class FluxPath:
         return jnp.sqrt(error / jnp.maximum(jnp.sum(flux**2 / a), 1e-300))
 
 
-def flux_path(problem: Problem, surrogate: Any) -> tuple[FluxPath, Frozen] | str:
-    """The path and the surrogate as one program, or why there is none.
+def flux_path(problem: Problem, surrogate: Any) -> FluxPath | str:
+    """The path, or why there is none.
 
     Raises:
         jax.errors.JAXTypeError, ValueError: of ``Frozen``.
@@ -72,18 +72,23 @@ def flux_path(problem: Problem, surrogate: Any) -> tuple[FluxPath, Frozen] | str
             "with it are what the surrogate answers"
         )
     if not isinstance(problem, CellDiffusion):
-        return f"box proofs need matrices and loads of few terms, which {problem.name} does not have"
+        return (
+            f"box proofs of {problem.name} need matrices and loads of few terms, and modes of lengths between 2^-100 "
+            "and 2^100"
+        )
     d = problem.inputs.dimension
     if d > HIGHEST:
         return f"box proofs of {problem.name} take at most {HIGHEST} inputs, not {d}"
     weights = log_weights(problem)
-    if weights is None or not _one_load(problem):
-        return f"box proofs need logarithms of weights that are affine in the inputs, and one load: {problem.name}"
+    if weights is None:
+        return f"box proofs of {problem.name} need weights whose logarithms are affine in the inputs"
+    if not _one_load(problem):
+        return f"box proofs of {problem.name} need a load that is the same for all inputs"
     model = Frozen(surrogate, d, basis)
     family = flux_family(problem, model)
     if family is None:
         return f"box proofs of {problem.name} need a few solutions to start from, but the solver failed"
-    return FluxPath(problem, model, flux_data(problem, basis, family, weights)), model
+    return FluxPath(problem, model, flux_data(problem, basis, family, weights))
 
 
 def _one_load(problem: CellDiffusion) -> bool:

@@ -20,7 +20,7 @@ from jaxtyping import Float
 
 from ..solvers.precision import gamma
 from .enclose import ball as balls
-from .enclose import bernstein
+from .enclose import bernstein, elementary
 from .enclose.ball import Ball
 from .flux_data import FluxData
 from .thomson import UNDERFLOW
@@ -34,19 +34,13 @@ class Weights(NamedTuple):
     slopes: Ball  # [2, d, C] of their logarithms in t
     box: Ball  # [2, C], over the box
     middle: Float[Array, " C"]  # log a at x0, as computed
-    amplitude: Float[Array, " d"]  # beta in t
+    beta: Float[Array, " d"]
     spread: Float[Array, ""]  # at least |beta.t|
 
 
-def exp_ball(v: Ball) -> Ball:
-    """exp of every element; libm's error covered."""
-    low, high = balls.ends(v)
-    return balls.spoil(balls.hull(balls.bracket(jnp.exp(low))[0], balls.bracket(jnp.exp(high))[1]), v)
-
-
-def norm(x: Array, axis: Any = None) -> Array:
-    """At least the Euclidean length."""
-    count = math.prod(x.shape) if axis is None else math.prod(x.shape[i] for i in np.atleast_1d(axis))
+def norm(x: Array, axis: Any) -> Array:
+    """At least the Euclidean length along these axes."""
+    count = math.prod(x.shape[i] for i in np.atleast_1d(axis))
     return jnp.sqrt(jnp.sum(x * x, axis=axis)) * (1 + gamma(count + 8)) + UNDERFLOW
 
 
@@ -77,9 +71,9 @@ def weights_of(
         values=jnp.exp(exponents),
         relative=1.01 * error + balls.LIBM,
         slopes=both,
-        box=exp_ball(balls.widen(middle, reach * (1 + 1e-12))),
+        box=elementary.exp(balls.widen(middle, reach * (1 + 1e-12)), 0)[0],
         middle=centre.mid,
-        amplitude=beta,
+        beta=beta,
         spread=jnp.sum(jnp.abs(beta)) * (1 + 1e-12),
     )
     return weights, v
@@ -88,7 +82,8 @@ def weights_of(
 def remainders(
     data: FluxData, weights: Weights, mu: Array, ranges: Ball, jets: Ball, rad: Array, order: int
 ) -> tuple[Float[Array, " d"], Float[Array, " d"]]:
-    """At least the m-th Taylor coefficients, in t, over the box and along every axis: of g's length, of s^2 c."""
+    """At least the m-th Taylor coefficients, in t, over the box and along every axis: of g's length, of the
+    difference."""
     d, k = rad.shape[0], ranges.shape[0]
     scaled = [Ball(jnp.broadcast_to(ranges.mid, (d, k)), jnp.broadcast_to(ranges.rad, (d, k)))]
     power = balls.point(jnp.ones(d))
@@ -108,7 +103,7 @@ def remainders(
     g = balls.sub(balls.mul(weights.box[0][None], highest_flux), balls.mul(weights.box[1][None], products[order]))
     lengths = norm(balls.magnitude(weights.box[1]) * balls.magnitude(products), (2, 3))  # [m+1, d]
     energy = jnp.sum(lengths * lengths[::-1], axis=0)
-    amplitudes = _exponentials(balls.point(weights.amplitude), order)  # [m+1, d]
+    amplitudes = _exponentials(balls.point(weights.beta), order)  # [m+1, d]
     load = data.load_modes
     works = balls.bilinear(c, load, lambda x, y: x @ y, k)
     work = balls.bilinear(amplitudes[::-1], works, lambda x, y: jnp.sum(x * y, axis=0), order + 1)

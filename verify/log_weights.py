@@ -22,7 +22,7 @@ from .box_bound import unit_to_inputs
 from .enclose import Ball, UnsupportedOperation, coefficients
 
 WIDER = 1e-6  # share of the box's width by which the enclosed box exceeds it: inflated leaves lie inside
-CONSTANT = 1e-10  # largest radius of a slope
+CONSTANT = 1e-10  # largest radius of centre and slopes
 
 
 class LogWeights(NamedTuple):
