@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from ..solvers.coercive import CoerciveProblem
+from ..solvers.precision import RANGE
 from ..solvers.problem import Problem
 
 CHUNK = 256  # rows per call of the surrogate
@@ -73,13 +74,18 @@ def has_basis(surrogate: Any) -> bool:
 
 
 def answering_basis(problem: Problem, surrogate: Any) -> Float[np.ndarray, "N k"] | None:
-    """V [N, k], finite and zero where values are prescribed, if V c is what the surrogate answers at the centre."""
+    """V [N, k], finite, zero where values are prescribed, its columns zero or of a length between 1 / RANGE and RANGE,
+    if V c is what the surrogate answers at the centre.
+    """
     if not (isinstance(problem, CoerciveProblem) and has_basis(surrogate)):
         return None
     centre = problem.inputs.from_unit(np.full((1, problem.inputs.dimension), 0.5))
     try:
         V = numbers(surrogate.basis)
         if V.ndim != 2 or V.shape[0] != problem.size or not np.isfinite(V).all() or V[~problem.free].any():
+            return None
+        lengths = np.linalg.norm(V, axis=0)
+        if not ((lengths == 0) & ~V.any(axis=0) | (lengths >= 1 / RANGE) & (lengths <= RANGE)).all():
             return None
         field_there = numbers(surrogate(centre.copy()))
         product = coefficients(surrogate, centre) @ V.T
