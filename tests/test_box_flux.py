@@ -229,6 +229,13 @@ class Stretched(LognormalDiffusion):
         return self.factor * super().theta(p)
 
 
+class Thick(LognormalDiffusion):
+    """Cells that are not copies of the weights."""
+
+    def cell_weights(self, theta):
+        return 4.0 * super().cell_weights(theta)
+
+
 def test_weights_are_known_from_their_program_alone():
     weights = log_weights(PROBLEM)
     for p in points(PROBLEM, 5):
@@ -236,6 +243,8 @@ def test_weights_are_known_from_their_program_alone():
         assert np.abs(z - np.log(np.asarray(PROBLEM.theta(p)))).max() < 1e-14
     assert np.asarray(weights.slopes.rad).max() < 1e-13
     assert log_weights(Raised(d=1, cells=8)) is None
+    thick, plain = (log_weights(kind(d=1, cells=8)) for kind in (Thick, LognormalDiffusion))
+    assert thick is not None and np.allclose(np.asarray(thick.centre.mid - plain.centre.mid), np.log(4), atol=1e-14)
 
 
 def test_a_problem_is_hashed_with_the_weights_of_its_cells():

@@ -155,6 +155,20 @@ def test_a_kept_bound_is_not_used_for_another_problem_with_the_same_settings():
     assert kept(PROBLEM) is kept(PROBLEM)
 
 
+def test_a_problem_that_was_changed_in_place_is_refused():
+    class Gained(ThermalBlock):
+        def theta(self, p):
+            return super().theta(p) * self.gain
+
+    problem = Gained((2, 1), 4, low=0.5, high=2.0)
+    vars(problem)["gain"] = np.ones(2)
+    surrogate = Quadratic(problem)
+    certify_box(problem, surrogate, 10.0, seconds=1, order=2, boxes=1)
+    problem.gain[:] = [1.0, 20.0]
+    with pytest.raises(ValueError, match="changed in place"):
+        certify_box(problem, surrogate, 10.0, seconds=1, order=2, boxes=1)
+
+
 def test_one_compiled_bound_serves_other_weights_and_no_other_program():
 
     class Scaled(Quadratic):

@@ -358,3 +358,30 @@ def test_the_norm_bound_is_an_upper_bound_and_uses_cancellation():
     point = Ball(x.mid, jnp.zeros(6))
     assert float(norm_bound(M, gram_bound(M), point)) == pytest.approx(np.linalg.norm(M @ np.asarray(x.mid)), rel=1e-12)
     assert float(norm_bound(M, gram_bound(M), Ball(x.mid, x.rad.at[0].set(jnp.inf)))) == INF
+
+
+def test_no_derivative_at_all_is_the_value_and_negative_orders_are_refused():
+    low, high = [0.5, 1.0], [1.0, 2.0]
+    for orders in ((0,), (0, 0)):
+        out = directional(lambda x: x[0] * x[1], low, high, [np.eye(2)] * len(orders), orders)
+        assert (np.asarray(ball.lower(out)) <= 0.5).all() and (np.asarray(ball.upper(out)) >= 2.0).all()
+        assert (np.asarray(ball.upper(out)) <= 2.1).all()
+    with pytest.raises(ValueError, match="negative"):
+        directional(lambda x: x[0], low, high, [np.eye(2)], (-1,))
+
+
+@pytest.mark.parametrize(
+    ("fn", "message"),
+    [
+        (lambda x: jnp.zeros(3).at[jnp.array([0, 1])].add(x), "scatter-add"),
+        (lambda x: jax.lax.scan(lambda c, y: (c, y * c), x[0], jnp.zeros((0, 2)))[1].sum() + x[1], "no steps"),
+    ],
+)
+def test_what_has_no_rule_is_named(fn, message):
+    with pytest.raises(UnsupportedOperation, match=message):
+        enclose(fn, [0.0, 0.0], [1.0, 1.0])
+
+
+def test_a_box_without_inputs_is_refused():
+    with pytest.raises(ValueError, match="two vectors"):
+        enclose(lambda x: x, [], [])

@@ -77,7 +77,8 @@ def certify_box(
 
     Raises:
         ValueError: tolerance, seconds or ratio out of range, a box that is not inside the problem's, a checkpoint in a
-            folder that does not exist, a map to go on with that is about something else.
+            folder that does not exist, a map to go on with that is about something else, a problem that was changed in
+            place.
     """
     require_float64()
     if not 0 < tolerance < np.inf:
@@ -94,6 +95,7 @@ def certify_box(
         raise ValueError(f"the box must lie inside the box of {problem.name}, with the same inputs")
     if not isinstance(problem, CoerciveProblem):
         return _undecided(problem, inputs, tolerance, f"no proved bound is known for {problem.name}")
+    _unchanged(problem)
     try:
         path = _path(problem, surrogate, inputs, order)
     except jax.errors.JAXTypeError:
@@ -178,6 +180,17 @@ def _compiled(problem: CoerciveProblem, model: Frozen, log: tuple[bool, ...], or
         return BoxBounds(make_box_bound(problem, model.architecture, log, order))
 
     return _kept.get((None if by_fluxes else id(problem), model.architecture.key, log, order), make)
+
+
+def _unchanged(problem: Problem) -> None:
+    """What is compiled of a problem, its solver included, is kept with the object: it may not be changed in place.
+
+    Raises:
+        ValueError: it was, since its first proof.
+    """
+    now = fingerprint.of_problem(problem)
+    if vars(problem).setdefault("_proved_as", now) != now:
+        raise ValueError(f"this {problem.name} was changed in place since it was certified: make a new problem instead")
 
 
 def _checked_map(

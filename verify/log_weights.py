@@ -40,7 +40,7 @@ def log_weights(problem: CellDiffusion) -> LogWeights | None:
     to_inputs = unit_to_inputs(inputs.log, jnp.stack([jnp.zeros(len(low)), jnp.ones(len(low))]))
 
     def logarithms(s: Array) -> Array:
-        return problem.cell_weights(jnp.log(problem.theta(to_inputs(s)))).reshape(-1)
+        return jnp.log(problem.cell_weights(problem.theta(to_inputs(s)))).reshape(-1)
 
     at = low + width / 2
     try:

@@ -89,12 +89,16 @@ def directional(
     shapes = {np.shape(v) for v in directions}
     if len(shapes) != 1 or len(directions) != len(orders) or shapes.pop()[-1:] != low.shape:
         raise ValueError(f"directions must be arrays [q, {low.size}] of one shape, one for each of the orders {orders}")
+    if min(orders) < 0:
+        raise ValueError(f"orders of derivatives must not be negative: {orders}")
     last = directions[-1]
     axes = not isinstance(last, jax.core.Tracer) and np.array_equal(np.asarray(last), np.eye(low.size))
 
     def bounds(low: Array, high: Array, vectors: list[Array]) -> Ball:
         out = _run(fn, ball.from_bounds(low, high), vectors, orders, gradient=axes)
-        return aligned(out, (orders,), vectors[0].shape[0])[0]
+        if not any(orders):
+            return ball.each(lambda x: jnp.broadcast_to(x, (len(vectors[0]), *x.shape)), out.base)
+        return aligned(out, (orders,), len(vectors[0]))[0]
 
     return jax.jit(bounds)(low, high, [jnp.asarray(v, jnp.float64) for v in directions])
 
@@ -135,7 +139,7 @@ def _run(
 
 def _box(lower: ArrayLike, upper: ArrayLike) -> tuple[Array, Array]:
     require_float64()
-    if np.shape(lower) != np.shape(upper) or np.ndim(lower) != 1:
+    if np.shape(lower) != np.shape(upper) or np.ndim(lower) != 1 or not np.shape(lower)[0]:
         raise ValueError(f"a box needs two vectors of one length, not shapes {np.shape(lower)} and {np.shape(upper)}")
     if not isinstance(lower, jax.core.Tracer) and not isinstance(upper, jax.core.Tracer):
         wrong = np.flatnonzero(np.asarray(lower) > np.asarray(upper))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from functools import cache
 from typing import Any
 
 import jax
@@ -175,6 +176,8 @@ class _Walk:
         return self.run(inner.jaxpr, inner.consts, args)
 
     def scan(self, params: dict[str, Any], args: list[Value]) -> list[Value]:
+        if not params["length"]:
+            raise UnsupportedOperation("a scan of no steps has no enclosure")
         n_consts, n_carry, inner = params["num_consts"], params["num_carry"], params["jaxpr"]
         consts, carry, xs = args[:n_consts], args[n_consts : n_consts + n_carry], args[n_consts + n_carry :]
         steps: list[list[Value]] = []
@@ -257,6 +260,10 @@ class _Walk:
 
     def arithmetic(self, name: str, eqn: Any, args: list[Value]) -> Jet:
         setting, params = self.setting, eqn.params
+        if name not in supported():
+            raise UnsupportedOperation(
+                f"the operation {name!r} has no enclosure; supported are {', '.join(supported())}"
+            )
         if name == "dot_general":
             return self.dot(eqn, args)
         if name in ("reduce_sum", "cumsum"):
@@ -296,9 +303,7 @@ class _Walk:
         elif name == "convert_element_type" and params["new_dtype"] == jnp.float64:
             return a
         else:
-            raise UnsupportedOperation(
-                f"the operation {name!r} has no enclosure; supported are {', '.join(supported())}"
-            )
+            raise UnsupportedOperation(f"the operation {name!r} has no enclosure here")
         return self._lossy(name, params, sizes, out)
 
     def factored(self, name: str, eqn: Any, args: list[Value]) -> Jet | None:
@@ -414,9 +419,10 @@ BINARY: dict[str, Callable[[Jet, Jet, Setting], Jet]] = {
 }
 
 
+@cache
 def supported() -> list[str]:
     """The names of all operations that have a rule."""
-    other = "mul div neg integer_pow pow abs clamp dot_general reduce_sum cumsum reduce_max reduce_min scan is_finite"
+    other = "mul div neg integer_pow pow abs clamp convert_element_type dot_general reduce_sum cumsum reduce_max reduce_min scan is_finite"
     return sorted({*REARRANGEMENTS, *UNARY, *COMPARISONS, *CALLS, *BINARY, *other.split()})
 
 
