@@ -422,8 +422,9 @@ BINARY: dict[str, Callable[[Jet, Jet, Setting], Jet]] = {
 @cache
 def supported() -> list[str]:
     """The names of all operations that have a rule."""
-    other = "mul div neg integer_pow pow abs clamp convert_element_type dot_general reduce_sum cumsum reduce_max reduce_min scan is_finite"
-    return sorted({*REARRANGEMENTS, *UNARY, *COMPARISONS, *CALLS, *BINARY, *other.split()})
+    other = "mul div neg integer_pow pow abs clamp convert_element_type dot_general scan is_finite"
+    sums = "reduce_sum cumsum reduce_max reduce_min"
+    return sorted({*REARRANGEMENTS, *UNARY, *COMPARISONS, *CALLS, *BINARY, *other.split(), *sums.split()})
 
 
 def _fit(value: Value, beside: list[Value], setting: Setting) -> Jet:
