@@ -21,7 +21,7 @@ from flint import arb, arb_mat, arb_series, ctx
 from ..solvers.box import Box
 from ..solvers.precision import gamma
 from .ball_series import BITS, balls, between, evaluate, objects
-from .box_bound import INFLATION, scaled_ends, unit_to_inputs
+from .box_bound import scaled_ends, unit_to_inputs
 from .enclose import rounding_error
 from .flux_data import FLUX_NORM
 from .flux_path import FluxPath
@@ -46,12 +46,8 @@ class FluxProof:
         self.value = jax.jit(program)
         self.losses = jax.jit(lambda low, high: rounding_error(program, low, high))
         self.best = jax.jit(path.data.family.best)
-        before = ctx.prec
-        ctx.prec = BITS
-        try:
+        with ctx.workprec(BITS):
             self._prepare(surrogate.basis)
-        finally:
-            ctx.prec = before
 
     def _prepare(self, basis: np.ndarray) -> None:
         """What does not depend on the box, from the float64 numbers of basis, family and load."""
@@ -71,18 +67,10 @@ class FluxProof:
 
     def holds(self, low: np.ndarray, high: np.ndarray, claimed: float) -> bool:
         """Whether the relative error is at most ``claimed`` all over the box."""
-        return holds(lambda a, b: self.bound(a - INFLATION, b + INFLATION), low, high, claimed)
+        return holds(self.bound, low, high, claimed)
 
     def bound(self, low: np.ndarray, high: np.ndarray) -> tuple[float, int]:
-        """(an upper bound over the box, the axis whose remainder is largest)."""
-        before = ctx.prec
-        ctx.prec = BITS
-        try:
-            return self._bound(low, high)
-        finally:
-            ctx.prec = before
-
-    def _bound(self, low: np.ndarray, high: np.ndarray) -> tuple[float, int]:
+        """(an upper bound over the box, the axis whose remainder is largest), in the context's precision."""
         d = self.inputs.dimension
         half = [(arb(float(b)) - arb(float(a))) / 2 for a, b in zip(low, high, strict=True)]
         middle = [(arb(float(b)) + arb(float(a))) / 2 for a, b in zip(low, high, strict=True)]

@@ -59,18 +59,10 @@ class LeafProof:
 
     def holds(self, low: np.ndarray, high: np.ndarray, claimed: float) -> bool:
         """Whether the relative error is at most ``claimed`` all over the box."""
-        return holds(lambda a, b: self.bound(a - INFLATION, b + INFLATION), low, high, claimed)
+        return holds(self.bound, low, high, claimed)
 
     def bound(self, low: np.ndarray, high: np.ndarray) -> tuple[float, int]:
-        """(an upper bound over the box, the axis whose remainder is largest)."""
-        before = ctx.prec
-        ctx.prec = BITS
-        try:
-            return self._bound(low, high)
-        finally:
-            ctx.prec = before
-
-    def _bound(self, low: np.ndarray, high: np.ndarray) -> tuple[float, int]:
+        """(an upper bound over the box, the axis whose remainder is largest), in the context's precision."""
         d = self.inputs.dimension
         box = objects([between(a, b) for a, b in zip(low, high, strict=True)])
         half = [(arb(b) - arb(a)) / 2 for a, b in zip(low, high, strict=True)]
@@ -202,8 +194,11 @@ def holds(
     claimed: float,
     depth: int = 0,
 ) -> bool:
-    """Whether ``bound`` (value, axis to halve) is at most ``claimed`` on every part of the box."""
-    value, axis = bound(low, high)
+    """Whether ``bound`` (value, axis to halve) is at most ``claimed`` on every part of the box, each inflated as leaves
+    are.
+    """
+    with ctx.workprec(BITS):
+        value, axis = bound(low - INFLATION, high + INFLATION)
     if value <= claimed:
         return True
     if depth == DEEPEST:
