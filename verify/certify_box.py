@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
+from weakref import WeakKeyDictionary
 
 import jax
 import numpy as np
@@ -182,6 +183,9 @@ def _compiled(problem: CoerciveProblem, model: Frozen, log: tuple[bool, ...], or
     return _kept.get((None if by_fluxes else id(problem), model.architecture.key, log, order), make)
 
 
+_first: WeakKeyDictionary[Problem, str] = WeakKeyDictionary()  # the hashes of problems at their first proof
+
+
 def _unchanged(problem: Problem) -> None:
     """What is compiled of a problem, its solver included, is kept with the object: it may not be changed in place.
 
@@ -189,7 +193,7 @@ def _unchanged(problem: Problem) -> None:
         ValueError: it was, since its first proof.
     """
     now = fingerprint.of_problem(problem)
-    if vars(problem).setdefault("_proved_as", now) != now:
+    if _first.setdefault(problem, now) != now:
         raise ValueError(f"this {problem.name} was changed in place since it was certified: make a new problem instead")
 
 
