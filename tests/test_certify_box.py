@@ -196,7 +196,7 @@ def test_one_compiled_bound_serves_other_weights_and_no_other_program():
 
 def test_a_surrogate_without_a_basis_and_a_box_outside_are_told():
     trust = certify_box(PROBLEM, lambda P: np.zeros((len(P), PROBLEM.size)), 0.1)
-    assert trust.undecided_volume == 1 and "basis" in trust.notes[0]
+    assert trust.undecided_volume == 1 and "basis" in trust.notes[0] and trust.notes[0] in str(trust)
     with pytest.raises(ValueError, match="inside the box of thermal-block"):
         certify_box(PROBLEM, Quadratic(PROBLEM), 0.1, box=PROBLEM.inputs.replace(upper=np.array([100.0, 1.0])))
 

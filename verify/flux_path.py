@@ -23,7 +23,7 @@ from .flux_data import FluxData, flux_data
 from .flux_family import flux_family
 from .frozen import Frozen
 from .log_weights import log_weights
-from .surrogate import answering_basis, has_basis
+from .surrogate import answering_basis, basis_facts, has_basis
 
 HIGHEST = 4  # inputs: nodes and boxes multiply with every one
 BY_FLUXES = "bounds by fluxes that balance the load; logarithms of cells' weights affine in the inputs, as enclosed"
@@ -67,9 +67,11 @@ def flux_path(problem: Problem, surrogate: Any) -> FluxPath | str:
         return "box proofs need a surrogate with basis and coefficients"
     basis = answering_basis(problem, surrogate)
     if basis is None:
+        shape, stray = basis_facts(problem, surrogate)
         return (
-            "box proofs need a basis that vanishes where values are prescribed, and finite coefficients whose products "
-            "with it are what the surrogate answers"
+            f"box proofs need a basis [{problem.size}, k] (here {shape}) that is exactly zero where values are "
+            f"prescribed (~problem.free; largest here: {stray:.1g}), and finite coefficients [n, k] with "
+            "coefficients(P) @ basis.T what the surrogate answers"
         )
     if not isinstance(problem, CellDiffusion):
         return (

@@ -73,6 +73,14 @@ def has_basis(surrogate: Any) -> bool:
     return getattr(surrogate, "basis", None) is not None and callable(getattr(surrogate, "coefficients", None))
 
 
+def basis_facts(problem: Problem, surrogate: Any) -> tuple[list[int], float]:
+    """The basis' shape and its largest size in prescribed entries (NaN where it has none), for messages."""
+    V = np.asarray(surrogate.basis)
+    fits = isinstance(problem, CoerciveProblem) and V.ndim == 2 and V.shape[0] == problem.size
+    stray = np.abs(V[~problem.free]) if isinstance(problem, CoerciveProblem) and fits else np.zeros(0)
+    return list(V.shape), float(stray.max()) if stray.size else float("nan")
+
+
 def answering_basis(problem: Problem, surrogate: Any) -> Float[np.ndarray, "N k"] | None:
     """V [N, k], finite, zero where values are prescribed, its columns zero or of a length between 1 / RANGE and RANGE,
     if V c is what the surrogate answers at the centre.

@@ -79,7 +79,8 @@ class TrustMap:
         verdicts = ", ".join(f"{100 * share:.4g} % {name}" for name, share in zip(VERDICTS, shares, strict=True))
         return (
             f"TrustMap({self.problem_name}, {', '.join(self.box.names)}: {verdicts} at tolerance {self.tolerance:g}; "
-            f"largest error in [{self.relative_lower:.4g}, {self.relative_upper:.4g}]; {self.boxes} boxes)"
+            f"largest error in [{self.relative_lower:.4g}, {self.relative_upper:.4g}]; {self.boxes} boxes"
+            f"{''.join(f'; {note}' for note in self.notes)})"
         )
 
     def _branches(self) -> np.ndarray:
