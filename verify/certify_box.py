@@ -65,8 +65,9 @@ def certify_box(
     """Prove the surrogate over a box of inputs: largest error found, largest error possible, and the map between.
 
     Stops when every leaf is decided at the tolerance (with ``ratio``: and upper/lower is at most that), after
-    ``seconds`` (compilation apart), at ``boxes`` leaves, or on an interrupt; what is there then is valid. Surrogates
-    without a basis, or with operations that cannot be enclosed, are undecided, with the reason in ``notes``.
+    ``seconds`` (preparation apart: compiling, and the solves that fluxes are made of), at ``boxes`` leaves, or on an
+    interrupt; what is there then is valid. Surrogates without a basis, or with operations that cannot be enclosed, are
+    undecided, with the reason in ``notes``.
 
     Args:
         box: a part of the problem's; widths are positive (a narrow interval stands for a fixed input).
