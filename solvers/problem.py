@@ -118,6 +118,11 @@ class Problem(abc.ABC):
     def norm(self, p: Float[Array, " d"], u: Float[Array, " N"]) -> Float[Array, ""]:
         """The norm of a field, at the input p where the norm depends on it."""
 
+    @property
+    def zero_scale(self) -> float:
+        """A norm below which a solution counts as zero; 0 where the box holds no zero solution."""
+        return 0.0
+
     def prescribe(self, p: Float[Array, " d"], u: Float[Array, " N"]) -> Float[Array, " N"]:
         """The field with the problem's own values where these are prescribed (boundary, initial state)."""
         return u

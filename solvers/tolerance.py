@@ -1,0 +1,76 @@
+"""What counts as close enough: ||e|| <= absolute + relative ||u||, as numpy.allclose has it.
+
+A relative error says nothing where the solution is zero. With the scale s = absolute / relative the same condition
+reads ||e|| / (s + ||u||) <= relative; the left-hand side is the error as reported everywhere, and with s = 0 it is the
+relative error.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from numbers import Real
+from typing import Any
+
+import numpy as np
+
+from .problem import Problem
+
+
+@dataclass(frozen=True)
+class Tolerance:
+    """Built by ``Tolerance.of``, which checks both numbers."""
+
+    relative: float
+    absolute: float = 0.0
+
+    @staticmethod
+    def of(problem: Problem, tolerance: Any, absolute: Any = None) -> Tolerance:
+        """``absolute=None``: what the problem itself counts as zero, tolerance * ``problem.zero_scale``.
+
+        Raises:
+            ValueError: the tolerance is not a positive number, ``absolute`` is negative, or either is not finite.
+        """
+        if (
+            isinstance(tolerance, bool | np.bool_)
+            or not isinstance(tolerance, Real)
+            or not 0 < float(tolerance) < np.inf
+        ):
+            raise ValueError(f"the tolerance is a relative error and must be positive and finite, not {tolerance!r}")
+        relative = float(tolerance)
+        if absolute is None:
+            return Tolerance(relative, relative * float(problem.zero_scale))
+        if isinstance(absolute, bool | np.bool_) or not isinstance(absolute, Real) or not 0 <= float(absolute) < np.inf:
+            raise ValueError(
+                f"absolute is an error in the norm of {problem.name} ({problem.norm_name}), zero or positive and "
+                f"finite, not {absolute!r}"
+            )
+        made = Tolerance(relative, float(absolute))
+        if not np.isfinite(made.scale):
+            raise ValueError(
+                f"absolute={absolute!r} is too large beside the tolerance {tolerance!r}: nothing would fail"
+            )
+        return made
+
+    @property
+    def scale(self) -> float:
+        """s, correct to one rounding: a proof that stands on it has to allow for that."""
+        return self.absolute / self.relative
+
+    @property
+    def words(self) -> str:
+        """What a reported error is relative to."""
+        return "relative" if self.absolute == 0 else f"relative to {self.scale:.3g} plus the size of the solution"
+
+    def scaled(self, error: Any, norm: Any) -> Any:
+        """error / (s + norm), elementwise; 0 / 0 is 0.
+
+        NaN, which is within no tolerance and beyond none, where a number is missing: either one NaN or negative, or
+        the norm infinite. An infinite error beside a finite norm stays infinite.
+        """
+        e, u = np.asarray(error, dtype=np.float64), np.asarray(norm, dtype=np.float64)
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+            size = self.scale + u
+            known = (e >= 0) & (u >= 0) & np.isfinite(size)
+            value = np.where(e == 0, 0.0, e / size)
+        result = np.where(known, value, np.nan)
+        return float(result) if result.ndim == 0 else result
