@@ -37,7 +37,7 @@ from .evolution import EvolutionProblem, Step, check_steps, divide, trapezoidal
 from .implicit import LinearSolves, Root, differentiable_root, newton
 from .lumped import LumpedGrid
 from .precision import gamma
-from .problem import Attempt
+from .problem import ZERO_SHARE, Attempt
 
 BOUNDARIES = ("neumann", "periodic")
 FLOOR = gamma(32)  # times the absolute terms: what rounding leaves of a residual
@@ -227,6 +227,13 @@ class AllenCahn(EvolutionProblem):
             return Step(done.u, relative, done.iterations, (done.residual <= target) & (p[0] > 0))
 
         return advance
+
+    @property
+    def zero_scale(self) -> float:
+        """All coefficients may vanish, unless there is a front; typical is a pure phase, u = 1."""
+        if self.front is not None:
+            return 0.0
+        return ZERO_SHARE * float(np.sqrt(self.end_time * self.length**self.dimension))
 
     def explain(self, p: Float[np.ndarray, " d"], result: Attempt) -> str:
         return f"Newton's method failed in a step of dt={self._dt:.3g}: take more than steps={self.steps}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import jax.numpy as jnp
@@ -13,6 +14,8 @@ from jaxtyping import Array, Float
 from .box import Box
 from .direct import host_call
 from .problem import METHODS, Attempt, Problem, SolveError
+
+REASONS = 5  # distinct ones of failed solves that are remembered
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,15 +54,35 @@ class BlackBox(Problem):
         u = jnp.asarray(u, dtype=jnp.float64)
         return jnp.sqrt(jnp.mean(u**2))
 
+    @cached_property
+    def _failures(self) -> dict[str, None]:
+        return {}
+
+    def failures(self) -> tuple[str, ...]:
+        return tuple(self._failures)
+
+    def _remember(self, reason: str) -> None:
+        """As the newest of at most ``REASONS``."""
+        self._failures.pop(reason, None)
+        self._failures[reason] = None
+        while len(self._failures) > REASONS:
+            self._failures.pop(next(iter(self._failures)), None)
+
     def attempt(self, p: Float[Array, " d"], tolerance: float | None = None) -> Attempt:
         """The user's solver on the host; one that raises, or answers in another shape, has failed (NaN)."""
 
         def on_host(p: np.ndarray) -> np.ndarray:
             try:
                 u = np.asarray(self.function(p), dtype=np.float64).ravel()
-            except Exception:  # whatever a foreign solver raises is a failed solve, not the end of a batch
-                u = np.zeros(0)
-            return u if u.shape == (self.size,) else np.full(self.size, np.nan)
+            except Exception as error:  # whatever a foreign solver raises is a failed solve, not the end of a batch
+                self._remember(f"{type(error).__name__}: {error}")
+                return np.full(self.size, np.nan)
+            if u.shape == (self.size,) and np.isfinite(u).all():
+                return u
+            self._remember(
+                f"answered with {u.size} values, not {self.size}" if u.size != self.size else "values NaN or infinite"
+            )
+            return np.full(self.size, np.nan)
 
         u = host_call(on_host, jnp.zeros(self.size), p)
         return Attempt(u, jnp.asarray(jnp.nan), jnp.asarray(0), jnp.asarray(METHODS.index("user")))

@@ -34,7 +34,7 @@ from .box import Box
 from .evolution import SCHEMES, EvolutionProblem, Step, check_scheme, check_steps, divide, trapezoidal
 from .implicit import LinearSolves, Root, differentiable_root, newton
 from .precision import gamma
-from .problem import Attempt
+from .problem import ZERO_SHARE, Attempt
 from .tridiagonal import Bands
 
 FLOOR = gamma(32)  # times the absolute terms: what rounding leaves of a residual
@@ -239,6 +239,12 @@ class Burgers(EvolutionProblem):
             return Step(self._state(done.u), relative, done.iterations, good)
 
         return advance
+
+    @property
+    def zero_scale(self) -> float:
+        """All coefficients may vanish; typical is the initial state of uniformly drawn ones, kept to the end time."""
+        mean_squares = self.modes + ((self.modes + 2) if self._periodic else 0)  # of the basis, integrated: 1, of a0 2
+        return ZERO_SHARE * self.amplitude * float(np.sqrt(self.end_time * mean_squares / 3))
 
     def explain(self, p: Float[np.ndarray, " d"], result: Attempt) -> str:
         return (

@@ -144,6 +144,10 @@ class Elasticity(CoerciveProblem):
         nx, ny = self.grid
         return (1, (nx + 1) * (ny + 1), 2)
 
+    @property
+    def component_names(self) -> tuple[str, ...]:
+        return ("u_x", "u_y")
+
     @cached_property
     def coordinates(self) -> Float[np.ndarray, "nodes 2"]:
         return self._geometry.nodes(*self.grid).reshape(-1, 2)

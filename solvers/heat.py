@@ -35,7 +35,7 @@ from .blocks import checked_blocks, checked_cells, numbered, spread
 from .box import Box
 from .evolution import SCHEMES, EvolutionProblem, Step, check_scheme, check_steps, divide
 from .multigrid import FLOOR, stiffness
-from .problem import Attempt
+from .problem import ZERO_SHARE, Attempt
 
 
 @dataclass(frozen=True, eq=False)
@@ -207,6 +207,17 @@ class Heat(EvolutionProblem):
             return Step(self._state(a + du), norm / jnp.where(size > 0, size, 1.0), iterations.astype(float), good)
 
         return advance
+
+    @property
+    def zero_scale(self) -> float:
+        """Zero only without an initial state and a source; typical is the steady state of a mean source, |u|_A^2 =
+        0.0351 s^2/k (the integral of Poisson's solution over the square is 0.0351).
+        """
+        first, last = self.source
+        if self.initial_amplitude != 0 or not first <= 0 <= last:
+            return 0.0
+        mean_square = (first**2 + first * last + last**2) / 3
+        return ZERO_SHARE * float(np.sqrt(self.end_time * 0.0351 * mean_square / np.sqrt(self.low * self.high)))
 
     @property
     def norm_name(self) -> str:

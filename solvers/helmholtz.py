@@ -80,6 +80,10 @@ class Helmholtz(IndefiniteProblem):
     def shape(self) -> tuple[int, int, int]:
         return (1, (self.cells + 1) ** 2, 2)
 
+    @property
+    def component_names(self) -> tuple[str, ...]:
+        return ("real part", "imaginary part")
+
     @cached_property
     def coordinates(self) -> Float[np.ndarray, "nodes 2"]:
         return five_point.coordinates(self.cells)

@@ -40,7 +40,7 @@ from .five_point import check_range
 from .implicit import Root, newton
 from .neo_hookean import Moduli
 from .nonlinear import NonlinearProblem
-from .problem import Attempt
+from .problem import ZERO_SHARE, Attempt
 from .richardson import restrict
 from .sparse_lu import ProbedJacobian
 
@@ -235,6 +235,16 @@ class Hyperelastic(NonlinearProblem):
     def norm(self, p: Any, u: Any) -> Float[Array, ""]:
         v = self.to_grid(jnp.asarray(u, dtype=jnp.float64))
         return jnp.sqrt(sum(jnp.sum(q1.flux(component) ** 2) for component in v))
+
+    @property
+    def zero_scale(self) -> float:
+        """Where the box holds the state at rest; typical is the affine field of a mean load."""
+        low, high = (end - REST[self.loading] for end in self.load_range)
+        return ZERO_SHARE * float(np.sqrt((low**2 + low * high + high**2) / 3)) if low <= 0 <= high else 0.0
+
+    @property
+    def component_names(self) -> tuple[str, ...]:
+        return ("u_x", "u_y")
 
     def features(self, p: Float[Array, " d"]) -> tuple[Float[Array, " m"], Float[Array, ""]]:
         """Only ratios of the moduli matter: their logarithms less the mean, and the load.

@@ -25,6 +25,7 @@ from .batching import RowMap
 from .box import Box
 from .precision import require_float64
 
+ZERO_SHARE = 1e-3  # of a typical magnitude: a solution below it is as good as zero
 METHODS = ("multigrid-cg", "direct", "user", "newton", "time-stepping", "sine-transform")  # Attempt.method indexes this
 
 
@@ -62,6 +63,14 @@ def marked(good: Bool[Array, ""], u: Float[Array, " N"]) -> Float[Array, " N"]:
     stationary point has.
     """
     return u * jnp.where(good, 1.0, jnp.nan)
+
+
+def quotient(error: Array, size: Array) -> Array:
+    """error / size: 0 for 0/0, infinite for an error over zero, NaN where a part is NaN or the size infinite."""
+    empty = size == 0
+    over_zero = jnp.where(error == 0, 0.0, jnp.where(error > 0, jnp.inf, jnp.nan))
+    ratio = jnp.where(empty, over_zero, error / jnp.where(empty, 1.0, size))
+    return jnp.where(jnp.isfinite(size), ratio, jnp.nan)
 
 
 def checked_tolerance(tolerance: Any) -> float | None:
@@ -118,11 +127,6 @@ class Problem(abc.ABC):
     def norm(self, p: Float[Array, " d"], u: Float[Array, " N"]) -> Float[Array, ""]:
         """The norm of a field, at the input p where the norm depends on it."""
 
-    @property
-    def zero_scale(self) -> float:
-        """A norm below which a solution counts as zero; 0 where the box holds no zero solution."""
-        return 0.0
-
     def prescribe(self, p: Float[Array, " d"], u: Float[Array, " N"]) -> Float[Array, " N"]:
         """The field with the problem's own values where these are prescribed (boundary, initial state)."""
         return u
@@ -137,9 +141,31 @@ class Problem(abc.ABC):
         scaled = jnp.where(log, jnp.log(jnp.where(log, p, 1.0)), p)
         return 2 * (scaled - low) / width - 1, jnp.ones(())
 
+    def magnitude(self, p: Float[Array, " d"], u: Float[Array, " N"]) -> Float[Array, ""]:
+        """What an error is relative to: the norm of the solution u, or of its difference from a fixed offset."""
+        return self.norm(p, u)
+
+    @property
+    def zero_scale(self) -> float:
+        """The magnitude below which a solution counts as zero, where an input of the box has the zero solution; else 0.
+
+        ``ZERO_SHARE`` times a typical magnitude, in closed form: a relative error says nothing below it.
+        """
+        return 0.0
+
+    @property
+    def component_names(self) -> tuple[str, ...]:
+        """What the numbers of a node are, in their order."""
+        count = self.shape[2]
+        return tuple(f"component {c + 1}" for c in range(count)) if count > 1 else ("",)
+
     def explain(self, p: Float[np.ndarray, " d"], result: Attempt) -> str:
         """Why the solve at p failed and what to do about it, naming the input; empty where the problem cannot tell."""
         return ""
+
+    def failures(self) -> tuple[str, ...]:
+        """The last distinct reasons why solves failed in this process, the newest last, where anybody knows them."""
+        return ()
 
     # ---- final from here on --------------------------------------------------------------------------------------
 
@@ -228,8 +254,20 @@ class Problem(abc.ABC):
         return self._row_maps[tolerance](P)
 
     def relative_error(self, p: Any, u: Any, truth: Any) -> Float[Array, ""]:
-        """||truth - u|| / ||truth|| in the problem's norm."""
-        return self.norm(p, truth - u) / self.norm(p, truth)
+        """||truth - u|| / ||truth|| in the problem's norm: 0 where both agree, infinite where only the truth is zero,
+        NaN where one of them is not finite.
+        """
+        return quotient(self.norm(p, jnp.subtract(truth, u)), self.magnitude(p, truth))
+
+    def component_norms(self, p: Any, u: Any) -> Float[Array, " c"]:
+        """The norm of each component alone, the others set to zero."""
+        parts = jnp.asarray(u, dtype=jnp.float64).reshape(-1, self.shape[2])
+        alone = [jnp.zeros_like(parts).at[:, c].set(parts[:, c]) for c in range(self.shape[2])]
+        return jnp.stack([self.norm(p, v.reshape(-1)) for v in alone])
+
+    def component_magnitudes(self, p: Any, u: Any) -> Float[Array, " c"]:
+        """``component_norms`` of what errors are relative to."""
+        return self.component_norms(p, u)
 
 
 def solve(problem: Problem, p: Any, tolerance: float | None = None) -> Solution:

@@ -34,6 +34,7 @@ from . import q1
 from .blocks import checked_blocks, checked_cells, numbered, spread
 from .box import Box
 from .evolution import EvolutionProblem, Step, check_steps, divide, trapezoidal
+from .problem import ZERO_SHARE
 
 
 @dataclass(frozen=True, eq=False)
@@ -185,6 +186,19 @@ class Wave(EvolutionProblem):
             return Step(self._leap(w, state), jnp.zeros(()), jnp.ones(()), good)
 
         return advance
+
+    @property
+    def zero_scale(self) -> float:
+        """All coefficients may vanish; typical is the energy of uniformly drawn ones at the mean speed: of sin(k pi x)
+        ... it is c^2 pi^2 sum k^2 / 2^dimension.
+        """
+        k = np.arange(1, self.modes + 1)
+        waves = (np.add.outer(k**2, k**2) if self._dimension == 2 else k**2).sum() * np.pi**2 / 2**self._dimension
+        return ZERO_SHARE * self.amplitude * float(np.sqrt(self.low * self.high * self.end_time * waves / 3))
+
+    @property
+    def component_names(self) -> tuple[str, ...]:
+        return ("displacement", "velocity")
 
     def energy(self, p: Float[Array, " d"], state: Float[Array, " S"]) -> Float[Array, ""]:
         """Half the square of the norm in which the scheme is an isometry: exactly conserved."""

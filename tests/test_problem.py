@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import assay
+from assay.registry import PROBLEMS
 from assay.solvers import Box, SolveError, ThermalBlock, black_box, solve
 from assay.solvers.batching import RowMap
 from assay.solvers.precision import gamma, require_float64
@@ -177,3 +178,78 @@ def test_settings_of_the_wrong_kind_are_the_users_mistake(name, settings):
     with pytest.raises(ValueError, match=r".") as caught:
         assay.problem(name, **settings)
     assert name in str(caught.value) or next(iter(settings)) in str(caught.value)
+
+
+# ---- the zero solution, and what an error is relative to ------------------------------------------------------------
+
+WITH_ZERO = [  # settings, and an input whose solution is zero
+    ("burgers", {"cells": 16, "steps": 8}, [0.03, 0, 0, 0]),
+    ("burgers", {"boundary": "periodic", "modes": 1, "cells": 16, "steps": 8}, [0.03, 0, 0, 0]),
+    ("wave", {"blocks": (2,), "cells": 8, "steps": 16}, [1, 1, 0, 0]),
+    ("allen-cahn", {"cells": 16, "steps": 16}, [0.05, 0, 0, 0, 0]),
+    ("heat", {"blocks": (1, 1), "cells": 4, "steps": 4, "initial_amplitude": 0.0}, [0.5, 0]),
+    ("hyperelastic", {"blocks": (1, 1), "cells": 4, "amount": (0.9, 1.3)}, [3, 1]),
+    ("hyperelastic", {"blocks": (1, 1), "cells": 4, "loading": "shear", "amount": (0.0, 0.5)}, [3, 0]),
+]
+
+
+@pytest.mark.parametrize(("name", "settings", "at"), WITH_ZERO)
+def test_a_box_with_the_zero_solution_has_a_scale_of_zero(name, settings, at):
+    problem = assay.problem(name, **settings)
+    at = np.asarray(at, dtype=float)
+    assert float(problem.magnitude(at, problem.solve(at))) <= 1e-9 * problem.zero_scale
+    P = problem.inputs.sample(8)
+    typical = np.median([float(problem.magnitude(p, u)) for p, u in zip(P, problem.solve_batch(P), strict=True)])
+    assert 3e-4 * typical <= problem.zero_scale <= 3e-3 * typical
+
+
+@pytest.mark.parametrize("name", sorted(PROBLEMS))
+def test_only_boxes_with_the_zero_solution_have_one(name):
+    problem = assay.problem(name)
+    assert (problem.zero_scale > 0) == (name in ("burgers", "wave", "allen-cahn"))
+    assert len(problem.component_names) == problem.shape[2] == len(set(problem.component_names))
+
+
+def test_a_front_is_never_zero():
+    assert assay.problem("allen-cahn", front=0.5).zero_scale == 0.0
+
+
+@pytest.mark.parametrize(
+    ("answer", "truth", "error"),
+    [
+        (1.5, 2.0, 0.25),
+        (0.0, 0.0, 0.0),
+        (1.0, 0.0, np.inf),
+        (np.nan, 2.0, np.nan),
+        (1.0, np.nan, np.nan),
+        (np.nan, 0.0, np.nan),
+        (1.0, np.inf, np.nan),
+        (np.inf, np.inf, np.nan),
+    ],
+)
+def test_a_relative_error_is_never_small_by_accident(answer, truth, error):
+    problem = black_box(picklable, Box(("a",), [0.0], [1.0]))
+    found = float(problem.relative_error([0.5], np.array([answer]), np.array([truth])))
+    np.testing.assert_equal(found, error)
+
+
+def test_components_are_measured_apart():
+    problem = assay.problem("elasticity", blocks=(1, 1), cells=4)
+    p = np.ones(1)
+    u = np.asarray(problem.solve(p)).reshape(-1, 2)
+    norms = problem.component_norms(p, u.reshape(-1))
+    for c in (0, 1):
+        alone = np.where(np.arange(2) == c, u, 0.0).reshape(-1)
+        assert float(norms[c]) == float(problem.norm(p, alone)) > 0
+
+
+def test_why_solves_failed_is_remembered():
+    def flaky(p):
+        if p[0] > 0.9:
+            raise OSError("licence server: no seats left")
+        return np.ones(14 if p[0] > 0.8 else 10)
+
+    problem = black_box(flaky, Box(("a",), [0.0], [1.0]))
+    assert problem.failures() == ()
+    problem.solve_batch([[0.95], [0.85], [0.2], [0.85]])
+    assert problem.failures() == ("OSError: licence server: no seats left", "answered with 14 values, not 10")
