@@ -17,7 +17,8 @@ from .benchmarks.table import Row, Table, Trained, run_table
 from .commands.output import upward
 from .pictures import plot_triptych
 from .registry import problem
-from .run_folder import RunFolder, about_problem, write_json, write_text
+from .run_folder import RunFolder, about_problem, write_json
+from .solvers.files import replace
 from .solvers.problem import Problem
 from .solvers.snapshots import load_snapshots
 from .surrogates import train
@@ -150,7 +151,7 @@ class Demo:
         return plot_triptych(self.problem, p, truth, got, self.folder.file("worst.png"), title)
 
     def _write(self, table: Table) -> None:
-        write_text(self.folder.file("table.md"), table.to_markdown() + "\n")
+        replace(self.folder.file("table.md"), table.to_markdown() + "\n")
         write_json(self.folder.file("table.json"), table.to_json())
         table.plot(self.folder.file("table.png"))
 

@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from .solvers.files import replace
 from .solvers.problem import Problem
 
 FORMATS = (".png", ".pdf", ".svg")
@@ -88,7 +89,7 @@ def _draw(axes: Axes, layout: _Layout, values: np.ndarray, colours: dict[str, An
 
 def save(figure: Figure, path: Path) -> Path:
     FigureCanvasAgg(figure)
-    figure.savefig(path, dpi=150)
+    replace(path, lambda stream: figure.savefig(stream, format=path.suffix[1:].lower(), dpi=150))
     return path
 
 

@@ -10,16 +10,14 @@
     falsify.json, ...     the results of the last run of a verb, as its --json prints them; tables and pictures
 
 A folder is taken if it is missing or empty, or if it holds an interrupted run of the same settings, which then goes on.
-Everything is written under another name first and renamed, so that no reader and no interruption meets half a file.
+Every file is replaced as a whole (``solvers/files.py``): no reader and no interruption meets half of one.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import platform
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib import metadata
@@ -27,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from .commands.errors import UserError
+from .solvers.files import replace
 from .solvers.problem import Problem
 
 FORMAT = "assay-run-1"
@@ -59,31 +58,8 @@ def first_difference(there: dict[str, Any], here: dict[str, Any], prefix: str = 
     return None
 
 
-@contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """Other processes that lock this file wait, on systems that have file locks."""
-    try:
-        import fcntl
-    except ImportError:
-        yield
-        return
-    with path.with_name(f".{path.name}.lock").open("w") as stream:
-        fcntl.flock(stream, fcntl.LOCK_EX)
-        yield
-
-
-def write_text(path: Path, text: str) -> None:
-    """Replace a file in one step."""
-    scratch = path.with_name(f"{path.name}.{os.getpid()}.partial")
-    with scratch.open("w", encoding="utf-8") as stream:
-        stream.write(text)
-        stream.flush()
-        os.fsync(stream.fileno())
-    scratch.replace(path)
-
-
 def write_json(path: Path, value: Any) -> None:
-    write_text(path, json.dumps(value, indent=2) + "\n")
+    replace(path, json.dumps(value, indent=2) + "\n")
 
 
 @dataclass(frozen=True)

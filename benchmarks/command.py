@@ -7,11 +7,12 @@ import json
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+
+from ..solvers.files import replace
 
 
 def run(
@@ -35,7 +36,7 @@ def finish(
 ) -> int:
     """Show a result, or print it as JSON for the file "-"; any other file gets JSON besides. Returns the exit code."""
     if file is not None and file != "-":
-        Path(file).write_text(json.dumps(result, default=_plain))
+        replace(file, json.dumps(result, default=_plain))
     if file == "-":
         print(json.dumps(result, default=_plain))
     else:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -131,6 +132,8 @@ def plot(table: Table, path: Any) -> None:
     """Mean error against seconds per query in batches; what lies below and left of the solver's line wins."""
     from matplotlib.figure import Figure
 
+    from ..pictures import save
+
     measures = [m for m in ("discrete", "PDE") if m in table.curve[0].errors.mean]
     figure = Figure(figsize=(5 * len(measures) + 2, 4.8), layout="constrained")
     panels = np.atleast_1d(figure.subplots(1, len(measures)))
@@ -138,7 +141,7 @@ def plot(table: Table, path: Any) -> None:
         _draw(axis, table, measure)
     figure.legend(*panels[0].get_legend_handles_labels(), fontsize=8, loc="outside right upper")
     figure.suptitle(title(table), fontsize=10)
-    figure.savefig(path, dpi=140)
+    save(figure, Path(path))
 
 
 def _draw(axis: Any, table: Table, measure: str) -> None:

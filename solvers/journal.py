@@ -21,10 +21,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-try:
-    import fcntl
-except ImportError:  # not a POSIX system: two writers at once are then not noticed
-    fcntl = None  # type: ignore[assignment]
+from .files import lock, naming, open_own, same_file
 
 MAGIC = b"assay journal 1\n"
 DIGEST = 16
@@ -103,7 +100,8 @@ class Journal:
 
     def append(self, number: int, row: Float[np.ndarray, " width"]) -> None:
         record = struct.pack("<Q", number) + np.ascontiguousarray(row, dtype="<f8").tobytes()
-        _write(self._file, record + _digest(record))
+        with naming(self.path):
+            _write(self._file, record + _digest(record))
 
     def remove(self) -> None:
         """Delete the file: its rows are stored elsewhere."""
@@ -127,13 +125,10 @@ def _write(file: int, data: bytes) -> None:
 
 def _open_locked(path: Path) -> int:
     while True:
-        file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
-        try:
-            if fcntl is not None:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # released by the system when the process dies
-            if path.exists() and os.fstat(file).st_ino == path.stat().st_ino:
-                return file
-        except (BlockingIOError, PermissionError):
-            os.close(file)
-            raise ValueError(f"another process is writing {path}: wait for it, or choose another file") from None
+        file = open_own(path)
+        free = lock(file, wait=False)
+        if free and same_file(file, path):
+            return file
         os.close(file)  # the previous writer removed the file between our opening and locking it
+        if not free:
+            raise ValueError(f"another process is writing {path}: wait for it, or choose another file")

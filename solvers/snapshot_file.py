@@ -1,7 +1,7 @@
 """The truth at a design of inputs, in memory and as HDF5.
 
 On disk: ``FILE`` (HDF5: inputs, fields, residuals, valid; attributes format, problem, settings, box, seed, hash) holds
-the first rows of the design. It is written whole under another name and renamed, so that it is always complete. Rows
+the first rows of the design. It is replaced as a whole (``files.py``), so that it is always complete. Rows
 solved since then stand in ``FILE.journal`` (``journal.py``), one checksummed record each; a run that ends joins both.
 """
 
@@ -13,13 +13,14 @@ import os
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import h5py
 import numpy as np
 from jaxtyping import Bool, Float
 
 from .box import Box
+from .files import replace
 from .journal import read as read_journal
 from .problem import Problem
 
@@ -156,17 +157,17 @@ def stored_at(path: Path, owner: dict[str, Any]) -> Snapshots | None:
 
 def write(path: Path, snapshots: Snapshots) -> None:
     """Replace the file as a whole: at every moment there is the old one or the new one."""
-    new = path.with_name(path.name + ".new")
-    with h5py.File(new, "w") as file:
-        file.attrs["format"] = FORMAT
-        for key in ("problem", "settings", "box", "seed"):
-            file.attrs[key] = json.dumps(snapshots.owner[key])
-        file.attrs["hash"] = snapshots.hash
-        for key in ("inputs", "fields", "residuals", "valid"):
-            file.create_dataset(key, data=getattr(snapshots, key))
-    with new.open("rb") as file:
-        os.fsync(file.fileno())  # the content before the name, also if the power fails
-    os.replace(new, path)
+
+    def content(stream: BinaryIO) -> None:
+        with h5py.File(stream, "w") as file:
+            file.attrs["format"] = FORMAT
+            for key in ("problem", "settings", "box", "seed"):
+                file.attrs[key] = json.dumps(snapshots.owner[key])
+            file.attrs["hash"] = snapshots.hash
+            for key in ("inputs", "fields", "residuals", "valid"):
+                file.create_dataset(key, data=getattr(snapshots, key))
+
+    replace(path, content)
 
 
 def read(path: Path) -> Snapshots:

@@ -16,9 +16,10 @@ from typing import Any
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
+from safetensors.numpy import save as as_bytes
 
 from ..solvers.box import Box
+from ..solvers.files import replace
 from ..solvers.problem import Problem
 from .registry import ARCHITECTURES
 from .surrogate import Surrogate
@@ -43,10 +44,8 @@ def save(surrogate: Surrogate, path: str | os.PathLike[str]) -> Path:
         "training": surrogate.training,
     }
     path.parent.mkdir(parents=True, exist_ok=True)
-    scratch = path.with_name(path.name + ".partial")
     arrays = {key: np.ascontiguousarray(a) for key, a in surrogate.arrays.items()}
-    save_file(arrays, scratch, metadata={"assay": json.dumps(header)})
-    scratch.replace(path)
+    replace(path, as_bytes(arrays, metadata={"assay": json.dumps(header)}))
     return path
 
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import time
 import zipfile
 from collections.abc import Callable
@@ -25,6 +24,8 @@ import jax.numpy as jnp
 import numpy as np
 import optax  # type: ignore[import-untyped]
 from jax import lax
+
+from ..solvers.files import replace
 
 Progress = Callable[[float, float | None, str], object]  # (done, total, what to show), in steps or seconds
 Loss = Callable[[Any, Any], Any]  # (weights, rows) -> scalar
@@ -201,13 +202,8 @@ class _Run:
             return
         about = [self.phase, self.step, self.elapsed, self.history, self.stopped, self.budget.identity]
         leaves = {f"leaf{i:03d}": np.asarray(a) for i, a in enumerate(jax.tree.leaves(state))}
-        scratch = path.with_name(path.name + ".partial")
         path.parent.mkdir(parents=True, exist_ok=True)
-        with scratch.open("wb") as stream:
-            np.savez(stream, about=np.array(json.dumps(about)), **leaves)  # type: ignore[arg-type]
-            stream.flush()
-            os.fsync(stream.fileno())
-        scratch.replace(path)
+        replace(path, lambda stream: np.savez(stream, about=np.array(json.dumps(about)), **leaves))  # type: ignore[arg-type]
         self.saved = time.perf_counter()
 
     def _load(self) -> None:

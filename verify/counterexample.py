@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-import os
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ import numpy as np
 from jaxtyping import Float
 
 from ..solvers.coercive import CoerciveProblem
+from ..solvers.files import replace
 from ..solvers.problem import Problem
 from .certificate import certifier
 from .evidence import Evidence
@@ -98,14 +98,7 @@ def json_number(x: float) -> float | str:
 
 def write_counterexamples(path: str | Path, records: list[Counterexample]) -> None:
     """One JSON object a line, the file replaced in one step: a reader or an interruption never meets half of it."""
-    path = Path(path)
-    scratch = path.with_name(f"{path.name}.{os.getpid()}.partial")
-    with scratch.open("w") as stream:
-        for record in records:
-            stream.write(json.dumps(record.to_json()) + "\n")
-        stream.flush()
-        os.fsync(stream.fileno())
-    scratch.replace(path)
+    replace(path, "".join(json.dumps(record.to_json()) + "\n" for record in records))
 
 
 def read_counterexamples(path: str | Path) -> list[Counterexample]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -19,6 +18,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from ..solvers.box import Box
+from ..solvers.files import replace
 from .clusters import Cluster, Leaves, clusters
 from .counterexample import json_number
 from .lookup import Lookup
@@ -175,13 +175,7 @@ class TrustMap:
 
     def save(self, path: str | Path) -> None:
         """One JSON file in canonical form with the hash of its content, replaced in one step."""
-        path = Path(path)
-        scratch = path.with_name(f"{path.name}.{os.getpid()}.partial")
-        with scratch.open("w") as stream:
-            stream.write(canonical(self.to_json()))
-            stream.flush()
-            os.fsync(stream.fileno())
-        scratch.replace(path)
+        replace(path, canonical(self.to_json()))
 
 
 def canonical(content: dict[str, Any]) -> str:

@@ -13,7 +13,8 @@ import typer
 from rich.console import Console
 
 from ..registry import surrogate_name
-from ..run_folder import RunFolder, about_problem, write_json, write_text
+from ..run_folder import RunFolder, about_problem, write_json
+from ..solvers.files import replace
 from ..surrogates import SURROGATES
 from ..targets import find_problem
 from .errors import DONE, UserError, keeps
@@ -108,7 +109,7 @@ def _truth(as_json: bool) -> int:
 def write(table: Table, folder: Path, name: str) -> list[Path]:
     """NAME.md, NAME.json and NAME.png."""
     files = [folder / f"{name}{ending}" for ending in (".md", ".json", ".png")]
-    write_text(files[0], table.to_markdown())
+    replace(files[0], table.to_markdown())
     write_json(files[1], table.to_json())
     table.plot(files[2])
     return files

@@ -9,7 +9,8 @@ import numpy as np
 import typer
 from rich.console import Console
 
-from ..run_folder import RunFolder, locked, write_json
+from ..run_folder import RunFolder, write_json
+from ..solvers.files import locked
 from ..solvers.problem import Problem, SolveError
 from ..targets import Target, find_callable, find_problem, find_surrogate
 from ..verify.counterexample import Counterexample, read_counterexamples, write_counterexamples

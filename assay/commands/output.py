@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,6 +15,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from ..solvers.files import replace
 from ..verify.counterexample import json_number
 from .errors import UserError
 
@@ -78,10 +78,7 @@ def check_new(path: Path | None) -> None:
 
 def write_arrays(path: Path, **arrays: Any) -> None:
     """A .npz file, complete or not there at all."""
-    scratch = path.with_name(f"{path.name}.{os.getpid()}.partial")
-    with scratch.open("wb") as stream:
-        np.savez(stream, **arrays)
-    scratch.replace(path)
+    replace(path, lambda stream: np.savez(stream, **arrays))
 
 
 def say(message: str) -> None:
