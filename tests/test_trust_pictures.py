@@ -12,9 +12,7 @@ from assay.registry import problem as find
 from assay.solvers import Box
 from assay.trust_pictures import COLOURS, _Picture, plot_trust_map
 from assay.verify import fingerprint
-from assay.verify.certificate import against
 from assay.verify.frozen import Frozen
-from assay.verify.map_checks import stands_on
 from assay.verify.trust_map import VERDICTS, TrustMap
 
 OWN = ["--problem", "thermal-block", "--set", "blocks=2,1", "--set", "cells=4"]
@@ -41,7 +39,7 @@ def a_map(d, log=True, **changes):
         "tolerance": 0.1,
         "axis": np.array(axis),
         "children": np.array(children),
-        "bound": np.where(np.array(axis) >= 0, np.inf, np.array([0.05, 0.2, np.inf])[verdicts]),
+        "bound": np.where(verdicts == 0, 0.05, np.where(verdicts == 1, 0.2, np.inf)),
         "verdicts": verdicts,
         "witness": np.full((1, d), 0.25),
         "witness_lower": np.array([0.15]),
@@ -112,15 +110,9 @@ def here(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(str(tmp_path))
     (tmp_path / "poor_model.py").write_text(MODULE)
     problem = find("thermal-block", blocks=(2, 1), cells=4)
-    made_up = a_map(2)
     trust = a_map(
         2,
         box=problem.inputs,
-        bound=np.where(made_up.bound == 0.2, 0.95, made_up.bound),
-        failures=np.where(made_up.verdicts[:, None] == 1, (made_up.lookup.low + made_up.lookup.high) / 2, np.nan),
-        witness_lower=np.array([0.04]),
-        against=against(problem),
-        assumptions=stands_on(problem, by_fluxes=False),
         tolerance=0.9,
         problem_name=problem.name,
         problem_settings=problem.settings,
