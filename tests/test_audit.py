@@ -42,7 +42,7 @@ def test_an_honest_map_is_accepted(written, surrogate):
 @pytest.mark.parametrize("lie", LIES)
 def test_every_lie_is_found_though_its_hash_fits(written, surrogate, tmp_path, lie):
     path = tampered(written, lie, tmp_path / "trust-map.json")
-    with pytest.raises(ValueError, match="leaf|witness|another|falsified|volumes|bound"):
+    with pytest.raises(ValueError, match="leaf|witness|another|falsified|failure|volumes|bound|box"):
         audit(path, PROBLEM, surrogate)
 
 

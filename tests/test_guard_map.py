@@ -12,8 +12,10 @@ from assay.solvers import Box, ThermalBlock, affine
 from assay.solvers.problem import is_traced
 from assay.verify import fingerprint
 from assay.verify.audit import audit
+from assay.verify.certificate import against
 from assay.verify.frozen import Frozen
 from assay.verify.guard import guard
+from assay.verify.map_checks import TRACED, stands_on
 from assay.verify.trust_map import TrustMap
 
 PROBLEM = ThermalBlock((2, 1), 8, low=10**-0.5, high=10**0.5)
@@ -52,8 +54,8 @@ def make_map(largest, surrogate=None, **changes):
         "evaluated": 5,
         "problem_name": PROBLEM.name,
         "problem_settings": PROBLEM.settings,
-        "against": "the discrete solution",
-        "assumptions": ("what the map assumes",),
+        "against": against(PROBLEM),
+        "assumptions": stands_on(PROBLEM, by_fluxes=False),
         "problem_hash": fingerprint.of_problem(PROBLEM),
         "model_hash": Frozen(surrogate or Quadratic(PROBLEM), 2).hash,
     }
@@ -68,7 +70,7 @@ def test_leaves_within_the_tolerance_are_accepted_with_their_bound(largest, true
     np.testing.assert_array_equal(certificate.relative_upper[by_map], 1.5 * largest)
     assert (certificate.relative_lower[by_map] == 0).all() and (certificate.lower[by_map] == 0).all()
     assert np.isinf(certificate.upper[by_map]).all() and np.isfinite(certificate.upper[~by_map]).all()
-    assert {"what the map assumes"} < set(certificate.assumptions) and "trust map" in certificate.assumptions[-1]
+    assert TRACED in certificate.assumptions and "trust map" in certificate.assumptions[-1]
     assert any(f"{by_map.sum()} answers have their bound from the trust map" in note for note in answer.notes)
     np.testing.assert_allclose(answer.u[by_map], surrogate(P[by_map]), rtol=1e-12, atol=1e-15)
     assert (true(answer.u) <= answer.relative_upper).all() and (answer.relative_upper <= 2 * largest).all()
@@ -79,6 +81,23 @@ def test_a_leaf_counts_by_its_bound_not_by_its_verdict(largest, tolerance, leave
     answer = guard(PROBLEM, Quadratic(PROBLEM), tolerance * largest, make_map(largest))(P)
     by_map = np.isinf(answer.certificate.upper)
     np.testing.assert_array_equal(by_map, PROBLEM.inputs.to_unit(P)[:, 0] < leaves)
+
+
+LIES = [
+    ({"bound": np.array([np.inf, -np.inf, np.inf, np.inf, np.inf])}, "must be at least 0, or infinite, not -inf"),
+    ({"bound": np.array([np.inf, np.inf, np.inf, np.nan, np.inf]), "verdicts": np.full(5, 2)}, "not nan"),
+    ({"bound": np.array([np.inf, 0.0, np.inf, -1e-300, np.inf])}, "not -1e-300"),
+    ({"axis": np.array([0.0, -1.0, 0.0, -1.0, -1.0])}, "'axis' must be whole numbers"),
+    ({"against": "against the PDE"}, "its bounds are 'against the discrete solution on this grid"),
+    ({"assumptions": ("the weather holds",)}, "its assumptions"),
+    ({"assumptions": stands_on(PROBLEM, by_fluxes=False)[1:]}, "its assumptions"),
+    ({"problem_name": "elasticity"}, "it is about elasticity"),
+    ({"problem_settings": {**PROBLEM.settings, "cells": 64}}, "these settings differ: cells"),
+    ({"box": PROBLEM.inputs.replace(units=("W/(m K)", ""))}, "units or laws"),
+    ({"box": PROBLEM.inputs.replace(laws=("uniform", "normal"))}, "units or laws"),
+    ({"box": PROBLEM.inputs.replace(upper=np.array([100.0, 1.0]))}, "not inside the box"),
+    ({"tolerance": np.nan}, "the tolerance must be positive"),
+]
 
 
 class Turncoat:
@@ -177,6 +196,7 @@ def test_files_are_read_and_those_that_do_not_fit_are_refused(largest, honest, t
         (PROBLEM, other, 3.0, "not a trust map"),
         (PROBLEM, other, make_map(largest, bound=np.full(5, np.inf), verdicts=np.full(5, 2)), "proves nothing"),
         (PROBLEM, other, make_map(largest, bound=np.full(5, 9.0)), "above the tolerance"),
+        *((PROBLEM, other, make_map(largest, **change), message) for change, message in LIES),
     ]
     for problem, surrogate, given, message in refused:
         with pytest.raises(ValueError, match=message):

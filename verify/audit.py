@@ -24,11 +24,16 @@ from .certificate import certify
 from .counterexample import measured_error
 from .flux_path import BY_FLUXES, FluxPath, flux_path
 from .frozen import Frozen
-from .proved_region import check_problem, model_of
+from .map_checks import check_statement
+from .proved_region import model_of
 from .reduced import reduced_path
 from .surrogate import answering_basis
 from .trust_map import TrustMap, load_trust_map
 
+NOT_CHECKED = (
+    "how long the proof took and how many boxes it bounded: only that they are numbers",
+    "the map's notes: text",
+)
 CLOSE = 1e-9  # how closely a witness's error is found again
 
 
@@ -41,6 +46,7 @@ class Audit:
     witnesses: int
     falsified: int
     seconds: float
+    not_checked: tuple[str, ...] = NOT_CHECKED
 
 
 def audit(
@@ -64,7 +70,7 @@ def audit(
     except ImportError:
         raise ValueError("audits need python-flint: pip install 'assay-pde[audit]'") from None
     trust = load_trust_map(path)
-    check_problem(trust, problem, str(path))
+    check_statement(trust, problem, str(path))
     reduced = reduced_path(problem, surrogate)
     model = model_of(trust, problem, surrogate, str(path), answering_basis(problem, surrogate))
     _volumes(trust)

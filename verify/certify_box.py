@@ -30,15 +30,13 @@ from .enclose import UnsupportedOperation
 from .flux_path import BY_FLUXES, flux_path
 from .frozen import Frozen
 from .kept import Kept
+from .map_checks import TRACED
 from .reduced import reduced_path
 from .trust_map import TrustMap, load_trust_map
 
 WIDTHS = {1: 1 / 64, 2: 1 / 64, 3: 1 / 32, 4: 1 / 16}  # of falsified leaves, by dimension; beyond, 1/8
 FLUX_ORDERS = {1: 7, 2: 5, 3: 5, 4: 5}  # nodes per axis of the bound by fluxes, by dimension
 CONTRADICTED = "a proved error exceeds a proved bound: this is a defect of assay, and nothing counts as proved"
-TRACED = (
-    "the surrogate's coefficients are the JAX program that was traced, evaluated in float64 in any order of summation"
-)
 
 
 def default_order(d: int) -> int:
@@ -95,6 +93,7 @@ def certify_box(
         or not problem.inputs.contains(np.stack([inputs.lower, inputs.upper])).all()
     ):
         raise ValueError(f"the box must lie inside the box of {problem.name}, with the same inputs")
+    inputs = problem.inputs.replace(lower=inputs.lower, upper=inputs.upper)  # scales, units and laws are the problem's
     if not isinstance(problem, CoerciveProblem):
         return _undecided(problem, inputs, tolerance, f"no proved bound is known for {problem.name}")
     _unchanged(problem)

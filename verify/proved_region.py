@@ -7,7 +7,6 @@ without effect. The bounds of the leaves are believed as the file gives them; ``
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +15,11 @@ import numpy as np
 from jaxtyping import Float
 
 from ..solvers.problem import Problem
-from . import fingerprint
 from .frozen import Frozen
 from .lookup import Lookup
+from .map_checks import check_map, check_statement
 from .surrogate import answering_basis
-from .trust_map import TrustMap, check_tree, load_trust_map
+from .trust_map import TrustMap, load_trust_map
 
 FROM_THE_MAP = (
     "rows inside the trust map carry its leaves' bounds, which were not proved again here (`audit` does that)"
@@ -37,13 +36,13 @@ class ProvedRegion:
 
     def __init__(self, problem: Problem, surrogate: Any, trust: TrustMap | str | Path) -> None:
         label = "the trust map" if isinstance(trust, TrustMap) else str(trust)
-        trust = trust if isinstance(trust, TrustMap) else load_trust_map(trust)
-        check_tree(trust)
+        trust = trust.copied() if isinstance(trust, TrustMap) else load_trust_map(trust)
+        check_map(trust)
         self._bound = np.where(trust.axis < 0, trust.bound, np.inf)
         if not np.isfinite(self._bound).any():
             why = f" ({'; '.join(trust.notes)})" if trust.notes else ""
             raise ValueError(f"{label} proves nothing{why}: guard without it")
-        check_problem(trust, problem, label)
+        check_statement(trust, problem, label)
         basis = answering_basis(problem, surrogate)
         if basis is None:
             raise ValueError(
@@ -57,33 +56,6 @@ class ProvedRegion:
         """The bound of the leaf of every row; infinite outside the map's box and where no bound is known."""
         leaf = self._lookup(P)
         return np.where(leaf >= 0, self._bound[leaf], np.inf)
-
-
-def check_problem(trust: TrustMap, problem: Problem, label: str) -> None:
-    """
-    Raises:
-        ValueError: the map is about another problem, saying what differs.
-    """
-    mine, inputs = trust.box, problem.inputs
-    if trust.problem_hash == fingerprint.of_problem(problem) and mine.names == inputs.names and mine.log == inputs.log:
-        return
-    if not trust.problem_hash:
-        what = "it proves nothing"
-    elif trust.problem_name != problem.name:
-        what = f"it is about {trust.problem_name}, this is {problem.name}"
-    elif differ := _differing(trust.problem_settings, problem.settings):
-        what = f"these settings differ: {', '.join(differ)}"
-    elif mine.names != inputs.names or mine.log != inputs.log:
-        what = "its inputs or their scales differ"
-    else:
-        what = "its box of inputs, matrices, weights or load differ"
-    raise ValueError(f"{label} is a proof about another problem than this {problem.name}: {what}")
-
-
-def _differing(one: dict[str, Any], other: dict[str, Any]) -> list[str]:
-    """Settings, as a file would hold them, that are not the same."""
-    texts = [{key: json.dumps(x, default=str) for key, x in settings.items()} for settings in (one, other)]
-    return sorted(key for key in {*one, *other} if texts[0].get(key) != texts[1].get(key))
 
 
 def model_of(

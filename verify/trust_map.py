@@ -7,6 +7,7 @@ unit coordinates cannot carry it out of the leaf that its bound was proved for (
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 from dataclasses import dataclass, field
@@ -22,9 +23,17 @@ from ..solvers.files import replace
 from .clusters import Cluster, Leaves, clusters
 from .counterexample import json_number
 from .lookup import Lookup
+from .map_checks import check_map
 
 FORMAT = 1
+LARGEST = 1 << 27  # bytes of a file: a million leaves
 VERDICTS = ("certified", "falsified", "undecided")
+OPTIONAL: frozenset[str] = frozenset()
+KEYS = OPTIONAL | {
+    *("format", "problem", "settings", "box", "tolerance", "axis", "children", "bound", "verdicts", "witness"),
+    *("witness_lower", "failures", "problem_hash", "model_hash", "seconds", "evaluated", "against", "notes"),
+    *("assumptions", "hash"),
+}
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -73,6 +82,11 @@ class TrustMap:
         of = numbers[chosen]
         leaves = Leaves(low[chosen], high[chosen], self.bound[of], self.failure_points[of], self._branches()[of])
         return clusters(self.box, leaves, self.witness, self.witness_lower)
+
+    def copied(self) -> TrustMap:
+        """The same with arrays of its own, and nothing remembered of the old ones."""
+        arrays: dict[str, Any] = {key: np.array(x) for key, x in vars(self).items() if isinstance(x, np.ndarray)}
+        return dataclasses.replace(self, **arrays)
 
     def __repr__(self) -> str:
         shares = (self.certified_volume, self.falsified_volume, self.undecided_volume)
@@ -193,72 +207,120 @@ def load_trust_map(path: str | Path) -> TrustMap:
     """The saved map.
 
     Raises:
-        ValueError: no such file, not a trust map, one that was changed after it was written, or one whose tree does not
-            hold together.
+        ValueError: no such file, not a trust map, one that was changed after it was written, or one that says what
+            cannot be (``map_checks.check_map``).
     """
     try:
-        text = Path(path).read_bytes().decode()
-        data = json.loads(text)
+        text = _text_of(Path(path))
+        data = json.loads(text, parse_constant=_refuse)
+        if type(data) is not dict or type(data.get("format")) is not int:
+            raise ValueError("it has no format number")
         if data["format"] != FORMAT:
             raise ValueError(f"format {data['format']} is not known, only {FORMAT}")
         if text != canonical(data):
             raise ValueError("it was changed after it was written: its hash does not fit")
-        d = len(data["box"]["names"])
-        trust = TrustMap(
-            box=Box.from_json(data["box"]),
-            tolerance=float(data["tolerance"]),
-            axis=np.array(data["axis"], dtype=int),
-            children=np.array(data["children"], dtype=int).reshape(-1, 2),
-            bound=np.array([float(x) for x in data["bound"]]),
-            verdicts=np.array(data["verdicts"], dtype=int),
-            witness=np.array(data["witness"], dtype=float).reshape(-1, d),
-            witness_lower=np.array([float(x) for x in data["witness_lower"]]),
-            failures=_stored_failures(data["failures"], len(data["axis"]), d),
-            problem_hash=str(data["problem_hash"]),
-            model_hash=str(data["model_hash"]),
-            seconds=float(data["seconds"]),
-            evaluated=int(data["evaluated"]),
-            problem_name=str(data["problem"]),
-            problem_settings=dict(data["settings"]),
-            against=str(data["against"]),
-            notes=tuple(data["notes"]),
-            assumptions=tuple(data["assumptions"]),
-        )
+        trust = _from_json(data)
+        check_map(trust)
     except (OSError, UnicodeDecodeError) as error:
         raise ValueError(f"{path} could not be read: {error}") from None
-    except (KeyError, TypeError, ValueError) as error:
+    except (RecursionError, MemoryError):
+        raise ValueError(f"{path} is not a trust map: nested too deeply, or too large") from None
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise ValueError(f"{path} is not a trust map: {type(error).__name__}: {error}") from None
-    check_tree(trust)
     return trust
 
 
-def _stored_failures(data: dict[str, Any], count: int, d: int) -> np.ndarray:
+def _text_of(path: Path) -> str:
+    if path.exists() and not path.is_file():
+        raise ValueError("it is no file")
+    with path.open("rb") as stream:
+        raw = stream.read(LARGEST + 1)
+    if len(raw) > LARGEST:
+        raise ValueError(f"it is larger than a map can be ({LARGEST >> 20} MB)")
+    return raw.decode()
+
+
+def _refuse(word: str) -> Any:
+    raise ValueError(f"{word} is not a number that JSON has")
+
+
+def _from_json(data: dict[str, Any]) -> TrustMap:
+    if unknown := set(data) - KEYS:
+        raise ValueError(f"unknown entries: {', '.join(map(repr, sorted(unknown)))}")
+    if missing := KEYS - OPTIONAL - set(data):
+        raise ValueError(f"missing entries: {', '.join(map(repr, sorted(missing)))}")
+    for key in ("problem", "against", "problem_hash", "model_hash"):
+        _every((data[key],), key, (str,), "text")
+    for key in ("notes", "assumptions"):
+        _every(data[key], key, (str,), "texts")
+    if type(data["settings"]) is not dict or type(data["failures"]) is not dict:
+        raise ValueError("'settings' and 'failures' must have names and values")
+    box = _box(data["box"])
+    d, count = box.dimension, len(data["axis"])
+    _every((data["evaluated"],), "evaluated", (int,), "a whole number")
+    return TrustMap(
+        box=box,
+        tolerance=_numbers((data["tolerance"],), "tolerance")[0],
+        axis=_whole(data["axis"], "axis"),
+        children=_whole([x for pair in _rows(data["children"], 2) for x in pair], "children").reshape(-1, 2),
+        bound=_numbers([np.inf if x == "inf" else x for x in data["bound"]], "bound"),
+        verdicts=_whole(data["verdicts"], "verdicts"),
+        witness=_points(data["witness"], d, "witness"),
+        witness_lower=_numbers(data["witness_lower"], "witness_lower"),
+        failures=_stored_failures(data["failures"], count, d),
+        problem_hash=data["problem_hash"],
+        model_hash=data["model_hash"],
+        seconds=_numbers((data["seconds"],), "seconds")[0],
+        evaluated=data["evaluated"],
+        problem_name=data["problem"],
+        problem_settings=data["settings"],
+        against=data["against"],
+        notes=tuple(data["notes"]),
+        assumptions=tuple(data["assumptions"]),
+    )
+
+
+def _every(values: Any, key: str, kinds: tuple[type, ...], what: str) -> Any:
+    """JSON makes whole numbers of true, and other numbers of 1: a file says exactly what it means, or is refused."""
+    if type(values) not in (list, tuple) or not all(type(x) in kinds for x in values):
+        raise ValueError(f"{key!r} must be {what}")
+    return values
+
+
+def _numbers(values: Any, key: str) -> Float[np.ndarray, " n"]:
+    return np.array([float(x) for x in _every(values, key, (int, float), "numbers")], dtype=float)
+
+
+def _whole(values: Any, key: str) -> Int[np.ndarray, " n"]:
+    return np.array(_every(values, key, (int,), "whole numbers"), dtype=int)
+
+
+def _rows(values: Any, width: int) -> list[list[Any]]:
+    if type(values) is not list or not all(type(row) is list and len(row) == width for row in values):
+        raise ValueError(f"a table of {width} columns has rows of another length")
+    return values
+
+
+def _points(values: Any, d: int, key: str) -> Float[np.ndarray, "n d"]:
+    return _numbers([x for row in _rows(values, d) for x in row], key).reshape(-1, d)
+
+
+def _box(data: Any) -> Box:
+    keys = ("names", "lower", "upper", "log", "units", "laws")
+    if type(data) is not dict or set(data) != set(keys):
+        raise ValueError(f"'box' must have the entries {', '.join(keys)}")
+    for key in keys:
+        kinds = {"lower": (int, float), "upper": (int, float), "log": (bool,)}.get(key, (str,))
+        _every(data[key], f"box: {key}", kinds, "texts, numbers, or true and false")
+    if len({len(data[key]) for key in keys}) != 1:
+        raise ValueError("'box' has entries of different lengths")
+    return Box.from_json(data)
+
+
+def _stored_failures(data: dict[str, Any], count: int, d: int) -> Float[np.ndarray, "M d"]:
     out = np.full((count, d), np.nan)
     for key, x in data.items():
-        out[int(key)] = x
+        if not (key.isascii() and key.isdigit() and str(int(key)) == key and int(key) < count):
+            raise ValueError(f"'failures' has no node {key!r}")
+        out[int(key)] = _points([x], d, "failures")[0]
     return out
-
-
-def check_tree(trust: TrustMap) -> None:
-    """That every node but the root has one parent before it, every verdict fits its bound, and volumes add to one.
-
-    Raises:
-        ValueError: naming what is wrong.
-    """
-    count, d = len(trust.axis), trust.box.dimension
-    shapes = {len(trust.children), len(trust.bound), len(trust.verdicts)}
-    if count == 0 or shapes != {count}:
-        raise ValueError("the tree's arrays have different lengths")
-    inner = np.flatnonzero(trust.axis >= 0)
-    if (trust.axis >= d).any():
-        raise ValueError("a node is halved along an axis that does not exist")
-    children = trust.children[inner]
-    if not (np.array_equal(np.sort(children.ravel()), np.arange(1, count)) and (children > inner[:, None]).all()):
-        raise ValueError("the nodes do not form one tree")
-    leaf = trust.axis < 0
-    if not np.isin(trust.verdicts[leaf], (0, 1, 2)).all():
-        raise ValueError("a leaf has no verdict")
-    if not (trust.bound[leaf & (trust.verdicts == 0)] <= trust.tolerance).all():
-        raise ValueError("a certified leaf has a bound above the tolerance")
-    if trust.certified_volume + trust.falsified_volume + trust.undecided_volume != 1.0:
-        raise ValueError("the volumes do not add to one")
