@@ -56,10 +56,12 @@ class Tolerance:
         """s, correct to one rounding: a proof that stands on it has to allow for that."""
         return self.absolute / self.relative
 
-    @property
-    def words(self) -> str:
-        """What a reported error is relative to."""
-        return "relative" if self.absolute == 0 else f"relative to {self.scale:.3g} plus the size of the solution"
+    def words(self, norm_name: str) -> str:
+        """What a reported error is: "errors are ..."."""
+        words = f"in the {norm_name}, relative to the solution's"
+        if self.absolute == 0:
+            return words
+        return f"{words} plus {self.scale:.3g} (where the solution is zero, {self.absolute:.3g} is allowed)"
 
     def scaled(self, error: Any, norm: Any) -> Any:
         """error / (s + norm), elementwise; 0 / 0 is 0.
@@ -67,10 +69,15 @@ class Tolerance:
         NaN, which is within no tolerance and beyond none, where a number is missing: either one NaN or negative, or
         the norm infinite. An infinite error beside a finite norm stays infinite.
         """
-        e, u = np.asarray(error, dtype=np.float64), np.asarray(norm, dtype=np.float64)
-        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-            size = self.scale + u
-            known = (e >= 0) & (u >= 0) & np.isfinite(size)
-            value = np.where(e == 0, 0.0, e / size)
-        result = np.where(known, value, np.nan)
-        return float(result) if result.ndim == 0 else result
+        return scaled(error, norm, self.scale)
+
+
+def scaled(error: Any, norm: Any, scale: float) -> Any:
+    """``Tolerance.scaled`` at a scale."""
+    e, u = np.asarray(error, dtype=np.float64), np.asarray(norm, dtype=np.float64)
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        size = scale + u
+        known = (e >= 0) & (u >= 0) & np.isfinite(size)
+        value = np.where(e == 0, 0.0, e / size)
+    result = np.where(known, value, np.nan)
+    return float(result) if result.ndim == 0 else result

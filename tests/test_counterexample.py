@@ -6,14 +6,9 @@ import numpy as np
 import pytest
 
 from assay.solvers.thermal_block import ThermalBlock
-from assay.verify.counterexample import (
-    Counterexample,
-    measured_error,
-    read_counterexamples,
-    replay,
-    write_counterexamples,
-)
+from assay.verify.counterexample import Counterexample, read_counterexamples, replay, write_counterexamples
 from assay.verify.evidence import Evidence
+from assay.verify.measured_error import measured_error
 
 
 @pytest.fixture(scope="module")
@@ -30,26 +25,6 @@ def record(small, case):
     return Counterexample(
         p, error, lower, upper, evidence, 1e-2, "climbed the bound", 3, field, small.name, small.settings, 0
     )
-
-
-def test_the_error_of_a_scaled_truth_is_the_scale(record):
-    assert record.error == pytest.approx(0.1, rel=1e-10)
-    assert record.lower <= 0.1 <= record.upper and record.upper - record.lower < 1e-8
-    assert record.evidence is Evidence.PROVED
-
-
-def test_a_rough_truth_leaves_a_wide_interval(small, case):
-    p, u = case
-    rough = np.asarray(small.solve(p, 1e-2))
-    error, lower, upper, _ = measured_error(small, p, 1.1 * u, rough)
-    assert lower < 0.1 < upper and upper - lower > 1e-6
-
-
-def test_a_field_that_is_not_finite_is_infinitely_wrong(small, case):
-    p, u = case
-    field = u.copy()
-    field[40] = np.nan
-    assert measured_error(small, p, field, u)[:3] == (np.inf, np.inf, np.inf)
 
 
 def test_records_come_back_from_disk_bit_for_bit(tmp_path, record):
@@ -78,6 +53,42 @@ def test_a_replay_confirms_the_failure(small, record, case):
     assert broken.fails and broken.error == np.inf
 
 
+def test_an_absolute_error_is_part_of_the_record(tmp_path, small, record, case):
+    _, u = case
+    size = float(small.norm(record.inputs, u))
+    scale = 4 * size
+    error, lower, upper, evidence = measured_error(small, record.inputs, record.field, u, scale)
+    allowed = Counterexample(
+        **{**record.__dict__, "error": error, "lower": lower, "upper": upper, "absolute": 1e-2 * scale}
+    )
+    path = tmp_path / "records.jsonl"
+    write_counterexamples(path, [allowed])
+    (read,) = read_counterexamples(path)
+    again = replay(small, read)
+    assert again.fails and again.absolute == 1e-2 * scale and again.evidence is Evidence.PROVED
+    assert again.error == pytest.approx(0.1 / 5, rel=1e-9)
+    assert not replay(small, read, absolute=0.1 * size).fails
+    assert replay(small, read, absolute=0).error == pytest.approx(0.1, rel=1e-9)
+    with pytest.raises(ValueError, match="zero or positive"):
+        replay(small, read, absolute=-1.0)
+
+
+def test_records_made_before_there_were_absolute_errors_have_none(tmp_path, record):
+    path = tmp_path / "records.jsonl"
+    write_counterexamples(path, [record])
+    old = json.loads(path.read_text())
+    del old["absolute"], old["component_errors"]
+    path.write_text(json.dumps(old) + "\n")
+    (read,) = read_counterexamples(path)
+    assert read.absolute == 0.0 and read.component_errors == {}
+
+
+def test_a_replay_that_compares_nothing_says_so(small, record, monkeypatch):
+    monkeypatch.setattr(type(small), "norm", lambda self, p, u: np.nan)
+    again = replay(small, record)
+    assert again.fails is None and np.isnan(again.error)
+
+
 def test_a_record_of_another_problem_is_refused(record):
     with pytest.raises(ValueError, match="not of thermal-block"):
         replay(ThermalBlock((2, 2), 16), record)
@@ -102,6 +113,9 @@ def test_a_record_whose_field_has_another_length_is_refused(small, record):
         lambda text: text.replace('"evidence": "proved"', '"evidence": "certain"'),
         lambda text: text.replace('"field": "', '"field": "!!'),
         lambda text: text.replace('"tolerance": 0.01', '"tolerance": NaN'),
+        lambda text: text.replace('"absolute": 0.0', '"absolute": -1.0'),
+        lambda text: text.replace('"absolute": 0.0', '"absolute": "nan"'),
+        lambda text: text.replace('"component_errors": {}', '"component_errors": [1]'),
         lambda text: text.replace('"solver_calls": ', '"solver_calls": 1e999, "calls": '),
         lambda text: text.replace('"settings": ', '"settings": ' + "[" * 100_000 + "]" * 100_000 + ', "other": '),
     ],

@@ -8,6 +8,7 @@ from assay.benchmarks.bump import bumped
 from assay.benchmarks.faulty import PodGalerkin
 from assay.solvers.black_box import black_box
 from assay.solvers.box import Box
+from assay.solvers.burgers import Burgers
 from assay.verify.counterexample import replay
 from assay.verify.evidence import Evidence
 from assay.verify.falsify import falsify
@@ -105,19 +106,130 @@ def test_a_black_box_is_searched_by_its_true_error(small):
     assert silent.verdict == "not falsified" and silent.solver_calls == 20
 
 
-def test_failed_solves_are_counted_and_no_counterexamples():
+UNIT = Box(("a",), np.zeros(1), np.ones(1))
+
+
+def ones(P):
+    return np.ones((len(P), 2))
+
+
+def solver_that_fails_above(limit):
     def solver(p):
-        if p[0] > 0.6:
-            raise RuntimeError("diverged")
+        if p[0] > limit:
+            raise RuntimeError("licence server: no seats left")
         return np.ones(2)
 
-    problem = black_box(solver, Box(("a",), np.zeros(1), np.ones(1)))
-    result = falsify(problem, lambda P: np.ones((len(P), 2)), 1e-2, budget=20, seed=0)
-    assert result.verdict == "not falsified" and result.draws <= 2
-    assert any("the solver failed at" in note for note in result.notes)
+    return black_box(solver, UNIT)
 
 
-@pytest.mark.parametrize("settings", [{"tolerance": 0.0}, {"tolerance": np.nan}, {"budget": 0}])
+def test_failed_solves_are_counted_explained_and_no_counterexamples():
+    result = falsify(solver_that_fails_above(0.6), ones, 1e-2, budget=20, seed=0, draws=40)
+    assert result.verdict == "not falsified"
+    (note,) = [note for note in result.notes if "the solver failed at" in note]
+    assert "licence server: no seats left" in note and "a=0." in note
+    assert result.draws_unsolved > 0 and result.draws + result.draws_unsolved == 40 and result.draws_failed == 0
+    assert result.failure_probability_upper == pytest.approx(beta.ppf(0.95, 1, result.draws))
+    unsolved = result.draws_unsolved
+    assert result.failure_or_unsolved_upper == pytest.approx(beta.ppf(0.95, unsolved + 1, 40 - unsolved))
+
+
+def test_where_no_solve_succeeds_nothing_is_decided():
+    result = falsify(solver_that_fails_above(0.5), ones, 1e-2, budget=4, seed=0)
+    assert result.verdict == "not falsified"  # the centre is solved, and so is half of the box
+    problem = solver_that_fails_above(0.5)
+    object.__setattr__(problem, "function", lambda p: np.ones(3))
+    result = falsify(problem, ones, 1e-2, budget=4, seed=0)
+    assert result.verdict == "undecided" and np.isnan(result.worst) and result.solver_calls == 4
+    assert result.draws == 0 and result.failure_probability_upper == 1.0
+    assert any("answered with 3 values, not 2" in note for note in result.notes)
+
+
+def test_an_error_that_is_no_number_decides_nothing(monkeypatch):
+    problem = black_box(lambda p: np.ones(2), UNIT)
+    monkeypatch.setattr(type(problem), "norm", lambda self, p, u: np.nan)
+    result = falsify(problem, ones, 1e-2, budget=10, seed=0, draws=10)
+    assert result.verdict == "undecided" and np.isnan(result.worst)
+    assert result.draws_failed == 10 and result.failure_probability_upper == 1.0  # no success without a comparison
+    assert any("not a number" in note for note in result.notes)
+
+
+def test_a_solution_that_squares_to_zero_is_still_compared():
+    problem = black_box(lambda p: 1e-170 * (1 + p[0]) * np.arange(3.0), UNIT)
+    result = falsify(problem, lambda P: np.zeros((len(P), 3)), 1e-2, budget=4, seed=0)
+    assert result.verdict == "falsified" and result.worst == 1.0
+
+
+def test_with_an_absolute_part_a_zero_solution_is_no_counterexample():
+    problem = black_box(lambda p: p[0] * np.ones(2), UNIT.replace(lower=np.array([-1.0])))
+
+    def surrogate(P):
+        return P + np.full((len(P), 2), 1e-3)
+
+    bare = falsify(problem, surrogate, 1e-2, budget=30, seed=0)
+    assert bare.verdict == "falsified" and bare.absolute == 0.0
+    mended = falsify(problem, surrogate, 1e-2, budget=30, seed=0, absolute=2e-3)
+    assert mended.verdict == "not falsified" and mended.worst <= 1e-3 / 0.2
+    harsh = falsify(problem, surrogate, 1e-2, budget=30, seed=0, absolute=5e-4)
+    assert harsh.verdict == "falsified"
+    worst = harsh.counterexamples[0]
+    assert worst.absolute == 5e-4
+    assert worst.error == pytest.approx(1e-3 / (0.05 + abs(worst.inputs[0])), rel=1e-9)
+    assert not replay(problem, worst, absolute=2e-3).fails and replay(problem, worst).fails
+
+
+def test_the_zero_solution_in_the_box_of_burgers_is_no_infinite_counterexample():
+    problem = Burgers(cells=16, steps=4)
+
+    def nearly(P):
+        return np.asarray(problem.solve_batch(P)) + 1e-7
+
+    result = falsify(problem, nearly, 1e-2, budget=12, seed=0, starts=64)
+    assert result.verdict == "not falsified" and result.worst < 1e-2
+    assert result.absolute == 1e-2 * problem.zero_scale > 0
+
+
+@pytest.mark.parametrize("answer", [np.nan, 2.0])
+def test_the_probability_of_failure_is_covered(answer):
+    """Half of the inputs fail, by a wrong answer or by none: one bound in twenty may be below a half."""
+    problem = black_box(lambda p: np.ones(2), UNIT)
+
+    def surrogate(P):
+        return np.where(P < 0.5, answer, np.ones((len(P), 2)))
+
+    results = [falsify(problem, surrogate, 1e-2, budget=1, seed=seed, draws=16) for seed in range(20)]
+    assert sum(r.failure_probability_upper < 0.5 for r in results) <= 1
+    assert all(r.draws == 16 and 0 < r.draws_failed < 16 and r.draws_unsolved == 0 for r in results)
+
+
+def test_draws_that_are_proved_cost_no_solve(small, small_pool):
+    surrogate = PodGalerkin(small, 12, pool=small_pool)
+    result = falsify(small, surrogate, 1e-2, budget=5, seed=0, starts=64, draws=500)
+    assert result.draws == 500 and result.draws_proved > 400
+    assert result.solver_calls <= 5 + 500 - result.draws_proved
+    assert result.failure_probability_upper == pytest.approx(
+        beta.ppf(0.95, result.draws_failed + 1, 500 - result.draws_failed)
+    )
+
+
+def test_a_proof_about_a_basis_decides_no_draw_that_is_answered_otherwise(small, small_pool):
+    """The bound is of V c; this surrogate answers something else away from the centre."""
+    honest = PodGalerkin(small, 12, pool=small_pool)
+    centre = small.inputs.from_unit(np.full(4, 0.5))
+
+    class Liar:
+        basis = honest.basis
+        coefficients = staticmethod(honest.coefficients)
+
+        def __call__(self, P):
+            return np.where((centre == P).all(axis=1)[:, None], 1.0, 1.5) * honest(P)
+
+    result = falsify(small, Liar(), 1e-2, budget=5, seed=0, starts=64, draws=6)
+    assert result.draws == result.draws_failed == 6 and result.draws_proved == 0
+
+
+@pytest.mark.parametrize(
+    "settings", [{"tolerance": 0.0}, {"tolerance": np.nan}, {"budget": 0}, {"absolute": -1.0}, {"draws": -1}]
+)
 def test_settings_that_make_no_sense_are_refused(small, settings):
     with pytest.raises(ValueError, match=next(iter(settings))):
         falsify(small, truth(small), **{"tolerance": 1e-2, "budget": 5, **settings})

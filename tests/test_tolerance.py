@@ -16,6 +16,7 @@ def problem():
 def test_it_is_the_condition_of_numpy(problem):
     t = Tolerance.of(problem, 1e-2, 0.5)
     assert t.scale == 50.0
+    assert t.words("energy norm").endswith("plus 50 (where the solution is zero, 0.5 is allowed)")
     for e, u in ((0.5, 0.0), (0.51, 0.0), (0.59, 10.0), (0.61, 10.0)):
         assert (t.scaled(e, u) <= t.relative) == (e <= 0.5 + 1e-2 * u)
     np.testing.assert_array_equal(t.scaled(np.array([1.0, 2.0]), np.array([0.0, 50.0])), [0.02, 0.02])
@@ -23,7 +24,8 @@ def test_it_is_the_condition_of_numpy(problem):
 
 def test_without_an_absolute_part_it_is_the_relative_error(problem):
     t = Tolerance.of(problem, 1e-2)
-    assert t == Tolerance(1e-2, 0.0) and t.scale == 0.0 and t.words == "relative"
+    assert t == Tolerance(1e-2, 0.0) and t.scale == 0.0
+    assert t.words("energy norm") == "in the energy norm, relative to the solution's"
     assert t.scaled(0.3, 3.0) == 0.3 / 3.0
     assert t.scaled(1e-300, 0.0) == np.inf and t.scaled(0.0, 0.0) == 0.0
 

@@ -7,28 +7,28 @@ import json
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from dataclasses import field as filled
 from pathlib import Path
 from typing import Any
 
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
-from ..solvers.coercive import CoerciveProblem
 from ..solvers.files import replace
 from ..solvers.problem import Problem
-from .certificate import certifier
+from ..solvers.tolerance import Tolerance
 from .evidence import Evidence
+from .measured_error import exceeds, measured_error
 from .surrogate import evaluate
-from .thomson import energy_norm
 
 FORMAT = 1
 
 
 @dataclass(frozen=True)
 class Counterexample:
-    """Where the relative error exceeds the tolerance. ``error`` is measured against the truth; ``lower <= error <=
-    upper`` allows for the truth's own residual where that is bounded.
+    """Where the error exceeds the tolerance. ``error`` is measured against the truth, relative to the solution's size
+    (plus ``absolute / tolerance``); ``lower <= error <= upper`` allows for the truth's own residual where that is
+    bounded. ``component_errors``: the same of each component by itself, where there are several.
     """
 
     inputs: Float[np.ndarray, " d"]
@@ -43,6 +43,8 @@ class Counterexample:
     problem_name: str
     problem_settings: dict[str, Any]
     seed: int
+    absolute: float = 0.0
+    component_errors: dict[str, float] = filled(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         raw = np.ascontiguousarray(self.field, dtype="<f8").tobytes()
@@ -56,6 +58,8 @@ class Counterexample:
             "upper": json_number(self.upper),
             "evidence": str(self.evidence),
             "tolerance": self.tolerance,
+            "absolute": self.absolute,
+            "component_errors": {name: json_number(error) for name, error in self.component_errors.items()},
             "found": self.found,
             "solver_calls": self.solver_calls,
             "seed": self.seed,
@@ -72,7 +76,10 @@ class Counterexample:
             tolerance = float(data["tolerance"])
             if not 0 < tolerance < np.inf:
                 raise ValueError(f"the tolerance must be positive and finite, not {tolerance}")
-            field = np.frombuffer(zlib.decompress(base64.b64decode(data["field"], validate=True)), dtype="<f8")
+            absolute = float(data.get("absolute", 0.0))  # records made before there were absolute errors have none
+            if not 0 <= absolute < np.inf:
+                raise ValueError(f"absolute must be zero or positive and finite, not {absolute}")
+            raw = np.frombuffer(zlib.decompress(base64.b64decode(data["field"], validate=True)), dtype="<f8")
             return Counterexample(
                 inputs=np.array([float(x) for x in data["inputs"]]),
                 error=float(data["error"]),
@@ -82,12 +89,14 @@ class Counterexample:
                 tolerance=tolerance,
                 found=str(data["found"]),
                 solver_calls=int(data["solver_calls"]),
-                field=field.astype(np.float64),
+                field=raw.astype(np.float64),
                 problem_name=str(data["problem"]),
                 problem_settings=dict(data["settings"]),
                 seed=int(data["seed"]),
+                absolute=absolute,
+                component_errors={str(k): float(x) for k, x in data.get("component_errors", {}).items()},
             )
-        except (KeyError, TypeError, ValueError, OverflowError, zlib.error) as error:
+        except (AttributeError, KeyError, TypeError, ValueError, OverflowError, zlib.error) as error:
             raise ValueError(f"not a counterexample record: {type(error).__name__}: {error}") from None
 
 
@@ -122,30 +131,6 @@ def read_counterexamples(path: str | Path) -> list[Counterexample]:
     return records
 
 
-def measured_error(
-    problem: Problem, p: np.ndarray, field: np.ndarray, truth: np.ndarray
-) -> tuple[float, float, float, Evidence]:
-    """Relative error of a field against a computed truth, with the interval that the truth's own residual leaves."""
-    if not np.isfinite(field).all():
-        return np.inf, np.inf, np.inf, Evidence.PROVED
-    at, v = jnp.asarray(p), problem.prescribe(jnp.asarray(p), jnp.asarray(field))
-    size, error = float(problem.norm(at, jnp.asarray(truth))), float(problem.norm(at, jnp.asarray(truth) - v))
-    relative = error / size if size > 0 else (np.inf if error > 0 else 0.0)
-    if not isinstance(problem, CoerciveProblem):
-        return relative, relative, relative, Evidence.OBSERVED
-    _, bound, _ = certifier(problem).bounds(p[None], truth[None], 0)
-    (size, size_off), (error, error_off) = (
-        map(float, energy_norm(problem, at, jnp.asarray(x))) for x in (truth, truth - np.asarray(v))
-    )
-    b = float(bound.upper[0]) * (1 + 1e-12)
-    if not np.isfinite(b + size_off + error_off):
-        return relative, 0.0, np.inf, Evidence.OBSERVED
-    lower = max(error - error_off - b, 0.0) / (size + size_off + b) * (1 - 1e-15)
-    least = size - size_off - b
-    upper = (error + error_off + b) / least * (1 + 1e-15) if least > 0 else np.inf
-    return relative, lower, upper, Evidence.PROVED
-
-
 @dataclass(frozen=True)
 class Replay:
     """What became of a recorded failure: ``error`` now, and whether it still exceeds the recorded tolerance."""
@@ -154,14 +139,24 @@ class Replay:
     error: float
     lower: float
     upper: float
-    fails: bool
+    evidence: Evidence
+    absolute: float
+    fails: bool | None  # None: the error is not a number, nothing was compared
 
 
-def replay(problem: Problem, record: Counterexample, surrogate: Callable[[Any], Any] | None = None) -> Replay:
+def replay(
+    problem: Problem,
+    record: Counterexample,
+    surrogate: Callable[[Any], Any] | None = None,
+    absolute: float | None = None,
+) -> Replay:
     """Solve the recorded input again and compare with the stored field, or with what ``surrogate`` answers there now.
 
+    Args:
+        absolute: another absolute error than the recorded one.
+
     Raises:
-        ValueError: the record belongs to another problem or to other settings.
+        ValueError: the record belongs to another problem or to other settings; ``absolute`` is no such number.
         SolveError: the truth could not be computed.
     """
     if (record.problem_name, record.problem_settings) != (problem.name, problem.settings):
@@ -169,6 +164,7 @@ def replay(problem: Problem, record: Counterexample, surrogate: Callable[[Any], 
             f"the record is of {record.problem_name} {record.problem_settings}, "
             f"not of {problem.name} {problem.settings}"
         )
+    allowed = Tolerance.of(problem, record.tolerance, record.absolute if absolute is None else absolute)
     field = record.field
     if field.shape != (problem.size,) or record.inputs.shape != (problem.inputs.dimension,):
         raise ValueError(
@@ -178,5 +174,6 @@ def replay(problem: Problem, record: Counterexample, surrogate: Callable[[Any], 
     if surrogate is not None:
         field = evaluate(surrogate, record.inputs[None], problem.size).fields[0]
     truth = np.asarray(problem.solve(record.inputs))
-    error, lower, upper, _ = measured_error(problem, record.inputs, field, truth)
-    return Replay(record, error, lower, upper, bool(lower > record.tolerance))
+    error, lower, upper, evidence = measured_error(problem, record.inputs, field, truth, allowed.scale)
+    fails = None if np.isnan(error) else exceeds(error, lower, evidence, allowed.relative)
+    return Replay(record, error, lower, upper, evidence, allowed.absolute, fails)

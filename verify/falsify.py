@@ -2,8 +2,8 @@
 
 The climb (``search.py``) follows the sharpest signal that costs no solve (``signal.py``); the solver then confirms the
 best distinct peaks, so that a counterexample is never a matter of the signal. A tenth of the budget goes to
-independent draws from the sampling law: only they enter the statistics, points found by optimisation never do. Where
-there is no signal at all the true error is climbed within the budget by the same evolution strategy."""
+independent draws from the sampling law: only they enter the statistics (``draws.py``), points found by optimisation
+never do. Where there is no signal at all the true error is climbed within the budget by the same evolution strategy."""
 
 from __future__ import annotations
 
@@ -14,24 +14,30 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Float
-from scipy.stats import beta
 
 from ..solvers.precision import require_float64
 from ..solvers.problem import Problem
+from ..solvers.tolerance import Tolerance
 from .certificate import against
-from .counterexample import Counterexample, measured_error
+from .confirmation import Confirmation
+from .counterexample import Counterexample
+from .draws import Draws
 from .search import STARTS, find_peaks
-from .signal import make_signal
-from .surrogate import evaluate
+from .signal import Signal, make_signal
 
-VERDICTS = ("falsified", "not falsified")
+VERDICTS = ("falsified", "not falsified", "undecided")
 
 
 @dataclass(frozen=True)
 class Falsification:
-    """What a search found. ``worst`` is the largest *confirmed* relative error; finding nothing proves nothing.
+    """What a search found; finding nothing proves nothing. Errors are relative to the solution's size plus ``absolute /
+    tolerance``.
 
-    ``failure_probability_upper``: 95 % Clopper-Pearson bound from the independent draws alone (statistical evidence).
+    ``worst`` is the largest *confirmed* error, NaN where no error was. ``verdict`` is "undecided" where no failure is
+    confirmed, and either nothing could be compared, or an error is not a number, or it lies above the tolerance by no
+    more than the solver's own error. ``failure_probability_upper``: 95 % Clopper-Pearson bound from the independent
+    draws alone (statistical evidence), of the inputs that the solver answers; ``failure_or_unsolved_upper`` counts as
+    failures those that it does not.
     """
 
     counterexamples: list[Counterexample]
@@ -39,64 +45,19 @@ class Falsification:
     worst_inputs: Float[np.ndarray, " d"]
     solver_calls: int
     tolerance: float
+    absolute: float
     verdict: str
     signal: str
     evaluations: int
     draws: int
     draws_failed: int
+    draws_proved: int
+    draws_unsolved: int
     failure_probability_upper: float
+    failure_or_unsolved_upper: float
     against: str
     seconds: float
     notes: tuple[str, ...] = ()
-
-
-class _Confirmation:
-    """Spends the budget: solves, measures, keeps what fails."""
-
-    def __init__(self, problem: Problem, surrogate: Callable[[Any], Any], tolerance: float, budget: int, seed: int):
-        self.problem, self.surrogate, self.tolerance = problem, surrogate, tolerance
-        self.budget, self.seed, self.calls, self.failed_solves = budget, seed, 0, 0
-        self.found: list[Counterexample] = []
-        self.trouble: dict[str, None] = {}
-        self.worst, self.worst_inputs = 0.0, np.full(problem.inputs.dimension, np.nan)
-
-    def check(self, P: np.ndarray, how: str) -> Float[np.ndarray, " n"]:
-        """Confirmed relative errors at P, as far as the budget reaches; NaN where the truth itself failed."""
-        P = P[: max(self.budget - self.calls, 0)]
-        if not len(P):
-            return np.zeros(0)
-        evaluation = evaluate(self.surrogate, P, self.problem.size)
-        fields = evaluation.fields
-        self.trouble.update(dict.fromkeys(evaluation.trouble))
-        truths = np.asarray(self.problem.attempt_batch(P).u)
-        errors = np.full(len(P), np.nan)
-        for i, (p, field, truth) in enumerate(zip(P, fields, truths, strict=True)):
-            self.calls += 1
-            if not np.isfinite(truth).all():
-                self.failed_solves += 1
-                continue
-            error, lower, upper, evidence = measured_error(self.problem, p, field, truth)
-            errors[i] = error
-            if error > self.worst:
-                self.worst, self.worst_inputs = error, p
-            if lower > self.tolerance:
-                self.found.append(
-                    Counterexample(
-                        inputs=p,
-                        error=error,
-                        lower=lower,
-                        upper=upper,
-                        evidence=evidence,
-                        tolerance=self.tolerance,
-                        found=how,
-                        solver_calls=self.calls,
-                        field=field,
-                        problem_name=self.problem.name,
-                        problem_settings=self.problem.settings,
-                        seed=self.seed,
-                    )
-                )
-        return errors
 
 
 def falsify(
@@ -106,79 +67,129 @@ def falsify(
     budget: int = 100,
     seed: int = 0,
     *,
+    absolute: float | None = None,
+    draws: int | None = None,
     starts: int = STARTS,
     progress: Callable[[str, int, int], None] | None = None,
 ) -> Falsification:
-    """Search for inputs where the relative error exceeds ``tolerance``, with at most ``budget`` solver calls.
+    """Search for inputs where the error exceeds ``absolute + tolerance ||u||``, with at most ``budget`` solver calls.
 
     The surrogate's own solver calls, if it makes any, are not counted.
 
+    Args:
+        absolute: an error allowed whatever the size of the solution, in the problem's norm; None for the problem's own
+            (``Problem.zero_scale``).
+        draws: independent draws from the sampling law for the probability of failure, beside the search: each costs
+            a solve above the budget, unless its error is proved to be within the tolerance. None: a tenth of the
+            budget, within it.
+
     Raises:
-        ValueError: tolerance or budget not positive.
+        ValueError: tolerance or budget not positive, absolute or draws negative.
         RuntimeError: float64 is switched off.
     """
     require_float64()
-    if not 0 < tolerance < np.inf:
-        raise ValueError(f"the tolerance is a relative error and must be positive, not {tolerance}")
+    allowed = Tolerance.of(problem, tolerance, absolute)
     if budget < 1:
         raise ValueError(f"the budget must be at least one solver call, not {budget}")
+    if draws is not None and draws < 0:
+        raise ValueError(f"draws must be zero or more, not {draws}")
     start = time.perf_counter()
     box = problem.inputs
-    signal = make_signal(problem, surrogate)
-    confirm = _Confirmation(problem, surrogate, tolerance, budget, seed)
-    draws = max(1, budget // 10) if budget > 1 else 0
-    evaluations, notes = 0, []
+    report = progress or (lambda stage, done, total: None)
+    signal = make_signal(problem, surrogate, allowed.scale)
     rng = np.random.default_rng([seed, 1])
-    P = box.from_law(rng.random((draws, box.dimension))) if draws else np.zeros((0, box.dimension))
-    independent = confirm.check(P, "independent draw")
-    if signal.kind == "none":
-        notes.append("no residual and no bound to climb: the true error itself was climbed, one solve a point")
-        _climb_truth(confirm, box, rng)
-    else:
-        peaks = find_peaks(signal, box, seed, starts, progress)
-        evaluations = peaks.evaluations
-        points, values = peaks.points, peaks.values
-        if signal.kind == "bound":  # a proved bound within the tolerance excludes a point at no cost
-            points = points[values > tolerance]
-        confirm.check(box.from_unit(points), f"climbed the {signal.kind}")
-        if signal.kind == "residual":
-            _climb_truth(confirm, box, rng)
-        if not len(points):
-            confirm.check(box.from_unit(peaks.points[:3]), f"climbed the {signal.kind}")
-    if confirm.failed_solves:
-        notes.append(f"the solver failed at {confirm.failed_solves} inputs: nothing is known about the surrogate there")
-    notes.extend(confirm.trouble)
-    drawn = int(np.isfinite(independent).sum())
-    failed = int((independent[np.isfinite(independent)] > tolerance).sum())
+    count = draws if draws is not None else (max(1, budget // 10) if budget > 1 else 0)
+    confirm = Confirmation(problem, surrogate, allowed, budget if draws is None else count, seed, report)
+    drawn = _draw(confirm, signal, box.from_law(rng.random((count, box.dimension))), report)
+    if draws is not None:
+        confirm.budget = confirm.calls + budget
+    notes, evaluations = _search(confirm, signal, seed, starts, rng, report)
     found = sorted(_distinct(confirm.found, box), key=lambda c: -c.error)
     return Falsification(
         counterexamples=found,
-        worst=confirm.worst,
+        worst=confirm.worst if confirm.compared else np.nan,
         worst_inputs=confirm.worst_inputs,
         solver_calls=confirm.calls,
-        tolerance=tolerance,
-        verdict=VERDICTS[0] if found else VERDICTS[1],
+        tolerance=allowed.relative,
+        absolute=allowed.absolute,
+        verdict=_verdict(confirm, allowed.relative),
         signal=signal.kind,
         evaluations=evaluations,
-        draws=drawn,
-        draws_failed=failed,
-        failure_probability_upper=float(beta.ppf(0.95, failed + 1, drawn - failed)) if drawn > failed else 1.0,
+        draws=drawn.decided,
+        draws_failed=drawn.failed,
+        draws_proved=drawn.proved,
+        draws_unsolved=drawn.unsolved,
+        failure_probability_upper=drawn.upper,
+        failure_or_unsolved_upper=drawn.upper_with_unsolved,
         against=against(problem),
         seconds=time.perf_counter() - start,
-        notes=tuple(notes),
+        notes=(*notes, *confirm.notes()),
     )
 
 
-def _climb_truth(confirm: _Confirmation, box: Any, rng: np.random.Generator) -> None:
+def _verdict(confirm: Confirmation, tolerance: float) -> str:
+    if confirm.found:
+        return VERDICTS[0]
+    # written so that a worst error that is not a number would be undecided, too
+    decided = confirm.compared > 0 and confirm.not_numbers == 0 and confirm.worst <= tolerance
+    return VERDICTS[1] if decided else VERDICTS[2]
+
+
+def _draw(
+    confirm: Confirmation, signal: Signal, P: Float[np.ndarray, "n d"], report: Callable[[str, int, int], None]
+) -> Draws:
+    """Independent draws, each decided by a proof, or by a solve."""
+    if not len(P):
+        return Draws(0, 0)
+    tolerance = confirm.allowed.relative
+    upper = np.full(len(P), np.inf)
+    if signal.proved is not None:
+        for i in range(0, len(P), 512):
+            upper[i : i + 512] = signal.proved(P[i : i + 512])
+            report("proving draws", min(i + 512, len(P)), len(P))
+    proved = upper <= tolerance
+    errors = confirm.check(P[~proved], "independent draw")
+    unsolved = confirm.failed_solves
+    # an error that is no number is no success
+    failed = len(errors) - unsolved - int((errors <= tolerance).sum())
+    return Draws(len(P) - unsolved, failed, int(proved.sum()), unsolved)
+
+
+def _search(
+    confirm: Confirmation,
+    signal: Signal,
+    seed: int,
+    starts: int,
+    rng: np.random.Generator,
+    report: Callable[[str, int, int], None],
+) -> tuple[list[str], int]:
+    """Spend the budget on the peaks of the signal; (notes, evaluations of the signal)."""
+    box = confirm.problem.inputs
+    if signal.kind == "none":
+        _climb_truth(confirm, rng)
+        return ["no residual and no bound to climb: the true error itself was climbed, one solve a point"], 0
+    peaks = find_peaks(signal, box, seed, starts, report)
+    points = peaks.points
+    if signal.kind == "bound":  # a proved bound within the tolerance excludes a point at no cost
+        points = points[~(peaks.values <= confirm.allowed.relative)]
+    confirm.check(box.from_unit(points), f"climbed the {signal.kind}")
+    if signal.kind == "residual":
+        _climb_truth(confirm, rng)
+    if not len(points):
+        confirm.check(box.from_unit(peaks.points[:3]), f"climbed the {signal.kind}")
+    return [], peaks.evaluations
+
+
+def _climb_truth(confirm: Confirmation, rng: np.random.Generator) -> None:
     """Evolution on the true error with what is left of the budget: half exploring, half around the best."""
-    remaining = confirm.budget - confirm.calls
-    if remaining < 1:
+    if not confirm.left:
         return
-    X = rng.random((max(remaining // 2, 1), box.dimension))
+    box = confirm.problem.inputs
+    X = rng.random((max(confirm.left // 2, 1), box.dimension))
     errors = confirm.check(box.from_unit(X), "explored")
     best = box.to_unit(confirm.worst_inputs) if confirm.worst > 0 else X[0]
     top, step = confirm.worst, 0.2
-    while confirm.calls < confirm.budget and len(errors):
+    while confirm.left and len(errors):
         x = np.clip(best + step * rng.standard_normal((4, box.dimension)), 0, 1)
         errors = confirm.check(box.from_unit(x), "climbed the true error")
         if confirm.worst > top:

@@ -49,7 +49,7 @@ def find_peaks(
     pieces = []
     for i in range(0, len(X), 512):
         pieces.append(signal.values(box.from_unit(X[i : i + 512])))
-        report("exploring", min(i + 512, len(X)), len(X))
+        report("exploring without solves", min(i + 512, len(X)), len(X))
     values = np.concatenate(pieces)
     evaluations = len(X)
     climbers = _spread(X, values, CLIMBERS)
@@ -71,7 +71,7 @@ def find_peaks(
         x = np.where(better[:, None], children[np.arange(len(x)), best], x)
         y = np.where(better, top, y)
         step = np.clip(step * np.where((fitness > y[:, None]).mean(1) + better / OFFSPRING > 0.2, 1.5, 0.8), 1e-5, 0.5)
-        report("climbing", generation + 1, GENERATIONS)
+        report("climbing without solves, generation", generation + 1, GENERATIONS)
     if signal.gradient is not None:
         x, y, extra = _ascend(signal, box, x, y)
         evaluations += extra

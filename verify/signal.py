@@ -21,27 +21,38 @@ from ..solvers.problem import Problem
 from .certificate import certifier
 from .reduced import reduced_path
 from .surrogate import coefficients, evaluate
+from .thomson import SLACK, FieldBound
 
+TYPICAL = 16  # inputs that tell the typical size of the data
+ZERO_SHARE = 1e-3  # of it: what counts as none
 BROKEN = 1e30  # the signal of an answer that is not a finite field: nothing is worse
 
 
 @dataclass(frozen=True)
 class Signal:
-    """``values(P) -> [n]``, comparable with a relative error if ``kind`` is "bound"; ``gradient(p)`` where JAX can
-    give it.
+    """``values(P) -> [n]``, comparable with an error if ``kind`` is "bound"; ``gradient(p)`` where JAX can give it;
+    ``proved(P) -> [n]``, proved upper bounds of the errors of what the surrogate answers, where there are any.
     """
 
     kind: str  # "bound", "residual" or "none"
     values: Callable[[Float[np.ndarray, "n d"]], Float[np.ndarray, " n"]]
     gradient: Callable[[Array], tuple[Array, Array]] | None = None  # p -> (log signal, its gradient)
+    proved: Callable[[Float[np.ndarray, "n d"]], Float[np.ndarray, " n"]] | None = None
 
 
-def make_signal(problem: Problem, surrogate: Any) -> Signal:
-    """The sharpest signal that this problem and this surrogate allow."""
+def scaled_upper(bound: FieldBound, scale: float) -> Array:
+    """At least ||e|| / (scale + ||u||)."""
+    if scale == 0:
+        return bound.relative_upper
+    return jnp.minimum(bound.relative_upper, bound.upper / (scale + jnp.sqrt(bound.energy_lower)) * SLACK)
+
+
+def make_signal(problem: Problem, surrogate: Any, scale: float = 0.0) -> Signal:
+    """The sharpest signal that this problem and this surrogate allow, of errors relative to scale + ||u||."""
     if isinstance(problem, CoerciveProblem):
         reduced = reduced_path(problem, surrogate)
         if reduced is not None:
-            bounds = VectorMap(lambda p, c: reduced.bound(p, c).relative_upper)
+            bounds = VectorMap(lambda p, c: scaled_upper(reduced.bound(p, c), scale))
 
             def from_coefficients(P: np.ndarray) -> np.ndarray:
                 try:
@@ -50,19 +61,37 @@ def make_signal(problem: Problem, surrogate: Any) -> Signal:
                     return np.full(len(P), BROKEN)
                 return _finite(bounds(P, np.nan_to_num(c, nan=np.inf)))
 
-            return Signal(
-                "bound", from_coefficients, _gradient(lambda p: _reduced_value(reduced, surrogate, p), problem)
-            )
+            def proved(P: np.ndarray) -> np.ndarray:
+                """The bound is of V c: it holds where that is what the surrogate answers."""
+                upper = from_coefficients(P)
+                rows = np.flatnonzero(upper < BROKEN)
+                if len(rows):
+                    answered = evaluate(surrogate, P[rows], problem.size).fields
+                    product = coefficients(surrogate, P[rows]) @ reduced.basis.T
+                    same = np.isclose(answered, product, rtol=1e-9, atol=1e-12).all(axis=1)
+                    upper[rows[~same]] = np.inf
+                return upper
+
+            slope = _gradient(lambda p: _reduced_value(reduced, surrogate, p, scale), problem)
+            return Signal("bound", from_coefficients, slope, proved)
         fields = certifier(problem)
-        return Signal("bound", _of_fields(problem, surrogate, lambda P, u: fields.bounds(P, u, 1)[1].relative_upper))
+        bounds_of_fields = _of_fields(problem, surrogate, lambda P, u: scaled_upper(fields.bounds(P, u, 1)[1], scale))
+        return Signal("bound", bounds_of_fields, proved=bounds_of_fields)
     residual = getattr(problem, "residual", None)
     if residual is None:
         return Signal("none", lambda P: np.zeros(len(P)))
 
+    def start(p: Array) -> Array:
+        """The size of the residual of the zero field: of the data."""
+        return jnp.linalg.norm(residual(p, problem.prescribe(p, jnp.zeros(problem.size))))
+
+    least = 0.0
+    if scale > 0:  # data that vanish make no error infinite: below a share of what is typical they count as that share
+        some = np.random.default_rng(0).random((TYPICAL, problem.inputs.dimension))
+        least = ZERO_SHARE * float(np.median(RowMap(start)(problem.inputs.from_unit(some))))
+
     def one(p: Array, u: Array) -> Array:
-        v = problem.prescribe(p, u)
-        start = residual(p, problem.prescribe(p, jnp.zeros_like(u)))
-        return jnp.linalg.norm(residual(p, v)) / jnp.linalg.norm(start)
+        return jnp.linalg.norm(residual(p, problem.prescribe(p, u))) / (start(p) + least)
 
     return Signal("residual", _of_fields(problem, surrogate, RowMap(one)))
 
@@ -87,8 +116,8 @@ def _finite(values: Any) -> np.ndarray:
     return np.nan_to_num(np.asarray(values, dtype=np.float64), nan=BROKEN, posinf=BROKEN)
 
 
-def _reduced_value(reduced: Any, surrogate: Any, p: Array) -> Array:
-    return jnp.log(reduced.bound(p, jnp.asarray(surrogate.coefficients(p[None]))[0], 1).relative_upper)
+def _reduced_value(reduced: Any, surrogate: Any, p: Array, scale: float) -> Array:
+    return jnp.log(scaled_upper(reduced.bound(p, jnp.asarray(surrogate.coefficients(p[None]))[0], 1), scale))
 
 
 def _gradient(fn: Callable[[Array], Array], problem: Problem) -> Callable[[Array], tuple[Array, Array]] | None:

@@ -12,15 +12,18 @@ from rich.console import Console
 from ..run_folder import RunFolder, write_json
 from ..solvers.files import locked
 from ..solvers.problem import Problem, SolveError
+from ..solvers.tolerance import Tolerance
 from ..targets import Target, find_callable, find_problem, find_surrogate
 from ..verify.counterexample import Counterexample, read_counterexamples, write_counterexamples
 from ..verify.counterexample import replay as solve_again
-from ..verify.falsify import Falsification
+from ..verify.falsify import VERDICTS, Falsification
 from ..verify.falsify import falsify as search
 from .errors import DONE, FAILED, UNDECIDED, UserError, keeps
 from .output import downward, emit, number, plain, progress_bar, table, upward
-from .settings import Config, Json, ProblemOption, Seed, Set, Tolerance, pairs
+from .settings import Absolute, Config, Json, ProblemOption, Seed, Set, pairs
+from .settings import Tolerance as ToleranceOption
 
+EXIT_CODES = dict(zip(VERDICTS, (FAILED, DONE, UNDECIDED), strict=True))
 RunWord = Annotated[str, typer.Argument(metavar="RUN", help="A run folder, or module:name with --problem.")]
 
 
@@ -32,8 +35,17 @@ def save_report(target: Target, name: str, payload: dict[str, Any]) -> None:
 
 def falsify(
     run: RunWord,
-    tolerance: Tolerance = 1e-2,
+    tolerance: ToleranceOption = 1e-2,
+    absolute: Absolute = None,
     budget: Annotated[int, typer.Option(help="At most this many solver calls.")] = 100,
+    draws: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            help="Independent draws for the probability of failure, above the budget; a draw that is proved to be "
+            "within the tolerance costs no solve. Left out: a tenth of the budget.",
+        ),
+    ] = None,
     seed: Seed = 0,
     problem: ProblemOption = None,
     out: Annotated[
@@ -44,7 +56,7 @@ def falsify(
     as_json: Json = False,
     config: Config = None,
 ) -> int:
-    """Search for inputs where the relative error exceeds the tolerance. Exit code 1 where one was found."""
+    """Search for inputs where the error exceeds the tolerance. Exit code 1: found; 3: undecided."""
     target = find_surrogate(run, problem, pairs(set_ or [], "--set"))
     default = Path("counterexamples.jsonl") if target.folder is None else target.folder.file("counterexamples.jsonl")
     records = out or default
@@ -54,20 +66,28 @@ def falsify(
         def progress(stage: str, done: int, total: int) -> None:
             bar(done, total, "", stage)
 
-        result = search(target.problem, target.surrogate, tolerance, budget, seed, progress=progress)
+        result = search(
+            target.problem,
+            target.surrogate,
+            tolerance,
+            budget,
+            seed,
+            absolute=absolute,
+            draws=draws,
+            progress=progress,
+        )
     places = store_records(records, result.counterexamples)
     payload = _falsification(target, result, records, places)
-    payload["settings"] = {"tolerance": tolerance, "budget": budget, "seed": seed}
+    payload["settings"] = {
+        "tolerance": tolerance,
+        "absolute": result.absolute,
+        "budget": budget,
+        "draws": draws,
+        "seed": seed,
+    }
     save_report(target, "falsify.json", payload)
     emit(as_json, payload, lambda console: _show(console, target, result, records, places))
-    if result.counterexamples:
-        return FAILED
-    return UNDECIDED if nothing_known(result) else DONE
-
-
-def nothing_known(result: Falsification) -> bool:
-    """Whether every single solve failed, so that the search says nothing."""
-    return bool(result.notes) and not (np.isfinite(result.worst_inputs).all() or result.draws)
+    return EXIT_CODES[result.verdict]
 
 
 def read_kept(path: Path) -> list[Counterexample]:
@@ -88,16 +108,20 @@ def store_records(path: Path, new: list[Counterexample]) -> list[int]:
 
 
 def _added(path: Path, kept: list[Counterexample], new: list[Counterexample]) -> list[int]:
-    known = {(c.inputs.tobytes(), c.tolerance, c.field.tobytes()): i for i, c in enumerate(kept)}
+    known = {_key(record): i for i, record in enumerate(kept)}
     places = []
     for record in new:
-        key = (record.inputs.tobytes(), record.tolerance, record.field.tobytes())
+        key = _key(record)
         if key not in known:
             known[key] = len(kept)
             kept.append(record)
         places.append(known[key])
     write_counterexamples(path, kept)
     return places
+
+
+def _key(record: Counterexample) -> tuple[bytes, float, float, bytes]:
+    return record.inputs.tobytes(), record.tolerance, record.absolute, record.field.tobytes()
 
 
 def _falsification(target: Target, result: Falsification, records: Path, places: list[int]) -> dict[str, Any]:
@@ -115,23 +139,27 @@ def _falsification(target: Target, result: Falsification, records: Path, places:
         }
         for c, place in zip(result.counterexamples, places, strict=True)
     ]
-    unknown = nothing_known(result)
     worst = result.worst_inputs
     return {
         "surrogate": target.label,
         "problem": target.problem.name,
         "counterexamples": found,
-        "worst": None if unknown else result.worst,
+        "worst": None if np.isnan(result.worst) else result.worst,
         "worst_inputs": dict(zip(names, worst, strict=True)) if np.isfinite(worst).all() else None,
         "solver_calls": result.solver_calls,
         "tolerance": result.tolerance,
-        "verdict": "undecided" if unknown else result.verdict,
+        "absolute": result.absolute,
+        "measured": measured(target.problem, result.tolerance, result.absolute),
+        "verdict": result.verdict,
         "against": result.against,
         "signal": result.signal,
         "evaluations": result.evaluations,
         "draws": result.draws,
         "draws_failed": result.draws_failed,
+        "draws_proved": result.draws_proved,
+        "draws_unsolved": result.draws_unsolved,
         "failure_probability_upper": result.failure_probability_upper,
+        "failure_or_unsolved_upper": result.failure_or_unsolved_upper,
         "seconds": result.seconds,
         "notes": list(result.notes),
     }
@@ -139,9 +167,9 @@ def _falsification(target: Target, result: Falsification, records: Path, places:
 
 def _show(console: Console, target: Target, result: Falsification, records: Path, places: list[int]) -> None:
     found = result.counterexamples
-    verdict = "undecided" if nothing_known(result) else result.verdict
+    allowed = f"tolerance {result.tolerance:g}" + (f" and absolute {result.absolute:.3g}" if result.absolute else "")
     console.print(
-        f"[bold]{verdict}[/bold] at tolerance {result.tolerance:g}: "
+        f"[bold]{result.verdict}[/bold] at {allowed}: "
         f"{len(found)} counterexamples, {result.solver_calls} solver calls, {result.seconds:.1f} s", markup=True,
     )  # fmt: skip
     if found:
@@ -153,16 +181,38 @@ def _show(console: Console, target: Target, result: Falsification, records: Path
         if len(found) > 10:
             console.print(f"and {len(found) - 10} more in {records}")
         console.print(f"solve one again: assay replay {records}#{places[0]}")
+    elif np.isnan(result.worst):
+        console.print("no error could be measured")
     else:
-        console.print(f"largest relative error observed: {number(result.worst)}; that nothing was found proves nothing")
-    if result.draws:
-        console.print(
-            f"statistical: {result.draws_failed} of {result.draws} independent draws failed, so the probability of "
-            f"failure is at most {upward(result.failure_probability_upper)} (95 % confidence, over the sampling law)"
-        )
+        console.print(f"largest error observed: {number(result.worst)}; that nothing was found proves nothing")
+    for line in _likelihood(result):
+        console.print(line)
     for note in result.notes:
         console.print(f"note: {note}")
-    console.print(f"errors are {result.against}")
+    console.print(f"errors are {measured(target.problem, result.tolerance, result.absolute)}, {result.against}")
+
+
+def measured(problem: Problem, tolerance: float, absolute: float) -> str:
+    """What the printed errors are, in words."""
+    return Tolerance(tolerance, absolute).words(problem.norm_name)
+
+
+def _likelihood(result: Falsification) -> list[str]:
+    """What the independent draws say, and about what."""
+    if not result.draws + result.draws_unsolved:
+        return []
+    free = f", {result.draws_proved} of them decided by a proof without a solve" if result.draws_proved else ""
+    about = " where the solver answers" if result.draws_unsolved else ""
+    lines = [
+        f"statistical: {result.draws_failed} of {result.draws} independent draws failed{free}: the probability of "
+        f"failure{about} is at most {upward(result.failure_probability_upper)} (95 % confidence, over the sampling law)"
+    ]
+    if result.draws_unsolved:
+        lines.append(
+            f"statistical: the solver failed at {result.draws_unsolved} more draws; with these counted as failures the "
+            f"probability is at most {upward(result.failure_or_unsolved_upper)}"
+        )
+    return lines
 
 
 def replay(
@@ -173,11 +223,15 @@ def replay(
         str | None,
         typer.Option(metavar="RUN", help="Ask this surrogate again: a run folder or module:name."),
     ] = None,
+    absolute: Absolute = None,
     problem: ProblemOption = None,
     as_json: Json = False,
     config: Config = None,
 ) -> int:
-    """Solve a counterexample again. Exit code 1 where the failure stands, 0 where it does not."""
+    """Solve a counterexample again. Exit code 1 where the failure stands, 0 where it does not, 3 where that is open.
+
+    --absolute replaces what the record was made with.
+    """
     path, index = _place(record)
     records = read_counterexamples(path)
     if not 0 <= index < len(records):
@@ -186,7 +240,7 @@ def replay(
     owner = _owner(chosen, path, problem)
     answer = None if surrogate is None else find_callable(surrogate, owner)
     try:
-        again = solve_again(owner, chosen, answer)
+        again = solve_again(owner, chosen, answer, absolute)
     except SolveError as error:
         raise UserError(f"the truth could not be computed again: {error}") from error
     payload = {
@@ -194,11 +248,13 @@ def replay(
         "against_surrogate": surrogate or "the field in the record",
         "inputs": dict(zip(owner.inputs.names, chosen.inputs.tolist(), strict=True)),
         "tolerance": chosen.tolerance,
+        "absolute": again.absolute,
+        "recorded_absolute": chosen.absolute,
         "recorded_error": chosen.error,
         "error": again.error,
         "lower": again.lower,
         "upper": again.upper,
-        "evidence": str(chosen.evidence),
+        "evidence": str(again.evidence),
         "fails": again.fails,
     }
 
@@ -207,12 +263,18 @@ def replay(
         where = ", ".join(f"{name}={value:.6g}" for name, value in named)
         console.print(f"{path}#{index}: {owner.name} at {where}")
         console.print(
-            f"relative error {number(again.error, 6)} of {payload['against_surrogate']}, "
+            f"error {number(again.error, 6)} of {payload['against_surrogate']}, "
             f"recorded {number(chosen.error, 6)}, tolerance {chosen.tolerance:g}"
         )
-        console.print("the failure stands" if again.fails else "it no longer fails")
+        console.print(f"errors are {measured(owner, chosen.tolerance, again.absolute)}")
+        if again.fails is None:
+            console.print("undecided: the error is not a number")
+        else:
+            console.print("the failure stands" if again.fails else "it no longer fails")
 
     emit(as_json, payload, people)
+    if again.fails is None:
+        return UNDECIDED
     return FAILED if again.fails else DONE
 
 

@@ -108,6 +108,14 @@ ProblemOption = Annotated[
     typer.Option("--problem", metavar="PROBLEM", help="With a surrogate of your own: the problem that it answers."),
 ]
 Tolerance = Annotated[float, typer.Option("--tolerance", help="The relative error allowed.")]
+Absolute = Annotated[
+    float | None,
+    typer.Option(
+        "--absolute",
+        help="An error allowed beside it, whatever the solution's size: ||e|| <= ABSOLUTE + TOLERANCE ||u||. Left out: "
+        "the problem's own, 0 unless its box holds the zero solution.",
+    ),
+]
 
 
 def point(box: Box, text: str) -> Float[np.ndarray, " d"]:

@@ -1,0 +1,80 @@
+"""The error of one field against a computed truth, and what of it is proved."""
+
+from __future__ import annotations
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float
+
+from ..solvers.coercive import CoerciveProblem
+from ..solvers.problem import Problem
+from ..solvers.tolerance import scaled
+from .certificate import certifier
+from .evidence import Evidence
+from .thomson import energy_norm
+
+HUGE = 2.0**400  # sizes whose squares, and sums of them, are far from the ends of float64: between 1 / HUGE and HUGE
+
+
+def norm_of(problem: Problem, p: np.ndarray, u: Float[np.ndarray, " N"]) -> float:
+    """||u||, evaluated at a moderate size: the squares in a norm may not vanish or overflow where the norm does not."""
+    largest = float(np.abs(u).max(initial=0.0))
+    if largest == 0 or not np.isfinite(largest) or 1 / HUGE <= largest <= HUGE:
+        return float(problem.norm(jnp.asarray(p), jnp.asarray(u)))
+    power = int(np.frexp(largest)[1])  # powers of two scale exactly
+    with np.errstate(over="ignore", under="ignore"):
+        return float(np.ldexp(float(problem.norm(jnp.asarray(p), jnp.asarray(np.ldexp(u, -power)))), power))
+
+
+def magnitude_of(problem: Problem, p: np.ndarray, u: Float[np.ndarray, " N"]) -> float:
+    """What errors are relative to: the norm, as ``norm_of``, unless the problem measures from an offset."""
+    size, norm = (float(f(jnp.asarray(p), jnp.asarray(u))) for f in (problem.magnitude, problem.norm))
+    return norm_of(problem, p, u) if size == norm or np.isnan([size, norm]).all() else size
+
+
+def measured_error(
+    problem: Problem, p: np.ndarray, field: np.ndarray, truth: np.ndarray, scale: float = 0.0
+) -> tuple[float, float, float, Evidence]:
+    """||u - field|| / (scale + ||u||), measured with the computed truth for u, and an interval for it.
+
+    PROVED: for the exact solution u of the discrete equations, by the truth's own residual; a field that is not finite
+    is infinitely wrong. OBSERVED: nothing is known of the truth's own error, or nothing of this one's (0 and infinity).
+    NONE, and NaN: the truth or a norm is not a number, so that nothing was compared.
+    """
+    if not np.isfinite(truth).all():
+        return np.nan, 0.0, np.inf, Evidence.NONE
+    if not np.isfinite(field).all():
+        return np.inf, np.inf, np.inf, Evidence.PROVED
+    v = np.asarray(problem.prescribe(jnp.asarray(p), jnp.asarray(field)))
+    with np.errstate(over="ignore"):
+        error = scaled(norm_of(problem, p, truth - v), magnitude_of(problem, p, truth), scale)
+    if np.isnan(error):
+        return np.nan, 0.0, np.inf, Evidence.NONE
+    if not isinstance(problem, CoerciveProblem):
+        return error, error, error, Evidence.OBSERVED
+    lower, upper = _interval(problem, p, v, truth, scale)
+    return error, lower, upper, Evidence.PROVED if np.isfinite(upper) or lower > 0 else Evidence.OBSERVED
+
+
+def _interval(
+    problem: CoerciveProblem, p: np.ndarray, v: np.ndarray, truth: np.ndarray, scale: float
+) -> tuple[float, float]:
+    """From ||u - truth|| <= b: | ||u - v|| - ||truth - v|| | <= b, and ||u|| likewise."""
+    solved, bound, _ = certifier(problem).bounds(p[None], truth[None], 0)
+    at, truth = jnp.asarray(p), np.asarray(solved[0])
+    (size, size_off), (error, error_off) = (
+        map(float, energy_norm(problem, at, jnp.asarray(x))) for x in (truth, truth - v)
+    )
+    b = float(bound.upper[0]) * (1 + 1e-12)
+    if not np.isfinite([size, size_off, error, error_off, b]).all():
+        return 0.0, np.inf
+    down, up = 1 - 1e-15, 1 + 1e-15  # the handful of operations here, and the rounding of ``scale``
+    most, least = scale + size + size_off + b, scale * down + max(size * down - size_off - b, 0.0)
+    lower = max(error * down - error_off - b, 0.0) / most * down if most > 0 else 0.0
+    upper = (error + error_off + b) / least * up if least > 0 else np.inf
+    return lower, upper
+
+
+def exceeds(error: float, lower: float, evidence: Evidence, tolerance: float) -> bool:
+    """Whether a measured error is a failure: by its proved lower end where there is one, else as observed."""
+    return (lower if evidence is Evidence.PROVED else error) > tolerance
