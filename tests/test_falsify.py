@@ -188,6 +188,14 @@ def test_the_zero_solution_in_the_box_of_burgers_is_no_infinite_counterexample()
     assert result.absolute == 1e-2 * problem.zero_scale > 0
 
 
+def test_a_constant_answer_beside_a_large_offset_is_remarked_on():
+    x = np.linspace(0, 1, 5)
+    problem = black_box(lambda p: 101325.0 + np.sin(3 * p[0] * x), UNIT)
+    result = falsify(problem, lambda P: np.full((len(P), 5), 101325.5), 1e-2, budget=10, seed=0)
+    assert result.verdict == "not falsified"
+    assert any("answered at all inputs, would pass" in note and "offset=" in note for note in result.notes)
+
+
 @pytest.mark.parametrize("answer", [np.nan, 2.0])
 def test_the_probability_of_failure_is_covered(answer):
     """Half of the inputs fail, by a wrong answer or by none: one bound in twenty may be below a half."""

@@ -8,12 +8,14 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
+from ..solvers.component_errors import component_errors
 from ..solvers.problem import Problem
 from ..solvers.tolerance import Tolerance
 from .counterexample import Counterexample
 from .evidence import Evidence
 from .measured_error import exceeds, measured_error
 from .surrogate import evaluate
+from .unseen import Unseen
 
 
 class Confirmation:
@@ -34,6 +36,8 @@ class Confirmation:
         self.first_failure = ""
         self.found: list[Counterexample] = []
         self.trouble: dict[str, None] = {}
+        self.unseen = Unseen(problem, allowed)
+        self.component_errors: dict[str, float] = {}
         self.worst, self.worst_inputs = 0.0, np.full(problem.inputs.dimension, np.nan)
 
     @property
@@ -74,16 +78,25 @@ class Confirmation:
             self.not_numbers += 1
             return error
         self.compared += 1
+        self.unseen.add(p, truth)
+        parts = component_errors(self.problem, p, field, truth, self.allowed.scale)
+        for name, part in parts.items():
+            self.component_errors[name] = float(np.maximum(part, self.component_errors.get(name, 0.0)))
         if not np.isfinite(self.worst_inputs).all() or error > self.worst:
             self.worst, self.worst_inputs = error, p
         if exceeds(error, lower, evidence, self.allowed.relative):
-            self.found.append(self._record(p, (error, lower, upper, evidence), field, how))
+            self.found.append(self._record(p, (error, lower, upper, evidence), field, how, parts))
         elif error > self.allowed.relative or (evidence is Evidence.PROVED and upper > self.allowed.relative):
             self.open += 1
         return error
 
     def _record(
-        self, p: np.ndarray, measured: tuple[float, float, float, Evidence], field: np.ndarray, how: str
+        self,
+        p: np.ndarray,
+        measured: tuple[float, float, float, Evidence],
+        field: np.ndarray,
+        how: str,
+        parts: dict[str, float],
     ) -> Counterexample:
         error, lower, upper, evidence = measured
         return Counterexample(
@@ -100,6 +113,7 @@ class Confirmation:
             problem_settings=self.problem.settings,
             seed=self.seed,
             absolute=self.allowed.absolute,
+            component_errors=parts,
         )
 
     def notes(self) -> list[str]:
@@ -120,4 +134,4 @@ class Confirmation:
                 f"at {self.open} inputs the solver's own error is too large to tell on which side of the tolerance "
                 "the surrogate is: solve more accurately"
             )
-        return [*said, *self.trouble]
+        return [*said, *self.unseen.notes(), *self.trouble]

@@ -33,7 +33,8 @@ class Falsification:
     """What a search found; finding nothing proves nothing. Errors are relative to the solution's size plus ``absolute /
     tolerance``.
 
-    ``worst`` is the largest *confirmed* error, NaN where no error was. ``verdict`` is "undecided" where no failure is
+    ``worst`` is the largest *confirmed* error, NaN where no error was; ``component_errors``: likewise of each component
+    by itself, where there are several. ``verdict`` is "undecided" where no failure is
     confirmed, and either nothing could be compared, or an error is not a number, or it lies above the tolerance by no
     more than the solver's own error. ``failure_probability_upper``: 95 % Clopper-Pearson bound from the independent
     draws alone (statistical evidence), of the inputs that the solver answers; ``failure_or_unsolved_upper`` counts as
@@ -57,6 +58,7 @@ class Falsification:
     failure_or_unsolved_upper: float
     against: str
     seconds: float
+    component_errors: dict[str, float]
     notes: tuple[str, ...] = ()
 
 
@@ -123,6 +125,7 @@ def falsify(
         failure_or_unsolved_upper=drawn.upper_with_unsolved,
         against=against(problem),
         seconds=time.perf_counter() - start,
+        component_errors=confirm.component_errors,
         notes=(*notes, *confirm.notes()),
     )
 

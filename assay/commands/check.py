@@ -135,6 +135,7 @@ def _falsification(target: Target, result: Falsification, records: Path, places:
             "evidence": c.evidence,
             "solver_calls": c.solver_calls,
             "found": c.found,
+            "component_errors": c.component_errors,
             "record": f"{records}#{place}",
         }
         for c, place in zip(result.counterexamples, places, strict=True)
@@ -145,6 +146,7 @@ def _falsification(target: Target, result: Falsification, records: Path, places:
         "problem": target.problem.name,
         "counterexamples": found,
         "worst": None if np.isnan(result.worst) else result.worst,
+        "component_errors": result.component_errors,
         "worst_inputs": dict(zip(names, worst, strict=True)) if np.isfinite(worst).all() else None,
         "solver_calls": result.solver_calls,
         "tolerance": result.tolerance,
@@ -185,6 +187,9 @@ def _show(console: Console, target: Target, result: Falsification, records: Path
         console.print("no error could be measured")
     else:
         console.print(f"largest error observed: {number(result.worst)}; that nothing was found proves nothing")
+    if result.component_errors:
+        parts = ", ".join(f"{name} {number(error)}" for name, error in result.component_errors.items())
+        console.print(f"largest errors of the components by themselves: {parts}")
     for line in _likelihood(result):
         console.print(line)
     for note in result.notes:
