@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import sys
 import traceback
+from contextlib import suppress
 from typing import Any
 
 import typer
@@ -113,7 +114,13 @@ def _failed(error: Exception) -> int:
 
 def main() -> None:
     """The entry point."""
-    sys.exit(run())
+    code = run()
+    if code == INTERRUPTED:  # at once: what XLA or a foreign library still computes would hold the exit up, or fault
+        for stream in (sys.stdout, sys.stderr):
+            with suppress(OSError, ValueError):
+                stream.flush()
+        os._exit(code)
+    sys.exit(code)
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ is padded with work.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -14,6 +15,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
+
+from .interrupts import finished
+
+PAUSE = 0.3  # seconds of work between moments at which a batch can be interrupted
 
 
 class RowMap:
@@ -32,16 +37,22 @@ class RowMap:
             return lax.fori_loop(0, count, one, out)
 
         self._compiled = jax.jit(rows)
+        self._pace = 1  # rows that take about PAUSE; one, until that is known
 
     def __call__(self, *arrays: Any) -> Any:
         hosts = [np.asarray(x) for x in arrays]
         n = len(hosts[0])
-        pieces = []
-        for start in range(0, max(n, 1), self.chunk):
-            rows = tuple(self._padded(x[start : start + self.chunk]) for x in hosts)
-            count = min(self.chunk, n - start)
-            result = self._compiled(rows, jnp.asarray(count))
+        pieces: list[Any] = []
+        start = 0
+        while start < n or not pieces:
+            count = min(self._pace, n - start)
+            rows = tuple(self._padded(x[start : start + count]) for x in hosts)
+            began = time.perf_counter()
+            result = finished(self._compiled, rows, jnp.asarray(count))
+            spent = time.perf_counter() - began
+            self._pace = min(self.chunk, max(1, int(PAUSE * count / max(spent, 1e-9))))
             pieces.append(jax.tree.map(lambda x, m=count: np.asarray(x)[:m], result))
+            start += count
         return jax.tree.map(lambda *parts: parts[0] if len(parts) == 1 else np.concatenate(parts), *pieces)
 
     def _padded(self, x: np.ndarray) -> np.ndarray:
@@ -72,7 +83,7 @@ class VectorMap:
             rows = [x[start : start + size] for x in hosts]
             count = len(rows[0])
             padded = [np.concatenate([x, np.zeros((size - count, *x.shape[1:]))]) if count < size else x for x in rows]
-            result = self._compiled(given, padded)
+            result = finished(self._compiled, given, padded)
             pieces.append(jax.tree.map(lambda x, m=count: np.asarray(x)[:m], result))
             start += size
         return jax.tree.map(lambda *parts: parts[0] if len(parts) == 1 else np.concatenate(parts), *pieces)

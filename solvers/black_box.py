@@ -69,23 +69,27 @@ class BlackBox(Problem):
             self._failures.pop(next(iter(self._failures)), None)
 
     def attempt(self, p: Float[Array, " d"], tolerance: float | None = None) -> Attempt:
-        """The user's solver on the host; one that raises, or answers in another shape, has failed (NaN)."""
-
-        def on_host(p: np.ndarray) -> np.ndarray:
-            try:
-                u = np.asarray(self.function(p), dtype=np.float64).ravel()
-            except Exception as error:  # whatever a foreign solver raises is a failed solve, not the end of a batch
-                self._remember(f"{type(error).__name__}: {error}")
-                return np.full(self.size, np.nan)
-            if u.shape == (self.size,) and np.isfinite(u).all():
-                return u
-            self._remember(
-                f"answered with {u.size} values, not {self.size}" if u.size != self.size else "values NaN or infinite"
-            )
-            return np.full(self.size, np.nan)
-
-        u = host_call(on_host, jnp.zeros(self.size), p)
+        u = host_call(self._answer, jnp.zeros(self.size), p)
         return Attempt(u, jnp.asarray(jnp.nan), jnp.asarray(0), jnp.asarray(METHODS.index("user")))
+
+    @property
+    def attempt_on_host(self) -> Callable[[np.ndarray, float | None], Attempt]:
+        method = np.asarray(METHODS.index("user"))
+        return lambda p, tolerance: Attempt(self._answer(p), np.asarray(np.nan), np.asarray(0), method)  # type: ignore[arg-type]
+
+    def _answer(self, p: np.ndarray) -> Float[np.ndarray, " N"]:
+        """The user's solver; one that raises, or answers in another shape, has failed (NaN)."""
+        try:
+            u = np.asarray(self.function(p), dtype=np.float64).ravel()
+        except Exception as error:  # whatever a foreign solver raises is a failed solve, not the end of a batch
+            self._remember(f"{type(error).__name__}: {error}")
+            return np.full(self.size, np.nan)
+        if u.shape == (self.size,) and np.isfinite(u).all():
+            return u
+        self._remember(
+            f"answered with {u.size} values, not {self.size}" if u.size != self.size else "values NaN or infinite"
+        )
+        return np.full(self.size, np.nan)
 
 
 def black_box(solve: Callable[[np.ndarray], Any], box: Box, coordinates: Any = None) -> BlackBox:

@@ -11,6 +11,8 @@ import scipy.sparse as sp
 import scipy.sparse.linalg as spla
 from jaxtyping import Array, Float
 
+from .interrupts import deferred
+
 
 def factorise(matrix: sp.csr_matrix) -> Callable[[np.ndarray], np.ndarray]:
     """Factors of a symmetric positive definite matrix; the returned solve takes [n] or [n, k].
@@ -42,9 +44,4 @@ def solve_refined(matrix: sp.csr_matrix, b: np.ndarray) -> np.ndarray:
 def host_call(fn: Callable[..., np.ndarray], like: Array, *args: Array) -> Float[Array, " n"]:
     """``fn(*args)`` on the host with a result shaped as ``like``; under vmap, row after row."""
     shape = jax.ShapeDtypeStruct(like.shape, jnp.float64)
-    return jax.pure_callback(
-        lambda *xs: np.asarray(fn(*(np.asarray(x) for x in xs)), dtype=np.float64).reshape(shape.shape),
-        shape,
-        *args,
-        vmap_method="sequential",
-    )
+    return jax.pure_callback(deferred(fn, like.shape), shape, *args, vmap_method="sequential")

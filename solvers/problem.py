@@ -23,6 +23,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from .batching import RowMap
 from .box import Box
+from .interrupts import finished
 from .precision import require_float64
 
 ZERO_SHARE = 1e-3  # of a typical magnitude: a solution below it is as good as zero
@@ -163,6 +164,11 @@ class Problem(abc.ABC):
         """Why the solve at p failed and what to do about it, naming the input; empty where the problem cannot tell."""
         return ""
 
+    @property
+    def attempt_on_host(self) -> Callable[[np.ndarray, float | None], Attempt] | None:
+        """``attempt`` in plain Python, where the solver is: not called from compiled code it can be interrupted."""
+        return None
+
     def failures(self) -> tuple[str, ...]:
         """The last distinct reasons why solves failed in this process, the newest last, where anybody knows them."""
         return ()
@@ -183,6 +189,14 @@ class Problem(abc.ABC):
     @cached_property
     def _compiled(self) -> Callable[..., Attempt]:
         return jax.jit(self.attempt, static_argnums=1)
+
+    def attempt_once(self, p: Float[np.ndarray, " d"], tolerance: float | None = None) -> Attempt:
+        """``attempt`` at one checked input, computed."""
+        on_host = self.attempt_on_host
+        if on_host is not None:
+            return on_host(np.array(p), tolerance)
+        result: Attempt = finished(self._compiled, jnp.asarray(p), tolerance)
+        return result
 
     @cached_property
     def _warm(self) -> set[float | None]:
@@ -213,11 +227,13 @@ class Problem(abc.ABC):
         if len(row) != 1:
             d = self.inputs.dimension
             raise ValueError(f"solve takes one input of {d} numbers; use solve_batch for {len(row)} rows")
-        if tolerance not in self._warm:  # compile first, so that the seconds reported are those of solving
-            jax.block_until_ready(self._compiled(jnp.asarray(row[0]), tolerance))
+        if (
+            self.attempt_on_host is None and tolerance not in self._warm
+        ):  # compile first, so that seconds are of solving
+            self.attempt_once(row[0], tolerance)
             self._warm.add(tolerance)
         start = time.perf_counter()
-        result = jax.block_until_ready(self._compiled(jnp.asarray(row[0]), tolerance))
+        result = self.attempt_once(row[0], tolerance)
         seconds = time.perf_counter() - start
         u = np.asarray(result.u)
         if not np.isfinite(u).all():
@@ -249,6 +265,10 @@ class Problem(abc.ABC):
         require_float64()
         tolerance = checked_tolerance(tolerance)
         P = self.inputs.check(P)
+        on_host = self.attempt_on_host
+        if on_host is not None and len(P):
+            rows = [on_host(p, tolerance) for p in P.copy()]
+            return Attempt(*(np.stack(column) for column in zip(*rows, strict=True)))  # type: ignore[arg-type]
         if tolerance not in self._row_maps:
             self._row_maps[tolerance] = RowMap(lambda p: self.attempt(p, tolerance))
         return self._row_maps[tolerance](P)

@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterator
 from functools import cached_property, lru_cache
 from pathlib import Path
 
-import jax.numpy as jnp
 import numpy as np
 
 from .journal import Journal
@@ -189,7 +188,7 @@ class _RowSolver:
 
     def __call__(self, p: np.ndarray) -> tuple[np.ndarray, float]:
         require_float64()
-        result = self.problem._compiled(jnp.asarray(p), None)
+        result = self.problem.attempt_once(p)
         return np.asarray(result.u), float(result.residual)
 
     @cached_property

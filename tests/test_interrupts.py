@@ -1,0 +1,123 @@
+"""Ctrl-C inside a solver comes out as KeyboardInterrupt, whatever called the solver; and an exit waits for XLA."""
+
+import os
+import signal
+import subprocess
+import sys
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import assay
+from assay.solvers import interrupts
+from assay.solvers.direct import host_call
+from assay.solvers.interrupts import finished
+
+BOX = assay.Box(("a", "b"), lower=[0.0, 0.0], upper=[1.0, 1.0])
+X = np.linspace(0.0, 1.0, 5)
+
+
+class Solver:
+    """p -> 5 values; Ctrl-C comes during the call of a given number."""
+
+    def __init__(self):
+        self.calls, self.stop_at, self.stop = 0, None, lambda: os.kill(os.getpid(), signal.SIGINT)
+
+    def __call__(self, p):
+        self.calls += 1
+        if self.calls == self.stop_at:
+            self.stop()
+        return 1 + p[0] * X + p[1] ** 2
+
+
+@pytest.fixture(scope="module")
+def solver():
+    return Solver()
+
+
+@pytest.fixture(scope="module")
+def problem(solver):
+    return assay.black_box(solver, BOX)
+
+
+@pytest.fixture(scope="module")
+def surrogate(problem):
+    return assay.train(problem, "linear", assay.sample(problem, 8))
+
+
+VERBS = {
+    "solve": lambda problem, surrogate: problem.solution([0.3, 0.4]),
+    "sample": lambda problem, surrogate: assay.sample(problem, 6, seed=3),
+    "falsify": lambda problem, surrogate: assay.falsify(problem, surrogate, 1e-9, budget=8),
+    "guard": lambda problem, surrogate: assay.guard(problem, surrogate, 1e-9)(BOX.sample(6)),
+    "batch": lambda problem, surrogate: problem.solve_batch(BOX.sample(6)),
+    "in compiled code": lambda problem, surrogate: finished(jax.jit(problem.solve_batch), BOX.sample(6)),
+}
+
+
+@pytest.mark.parametrize("verb", VERBS)
+@pytest.mark.parametrize("stop", [KeyboardInterrupt, SystemExit])
+def test_what_ends_a_program_inside_a_users_solver_ends_the_verb(verb, stop, solver, problem, surrogate, monkeypatch):
+    def end():
+        if stop is KeyboardInterrupt:
+            os.kill(os.getpid(), signal.SIGINT)
+        raise stop
+
+    monkeypatch.setattr(solver, "stop", end)
+    monkeypatch.setattr(solver, "stop_at", solver.calls + (1 if verb == "solve" else 2))
+    with pytest.raises(stop):
+        VERBS[verb](problem, surrogate)
+    assert solver.calls == solver.stop_at  # nobody asked it again
+    assert np.isfinite(problem.solve_batch(BOX.sample(2))).all()  # and the next call is not told of it
+
+
+def test_an_interruption_between_xla_and_the_function_it_calls_is_one(monkeypatch):
+    def fault(*args):
+        raise jax.errors.JaxRuntimeError("INTERNAL: CpuCallback error calling callback: KeyboardInterrupt: ")
+
+    with pytest.raises(KeyboardInterrupt):
+        finished(fault)
+    monkeypatch.setattr(interrupts, "_kept", [])
+    with pytest.raises(jax.errors.JaxRuntimeError, match="out of memory"):
+        finished(lambda: (_ for _ in ()).throw(jax.errors.JaxRuntimeError("out of memory")))
+
+
+def test_an_exception_of_a_host_function_stays_an_error():
+    def bad(x):
+        raise ZeroDivisionError("by zero")
+
+    with pytest.raises(jax.errors.JaxRuntimeError, match="by zero"):
+        finished(jax.jit(lambda x: host_call(bad, x, x)), jnp.ones(3))
+
+
+SCRIPT = """
+import os, signal, threading
+import jax, jax.numpy as jnp, jax.monitoring
+import assay
+from assay.solvers import interrupts
+
+def slow(x):
+    for i in range(60):
+        x = jnp.sort(jnp.sin(x * i)) @ jnp.ones((7, 7)) + x
+    return x
+
+def begun(event, value, fun_name="", **about):
+    if event == interrupts.COMPILED and "slow" in fun_name:
+        threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT)).start()
+
+signal.signal(signal.SIGINT, signal.default_int_handler)
+x = jnp.ones(7)
+jax.monitoring.register_scalar_listener(begun)
+try:
+    jax.jit(slow)(x)
+except KeyboardInterrupt:
+    print("interrupted", len(interrupts._abandoned))
+"""
+
+
+def test_an_exit_while_xla_compiles_is_clean():
+    done = subprocess.run([sys.executable, "-c", SCRIPT], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == "interrupted 1\n"
