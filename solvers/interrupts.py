@@ -1,8 +1,8 @@
 """Ctrl-C while compiled code runs: it comes out as KeyboardInterrupt where the compiled code was called.
 
 Compiled code calls Python (``direct.host_call``) from inside XLA, which makes an error of its own of whatever is raised
-there. So such functions are wrapped by ``deferred``: what they raise beyond ``Exception`` (Ctrl-C, sys.exit) is kept, this
-call and all further ones answer NaN, and ``finished`` raises what was kept as soon as the compiled call returns.
+there. So such functions are wrapped by ``deferred``: what they raise beyond ``Exception`` (Ctrl-C, sys.exit) is kept,
+this call and all further ones answer NaN, and ``finished`` raises what was kept as soon as the compiled call returns.
 
 XLA compiles on threads of its own. Waiting for them can be interrupted, they cannot; and an interpreter that exits
 meanwhile takes their client away, which ends in a segmentation fault. ``_settle`` waits for them at exit.
@@ -69,7 +69,7 @@ def _raise_kept() -> None:
     raise error
 
 
-def _note_compilation(event: str, seconds: float, **about: Any) -> None:
+def _note_compilation(event: str, duration_secs: float, **kwargs: str | int) -> None:
     if event == COMPILED and sys.exc_info()[0] is not None:  # the wait for it was cut short
         _abandoned.append(event)
 
