@@ -13,7 +13,10 @@ from rich.console import Group
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from .benchmarks.table import Row, Table, Trained, run_table
+from .benchmarks.contestants import Trained
+from .benchmarks.effort import Effort
+from .benchmarks.ranking import Ranked
+from .benchmarks.table import Table, run_table
 from .commands.output import upward
 from .pictures import plot_triptych
 from .registry import problem
@@ -30,7 +33,7 @@ from .verify.guard import Answer, guard
 
 TOLERANCE = 1e-2
 MEASURED = {"discrete": "distance to the discrete truth", "PDE": "distance to the PDE"}
-VERBS = {"win": "wins", "tie": "ties", "lose": "loses"}
+VERBS = {"win": "wins", "tie": "ties", "lose": "loses", "no use": "is of no use"}
 BASELINES = ("reduced-basis", "kernel-ridge", "linear", "nearest", "mean")
 Progress = Callable[..., None]
 
@@ -135,9 +138,7 @@ class Demo:
         return run_table(
             self.problem,
             surrogates=given,
-            batch=chosen.batch,
-            draws=chosen.draws,
-            search=False,
+            effort=Effort(batch=chosen.batch, draws=chosen.draws, search=False),
             found={network: search.worst},
             progress=self.progress,
         )
@@ -201,7 +202,7 @@ def short(table: Table) -> Group:
     return Group(rows, Text(note, style="dim"))
 
 
-def _against_solver(row: Row) -> tuple[str, str]:
+def _against_solver(row: Ranked) -> tuple[str, str]:
     measures = [measure for measure in ("discrete", "PDE") if measure in row.verdicts]
     return (
         " / ".join(f"{_slower(row, measure):.2g}" for measure in measures),
@@ -234,7 +235,7 @@ def saves(answer: Answer, table: Table) -> str:
     )
 
 
-def _slower(row: Row, measure: str) -> float:
+def _slower(row: Ranked, measure: str) -> float:
     """How much longer the solver takes, at the less favourable of equal mean and equal worst error."""
     return min(by_batch["n"].speedup for by_batch in row.matches[measure].values())
 

@@ -25,7 +25,9 @@ from ..solvers.thermal_block import ThermalBlock
 from ..surrogates import train
 from ..verify.guard import guard
 from . import command
-from .fairness import Timing, finer, full_multigrid, timed, transfer
+from .fairness import Timing, timed
+from .grids import Transfer, finer
+from .solver_curve import full_multigrid
 from .true_error import TrueError
 
 TOLERANCE = 1e-2
@@ -122,8 +124,8 @@ def speed(
     guarded = guard(problem, surrogate, TOLERANCE)
     P, Q = problem.inputs.sample(tests, seed=21), problem.inputs.sample(batch, seed=22)
     U = np.asarray(problem.solve_batch(P))
-    fine = finer(problem, fine_cells // problem.cells)
-    reference = transfer(np.asarray(fine.solve_batch(P)), fine, problem)
+    fine = finer(problem, (fine_cells // problem.cells).bit_length() - 1)
+    reference = Transfer(fine, problem)(np.asarray(fine.solve_batch(P)))
     energy = RowMap(lambda p, u, t: problem.relative_error(p, u, t))
 
     def errors(fields: np.ndarray) -> dict[str, float]:
@@ -146,7 +148,7 @@ def speed(
             "full multigrid, 1 cycles": full_multigrid(grid, 1),
         }
         for name, way in ways.items():
-            found = errors(transfer(np.asarray(way(P)), grid, problem))
+            found = errors(Transfer(grid, problem)(np.asarray(way(P))))
             coarse.append(_row(f"{cells} cells, {name}", found, timed(lambda w=way: w(some), len(some))))  # type: ignore[misc]
     return {"guard": guard_row, "same grid": same, "coarser grids": coarse, "routes": counts}
 

@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 from ..solvers.thermal_block import ThermalBlock
+from .effort import Effort
 from .table import Table, run_table
 
 BEGIN, END = "<!-- table: begin (make table) -->", "<!-- table: end -->"
@@ -20,7 +21,8 @@ def readme_table(quick: bool = False) -> Table:
     """2 x 2 blocks, contrast 10, at 128 x 128."""
     problem = ThermalBlock((2, 2), 32 if quick else 128, low=10**-0.5, high=10**0.5)
     if quick:
-        return run_table(problem, seeds=(0,), snapshots=128, seconds=5.0, batch=64, draws=16, progress=_progress)
+        effort = Effort(seeds=(0,), snapshots=128, seconds=5.0, batch=64, draws=16)
+        return run_table(problem, effort=effort, progress=_progress)
     return run_table(problem, progress=_progress)
 
 

@@ -9,64 +9,26 @@ from __future__ import annotations
 
 import os
 import platform
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float
 
-from ..solvers.coercive import CoerciveProblem
 from ..solvers.problem import Problem
-from ..solvers.snapshots import Snapshots, sample
-from ..surrogates import SURROGATES, train
-from ..verify.falsify import falsify
-from ..verify.guard import Guard, guard
-from ..verify.surrogate import has_basis
-from . import table_output
-from .fairness import (
-    MEASURES,
-    Errors,
-    SolverPoint,
-    Timing,
-    Yardstick,
-    breakeven,
-    matched_time,
-    solver_curve,
-    timed,
-    verdict,
-)
-
-NETWORKS = ("pod-mlp",)
-GUARD_TOLERANCE = 1e-2
-Progress = Callable[[str, int, int], None]
-
-
-@dataclass(frozen=True)
-class Match:
-    """The solver's seconds per query at this row's error, and what follows."""
-
-    solver: float
-    reached: bool  # whether the solver's curve reaches that error at all
-    speedup: float
-    breakeven: float
-
-
-@dataclass(frozen=True)
-class Row:
-    """One surrogate. ``matches[measure][statistic][batch]``, statistic "mean" or "worst", batch "1" or "n"."""
-
-    name: str
-    kind: str  # network, baseline, guarded or given
-    errors: Errors
-    spread: tuple[float, float]  # smallest and largest mean discrete error over the seeds
-    seeds: int
-    one: Timing
-    batch: Timing
-    training: float  # seconds, snapshots included
-    matches: dict[str, dict[str, dict[str, Match]]]
-    verdicts: dict[str, str]  # by measure, on the least favourable of mean and worst, in batches
-    note: str = ""
+from . import table_output, table_picture
+from .clock import Clock, busy
+from .contestants import NETWORKS, Trained, Training, attempted, fitting
+from .effort import Effort
+from .fairness import SolverPoint
+from .parts import Parts
+from .ranking import Ranked, rank, sentences
+from .rows import Row, guarded, measured, proves
+from .solver_curve import solver_curve
+from .yardstick import Progress, Yardstick
 
 
 @dataclass(frozen=True)
@@ -75,7 +37,7 @@ class Table:
 
     problem: str
     settings: dict[str, Any]
-    rows: list[Row]
+    rows: list[Ranked]
     curve: list[SolverPoint]
     batch: int
     norm: str
@@ -83,6 +45,7 @@ class Table:
     machine: dict[str, Any]
     verdicts: list[str]
     notes: list[str] = field(default_factory=list)
+    seconds: float = 0.0
 
     def to_rich(self) -> Any:
         """For the terminal."""
@@ -98,88 +61,157 @@ class Table:
 
     def plot(self, path: Any) -> None:
         """Error against time, log-log: the solver's curve and every row."""
-        table_output.plot(self, path)
-
-
-@dataclass(frozen=True)
-class Trained:
-    """A row to be: its members, and the seconds that training one took, snapshots included."""
-
-    name: str
-    kind: str
-    members: list[Any]  # one per seed
-    training: float
+        table_picture.plot(self, path)
 
 
 def run_table(
     problem: Problem,
-    *,
     surrogates: Sequence[str] | Mapping[str, Any] | None = None,
-    seeds: Sequence[int] = (0, 1, 2),
-    snapshots: Snapshots | int = 512,
-    seconds: float = 60.0,
-    batch: int = 256,
-    draws: int = 48,
-    search: bool = True,
+    effort: Effort | None = None,
+    *,
     found: Mapping[str, float] | None = None,
+    keep: Path | None = None,
+    remarks: Sequence[str] = (),
     progress: Progress | None = None,
 ) -> Table:
     """The table of one problem under the fairness rules.
 
     Args:
         surrogates: names to train, or trained callables (or ``Trained``) by name; by default the network and all dull
-            baselines.
-        seeds: networks are trained once per seed; the row shows the worst over them.
-        snapshots: training data, or how many to solve for here (timed, and part of the training cost).
-        seconds: training time per network.
-        search: falsify every surrogate that has a basis, so that "worst" is the worst found by a search.
+            baselines that fit the problem.
         found: the worst discrete errors that searches have confirmed already, by name.
+        keep: folder for finished parts, with which the same call goes on after an interruption.
+        remarks: to stand among the table's notes.
 
     Raises:
-        ValueError: an unknown surrogate.
+        ValueError: an unknown surrogate, or one that does not fit the problem; a limit that a single solve uses up.
+        SolveError: no test input was solved.
     """
     report = progress or (lambda stage, done, total: None)
-    report("reference solutions", 0, 1)
+    clock, parts = Clock((effort or Effort()).limit), Parts(keep)
+    names, left_out = _names(problem, surrogates)
+    report("test inputs and references", 0, 1)
     cells = problem.settings.get("cells")
-    yardstick = Yardstick(problem, draws, factor=8 if isinstance(cells, int) and cells <= 64 else 4)
-    curve = solver_curve(yardstick, batch, progress=progress)
-    trained = _train_all(problem, surrogates, seeds, snapshots, seconds, report)
-    rows = []
-    for i, one in enumerate(trained):
-        rows.append(_row(problem, one, yardstick, curve, batch, search, (found or {}).get(one.name, 0.0)))
-        report("measuring surrogates", i + 1, len(trained))
-    for one in trained:
-        if isinstance(problem, CoerciveProblem) and one.kind != "baseline":
-            rows.append(_guarded_row(problem, one, yardstick, curve, batch))
-    truth = yardstick.errors(yardstick.truths)
-    reference = {
-        "cells": yardstick.reference_cells,
-        "error": yardstick.reference_error,
-        "truth_to_pde_mean": truth.mean.get("PDE", float("nan")),
-        "truth_to_pde_worst": truth.worst.get("PDE", float("nan")),
-    }
+    halvings = 3 if isinstance(cells, int) and cells <= 64 else 2
+    yardstick = Yardstick(problem, (effort or Effort()).draws, halvings=halvings, parts=parts, clock=clock)
+    effort = (effort or Effort()).within(clock, yardstick.seconds)
+    Q = _queries(yardstick, effort.batch)
+    curve = solver_curve(yardstick, Q, effort.tolerances, report)
+    train = Training(problem, effort, yardstick.seconds, parts, report)
+    rows: list[Row] = []
+    given = surrogates if isinstance(surrogates, Mapping) else {}
+
+    def measure(name: str) -> list[Row]:
+        return _measure(name, given.get(name), train, yardstick, Q, (found or {}).get(name, 0.0))
+
+    for i, name in enumerate(names):
+        made, why = attempted(partial(measure, name), name)
+        rows += made or []
+        left_out += [why] * bool(why)
+        report("measuring surrogates", i + 1, len(names))
+    rows.sort(key=lambda row: row.kind == "guarded")  # behind the others
+    ranked = [rank(row, curve) for row in rows]
+    searched = bool(found) or (effort.search and proves(problem))
     return Table(
         problem=problem.name,
         settings=problem.settings,
-        rows=rows,
+        rows=ranked,
         curve=curve,
-        batch=batch,
+        batch=len(Q),
         norm=problem.norm_name,
-        reference=reference,
+        reference=_reference(yardstick),
         machine=machine(),
-        verdicts=_verdicts(rows),
-        notes=[*_notes(rows, reference, draws, search or bool(found)), *_busy()],
+        verdicts=sentences(ranked),
+        notes=[*_notes(yardstick, ranked, searched), *left_out, *remarks, *_circumstances(clock, parts)],
+        seconds=clock.spent,
     )
 
 
-def _busy() -> list[str]:
-    load, cores = os.getloadavg()[0], os.cpu_count() or 1
-    if load <= 1.5 * cores:
+def _names(problem: Problem, surrogates: Sequence[str] | Mapping[str, Any] | None) -> tuple[list[str], list[str]]:
+    return (list(surrogates), []) if isinstance(surrogates, Mapping) else fitting(problem, surrogates)
+
+
+def _queries(yardstick: Yardstick, batch: int) -> Float[np.ndarray, "batch d"]:
+    """What is timed: inputs that the solver solves, where it does not solve all."""
+    problem = yardstick.problem
+    Q = problem.inputs.sample(batch, seed=5)
+    if yardstick.failed:
+        Q = Q[np.isfinite(np.asarray(problem.solve_batch(Q))).all(axis=1)]
+    return Q if len(Q) else yardstick.P[:batch]
+
+
+def _measure(name: str, given: Any, train: Training, yardstick: Yardstick, Q: np.ndarray, known: float) -> list[Row]:
+    """The surrogate's row, and the guarded one where bounds are proved; trained only where one of them is missing."""
+    problem, parts, clock, effort = yardstick.problem, yardstick.parts, yardstick.clock, train.effort
+    made: list[Trained] = []
+
+    def trained() -> Trained:
+        if not made:
+            one = train(name) if given is None else given
+            made.append(one if isinstance(one, Trained) else Trained(name, "given", [one], 0.0))
+        return made[0]
+
+    network = given is None and name in NETWORKS
+    if not clock.allows(name, 4.0 if network else 1.5, wait=effort.seconds * network):
         return []
+    row = parts.json(f"row-{name}", lambda: measured(trained(), yardstick, Q, effort.search, known).to_json())
+    rows = [Row.from_json(row)]
+    if proves(problem) and rows[0].kind != "baseline" and clock.allows(f"guarded {name}", 15.0):
+        rows.append(Row.from_json(parts.json(f"guarded-{name}", lambda: guarded(trained(), yardstick, Q).to_json())))
+    return rows
+
+
+def _reference(yardstick: Yardstick) -> dict[str, Any]:
+    """What "PDE" is measured against, and how far the discrete truth is from it; None where there is no such thing."""
+    reference = yardstick.reference
+    if reference.fields is None:
+        return dict.fromkeys(("cells", "error", "truth_to_pde_mean", "truth_to_pde_worst"))
+    truth = yardstick.errors(yardstick.truths)
+    return {
+        "cells": reference.cells,
+        "error": reference.error,
+        "truth_to_pde_mean": truth.mean["PDE"],
+        "truth_to_pde_worst": truth.worst["PDE"],
+    }
+
+
+def _notes(yardstick: Yardstick, rows: list[Ranked], searched: bool) -> list[str]:
+    problem, reference = yardstick.problem, yardstick.reference
+    notes = [f"means over {yardstick.draws} draws from the sampling law; worst over these, corners of the box"]
+    notes[0] += " and a search" if searched else "; nothing was searched"
+    if yardstick.failed:
+        why = f": {'; '.join(yardstick.reasons)}" if yardstick.reasons else ""
+        notes.append(
+            f"the solver failed at {yardstick.failed} of {yardstick.asked} test inputs, which are left out{why}"
+        )
+    if yardstick.scale.absolute:
+        notes.append(f"errors are {yardstick.scale.words}: the solution is zero somewhere in the box")
+    if not proves(problem):
+        notes.append(f"no guarded rows: nothing is proved for {problem.name}, so that a guard solves every query")
+    if reference.fields is None:
+        return [*notes, f"errors are against the discrete truth only: {reference.why}"]
+    truth = yardstick.errors(yardstick.truths)
+    share = reference.error / min([r.errors.mean["PDE"] for r in rows] + [truth.mean["PDE"]])
     return [
-        f"the machine was busy (load {load:.1f} on {cores} cores): times are upper bounds and verdicts may be wrong; "
-        "measure again when it is idle"
+        *notes,
+        f"PDE: L2 against {reference.cells} cells, whose own error is about {reference.error:.1e}, {share:.2g} of the "
+        f"smallest mean shown ({'within' if share <= 0.1 else 'above'} the tenth that the rule asks for)",
+        f"the discrete truth itself is {truth.mean['PDE']:.1e} (mean) and {truth.worst['PDE']:.1e} (worst) from the "
+        "PDE in the same measure",
     ]
+
+
+def _circumstances(clock: Clock, parts: Parts) -> list[str]:
+    notes = [f"left out to stay within {clock.limit:g} s: {', '.join(clock.cut)}"] if clock.cut else []
+    if parts.resumed:
+        notes.append("parts of this table were measured earlier, by the same command, which was interrupted")
+    if busy() > 1.5:
+        load, cores = os.getloadavg()[0], os.cpu_count() or 1
+        notes.append(
+            f"the machine was busy (load {load:.1f} on {cores} cores): times are upper bounds and verdicts may be "
+            "wrong; measure again when it is idle"
+        )
+    return notes
 
 
 def machine() -> dict[str, Any]:
@@ -191,143 +223,3 @@ def machine() -> dict[str, Any]:
         "dtype": "float64",
         "load": round(os.getloadavg()[0], 1),
     }
-
-
-def _train_all(
-    problem: Problem,
-    surrogates: Sequence[str] | Mapping[str, Any] | None,
-    seeds: Sequence[int],
-    snapshots: Snapshots | int,
-    seconds: float,
-    report: Progress,
-) -> list[Trained]:
-    if isinstance(surrogates, Mapping):
-        return [s if isinstance(s, Trained) else Trained(name, "given", [s], 0.0) for name, s in surrogates.items()]
-    start = time.perf_counter()
-    if isinstance(snapshots, int):
-        snapshots = sample(problem, snapshots, seed=0)
-    solving = time.perf_counter() - start
-    trained = []
-    for i, name in enumerate(surrogates or SURROGATES):
-        network = name in NETWORKS
-        members, start = [], time.perf_counter()
-        for seed in seeds if network else (0,):
-            members.append(train(problem, name, snapshots, seed=seed, seconds=seconds if network else None))
-        spent = (time.perf_counter() - start) / len(members)
-        trained.append(Trained(name, "network" if network else "baseline", members, solving + spent))
-        report("training", i + 1, len(surrogates or SURROGATES))
-    return trained
-
-
-def _row(
-    problem: Problem,
-    one: Trained,
-    yardstick: Yardstick,
-    curve: list[SolverPoint],
-    batch: int,
-    search: bool,
-    known: float,
-) -> Row:
-    found = [yardstick.errors(np.asarray(s(yardstick.P))) for s in one.members]
-    mean = {m: float(np.mean([e.mean[m] for e in found])) for m in found[0].mean}
-    worst = {m: max(e.worst[m] for e in found) for m in found[0].worst}
-    worst["discrete"] = max(worst["discrete"], known)
-    note = ""
-    if search and isinstance(problem, CoerciveProblem) and has_basis(one.members[0]):
-        result = falsify(problem, one.members[0], GUARD_TOLERANCE, 10, 0, starts=1024)
-        worst["discrete"] = max(worst["discrete"], result.worst)
-        note = f"search: {result.verdict}"
-    means = [e.mean["discrete"] for e in found]
-    Q = problem.inputs.sample(batch, seed=5)
-    member = one.members[0]
-    alone = timed(lambda: np.asarray(member(Q[:1])), 1, 15)
-    many = timed(lambda: np.asarray(member(Q)), batch)
-    errors = Errors(mean, worst)
-    matches = match(errors, alone, many, one.training, curve)
-    return Row(
-        one.name, one.kind, errors, (min(means), max(means)), len(one.members), alone, many, one.training,
-        matches, _row_verdicts(matches), note,
-    )  # fmt: skip
-
-
-def _guarded_row(
-    problem: CoerciveProblem, one: Trained, yardstick: Yardstick, curve: list[SolverPoint], batch: int
-) -> Row:
-    """The first member behind a guard; answers that had to be solved are in the time."""
-    guarded: Guard = guard(problem, one.members[0], GUARD_TOLERANCE)
-    errors = yardstick.errors(guarded(yardstick.P).u)
-    Q = problem.inputs.sample(batch, seed=5)
-    buffer = np.empty((batch, problem.size))
-    counts = guarded(Q).counts
-    alone = timed(lambda: guarded(Q[:1], out=buffer), 1, 15)
-    many = timed(lambda: guarded(Q, out=buffer), batch)
-    matches = match(errors, alone, many, one.training, curve)
-    note = ", ".join(f"{n} {route}" for route, n in counts.items() if n)
-    mean = errors.mean["discrete"]
-    return Row(
-        f"guarded {one.name}", "guarded", errors, (mean, mean), 1, alone, many, one.training,
-        matches, _row_verdicts(matches), f"tolerance {GUARD_TOLERANCE:g}: {note}",
-    )  # fmt: skip
-
-
-def match(
-    errors: Errors, one: Timing, batch: Timing, training: float, curve: list[SolverPoint]
-) -> dict[str, dict[str, dict[str, Match]]]:
-    """Times of the solver at the same error: every measure, mean and worst, alone and in batches."""
-    out: dict[str, dict[str, dict[str, Match]]] = {}
-    for measure in (m for m in MEASURES if m in errors.mean):
-        out[measure] = {}
-        for statistic in ("mean", "worst"):
-            target = getattr(errors, statistic)[measure]
-            cells = {}
-            for size, mine in (("1", one), ("n", batch)):
-                points = [
-                    (getattr(p.errors, statistic)[measure], (p.one if size == "1" else p.batch).median) for p in curve
-                ]
-                solver, reached = matched_time(points, target)
-                cells[size] = Match(solver, reached, solver / mine.median, breakeven(training, solver, mine.median))
-            out[measure][statistic] = cells
-    return out
-
-
-def _row_verdicts(matches: dict[str, dict[str, dict[str, Match]]]) -> dict[str, str]:
-    return {m: verdict([by["n"].speedup for by in statistics.values()]) for m, statistics in matches.items()}
-
-
-def _verdicts(rows: list[Row]) -> list[str]:
-    """One sentence per row against the solver, and one per baseline that beats a network."""
-    said = []
-    for row in rows:
-        for measure, word in row.verdicts.items():
-            mean, worst = (row.matches[measure][s]["n"].speedup for s in ("mean", "worst"))
-            said.append(f"{row.name}: {word} ({measure}; {mean:.3g}x at equal mean error, {worst:.3g}x at equal worst)")
-    for network in (r for r in rows if r.kind == "network"):
-        for baseline in (r for r in rows if r.kind == "baseline"):
-            if (
-                baseline.errors.worst["discrete"] <= network.errors.worst["discrete"]
-                and baseline.batch.median <= network.batch.median * 1.1
-            ):
-                said.append(
-                    f"{baseline.name} beats {network.name}: worst error {baseline.errors.worst['discrete']:.1e} to "
-                    f"{network.errors.worst['discrete']:.1e}, {1e6 * baseline.batch.median:.3g} to "
-                    f"{1e6 * network.batch.median:.3g} us a query in batches"
-                )
-    return said
-
-
-def _notes(rows: list[Row], reference: dict[str, Any], draws: int, search: bool) -> list[str]:
-    worst = "these, the box's corners" + " and a search" * search
-    notes = [f"means over {draws} draws from the sampling law; worst over {worst}"]
-    if reference["cells"] is None:
-        return [*notes, "this problem has no finer grid to compare with: errors are against the discrete truth only"]
-    smallest = min([r.errors.mean["PDE"] for r in rows] + [reference["truth_to_pde_mean"]])
-    share = reference["error"] / smallest
-    notes.append(
-        f"PDE: L2 against {reference['cells']} cells, whose own error is about {reference['error']:.1e}, {share:.2g} "
-        f"of the smallest mean shown ({'within' if share <= 0.1 else 'above'} the tenth that the rule asks for)"
-    )
-    notes.append(
-        f"the discrete truth itself is {reference['truth_to_pde_mean']:.1e} (mean) and "
-        f"{reference['truth_to_pde_worst']:.1e} (worst) from the PDE in the same measure"
-    )
-    return notes

@@ -1,10 +1,9 @@
-"""The speed/accuracy table as rich table, Markdown, JSON and picture."""
+"""The speed/accuracy table as rich table, Markdown and JSON."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,10 +11,14 @@ from rich.console import Group
 from rich.table import Table as RichTable
 from rich.text import Text
 
-if TYPE_CHECKING:
-    from .table import Row, Table
+from .fairness import USEFUL
 
-COLOURS = {"win": "green", "tie": "yellow", "lose": "red"}
+if TYPE_CHECKING:
+    from .ranking import Ranked
+    from .table import Table
+
+COLOURS = {"win": "green", "tie": "yellow", "lose": "red", "no use": "red"}
+BY_COMPONENT = "L2 error by component, mean / worst, relative to the component's root mean square over the test inputs"
 HEADINGS = (
     "", "error, mean", "error, worst", "L2 to PDE, mean", "us alone", "us in batch", "speedup, discrete",
     "speedup, PDE", "training s", "repaid after queries", "discrete", "PDE", "remarks",
@@ -26,7 +29,7 @@ def _microseconds(timing: Any) -> str:
     return f"{1e6 * timing.median:.3g} [{1e6 * timing.low:.3g}, {1e6 * timing.high:.3g}]"
 
 
-def _speedups(row: Row, measure: str) -> str:
+def _speedups(row: Ranked, measure: str) -> str:
     """At equal mean and at equal worst error, in batches; ">" where the solver does not reach the error."""
     if measure not in row.matches:
         return "-"
@@ -38,7 +41,13 @@ def _queries(n: float) -> str:
     return "never" if not np.isfinite(n) else f"{n:,.0f}"
 
 
-def _cells(row: Row) -> list[str]:
+def _repaid(row: Ranked, measure: str) -> str:
+    if measure not in row.matches:
+        return "-"
+    return _queries(max(statistic["n"].breakeven for statistic in row.matches[measure].values()))
+
+
+def _cells(row: Ranked) -> list[str]:
     low, high = row.spread
     spread = f" [{low:.1e}, {high:.1e}]" if row.seeds > 1 else ""
     measure = "PDE" if "PDE" in row.matches else "discrete"
@@ -52,7 +61,7 @@ def _cells(row: Row) -> list[str]:
         _speedups(row, "discrete"),
         _speedups(row, "PDE"),
         f"{row.training:.3g}",
-        _queries(max(row.matches[measure][s]["n"].breakeven for s in ("mean", "worst"))),
+        _repaid(row, measure),
         row.verdicts["discrete"],
         row.verdicts.get("PDE", "-"),
         row.note,
@@ -61,10 +70,16 @@ def _cells(row: Row) -> list[str]:
 
 def _solver_cells(table: Table) -> Iterator[list[str]]:
     for p in table.curve:
-        way = f"{p.method}, {p.cells or 'own'} cells" + ("" if p.tolerance is None else f", residual {p.tolerance:g}")
         pde = f"{p.errors.mean['PDE']:.1e}" if "PDE" in p.errors.mean else "-"
         mean, worst = p.errors.mean["discrete"], p.errors.worst["discrete"]
-        yield [way, f"{mean:.1e}", f"{worst:.1e}", pde, _microseconds(p.one), _microseconds(p.batch)]
+        yield [p.label, f"{mean:.1e}", f"{worst:.1e}", pde, _microseconds(p.one), _microseconds(p.batch)]
+
+
+def _component_cells(table: Table) -> tuple[tuple[str, ...], list[list[str]]]:
+    """(headings, rows) of the errors by component; no rows where there is one component."""
+    named = [row for row in table.rows if row.errors.components]
+    headings = ("", *(named[0].errors.components if named else ()))
+    return headings, [[r.name, *(f"{a:.1e} / {b:.1e}" for a, b in r.errors.components.values())] for r in named]
 
 
 def title(table: Table) -> str:
@@ -75,10 +90,12 @@ def title(table: Table) -> str:
 def caption(table: Table) -> list[str]:
     """What the columns mean."""
     return [
-        f"error: relative {table.norm} against the discrete truth on this grid; brackets: least and most of the seeds",
+        f"error: relative, {table.norm}, against the discrete truth on this grid; brackets: over the seeds",
         "times: median [smallest, largest] of at least 5 runs, compilation apart; speedups at equal mean / equal worst "
         "error, in batches (> where no solve on this grid is that accurate)",
         "repaid after: queries after which training and snapshots are repaid, at the less favourable error",
+        f"win, tie, lose: by the less favourable speedup; no use: at whatever speed, the worst error is above "
+        f"{USEFUL:g}; not comparable: the solver's cost is known at one accuracy only",
         *table.notes,
         ", ".join(f"{k} {v}" for k, v in table.machine.items()),
     ]
@@ -98,7 +115,15 @@ def to_rich(table: Table) -> Group:
         solver.add_column(heading, justify="left" if i == 0 else "right")
     for line in _solver_cells(table):
         solver.add_row(*line)
-    return Group(top, solver, *(Text(v) for v in table.verdicts), *(Text(c, style="dim") for c in caption(table)))
+    components = RichTable(title=BY_COMPONENT, title_justify="left")
+    names, lines = _component_cells(table)
+    for i, heading in enumerate(names):
+        components.add_column(heading, justify="left" if i == 0 else "right")
+    for line in lines:
+        components.add_row(*line)
+    tables = [top, components, solver] if lines else [top, solver]
+    remarks = [*(Text(v) for v in table.verdicts), *(Text(c, style="dim") for c in caption(table))]
+    return Group(*tables, *remarks)
 
 
 def to_markdown(table: Table) -> str:
@@ -107,6 +132,9 @@ def to_markdown(table: Table) -> str:
         return [f"| {' | '.join(headings)} |", f"|{rule}|", *(f"| {' | '.join(r)} |" for r in rows)]
 
     lines = [f"**{title(table)}**", "", *grid(HEADINGS, [_cells(r) for r in table.rows]), ""]
+    names, components = _component_cells(table)
+    if components:
+        lines += [f"{BY_COMPONENT}:", "", *grid(names, components), ""]
     lines += ["The solver's own curve:", "", *grid(HEADINGS[:6], list(_solver_cells(table))), ""]
     lines += [f"- {v}" for v in table.verdicts] + [""] + [f"- {c}" for c in caption(table)]
     return "\n".join(lines) + "\n"
@@ -126,41 +154,3 @@ def _plain(x: Any) -> Any:
     if isinstance(x, float):
         return float(x) if np.isfinite(x) else str(float(x))
     return x
-
-
-def plot(table: Table, path: Any) -> None:
-    """Mean error against seconds per query in batches; what lies below and left of the solver's line wins."""
-    from matplotlib.figure import Figure
-
-    from ..pictures import save
-
-    measures = [m for m in ("discrete", "PDE") if m in table.curve[0].errors.mean]
-    figure = Figure(figsize=(5 * len(measures) + 2, 4.8), layout="constrained")
-    panels = np.atleast_1d(figure.subplots(1, len(measures)))
-    for axis, measure in zip(panels, measures, strict=True):
-        _draw(axis, table, measure)
-    figure.legend(*panels[0].get_legend_handles_labels(), fontsize=8, loc="outside right upper")
-    figure.suptitle(title(table), fontsize=10)
-    save(figure, Path(path))
-
-
-def _draw(axis: Any, table: Table, measure: str) -> None:
-    floor = 1e-12
-    points = sorted((1e6 * p.batch.median, max(p.errors.mean[measure], floor)) for p in table.curve)
-    envelope = [point for i, point in enumerate(points) if all(point[1] < e for _, e in points[:i])]
-    axis.plot(*zip(*envelope, strict=True), "-", color="black", linewidth=1, label="solver, lower envelope")
-    grids = list(dict.fromkeys(p.cells for p in table.curve))
-    for shade, cells in zip(np.linspace(0.0, 0.7, len(grids)), grids, strict=True):
-        mine = [p for p in table.curve if p.cells == cells]
-        x, y = [1e6 * p.batch.median for p in mine], [max(p.errors.mean[measure], floor) for p in mine]
-        axis.plot(x, y, "o", color=str(shade), markersize=4, label=f"solver, {cells or 'own'} cells")
-    markers = {"network": "*", "baseline": "s", "guarded": "D", "given": "^"}
-    for i, row in enumerate(table.rows):
-        mean, worst, t = max(row.errors.mean[measure], floor), row.errors.worst[measure], 1e6 * row.batch.median
-        axis.plot([t, t], [mean, max(worst, mean)], "-", color=f"C{i}", linewidth=1)
-        size = 11 if row.kind == "network" else 6
-        axis.plot([t], [mean], markers[row.kind], color=f"C{i}", markersize=size, label=row.name)
-    axis.set(xscale="log", yscale="log", xlabel=f"microseconds per query, batches of {table.batch}")
-    axis.set_ylabel("mean relative error, bars up to the worst found", fontsize=9)
-    axis.set_title("energy, against the discrete truth" if measure == "discrete" else "L2, against the PDE", fontsize=9)
-    axis.grid(True, which="major", alpha=0.3)

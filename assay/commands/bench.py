@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -15,13 +16,14 @@ from rich.console import Console
 from ..registry import surrogate_name
 from ..run_folder import RunFolder, about_problem, write_json
 from ..solvers.files import replace
-from ..surrogates import SURROGATES
+from ..solvers.problem import Problem, SolveError
 from ..targets import find_problem
-from .errors import DONE, UserError, keeps
-from .output import emit, progress_bar
+from .errors import DONE, UNDECIDED, UserError, keeps, one_line
+from .output import emit, progress_bar, say
 from .settings import Config, Json, Seed, Set, pairs
 
 if TYPE_CHECKING:
+    from ..benchmarks.effort import Effort
     from ..benchmarks.table import Table
 
 
@@ -30,15 +32,18 @@ def bench(
         list[str] | None, typer.Argument(metavar="[PROBLEM]...", help="thermal-block if left out.")
     ] = None,
     surrogate: Annotated[
-        list[str] | None, typer.Option("--surrogate", metavar="NAME", help="May be repeated; all if left out.")
+        list[str] | None, typer.Option("--surrogate", metavar="NAME", help="May be repeated; all that fit if left out.")
     ] = None,
-    snapshots: Annotated[int, typer.Option(min=1, help="How many solves to learn from.")] = 512,
-    seconds: Annotated[float, typer.Option(help="Training time of a network.")] = 60.0,
-    seeds: Annotated[int, typer.Option(min=1, help="How often a network is trained.")] = 3,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Coarse grids, one seed, at most 60 s a problem; other flags win.")
+    ] = False,
+    snapshots: Annotated[int | None, typer.Option(min=1, help="How many solves to learn from (512).")] = None,
+    seconds: Annotated[float | None, typer.Option(help="Training time of a network (60).")] = None,
+    seeds: Annotated[int | None, typer.Option(min=1, help="How often a network is trained (3).")] = None,
     seed: Seed = 0,
-    batch: Annotated[int, typer.Option(min=1, help="Queries in a batch.")] = 256,
-    draws: Annotated[int, typer.Option(min=1, help="Test inputs from the sampling law.")] = 48,
-    search: Annotated[bool, typer.Option(help="Let a search look for the worst error.")] = True,
+    batch: Annotated[int | None, typer.Option(min=1, help="Queries in a batch (256).")] = None,
+    draws: Annotated[int | None, typer.Option(min=1, help="Test inputs from the sampling law (48).")] = None,
+    search: Annotated[bool | None, typer.Option(help="Let a search look for the worst error (it does).")] = None,
     truth: Annotated[
         bool, typer.Option("--truth", help="Instead: our solvers against other people's, on several grids.")
     ] = False,
@@ -47,52 +52,119 @@ def bench(
     as_json: Json = False,
     config: Config = None,
 ) -> int:
-    """The speed/accuracy table: surrogates and dull baselines against the solver's own curve."""
-    from ..benchmarks.table import run_table  # here, so that the other verbs start without it
+    """The speed/accuracy table: surrogates and dull baselines against the solver's own curve.
 
+    With --out every finished part is kept: the same command goes on after an interruption.
+    """
     if truth:
         return _truth(as_json)
-    words = problems or ["thermal-block"]
+    words = list(dict.fromkeys(problems or ["thermal-block"]))
     asked = pairs(set_ or [], "--set")
     if len(words) > 1 and asked:
         raise UserError("--set goes with one problem at a time")
-    if not seconds > 0:
+    if seconds is not None and not seconds > 0:
         raise UserError(f"--seconds must be positive, not {seconds}")
-    owners = {word: find_problem(word, asked) for word in words}
-    names = [surrogate_name(name) for name in surrogate or SURROGATES]
-    options: dict[str, Any] = {
-        "snapshots": snapshots,
-        "seconds": seconds,
-        "batch": batch,
-        "draws": draws,
-        "search": search,
-    }
-    options["seeds"] = [seed + k for k in range(seeds)]
+    flags = {"snapshots": snapshots, "seconds": seconds, "batch": batch, "draws": draws, "search": search}
+    effort = _effort(quick, seed, seeds, {k: v for k, v in flags.items() if v is not None})
+    subjects = {word: _subject(word, asked, surrogate, quick) for word in words}
     folder = None
     if out is not None:
-        about = {word: about_problem(word, asked, owner) for word, owner in owners.items()}
-        folder = RunFolder.start(out, {"bench": about, "surrogates": names, **options})
-    tables: dict[str, Table] = {}
-    for word, owner in owners.items():
-        with keeps(lambda: f"tables done so far: {', '.join(tables) or 'none'}"), progress_bar(word) as bar:
-
-            def progress(stage: str, done: int, total: int, bar: Any = bar) -> None:
-                bar(done, total, "", stage)
-
-            tables[word] = run_table(owner, surrogates=names, progress=progress, **options)
-        if folder is not None:
-            write(tables[word], folder.path, word.replace(":", "-"))
-    if folder is not None:
+        about = {word: about_problem(word, asked, subject.problem) for word, subject in subjects.items()}
+        command = f"assay {' '.join(sys.argv[1:])}"
+        folder = RunFolder.start(out, {"bench": about, "surrogates": surrogate, **_as_json(effort)}, command)
+    tables, failed = _tables(subjects, effort, folder)
+    if folder is not None and not failed:
         folder.complete({"verdicts": {word: table.verdicts for word, table in tables.items()}})
+        for word in subjects:
+            shutil.rmtree(_parts(folder, word), ignore_errors=True)
 
     def people(console: Console) -> None:
         for table in tables.values():
             console.print(table.to_rich())
-        if out is not None:
+        if out is not None and tables:
             console.print(f"written to {out}")
 
-    emit(as_json, {"tables": [table.to_json() for table in tables.values()]}, people)
-    return DONE
+    emit(as_json, {"tables": [table.to_json() for table in tables.values()], "failed": failed}, people)
+    return UNDECIDED if failed else DONE
+
+
+class _Subject:
+    """A problem, the names of what is trained on it, None for all that fit, and what is to be said of it."""
+
+    def __init__(self, problem: Problem, names: list[str] | None, remarks: list[str]) -> None:
+        self.problem, self.names, self.remarks = problem, names, remarks
+
+
+def _subject(word: str, asked: dict[str, Any], surrogates: list[str] | None, quick: bool) -> _Subject:
+    """
+    Raises:
+        ValueError, UserError: an unknown problem, setting or surrogate, or a surrogate that does not fit the problem.
+    """
+    from ..benchmarks.contestants import fitting  # here, so that the other verbs start without the benchmarks
+    from ..benchmarks.effort import quick_settings
+
+    settings, coarse = quick_settings(word, asked) if quick else (asked, [])
+    found = find_problem(word, settings)
+    names = None if not surrogates else [surrogate_name(name) for name in surrogates]
+    fitting(found, names)
+    return _Subject(found, names, [f"--quick: {', '.join(coarse)}"] if coarse else [])
+
+
+def _effort(quick: bool, seed: int, seeds: int | None, given: dict[str, Any]) -> Effort:
+    """The defaults, or the quick ones, and what was given before both."""
+    from dataclasses import replace as changed
+
+    from ..benchmarks.effort import QUICK, Effort
+
+    base = QUICK if quick else Effort()
+    count = len(base.seeds) if seeds is None else seeds
+    return changed(base, **given, seeds=tuple(seed + k for k in range(count)), fixed=frozenset(given))
+
+
+def _as_json(effort: Effort) -> dict[str, Any]:
+    return {**effort.__dict__, "seeds": list(effort.seeds), "fixed": sorted(effort.fixed)}
+
+
+def _parts(folder: RunFolder, word: str) -> Path:
+    return folder.file(f"{word.replace(':', '-')}.parts")
+
+
+def _tables(
+    subjects: dict[str, _Subject], effort: Effort, folder: RunFolder | None
+) -> tuple[dict[str, Table], dict[str, str]]:
+    """Tables by word; problems whose solver failed are said, and do not end the others'."""
+    from ..benchmarks.table import run_table
+
+    tables: dict[str, Table] = {}
+    failed: dict[str, str] = {}
+
+    def kept() -> str:
+        done = f"tables done so far: {', '.join(tables) or 'none'}"
+        return done if folder is None else f"{done}; what was done is kept in {folder.path}: the same command goes on"
+
+    for word, subject in subjects.items():
+        with keeps(kept), progress_bar(word) as bar:
+
+            def progress(stage: str, done: int, total: int, bar: Any = bar) -> None:
+                bar(done, total, "", stage)
+
+            try:
+                table = run_table(
+                    subject.problem,
+                    subject.names,
+                    effort,
+                    keep=None if folder is None else _parts(folder, word),
+                    remarks=subject.remarks,
+                    progress=progress,
+                )
+            except SolveError as error:
+                failed[word] = one_line(error)
+                say(f"assay: undecided: {failed[word]}")
+                continue
+        tables[word] = table
+        if folder is not None:
+            write(table, folder.path, word.replace(":", "-"))
+    return tables, failed
 
 
 def _truth(as_json: bool) -> int:
