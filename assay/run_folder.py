@@ -9,7 +9,8 @@
     trust-map.json        what certify --box proved
     falsify.json, ...     the results of the last run of a verb, as its --json prints them; tables and pictures
 
-A folder is taken if it is missing or empty, or if it holds an interrupted run of the same settings, which then goes on.
+A folder is taken if it is missing or empty, if it holds an interrupted run of the same settings, which then goes on, or
+if a run was begun there and has left nothing.
 Every file is replaced as a whole (``solvers/files.py``): no reader and no interruption meets half of one.
 """
 
@@ -81,7 +82,7 @@ class RunFolder:
         settings = json.loads(json.dumps(settings))
         if path.exists() and not path.is_dir():
             raise UserError(f"{path} is a file: choose another --out")
-        if path.is_dir() and any(path.iterdir()):
+        if path.is_dir() and any(path.iterdir()) and not _only_begun(path):
             found = _read(path)
             if found is None:
                 raise UserError(f"{path} is not empty and holds no run: choose another --out")
@@ -174,6 +175,13 @@ def about_problem(word: str, asked: dict[str, Any], problem: Problem) -> dict[st
     """How a run names its problem: as asked for, and with every setting resolved."""
     asked = asked if ":" in word else problem.settings  # a name is built from its settings, the user's own as asked
     return {"name": word, "asked": asked, "settings": problem.settings, "inputs": problem.inputs.to_json()}
+
+
+def _only_begun(path: Path) -> bool:
+    """Whether a run was begun here that did not get so far as to leave anything: any command may take its place."""
+    names = {entry.name for entry in path.iterdir() if not entry.name.startswith(".")}
+    found = _read(path) if names == {"run.json"} else None
+    return found is not None and found["status"] == "started"
 
 
 def _read(path: Path) -> dict[str, Any] | None:

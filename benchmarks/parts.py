@@ -24,16 +24,10 @@ class Parts:
     def __init__(self, folder: Path | None = None) -> None:
         self.folder = folder
         self.resumed = False  # whether anything was found
-        if folder is not None:
-            folder.mkdir(exist_ok=True)
 
     def path(self, name: str) -> Path | None:
         """Where a part is that writes its own file."""
         return None if self.folder is None else self.folder / name
-
-    def has(self, name: str) -> bool:
-        path = self.path(name)
-        return path is not None and path.exists()
 
     def json(self, name: str, make: Callable[[], Any]) -> Any:
         """The part, from its file or made now."""
@@ -43,6 +37,7 @@ class Parts:
             return files.parse_json(files.read_text(path), nan=True)
         made = make()
         if path is not None:
+            path.parent.mkdir(exist_ok=True)
             files.replace(path, json.dumps(made))
         return made
 
@@ -64,6 +59,7 @@ class Parts:
             return np.frombuffer(content, dtype="<f8").reshape(-1, width), about
         made, about = make()
         if path is not None:
+            path.parent.mkdir(exist_ok=True)
             numbers = np.ascontiguousarray(made, dtype="<f8")
             files.replace(path, lambda s: (s.write(json.dumps(about).encode() + b"\n"), s.write(numbers.data)))
         return made, about

@@ -66,6 +66,9 @@ def measured(one: Trained, yardstick: Yardstick, Q: Float[np.ndarray, "batch d"]
     remarks = list(dict.fromkeys(trouble for a in answers for trouble in a.trouble))
     worst["discrete"] = max(worst["discrete"], known)
     member = one.members[0]
+    failed = getattr(member, "training", {}).get("dropped", {}).get("failed", 0)
+    if failed:
+        remarks.append(f"{failed} snapshots failed")
     if search and proves(problem) and has_basis(member):
         result = falsify(problem, member, GUARD_TOLERANCE, BUDGET, 0, starts=1024)
         worst["discrete"] = max(worst["discrete"], result.worst)

@@ -86,7 +86,7 @@ class Yardstick:
     Rows that the solver did not solve are left out: ``failed`` counts them, ``reasons`` says why.
 
     Raises:
-        SolveError: none of the rows was solved.
+        SolveError: none of the draws was solved.
     """
 
     def __init__(
@@ -103,6 +103,9 @@ class Yardstick:
 
         def solve() -> tuple[np.ndarray, dict[str, Any]]:
             found = solve_rows(problem, P, stop=lambda each: not self._allows_another(each))
+            if not np.isfinite(found.fields).all(axis=1)[:draws].any():  # and nothing is kept: the next run tries again
+                why = ": " + "; ".join(found.reasons) if found.reasons else ""
+                raise SolveError(f"{problem.name}: none of the draws from the sampling law was solved{why}")
             about = {"reasons": found.reasons, "seconds": found.seconds}
             return np.hstack([P[: len(found.fields)], found.fields]), about
 
@@ -110,12 +113,7 @@ class Yardstick:
         self.reasons, self.seconds = list(about["reasons"]), float(about["seconds"])  # seconds: of one solve
         good = np.isfinite(rows).all(axis=1)
         self.failed, self.asked = int((~good).sum()), len(rows)
-        if not good.any():
-            why = ": " + "; ".join(self.reasons) if self.reasons else ""
-            raise SolveError(f"{problem.name}: none of the {len(rows)} test inputs was solved{why}")
         self.draws = int(good[: min(draws, len(rows))].sum())
-        if not self.draws:
-            raise SolveError(f"{problem.name}: none of the {draws} draws was solved, there is no mean error to measure")
         self.P, self.truths = rows[good, :d], rows[good, d:]
         self.scale = Tolerance.of(problem, 1.0)
         self._measure = RowMap(lambda p, u, t: _with_norms(problem, p, u, t))

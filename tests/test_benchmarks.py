@@ -10,20 +10,14 @@ from rich.console import Console
 
 from assay.benchmarks import command, effectivity, guard_speed
 from assay.benchmarks.bump import bumped
-from assay.benchmarks.fairness import (
-    Yardstick,
-    breakeven,
-    full_multigrid,
-    matched_time,
-    reference_error,
-    resolutions,
-    timed,
-    transfer,
-    verdict,
-)
+from assay.benchmarks.effort import Effort
+from assay.benchmarks.fairness import breakeven, is_curve, matched_time, timed, verdict
 from assay.benchmarks.faulty import PodGalerkin
+from assay.benchmarks.grids import Transfer, resolutions
 from assay.benchmarks.readme_table import BEGIN, END, replace_between
+from assay.benchmarks.solver_curve import full_multigrid
 from assay.benchmarks.table import run_table
+from assay.benchmarks.yardstick import Yardstick, reference_error
 from assay.solvers.black_box import black_box
 from assay.solvers.box import Box
 from assay.solvers.thermal_block import ThermalBlock
@@ -36,6 +30,15 @@ def test_the_time_at_equal_error_is_read_off_the_lower_envelope():
     assert matched_time(curve, 1.0) == (1.0, True)  # nothing is cheaper than the cheapest
     assert matched_time(curve, 1e-6) == (1000.0, True)  # no interpolation towards an error of zero
     assert matched_time(curve[:4], 1e-6) == (100.0, False)  # as accurate as it gets, and said so
+    assert matched_time([*curve, (np.nan, 1e-9), (np.inf, 1e-9)], 1.0) == (1.0, True)  # a way that failed is no way
+    assert matched_time(curve, np.nan) == (1000.0, False)
+    with pytest.raises(ValueError, match="no way"):
+        matched_time([(np.inf, 1.0)], 1e-2)
+
+
+def test_one_accuracy_is_no_curve():
+    assert not is_curve([]) and not is_curve([0.0] * 5) and not is_curve([1e-3, np.inf, np.nan])
+    assert is_curve([0.0, 1e-3]) and is_curve([1e-2, 1e-3, np.inf])
 
 
 def test_training_is_repaid_or_never():
@@ -46,6 +49,8 @@ def test_training_is_repaid_or_never():
 
 def test_a_verdict_is_the_least_favourable():
     assert [verdict(x) for x in ([5.0, 1.2], [5.0, 1.0], [5.0, 0.5])] == ["win", "tie", "lose"]
+    assert [verdict(x, 0.52) for x in ([5.4, 9.0], [1.0, 5.0], [0.5, 5.0])] == ["no use", "no use", "lose"]
+    assert verdict([5.0], np.inf) == "no use" and verdict([5.0], np.nan) == "no use" and verdict([5.0], 0.1) == "win"
 
 
 def test_times_are_medians_with_their_spread_and_the_first_call_apart():
@@ -77,8 +82,8 @@ def test_transfer_reproduces_bilinear_fields_and_restricts_exactly():
         x, y = problem.coordinates.T
         return np.stack([1 + 2 * x - y + 3 * x * y, np.minimum(x, 0.5)])
 
-    np.testing.assert_allclose(transfer(field(coarse), coarse, fine), field(fine), atol=1e-14)
-    np.testing.assert_allclose(transfer(field(fine), fine, coarse), field(coarse), atol=1e-14)
+    np.testing.assert_allclose(Transfer(coarse, fine)(field(coarse)), field(fine), atol=1e-14)
+    np.testing.assert_allclose(Transfer(fine, coarse)(field(fine)), field(coarse), atol=1e-14)
 
 
 @pytest.mark.parametrize("q", [0.7, 1.0, 2.0])
@@ -101,13 +106,13 @@ def test_full_multigrid_nears_the_solution(small, small_pool):
 
 @pytest.fixture(scope="module")
 def yardstick(small):
-    return Yardstick(small, draws=12, factor=4)
+    return Yardstick(small, draws=12)
 
 
 def test_the_yardstick_measures_the_truth_and_wrong_fields(small, yardstick):
     exact = yardstick.errors(yardstick.truths)
     assert exact.worst["discrete"] < 1e-12
-    assert 0.001 < exact.mean["PDE"] < 0.2 and yardstick.reference_error < 0.5 * exact.mean["PDE"]
+    assert 0.001 < exact.mean["PDE"] < 0.2 and yardstick.reference.error < 0.5 * exact.mean["PDE"]
     scaled = yardstick.errors(1.1 * yardstick.truths)
     assert scaled.mean["discrete"] == pytest.approx(0.1) and scaled.worst["discrete"] == pytest.approx(0.1)
     broken = yardstick.truths.copy()
@@ -129,7 +134,7 @@ class Slow:
 @pytest.fixture(scope="module")
 def made(small, small_pool):
     given = {"good basis": PodGalerkin(small, 12, pool=small_pool), "slow": Slow(small, 0.05)}
-    return run_table(small, surrogates=given, batch=8, draws=12, search=False)
+    return run_table(small, given, Effort(batch=8, draws=12, search=False))
 
 
 def test_a_slow_surrogate_loses_in_print(made):

@@ -19,17 +19,24 @@ def test_a_missing_and_an_empty_folder_are_taken(tmp_path):
 
 
 def test_an_interrupted_run_of_the_same_settings_goes_on(tmp_path):
-    RunFolder.start(tmp_path / "run", SETTINGS)
+    RunFolder.start(tmp_path / "run", SETTINGS).file("snapshots.h5").write_bytes(b"what was done")
     assert RunFolder.start(tmp_path / "run", SETTINGS).resumed
 
 
 def test_other_settings_are_refused_naming_the_difference_and_change_nothing(tmp_path):
-    RunFolder.start(tmp_path / "run", SETTINGS)
+    RunFolder.start(tmp_path / "run", SETTINGS).file("snapshots.h5").write_bytes(b"what was done")
     before = (tmp_path / "run" / "run.json").read_bytes()
     other = {**SETTINGS, "training": {"seed": 1, "steps": None}}
     with pytest.raises(UserError, match="training seed is 0 there and 1 here"):
         RunFolder.start(tmp_path / "run", other)
     assert (tmp_path / "run" / "run.json").read_bytes() == before
+
+
+def test_a_run_that_left_nothing_is_in_nobodys_way(tmp_path):
+    RunFolder.start(tmp_path / "run", SETTINGS)
+    other = {**SETTINGS, "training": {"seed": 1, "steps": None}}
+    assert not RunFolder.start(tmp_path / "run", other).resumed
+    assert json.loads((tmp_path / "run" / "run.json").read_text())["settings"] == other
 
 
 def test_a_complete_run_is_refused_and_opened(tmp_path):
@@ -41,6 +48,7 @@ def test_a_complete_run_is_refused_and_opened(tmp_path):
 
 def test_another_version_does_not_resume(tmp_path):
     folder = RunFolder.start(tmp_path / "run", SETTINGS)
+    folder.file("snapshots.h5").write_bytes(b"what was done")
     facts = {**folder.facts, "versions": {**folder.facts["versions"], "jax": "0.1"}}
     write_json(folder.file("run.json"), facts)
     with pytest.raises(UserError, match=r"jax is \"0\.1\" there"):

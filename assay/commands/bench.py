@@ -70,8 +70,7 @@ def bench(
     folder = None
     if out is not None:
         about = {word: about_problem(word, asked, subject.problem) for word, subject in subjects.items()}
-        command = f"assay {' '.join(sys.argv[1:])}"
-        folder = RunFolder.start(out, {"bench": about, "surrogates": surrogate, **_as_json(effort)}, command)
+        folder = RunFolder.start(out, {"bench": about, "surrogates": surrogate, **_as_json(effort)})
     tables, failed = _tables(subjects, effort, folder)
     if folder is not None and not failed:
         folder.complete({"verdicts": {word: table.verdicts for word, table in tables.items()}})
@@ -161,6 +160,10 @@ def _tables(
                 failed[word] = one_line(error)
                 say(f"assay: undecided: {failed[word]}")
                 continue
+            except ValueError:  # a mistake: the corrected command must find no remains
+                if folder is not None and not tables:
+                    shutil.rmtree(_parts(folder, word), ignore_errors=True)
+                raise
         tables[word] = table
         if folder is not None:
             write(table, folder.path, word.replace(":", "-"))
