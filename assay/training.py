@@ -105,7 +105,8 @@ def run_training(
     errors = np.zeros(0)
     if plan.test:
         seed = plan.seed + TEST_SEED
-        tests = sample(problem, plan.test, seed, path=folder.file("test.h5"), progress=report("testing"))
+        file = folder.file("test.h5")
+        tests = sample(problem, plan.test, seed, independent=True, path=file, progress=report("testing"))
         errors = relative_errors(problem, model, tests)
     results = {
         "errors": summary(errors),

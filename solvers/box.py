@@ -12,6 +12,7 @@ from scipy.special import ndtr, ndtri
 from scipy.stats import qmc
 
 LAWS = ("uniform", "log-uniform", "normal")
+DRAWS = 5  # a stream of random numbers of their own for independent draws
 SLACK = 1e-12  # relative to the unit coordinate: rounding of the unit map never throws out a point of the boundary
 
 
@@ -138,6 +139,10 @@ class Box:
         power = max(int(np.ceil(np.log2(n))), 0)
         X = qmc.Sobol(self.dimension, scramble=True, rng=seed).random_base2(power)[:n]
         return self.from_law(X)
+
+    def draw(self, n: int, seed: int = 0) -> Float[np.ndarray, "n d"]:
+        """n independent draws from the sampling laws, for statistics; a longer sample begins the same."""
+        return self.from_law(np.random.default_rng([seed, DRAWS]).random((n, self.dimension)))
 
     def from_law(self, X: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "n d"]:
         """Quantiles: uniform points of [0, 1]^d to points drawn from the sampling laws."""

@@ -40,6 +40,7 @@ def sample(
     n: int,
     seed: int = 0,
     *,
+    independent: bool = False,
     path: str | os.PathLike[str] | None = None,
     executor: concurrent.futures.Executor | None = None,
     progress: Callable[[int, int], object] | None = None,
@@ -47,6 +48,8 @@ def sample(
     """The truth at the first n points of the problem's Sobol design; a larger n begins with the same rows.
 
     Args:
+        independent: at n independent draws from the sampling laws (``Box.draw``) instead: tests that statistics may
+            count. A Sobol design covers the box more evenly, so that its points depend on each other.
         path: HDF5 file that keeps the rows. One that exists is continued; with n or more rows there it is only read.
         executor: where the solves run: threads, processes (started by "spawn": JAX does not survive a fork), a cluster;
             left out, here. Processes and clusters need a problem that can be pickled.
@@ -62,16 +65,17 @@ def sample(
             raise ValueError(f"{name} must be a whole number of at least {least}, not {value!r}")
     n, seed = int(n), int(seed)
     if path is None:
-        rows = _Rows(problem, n, seed)
+        rows = _Rows(problem, n, seed, independent)
         _fill(rows, n, problem, executor, progress, None)
         return rows.snapshots(n)
-    return _sample_on_disk(problem, n, seed, Path(path), executor, progress)
+    return _sample_on_disk(problem, n, seed, independent, Path(path), executor, progress)
 
 
 def _sample_on_disk(
     problem: Problem,
     n: int,
     seed: int,
+    independent: bool,
     path: Path,
     executor: concurrent.futures.Executor | None,
     progress: Callable[[int, int], object] | None,
@@ -79,7 +83,7 @@ def _sample_on_disk(
     owner = owner_of(problem, seed)
     stored = stored_at(path, owner)
     if stored is not None and len(stored) >= n:
-        _Rows(problem, n, seed).adopt(path, stored.first(n))
+        _Rows(problem, n, seed, independent).adopt(path, stored.first(n))
         if progress is not None:
             progress(n, n)
         return stored.first(n)
@@ -87,7 +91,7 @@ def _sample_on_disk(
     with Journal(journal_path(path), owner, problem.inputs.dimension + problem.size + 1) as journal:
         check_owner(journal.path, journal.owner, owner)
         stored = joined(stored_at(path, owner), owner, {})  # read again, now that nobody else writes
-        rows = _Rows(problem, max([n, len(stored), *(i + 1 for i in journal.rows)]), seed)
+        rows = _Rows(problem, max([n, len(stored), *(i + 1 for i in journal.rows)]), seed, independent)
         rows.adopt(path, stored)
         for i, row in journal.rows.items():
             rows.adopt(journal.path, joined(None, owner, {0: row}), i)
@@ -102,8 +106,8 @@ def _sample_on_disk(
 class _Rows:
     """The rows of a design while they are being filled in."""
 
-    def __init__(self, problem: Problem, room: int, seed: int) -> None:
-        self.inputs = problem.inputs.sample(room, seed)
+    def __init__(self, problem: Problem, room: int, seed: int, independent: bool) -> None:
+        self.inputs = (problem.inputs.draw if independent else problem.inputs.sample)(room, seed)
         self.fields = np.full((room, problem.size), np.nan)
         self.residuals = np.full(room, np.nan)
         self.done = np.zeros(room, dtype=bool)
@@ -123,7 +127,8 @@ class _Rows:
             i = int(np.argmax(other))
             raise ValueError(
                 f"{path}: row {start + i} was solved at {stored.inputs[i].tolist()}, but the design has "
-                f"{self.inputs[rows][i].tolist()} there (another version of scipy?): sample into another file"
+                f"{self.inputs[rows][i].tolist()} there (independent draws and Sobol points? another version of "
+                "scipy?): sample into another file"
             )
         self.inputs[rows], self.fields[rows], self.residuals[rows] = stored.inputs, stored.fields, stored.residuals
         self.done[rows] = True

@@ -152,3 +152,20 @@ def test_bounds_cannot_be_changed():
     assert box.lower[0] == 0
     with pytest.raises(ValueError, match="read-only"):
         box.lower[0] = 0.5
+
+
+def test_independent_draws_follow_the_laws_and_begin_alike():
+    box = Box(
+        ("a", "b", "c"),
+        [1.0, -1.0, -3.0],
+        [100.0, 1.0, 3.0],
+        (True, False, False),
+        laws=("log-uniform", "uniform", "normal"),
+    )
+    P = box.draw(2000, seed=1)
+    np.testing.assert_array_equal(box.draw(7, seed=1), P[:7])
+    assert box.contains(P).all() and not np.array_equal(box.draw(7, seed=2), P[:7])
+    assert kstest(np.log10(P[:, 0]) / 2, "uniform").pvalue > 1e-3
+    assert kstest((P[:, 1] + 1) / 2, "uniform").pvalue > 1e-3
+    assert kstest(P[:, 2], norm.cdf).pvalue > 1e-3
+    assert len(np.unique(np.floor(16 * box.to_unit(P[:16])[:, 1]))) < 16  # Sobol points would fill every stratum

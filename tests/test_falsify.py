@@ -9,6 +9,7 @@ from assay.benchmarks.faulty import PodGalerkin
 from assay.solvers.black_box import black_box
 from assay.solvers.box import Box
 from assay.solvers.burgers import Burgers
+from assay.solvers.snapshots import sample
 from assay.verify.counterexample import replay
 from assay.verify.evidence import Evidence
 from assay.verify.falsify import falsify
@@ -217,6 +218,35 @@ def test_draws_that_are_proved_cost_no_solve(small, small_pool):
     assert result.failure_probability_upper == pytest.approx(
         beta.ppf(0.95, result.draws_failed + 1, 500 - result.draws_failed)
     )
+
+
+def test_test_solves_count_as_draws_where_they_are_independent():
+    calls = []
+
+    def solve(p):
+        calls.append(p)
+        if p[0] > 0.9:
+            raise RuntimeError("no")
+        return np.ones(2)
+
+    problem = black_box(solve, UNIT)
+    tests = sample(problem, 40, seed=9, independent=True)
+    unsolved = int((tests.inputs[:, 0] > 0.9).sum())
+    calls.clear()
+
+    def surrogate(P):
+        return np.where(P < 0.2, 2.0, np.ones((len(P), 2)))
+
+    result = falsify(problem, surrogate, 1e-2, budget=1, seed=0, tests=tests)
+    assert result.solver_calls == len(calls) == 1
+    assert (result.draws, result.draws_unsolved) == (40 - unsolved, unsolved) and unsolved > 0
+    assert result.draws_failed == int((tests.inputs[:, 0] < 0.2).sum()) > 0
+    assert result.verdict == "falsified" and "test input" in {c.found for c in result.counterexamples}
+    even = falsify(problem, surrogate, 1e-2, budget=1, seed=0, tests=sample(problem, 40, seed=9))
+    assert even.draws == 0 and any("no independent draws" in note for note in even.notes)
+    other = black_box(lambda p: np.ones(3), UNIT)
+    with pytest.raises(ValueError, match="the tests are of black-box"):
+        falsify(problem, surrogate, 1e-2, budget=1, tests=sample(other, 4, independent=True))
 
 
 def test_a_proof_about_a_basis_decides_no_draw_that_is_answered_otherwise(small, small_pool):

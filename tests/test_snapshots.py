@@ -63,6 +63,16 @@ def test_a_longer_sample_begins_with_the_shorter_one(block, six):
     assert same(sample(block, 9, seed=3).first(6), six)
 
 
+def test_independent_draws_are_another_design_and_stay_in_their_file(tmp_path):
+    problem, calls = counted()
+    path = tmp_path / "test.h5"
+    drawn = sample(problem, 6, seed=3, independent=True, path=path)
+    np.testing.assert_array_equal(drawn.inputs, problem.inputs.draw(6, 3))
+    assert same(sample(problem, 4, seed=3, independent=True, path=path), drawn.first(4)) and len(calls) == 6
+    with pytest.raises(ValueError, match="independent draws and Sobol points"):
+        sample(problem, 4, seed=3, path=path)
+
+
 def test_another_seed_is_another_design(block, six):
     assert not np.isin(sample(block, 6, seed=4).inputs, six.inputs).any()
 

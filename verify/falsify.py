@@ -17,6 +17,7 @@ from jaxtyping import Float
 
 from ..solvers.precision import require_float64
 from ..solvers.problem import Problem
+from ..solvers.snapshot_file import Snapshots, as_json
 from ..solvers.tolerance import Tolerance
 from .certificate import against
 from .confirmation import Confirmation
@@ -71,6 +72,7 @@ def falsify(
     *,
     absolute: float | None = None,
     draws: int | None = None,
+    tests: Snapshots | None = None,
     starts: int = STARTS,
     progress: Callable[[str, int, int], None] | None = None,
 ) -> Falsification:
@@ -84,9 +86,11 @@ def falsify(
         draws: independent draws from the sampling law for the probability of failure, beside the search: each costs
             a solve above the budget, unless its error is proved to be within the tolerance. None: a tenth of the
             budget, within it.
+        tests: solutions at inputs that training never saw. They cost no call, and count as draws where they are
+            independent draws from the sampling law (``sample(..., independent=True)``).
 
     Raises:
-        ValueError: tolerance or budget not positive, absolute or draws negative.
+        ValueError: tolerance or budget not positive, absolute or draws negative, tests of another problem.
         RuntimeError: float64 is switched off.
     """
     require_float64()
@@ -102,10 +106,12 @@ def falsify(
     rng = np.random.default_rng([seed, 1])
     count = draws if draws is not None else (max(1, budget // 10) if budget > 1 else 0)
     confirm = Confirmation(problem, surrogate, allowed, budget if draws is None else count, seed, report)
-    drawn = _draw(confirm, signal, box.from_law(rng.random((count, box.dimension))), report)
+    notes: list[str] = []
+    tested = _test(confirm, tests, notes)
+    drawn = tested + _draw(confirm, signal, box.from_law(rng.random((count, box.dimension))), report)
     if draws is not None:
         confirm.budget = confirm.calls + budget
-    notes, evaluations = _search(confirm, signal, seed, starts, rng, report)
+    evaluations = _search(confirm, signal, seed, starts, rng, report, notes)
     found = sorted(_distinct(confirm.found, box), key=lambda c: -c.error)
     return Falsification(
         counterexamples=found,
@@ -138,6 +144,28 @@ def _verdict(confirm: Confirmation, tolerance: float) -> str:
     return VERDICTS[1] if decided else VERDICTS[2]
 
 
+def _test(confirm: Confirmation, tests: Snapshots | None, notes: list[str]) -> Draws:
+    """Errors at inputs whose solutions are known; draws if they are independent of each other."""
+    if tests is None:
+        return Draws(0, 0)
+    problem, box = confirm.problem, confirm.problem.inputs
+    about, mine = (tests.problem_name, tests.problem_settings), (problem.name, as_json(problem.settings))
+    if about != mine or tests.fields.shape[1] != problem.size or tests.inputs.shape[1] != box.dimension:
+        raise ValueError(f"the tests are of {about[0]} {about[1]}, not of {mine[0]} {mine[1]}")
+    errors = confirm.compare(tests.inputs, tests.fields, "test input")
+    if not np.allclose(box.to_unit(box.draw(len(tests), tests.seed)), box.to_unit(tests.inputs), rtol=0, atol=1e-9):
+        notes.append(
+            f"the {len(tests)} test inputs are no independent draws (a Sobol design?): the probability of failure is "
+            "told without them"
+        )
+        return Draws(0, 0)
+    notes.append(f"the {len(tests)} test inputs count among the draws, as long as no surrogate was chosen by them")
+    unsolved = int((~tests.valid).sum())
+    return Draws(
+        len(tests) - unsolved, len(tests) - unsolved - int((errors <= confirm.allowed.relative).sum()), 0, unsolved
+    )
+
+
 def _draw(
     confirm: Confirmation, signal: Signal, P: Float[np.ndarray, "n d"], report: Callable[[str, int, int], None]
 ) -> Draws:
@@ -165,12 +193,14 @@ def _search(
     starts: int,
     rng: np.random.Generator,
     report: Callable[[str, int, int], None],
-) -> tuple[list[str], int]:
-    """Spend the budget on the peaks of the signal; (notes, evaluations of the signal)."""
+    notes: list[str],
+) -> int:
+    """Spend the budget on the peaks of the signal; how often the signal was evaluated."""
     box = confirm.problem.inputs
     if signal.kind == "none":
         _climb_truth(confirm, rng)
-        return ["no residual and no bound to climb: the true error itself was climbed, one solve a point"], 0
+        notes.append("no residual and no bound to climb: the true error itself was climbed, one solve a point")
+        return 0
     peaks = find_peaks(signal, box, seed, starts, report)
     points = peaks.points
     if signal.kind == "bound":  # a proved bound within the tolerance excludes a point at no cost
@@ -180,7 +210,7 @@ def _search(
         _climb_truth(confirm, rng)
     if not len(points):
         confirm.check(box.from_unit(peaks.points[:3]), f"climbed the {signal.kind}")
-    return [], peaks.evaluations
+    return peaks.evaluations
 
 
 def _climb_truth(confirm: Confirmation, rng: np.random.Generator) -> None:

@@ -12,6 +12,7 @@ from rich.console import Console
 from ..run_folder import RunFolder, write_json
 from ..solvers.files import locked
 from ..solvers.problem import Problem, SolveError
+from ..solvers.snapshots import Snapshots, load_snapshots
 from ..solvers.tolerance import Tolerance
 from ..targets import Target, find_callable, find_problem, find_surrogate
 from ..verify.counterexample import Counterexample, read_counterexamples, write_counterexamples
@@ -61,6 +62,7 @@ def falsify(
     default = Path("counterexamples.jsonl") if target.folder is None else target.folder.file("counterexamples.jsonl")
     records = out or default
     read_kept(records)  # what cannot be added to is a mistake to be told before the search, not after it
+    tests = _tests(target)
     with keeps(lambda: "nothing of this search was kept; the same command searches again"), progress_bar("") as bar:
 
         def progress(stage: str, done: int, total: int) -> None:
@@ -74,6 +76,7 @@ def falsify(
             seed,
             absolute=absolute,
             draws=draws,
+            tests=tests,
             progress=progress,
         )
     places = store_records(records, result.counterexamples)
@@ -88,6 +91,12 @@ def falsify(
     save_report(target, "falsify.json", payload)
     emit(as_json, payload, lambda console: _show(console, target, result, records, places))
     return EXIT_CODES[result.verdict]
+
+
+def _tests(target: Target) -> Snapshots | None:
+    """The solutions that a run was tested with: its training never saw them."""
+    file = None if target.folder is None else target.folder.file("test.h5")
+    return load_snapshots(file, target.problem) if file is not None and file.exists() else None
 
 
 def read_kept(path: Path) -> list[Counterexample]:
