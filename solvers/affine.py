@@ -29,6 +29,7 @@ from jaxtyping import Array, Float
 from .box import Box
 from .coercive import CoerciveProblem
 from .direct import factorise, host_call, solve_refined
+from .foreign import call_foreign
 from .precision import RANGE, gamma
 from .problem import METHODS, Attempt, marked
 
@@ -91,10 +92,10 @@ class Affine(CoerciveProblem):
         return widest + len(self.matrices) + 4
 
     def theta(self, p: Float[Array, " d"]) -> Float[Array, " Q"]:
-        return jnp.asarray(self.theta_function(p), dtype=jnp.float64)
+        return call_foreign(_in_jax, self.theta_function, p, whose="theta")
 
     def load(self, p: Float[Array, " d"]) -> Float[Array, " N"]:
-        return jnp.asarray(self.load_function(p), dtype=jnp.float64)
+        return call_foreign(_in_jax, self.load_function, p, whose="the load")
 
     def load_terms(self) -> Float[np.ndarray, "J N"] | None:
         return None if self.fixed_load is None else self.fixed_load[None]
@@ -253,6 +254,10 @@ def affine(
     except ValueError:  # no factor at all, or no eigenvalue above zero
         raise ValueError(singular) from None
     return problem
+
+
+def _in_jax(function: Callable[[Any], Any], p: Any) -> Array:
+    return jnp.asarray(function(p), dtype=jnp.float64)
 
 
 def _own(values: Any, what: str) -> np.ndarray:

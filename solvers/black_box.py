@@ -13,6 +13,7 @@ from jaxtyping import Array, Float
 
 from .box import Box
 from .direct import host_call
+from .foreign import call_foreign
 from .problem import METHODS, Attempt, Problem, SolveError
 
 REASONS = 5  # distinct ones of failed solves that are remembered
@@ -80,7 +81,7 @@ class BlackBox(Problem):
     def _answer(self, p: np.ndarray) -> Float[np.ndarray, " N"]:
         """The user's solver; one that raises, or answers in another shape, has failed (NaN)."""
         try:
-            u = np.asarray(self.function(p), dtype=np.float64).ravel()
+            u = call_foreign(_numbers, self.function, p, whose="the solver")
         except Exception as error:  # whatever a foreign solver raises is a failed solve, not the end of a batch
             self._remember(f"{type(error).__name__}: {error}")
             return np.full(self.size, np.nan)
@@ -101,7 +102,7 @@ def black_box(solve: Callable[[np.ndarray], Any], box: Box, coordinates: Any = N
     """
     centre = box.from_unit(np.full(box.dimension, 0.5))
     try:
-        u = np.asarray(solve(centre), dtype=np.float64).ravel()
+        u = call_foreign(_numbers, solve, centre, whose="the solver")
     except Exception as error:
         raise SolveError(f"the solver raised at the centre of the box: {type(error).__name__}: {error}") from error
     if len(u) == 0 or not np.isfinite(u).all():
@@ -110,3 +111,7 @@ def black_box(solve: Callable[[np.ndarray], Any], box: Box, coordinates: Any = N
     if points.ndim != 2 or len(points) != len(u):
         raise ValueError(f"coordinates must have shape [{len(u)}, axes], not {list(points.shape)}")
     return BlackBox(solve, box, points)
+
+
+def _numbers(solve: Callable[[np.ndarray], Any], p: np.ndarray) -> np.ndarray:
+    return np.asarray(solve(p), dtype=np.float64).ravel()

@@ -20,7 +20,7 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Bool, Float
 
-from .precision import require_float64
+from .precision import in_float64
 from .problem import METHODS, Attempt, Problem, marked
 from .richardson import DiscretisationEstimate, richardson
 
@@ -103,9 +103,9 @@ class EvolutionProblem(Problem):
         """A field, or anything of its size, by time."""
         return u.reshape(len(self.times), -1)
 
+    @in_float64
     def step(self, p: Any, state: Any) -> Float[Array, " S"]:
         """The next state, solved to the default tolerance; differentiable in both. NaN where it was not solved."""
-        require_float64()
         p, state = jnp.asarray(p, dtype=jnp.float64), jnp.asarray(state, dtype=jnp.float64)
         done = self.stepper(p, TOLERANCE)(state)
         return jnp.where(done.converged, done.u, jnp.nan)

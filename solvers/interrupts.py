@@ -29,12 +29,17 @@ _abandoned: list[str] = []  # compilations that were interrupted
 
 
 def deferred(fn: Callable[..., np.ndarray], shape: tuple[int, ...]) -> Callable[..., np.ndarray]:
-    """``fn`` for compiled code to call: answers NaN where it may not raise."""
+    """``fn``, of float64 arrays, for compiled code to call: answers NaN where it may not raise.
+
+    And where its arguments arrive in single precision: JAX may hand them over in a thread of its own, which heeds the
+    process's 64-bit mode, and foreign code may have switched that off meanwhile.
+    """
 
     def call(*args: Any) -> np.ndarray:
-        if not _kept:
+        numbers = [np.asarray(x) for x in args]
+        if not _kept and all(x.dtype == np.float64 for x in numbers):
             try:
-                return np.asarray(fn(*(np.asarray(x) for x in args)), dtype=np.float64).reshape(shape)
+                return np.asarray(fn(*numbers), dtype=np.float64).reshape(shape)
             except Exception:
                 raise
             except BaseException as error:

@@ -24,7 +24,7 @@ from jaxtyping import Array, Bool, Float, Int
 from .batching import RowMap
 from .box import Box
 from .interrupts import finished
-from .precision import require_float64
+from .precision import in_float64
 
 ZERO_SHARE = 1e-3  # of a typical magnitude: a solution below it is as good as zero
 METHODS = ("multigrid-cg", "direct", "user", "newton", "time-stepping", "sine-transform")  # Attempt.method indexes this
@@ -206,6 +206,7 @@ class Problem(abc.ABC):
     def _row_maps(self) -> dict[float | None, RowMap]:
         return {}
 
+    @in_float64
     def solve(self, p: Any, tolerance: float | None = None) -> Float[Array, " N"]:
         """The truth at one input. Under jit, grad and vmap a failure is a field of NaN and inputs cannot be checked.
 
@@ -213,14 +214,13 @@ class Problem(abc.ABC):
             ValueError: wrong number of inputs, NaN, infinite, or outside the box.
             SolveError: the solver did not converge.
         """
-        require_float64()
         if is_traced(p):
             return self.attempt(jnp.asarray(p, dtype=jnp.float64), tolerance).u
         return jnp.asarray(self.solution(p, tolerance).u)
 
+    @in_float64
     def solution(self, p: Any, tolerance: float | None = None) -> Solution:
         """``solve`` with residual, iterations, method and seconds."""
-        require_float64()
         tolerance = checked_tolerance(tolerance)
         row = np.asarray(p)
         row = self.inputs.check(row[None] if row.ndim == 1 else row)
@@ -249,20 +249,20 @@ class Problem(abc.ABC):
         why = self.explain(p, result)
         return f"{account}: {why}" if why else account
 
+    @in_float64
     def solve_batch(self, P: Any, tolerance: float | None = None) -> Float[Array, "n N"]:
         """The truth at many inputs; a row whose solve failed is NaN.
 
         Raises:
             ValueError: as ``solve``, naming row and input.
         """
-        require_float64()
         if is_traced(P):
             return lax.map(lambda p: self.attempt(p, tolerance).u, jnp.asarray(P, dtype=jnp.float64))
         return jnp.asarray(self.attempt_batch(P, tolerance).u)
 
+    @in_float64
     def attempt_batch(self, P: Any, tolerance: float | None = None) -> Attempt:
         """``attempt`` for many checked inputs, as host arrays with one row each."""
-        require_float64()
         tolerance = checked_tolerance(tolerance)
         P = self.inputs.check(P)
         on_host = self.attempt_on_host

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from .journal import Journal
-from .precision import require_float64
+from .precision import in_float64
 from .problem import Problem
 from .snapshot_file import (
     Snapshots,
@@ -35,6 +35,7 @@ IN_FLIGHT = 64  # tasks handed to an executor at a time: bounds what waits in me
 SAME = 1e-10  # relative: two draws of one design differ by rounding only
 
 
+@in_float64
 def sample(
     problem: Problem,
     n: int,
@@ -59,7 +60,6 @@ def sample(
         ValueError: n or seed is no such number; the file belongs to another problem, other settings or another seed, is
             damaged, foreign or being written by another process; the problem cannot be sent to another process.
     """
-    require_float64()
     for name, value, least in (("n", n, 1), ("seed", seed, 0)):
         if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
             raise ValueError(f"{name} must be a whole number of at least {least}, not {value!r}")
@@ -191,8 +191,8 @@ class _RowSolver:
     def __init__(self, problem: Problem) -> None:
         self.problem = problem
 
+    @in_float64
     def __call__(self, p: np.ndarray) -> tuple[np.ndarray, float]:
-        require_float64()
         result = self.problem.attempt_once(p)
         return np.asarray(result.u), float(result.residual)
 

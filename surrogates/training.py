@@ -8,13 +8,14 @@ from collections.abc import Iterable
 from typing import Any
 
 from ..solvers.box import Box
-from ..solvers.precision import require_float64
+from ..solvers.precision import in_float64
 from ..solvers.problem import Problem
 from .optimise import Progress
 from .registry import ARCHITECTURES
 from .surrogate import Surrogate
 
 
+@in_float64
 def train(
     problem: Problem,
     architecture: str,
@@ -46,7 +47,6 @@ def train(
         ValueError: an unknown architecture or option (the closest match is offered), a box that is not inside the
             problem's, too few snapshots or those of another problem, numbers that make no sense.
     """
-    require_float64()
     if architecture not in ARCHITECTURES:
         raise _unknown(architecture, ARCHITECTURES, "surrogate")
     if isinstance(seed, bool) or int(seed) != seed or seed < 0:

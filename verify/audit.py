@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from ..solvers.coercive import CoerciveProblem
-from ..solvers.precision import require_float64
+from ..solvers.precision import in_float64
 from ..solvers.problem import Problem
 from .certificate import certify
 from .counterexample import measured_error
@@ -27,7 +27,7 @@ from .frozen import Frozen
 from .map_checks import check_statement
 from .proved_region import model_of
 from .reduced import reduced_path
-from .surrogate import answering_basis
+from .surrogate import answering_basis, captured
 from .trust_map import TrustMap, load_trust_map
 
 NOT_CHECKED = (
@@ -49,6 +49,7 @@ class Audit:
     not_checked: tuple[str, ...] = NOT_CHECKED
 
 
+@in_float64
 def audit(
     path: str | Path,
     problem: Problem,
@@ -62,8 +63,8 @@ def audit(
     Raises:
         ValueError: anything does not hold, saying what; or python-flint is missing.
     """
-    require_float64()
     start = time.perf_counter()
+    surrogate = captured(surrogate)
     try:
         from .flux_proof import FluxProof
         from .leaf_proof import LeafProof

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from ..solvers.precision import in_float64
 from .box_bound import BoxResult
 
 BATCH, CHUNK = 64, 4  # boxes of one round, and of one pass through the compiled bound
@@ -46,6 +47,7 @@ class BoxBounds:
         upper, floor, axis, best = (np.concatenate(x) for x in zip(*parts, strict=True))
         return BoxResult(upper, floor, axis, best)  # type: ignore[arg-type]  # arrays of numpy
 
+    @in_float64  # which holds for a thread, and these have their own
     def _one(self, low: np.ndarray, high: np.ndarray, given: Any) -> list[np.ndarray]:
         n = len(low)
         filled = [np.concatenate([x, np.repeat(x[-1:], BATCH - n, 0)]) for x in (low, high)]

@@ -12,7 +12,7 @@ import heapq
 import time
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 from jax import Array
@@ -27,7 +27,7 @@ from .box_tree import BoxTree
 from .counterexample import measured_error
 from .kept import Kept
 from .reduced import ReducedBound, ReducedData, reduced_bound
-from .surrogate import coefficients
+from .surrogate import Model
 
 MARGIN = 1e-6  # by which a failure must exceed the tolerance, so that whoever proves it again by other means agrees
 NARROWEST = 2.0**-40  # of what is halved
@@ -68,7 +68,7 @@ def _lower_bound(problem: CoerciveProblem, data: ReducedData, p: Array, c: Array
 class Witnesses:
     """Failures and large errors confirmed by the solver."""
 
-    def __init__(self, problem: Problem, box: Box, bounds: PointBounds, surrogate: Any, budget: int) -> None:
+    def __init__(self, problem: Problem, box: Box, bounds: PointBounds, surrogate: Model, budget: int) -> None:
         self.problem, self.box, self.surrogate, self.budget = problem, box, surrogate, budget
         self.points: list[np.ndarray] = []
         self.lower: list[float] = []
@@ -88,12 +88,12 @@ class Witnesses:
     def lower_bounds(self, X: np.ndarray) -> np.ndarray:
         """Of the relative error, without a solve."""
         P = self.box.from_unit(X)
-        return self._bounds.lower(P, coefficients(self.surrogate, P))
+        return self._bounds.lower(P, self.surrogate.coefficients(P))
 
     def estimates(self, X: np.ndarray) -> np.ndarray:
         """Of the relative error at many points, without a solve and without proof."""
         P = self.box.from_unit(X)
-        return self._bounds.estimate(P, coefficients(self.surrogate, P))
+        return self._bounds.estimate(P, self.surrogate.coefficients(P))
 
     def confirm(self, X: np.ndarray) -> np.ndarray:
         """Solver-confirmed lower ends of the errors at X, while the budget lasts."""

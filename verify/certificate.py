@@ -19,7 +19,8 @@ from jaxtyping import Array, Float
 
 from ..solvers.batching import RowMap
 from ..solvers.coercive import CoerciveProblem
-from ..solvers.precision import require_float64
+from ..solvers.foreign import call_foreign
+from ..solvers.precision import in_float64
 from ..solvers.problem import Problem, SolveError
 from .evidence import Evidence
 from .surrogate import evaluate, numbers
@@ -130,6 +131,7 @@ def certifier(problem: CoerciveProblem) -> FieldCertifier:
     return FieldCertifier(problem)
 
 
+@in_float64
 def certify(problem: Problem, surrogate: Callable[[Any], Any] | Any, P: Any, *, steps: int = STEPS) -> Certificate:
     """Proved bounds of a surrogate's error at the inputs P [n, d].
 
@@ -139,19 +141,19 @@ def certify(problem: Problem, surrogate: Callable[[Any], Any] | Any, P: Any, *, 
 
     Raises:
         ValueError: P is not [n, d], NaN or infinite; an array of fields of another shape.
-        RuntimeError: float64 is switched off.
+        RuntimeError: float64 is switched off, or foreign code changed the arithmetic for good.
     """
-    require_float64()
     start = time.perf_counter()
     P = problem.inputs.rows(P)
     if callable(surrogate):
         evaluation = evaluate(surrogate, P, problem.size)
         fields, notes = evaluation.fields, list(evaluation.trouble)
     else:
-        fields = numbers(surrogate)
+        said: dict[str, None] = {}
+        fields = call_foreign(numbers, surrogate, whose="the array of fields", said=said)
         if fields.shape != (len(P), problem.size):
             raise ValueError(f"fields must have shape {[len(P), problem.size]}, not {list(fields.shape)}")
-        notes = []
+        notes = list(said)
     inside = problem.inputs.contains(P)
     if not inside.all():
         notes.append(f"{int((~inside).sum())} inputs are outside the problem's box: nothing is proved there")

@@ -17,7 +17,7 @@ import numpy as np
 
 from ..solvers.box import Box
 from ..solvers.coercive import CoerciveProblem
-from ..solvers.precision import require_float64
+from ..solvers.precision import in_float64
 from ..solvers.problem import Problem
 from . import fingerprint
 from .box_bound import BoxResult, Given, make_box_bound, scaled_ends
@@ -32,6 +32,7 @@ from .frozen import Frozen
 from .kept import Kept
 from .map_checks import TRACED
 from .reduced import reduced_path
+from .surrogate import Model, captured
 from .trust_map import TrustMap, load_trust_map
 
 WIDTHS = {1: 1 / 64, 2: 1 / 64, 3: 1 / 32, 4: 1 / 16}  # of falsified leaves, by dimension; beyond, 1/8
@@ -44,6 +45,7 @@ def default_order(d: int) -> int:
     return {1: 7, 2: 7, 3: 6, 4: 5}.get(d, 4)
 
 
+@in_float64
 def certify_box(
     problem: Problem,
     surrogate: Any,
@@ -80,7 +82,6 @@ def certify_box(
             folder that does not exist, a map to go on with that is about something else, a problem that was changed in
             place.
     """
-    require_float64()
     if not 0 < tolerance < np.inf:
         raise ValueError(f"the tolerance is a relative error and must be positive, not {tolerance}")
     if not seconds > 0 or (ratio is not None and not ratio > 1):
@@ -97,16 +98,18 @@ def certify_box(
     if not isinstance(problem, CoerciveProblem):
         return _undecided(problem, inputs, tolerance, f"no proved bound is known for {problem.name}")
     _unchanged(problem)
+    offered = captured(surrogate)
     try:
-        path = _path(problem, surrogate, inputs, order)
+        path = _path(problem, offered, inputs, order)
     except jax.errors.JAXTypeError:
-        return _undecided(problem, inputs, tolerance, "the surrogate's coefficients are not a JAX function")
+        path = "the surrogate's coefficients are not a JAX function"
     except ValueError as error:
-        return _undecided(problem, inputs, tolerance, f"the surrogate cannot be enclosed: {error}")
+        path = f"the surrogate cannot be enclosed: {error}"
+    said = offered.changes()  # from here on nothing of it is called: the program is traced
     if isinstance(path, str):
-        return _undecided(problem, inputs, tolerance, path)
-    surrogate, bounds, given, points, stands_on = path
-    old = _checked_map(resume, problem, inputs, surrogate.hash)
+        return _undecided(problem, inputs, tolerance, path, *said)
+    model, bounds, given, points, stands_on = path
+    old = _checked_map(resume, problem, inputs, model.hash)
     d = inputs.dimension
 
     def bound(low: np.ndarray, high: np.ndarray) -> BoxResult:
@@ -115,8 +118,8 @@ def certify_box(
     try:
         bound(np.zeros((1, d)), np.ones((1, d)))  # compiles
     except (UnsupportedOperation, NotImplementedError) as error:  # no range, or no rounding error, is known for it
-        return _undecided(problem, inputs, tolerance, f"the surrogate cannot be enclosed: {error}")
-    witnesses = Witnesses(problem, inputs, points, surrogate, budget)
+        return _undecided(problem, inputs, tolerance, f"the surrogate cannot be enclosed: {error}", *said)
+    witnesses = Witnesses(problem, inputs, points, model, budget)
     witnesses.compile(d)
     if old is not None:
         witnesses.points, witnesses.lower = list(old.witness), old.witness_lower.tolist()
@@ -124,7 +127,7 @@ def certify_box(
     search = Search(bound, witnesses, tolerance, ratio, width or WIDTHS.get(d, 1 / 8), tree)
 
     def finished(notes: list[str]) -> TrustMap:
-        return _finished(problem, surrogate.hash, inputs, search, notes, stands_on)
+        return _finished(problem, model.hash, inputs, search, [*said, *notes], stands_on)
 
     def save() -> None:
         if checkpoint is not None:
@@ -148,7 +151,7 @@ class _Path(NamedTuple):
     assumptions: tuple[str, ...]
 
 
-def _path(problem: CoerciveProblem, surrogate: Any, inputs: Box, order: int | None) -> _Path | str:
+def _path(problem: CoerciveProblem, surrogate: Model, inputs: Box, order: int | None) -> _Path | str:
     """In reduced coordinates where that is possible, else by fluxes; or why neither is."""
     ends, d = scaled_ends(inputs), inputs.dimension
     reduced = reduced_path(problem, surrogate)
@@ -244,7 +247,7 @@ def _finished(
     return replace(trust, bound=nothing, verdicts=np.full(len(bound), 2), notes=(*trust.notes, CONTRADICTED))
 
 
-def _undecided(problem: Problem, inputs: Box, tolerance: float, reason: str) -> TrustMap:
+def _undecided(problem: Problem, inputs: Box, tolerance: float, *reasons: str) -> TrustMap:
     d = inputs.dimension
     return TrustMap(
         box=inputs,
@@ -260,5 +263,5 @@ def _undecided(problem: Problem, inputs: Box, tolerance: float, reason: str) -> 
         problem_name=problem.name,
         problem_settings=problem.settings,
         against=against(problem),
-        notes=(reason,),
+        notes=reasons,
     )

@@ -15,6 +15,7 @@ import numpy as np
 from jaxtyping import Float
 
 from ..solvers.files import replace
+from ..solvers.precision import in_float64
 from ..solvers.problem import Problem
 from ..solvers.tolerance import Tolerance
 from .evidence import Evidence
@@ -144,6 +145,7 @@ class Replay:
     fails: bool | None  # None: the error is not a number, nothing was compared
 
 
+@in_float64
 def replay(
     problem: Problem,
     record: Counterexample,

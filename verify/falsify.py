@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from ..solvers.precision import require_float64
+from ..solvers.precision import in_float64
 from ..solvers.problem import Problem
 from ..solvers.snapshot_file import Snapshots, as_json
 from ..solvers.tolerance import Tolerance
@@ -25,6 +25,7 @@ from .counterexample import Counterexample
 from .draws import Draws
 from .search import STARTS, find_peaks
 from .signal import Signal, make_signal
+from .surrogate import captured
 
 VERDICTS = ("falsified", "not falsified", "undecided")
 
@@ -63,6 +64,7 @@ class Falsification:
     notes: tuple[str, ...] = ()
 
 
+@in_float64
 def falsify(
     problem: Problem,
     surrogate: Callable[[Any], Any],
@@ -93,7 +95,6 @@ def falsify(
         ValueError: tolerance or budget not positive, absolute or draws negative, tests of another problem.
         RuntimeError: float64 is switched off.
     """
-    require_float64()
     allowed = Tolerance.of(problem, tolerance, absolute)
     if budget < 1:
         raise ValueError(f"the budget must be at least one solver call, not {budget}")
@@ -102,10 +103,11 @@ def falsify(
     start = time.perf_counter()
     box = problem.inputs
     report = progress or (lambda stage, done, total: None)
-    signal = make_signal(problem, surrogate, allowed.scale)
+    model = captured(surrogate)
+    signal = make_signal(problem, model, allowed.scale)
     rng = np.random.default_rng([seed, 1])
     count = draws if draws is not None else (max(1, budget // 10) if budget > 1 else 0)
-    confirm = Confirmation(problem, surrogate, allowed, budget if draws is None else count, seed, report)
+    confirm = Confirmation(problem, model, allowed, budget if draws is None else count, seed, report)
     notes: list[str] = []
     tested = _test(confirm, tests, notes)
     drawn = tested + _draw(confirm, signal, box.from_law(rng.random((count, box.dimension))), report)
@@ -132,7 +134,7 @@ def falsify(
         against=against(problem),
         seconds=time.perf_counter() - start,
         component_errors=confirm.component_errors,
-        notes=(*notes, *confirm.notes()),
+        notes=(*notes, *confirm.notes(), *model.changes()),
     )
 
 

@@ -23,7 +23,7 @@ from .flux_data import FluxData, flux_data
 from .flux_family import flux_family
 from .frozen import Frozen
 from .log_weights import log_weights
-from .surrogate import answering_basis, basis_facts, has_basis
+from .surrogate import answering_basis, basis_facts, captured
 
 HIGHEST = 4  # inputs: nodes and boxes multiply with every one
 BY_FLUXES = "bounds by fluxes that balance the load; logarithms of cells' weights affine in the inputs, as enclosed"
@@ -63,11 +63,12 @@ def flux_path(problem: Problem, surrogate: Any) -> FluxPath | str:
     Raises:
         jax.errors.JAXTypeError, ValueError: of ``Frozen``.
     """
-    if not has_basis(surrogate):
+    offered = captured(surrogate)
+    if offered.basis is None:
         return "box proofs need a surrogate with basis and coefficients"
-    basis = answering_basis(problem, surrogate)
+    basis = answering_basis(problem, offered)
     if basis is None:
-        shape, stray = basis_facts(problem, surrogate)
+        shape, stray = basis_facts(problem, offered.basis)
         return (
             f"box proofs need a basis [{problem.size}, k] (here {shape}) that is exactly zero where values are "
             f"prescribed (~problem.free; largest here: {stray:.1g}), and finite coefficients [n, k] with "
@@ -86,7 +87,7 @@ def flux_path(problem: Problem, surrogate: Any) -> FluxPath | str:
         return f"box proofs of {problem.name} need weights whose logarithms are affine in the inputs"
     if not _one_load(problem):
         return f"box proofs of {problem.name} need a load that is the same for all inputs"
-    model = Frozen(surrogate, d, basis)
+    model = Frozen(offered, d, basis)
     family = flux_family(problem, model)
     if family is None:
         return f"box proofs of {problem.name} need a few solutions to start from, but the solver failed"

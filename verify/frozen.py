@@ -21,7 +21,7 @@ from jaxtyping import Float
 from ..solvers.batching import VectorMap
 from ..solvers.problem import is_traced
 from . import fingerprint
-from .surrogate import numbers
+from .surrogate import Model, captured, numbers
 
 SIZES = (1, 16, 128, 1024)  # rows per compiled call
 
@@ -46,23 +46,31 @@ class Architecture:
         return jaxpr_as_fun(ClosedJaxpr(self._program, constants))(p)[0]
 
 
-class Frozen:
-    """``basis`` [N, k], ``coefficients(P)`` (also when traced) and ``hash``: itself a surrogate. ``architecture`` and
-    ``weights``: its program in two parts.
+class Frozen(Model):
+    """``basis`` [N, k], ``coefficients(P)`` (also when traced) and ``hash``: a model that no foreign code runs in.
+
+    ``architecture`` and ``weights``: its program in two parts.
 
     Raises:
         jax.errors.JAXTypeError: the coefficients are not a JAX function.
+        AttributeError: there is no basis.
         ValueError: they have side effects, call back into Python, or give no [k] for one input.
     """
 
+    basis: Float[np.ndarray, "N k"]
+
     def __init__(self, surrogate: Any, dimension: int, basis: Float[np.ndarray, "N k"] | None = None) -> None:
-        self.basis = numbers(surrogate.basis if basis is None else basis)
-        self.basis.flags.writeable = False
-        program = fingerprint.trace(lambda p: surrogate.coefficients(p[None])[0], dimension)
+        self.said = {}
+        model = captured(surrogate)
+        if model.basis is None:
+            raise AttributeError("it offers no basis with coefficients")
+        V = self.basis = numbers(model.basis if basis is None else basis)
+        V.flags.writeable = False
+        program = fingerprint.trace(lambda p: model.coefficients(p[None])[0], dimension)
         shapes = [list(aval.shape) for aval in program.out_avals]
-        if shapes != [[self.basis.shape[1]]]:
-            raise ValueError(f"coefficients(P) must have one column per mode ({self.basis.shape[1]}), not {shapes}")
-        self.hash = fingerprint.of_model(self.basis, program)
+        if shapes != [[V.shape[1]]]:
+            raise ValueError(f"coefficients(P) must have one column per mode ({V.shape[1]}), not {shapes}")
+        self.hash = fingerprint.of_model(V, program)
         self.architecture = Architecture(program)
         self.weights = self.architecture.weights_of(program)
         self._one = lambda p: self.architecture(self.weights, p)

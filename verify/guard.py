@@ -25,12 +25,13 @@ from jaxtyping import Float
 
 from ..solvers.batching import VectorMap
 from ..solvers.coercive import CoerciveProblem
-from ..solvers.precision import require_float64
+from ..solvers.foreign import SettingsChanged
+from ..solvers.precision import in_float64
 from ..solvers.problem import Problem
 from .certificate import NOTHING, STEPS, Certificate, certifier, from_bounds, mask, nothing
 from .proved_region import ProvedRegion
 from .reduced import reduced_path
-from .surrogate import coefficients, evaluate
+from .surrogate import captured, evaluate, numbers
 from .thomson import FieldBound
 from .trust_map import TrustMap
 
@@ -84,6 +85,7 @@ class _Batch:
 class Guard:
     """Callable ``guard(P) -> Answer``; see the module's docstring. Built by ``guard``."""
 
+    @in_float64
     def __init__(
         self,
         problem: Problem,
@@ -91,14 +93,15 @@ class Guard:
         tolerance: float,
         trust: TrustMap | str | Path | None = None,
     ) -> None:
-        require_float64()
         if not 0 < tolerance < np.inf:
             raise ValueError(f"the tolerance is a relative error and must be positive, not {tolerance}")
-        self.problem, self.surrogate, self.tolerance = problem, surrogate, float(tolerance)
-        self.reduced = reduced_path(problem, surrogate)
+        model = captured(surrogate)
+        self.problem, self.tolerance = problem, float(tolerance)
+        self.surrogate = model
+        self.reduced = reduced_path(problem, model)
         self.region: ProvedRegion | None = None
         if trust is not None:
-            self.region = ProvedRegion(problem, surrogate, trust)
+            self.region = ProvedRegion(problem, model, trust)
             self.surrogate = self.region.model
         if self.reduced is not None:
             reduced = self.reduced
@@ -107,13 +110,13 @@ class Guard:
             self._galerkin = VectorMap(reduced.galerkin)
             self._modes = np.array(reduced.basis.T, order="C")
 
+    @in_float64
     def __call__(self, P: Any, out: Float[np.ndarray, "n N"] | None = None) -> Answer:
         """Guarded answers at P [n, d]. ``out``: a buffer to write the fields to, for callers who answer many batches.
 
         Raises:
             ValueError: P is not [n, d], NaN, infinite or outside the problem's box (row and input are named).
         """
-        require_float64()
         start = time.perf_counter()
         batch = _Batch(self.problem.inputs.check(P), self.problem.size, out)
         if isinstance(self.problem, CoerciveProblem):
@@ -131,10 +134,13 @@ class Guard:
         assert self.reduced is not None
         P, k = batch.P, len(self._modes)
         try:
-            c = coefficients(self.surrogate, P)
+            c = numbers(self.surrogate.coefficients(P))
+        except SettingsChanged:
+            raise
         except Exception as error:  # counted and solved instead, whatever it was
-            batch.notes.append(f"the surrogate raised {type(error).__name__}: {error}")
+            batch.notes += [f"the surrogate raised {type(error).__name__}: {error}", *self.surrogate.changes()]
             return
+        batch.notes += self.surrogate.changes()
         if c.shape != (len(P), k):
             batch.notes.append(f"coefficients(P) answered with shape {list(c.shape)}, not {[len(P), k]}")
             return

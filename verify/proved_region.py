@@ -18,7 +18,7 @@ from ..solvers.problem import Problem
 from .frozen import Frozen
 from .lookup import Lookup
 from .map_checks import check_map, check_statement
-from .surrogate import answering_basis
+from .surrogate import answering_basis, captured
 from .trust_map import TrustMap, load_trust_map
 
 FROM_THE_MAP = (
@@ -43,6 +43,7 @@ class ProvedRegion:
             why = f" ({'; '.join(trust.notes)})" if trust.notes else ""
             raise ValueError(f"{label} proves nothing{why}: guard without it")
         check_statement(trust, problem, label)
+        surrogate = captured(surrogate)
         basis = answering_basis(problem, surrogate)
         if basis is None:
             raise ValueError(

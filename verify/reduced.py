@@ -28,9 +28,10 @@ from jaxtyping import Array, Float
 
 from ..solvers.coercive import CoerciveProblem
 from ..solvers.direct import factorise
+from ..solvers.foreign import SettingsChanged
 from ..solvers.precision import RANGE, UNIT_ROUNDOFF, gamma
 from ..solvers.problem import Problem
-from .surrogate import answering_basis, numbers
+from .surrogate import answering_basis, captured, numbers
 from .thomson import SLACK, UNDERFLOW, FieldBound, assemble, dual_factor, in_range, simplex_weights, solve_spd
 
 RANK_TOLERANCE = 1e-11  # directions of W dropped below this share; what they carried is measured and added
@@ -313,9 +314,13 @@ def _energy_difference(data: ReducedData, theta: Array, phi: Array, c: Array) ->
 
 def reduced_path(problem: Problem, surrogate: Any) -> ReducedBound | None:
     """The reduced path, where problem and surrogate allow it and V c really is what the surrogate answers."""
-    if not isinstance(problem, CoerciveProblem) or answering_basis(problem, surrogate) is None:
+    model = captured(surrogate)
+    V = answering_basis(problem, model)
+    if not isinstance(problem, CoerciveProblem) or V is None:
         return None
     try:
-        return ReducedBound(problem, surrogate.basis, surrogate.coefficients)
+        return ReducedBound(problem, V, model.coefficients)
+    except SettingsChanged:
+        raise
     except Exception:  # anything unusual about the basis: fall back on the field itself, which needs no trust
         return None

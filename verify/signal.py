@@ -17,10 +17,11 @@ from jaxtyping import Array, Float
 
 from ..solvers.batching import RowMap, VectorMap
 from ..solvers.coercive import CoerciveProblem
+from ..solvers.foreign import SettingsChanged
 from ..solvers.problem import Problem
 from .certificate import certifier
 from .reduced import reduced_path
-from .surrogate import coefficients, evaluate
+from .surrogate import captured, evaluate
 from .thomson import SLACK, FieldBound
 
 TYPICAL = 16  # inputs that tell the typical size of the data
@@ -49,6 +50,7 @@ def scaled_upper(bound: FieldBound, scale: float) -> Array:
 
 def make_signal(problem: Problem, surrogate: Any, scale: float = 0.0) -> Signal:
     """The sharpest signal that this problem and this surrogate allow, of errors relative to scale + ||u||."""
+    surrogate = captured(surrogate)
     if isinstance(problem, CoerciveProblem):
         reduced = reduced_path(problem, surrogate)
         if reduced is not None:
@@ -56,7 +58,9 @@ def make_signal(problem: Problem, surrogate: Any, scale: float = 0.0) -> Signal:
 
             def from_coefficients(P: np.ndarray) -> np.ndarray:
                 try:
-                    c = coefficients(surrogate, P)
+                    c = surrogate.coefficients(P)
+                except SettingsChanged:
+                    raise
                 except Exception:  # a surrogate that raises has failed there, and that is what is being looked for
                     return np.full(len(P), BROKEN)
                 return _finite(bounds(P, np.nan_to_num(c, nan=np.inf)))
@@ -67,7 +71,7 @@ def make_signal(problem: Problem, surrogate: Any, scale: float = 0.0) -> Signal:
                 rows = np.flatnonzero(upper < BROKEN)
                 if len(rows):
                     answered = evaluate(surrogate, P[rows], problem.size).fields
-                    product = coefficients(surrogate, P[rows]) @ reduced.basis.T
+                    product = surrogate.coefficients(P[rows]) @ reduced.basis.T
                     same = np.isclose(answered, product, rtol=1e-9, atol=1e-12).all(axis=1)
                     upper[rows[~same]] = np.inf
                 return upper

@@ -1,19 +1,93 @@
-"""Any callable is a surrogate: what is asked of it, and how it is called without ever being trusted."""
+"""Any callable is a surrogate: what is asked of it, and how it is read and called without ever being trusted."""
 
 from __future__ import annotations
 
+import abc
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, Float
 
 from ..solvers.coercive import CoerciveProblem
+from ..solvers.foreign import SettingsChanged, call_foreign
 from ..solvers.precision import RANGE
-from ..solvers.problem import Problem
+from ..solvers.problem import Problem, is_traced
 
 CHUNK = 256  # rows per call of the surrogate
+
+
+class Model(abc.ABC):
+    """A surrogate as a verb knows it: one basis or none, and two functions. ``said``: what foreign code changed."""
+
+    basis: Float[np.ndarray, "N k"] | None
+    said: dict[str, None]
+
+    @abc.abstractmethod
+    def __call__(self, P: Any) -> Any:
+        """[n, d] -> [n, N]: a float64 copy, JAX's own values where it is tracing."""
+
+    @abc.abstractmethod
+    def coefficients(self, P: Any) -> Any:
+        """[n, d] -> [n, k], alike."""
+
+    def changes(self) -> list[str]:
+        """What foreign code changed since the last time, in sentences."""
+        found = list(self.said)
+        self.said.clear()
+        return found
+
+
+class Captured(Model):
+    """Somebody's surrogate: ``basis`` and ``coefficients`` are read from it once, here, and the basis is copied.
+
+    Both functions are called as foreign code, with inputs of their own, which they may write to.
+    """
+
+    def __init__(self, surrogate: Any) -> None:
+        self.said = {}
+        self.basis = None
+        self._function = surrogate
+        self._coefficients = self._of(_attribute, surrogate, "coefficients")
+        basis = self._of(_attribute, surrogate, "basis")
+        if basis is None or not callable(self._coefficients):
+            return
+        try:
+            self.basis = self._of(numbers, basis)
+            self.basis.flags.writeable = False
+        except SettingsChanged:
+            raise
+        except Exception as error:  # no basis then: it needs no trust
+            self.said[f"the surrogate's basis could not be read: {type(error).__name__}: {error}"] = None
+
+    def __call__(self, P: Any) -> Any:
+        return self._of(_answer, self._function, P)
+
+    def coefficients(self, P: Any) -> Any:
+        return self._of(_answer, self._coefficients, P)
+
+    def _of(self, function: Callable[..., Any], *args: Any) -> Any:
+        return call_foreign(function, *args, whose="the surrogate", said=self.said)
+
+
+def captured(surrogate: Any) -> Model:
+    """The one reading of a surrogate that a verb works with and passes on."""
+    return surrogate if isinstance(surrogate, Model) else Captured(surrogate)
+
+
+def _attribute(surrogate: Any, name: str) -> Any:
+    try:
+        return getattr(surrogate, name, None)
+    except Exception:  # a property of somebody's own may fail in any way it likes
+        return None
+
+
+def _answer(function: Callable[[Any], Any], P: Any) -> Any:
+    if is_traced(P):
+        return jnp.asarray(function(P))
+    return numbers(function(P.copy()))
 
 
 @dataclass(frozen=True)
@@ -30,12 +104,15 @@ def evaluate(surrogate: Callable[[np.ndarray], Any], P: Float[np.ndarray, "n d"]
 
     Raising, or answering in another shape, fails the chunk; a value that is NaN or infinite anywhere fails its row.
     """
+    model = captured(surrogate)
     fields = np.full((len(P), size), np.nan)
     trouble: list[str] = []
     for start in range(0, len(P), CHUNK):
         rows = P[start : start + CHUNK]
         try:
-            answer = numbers(surrogate(rows.copy()))
+            answer = model(rows)
+        except SettingsChanged:
+            raise
         except Exception as error:  # a surrogate may fail in any way it likes: the rows count as failed
             trouble.append(f"the surrogate raised {type(error).__name__}: {error}")
             continue
@@ -47,12 +124,8 @@ def evaluate(surrogate: Callable[[np.ndarray], Any], P: Float[np.ndarray, "n d"]
     if not trouble and not good.all():
         trouble.append("the surrogate answered with values that are NaN or infinite")
     fields[~good] = np.nan
+    trouble += model.changes()
     return Evaluation(fields, good, tuple(dict.fromkeys(trouble)))
-
-
-def coefficients(surrogate: Any, P: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "n k"]:
-    """The surrogate's coefficients, an array of our own. It gets inputs of its own, too: it may write to them."""
-    return numbers(surrogate.coefficients(P.copy()))
 
 
 def numbers(answer: Any) -> np.ndarray:
@@ -70,12 +143,11 @@ def numbers(answer: Any) -> np.ndarray:
 
 def has_basis(surrogate: Any) -> bool:
     """Whether the surrogate offers ``basis`` [N, k] and ``coefficients(P)``: reduced path and box proofs need them."""
-    return getattr(surrogate, "basis", None) is not None and callable(getattr(surrogate, "coefficients", None))
+    return captured(surrogate).basis is not None
 
 
-def basis_facts(problem: Problem, surrogate: Any) -> tuple[list[int], float]:
+def basis_facts(problem: Problem, V: np.ndarray) -> tuple[list[int], float]:
     """The basis' shape and its largest size in prescribed entries (NaN where it has none), for messages."""
-    V = np.asarray(surrogate.basis)
     fits = isinstance(problem, CoerciveProblem) and V.ndim == 2 and V.shape[0] == problem.size
     stray = np.abs(V[~problem.free]) if isinstance(problem, CoerciveProblem) and fits else np.zeros(0)
     return list(V.shape), float(stray.max()) if stray.size else float("nan")
@@ -85,18 +157,21 @@ def answering_basis(problem: Problem, surrogate: Any) -> Float[np.ndarray, "N k"
     """V [N, k], finite, zero where values are prescribed, its columns zero or of a length between 1 / RANGE and RANGE,
     if V c is what the surrogate answers at the centre.
     """
-    if not (isinstance(problem, CoerciveProblem) and has_basis(surrogate)):
+    model = captured(surrogate)
+    V = model.basis
+    if not isinstance(problem, CoerciveProblem) or V is None:
+        return None
+    if V.ndim != 2 or V.shape[0] != problem.size or not np.isfinite(V).all() or V[~problem.free].any():
+        return None
+    lengths = np.linalg.norm(V, axis=0)
+    if not ((lengths == 0) & ~V.any(axis=0) | (lengths >= 1 / RANGE) & (lengths <= RANGE)).all():
         return None
     centre = problem.inputs.from_unit(np.full((1, problem.inputs.dimension), 0.5))
     try:
-        V = numbers(surrogate.basis)
-        if V.ndim != 2 or V.shape[0] != problem.size or not np.isfinite(V).all() or V[~problem.free].any():
-            return None
-        lengths = np.linalg.norm(V, axis=0)
-        if not ((lengths == 0) & ~V.any(axis=0) | (lengths >= 1 / RANGE) & (lengths <= RANGE)).all():
-            return None
-        field_there = numbers(surrogate(centre.copy()))
-        product = coefficients(surrogate, centre) @ V.T
+        field_there, c = model(centre), model.coefficients(centre)
+        product = c @ V.T
+    except SettingsChanged:
+        raise
     except Exception:  # anything unusual about the basis: it needs no trust
         return None
     same = product.shape == field_there.shape and np.allclose(product, field_there, rtol=1e-9, atol=1e-12)

@@ -25,7 +25,7 @@ from jax import Array
 from jax.typing import ArrayLike
 from jaxtyping import Float
 
-from ...solvers.precision import require_float64
+from ...solvers.precision import in_float64, require_float64
 from . import ball
 from .ball import Ball
 from .jaxprs import propagate
@@ -35,6 +35,7 @@ from .programs import longest_sum, trace
 Function = Callable[[Array], Array]
 
 
+@in_float64
 def enclose(
     fn: Function, lower: ArrayLike, upper: ArrayLike, *, computed: bool = False
 ) -> tuple[Float[Array, "*k"], Float[Array, "*k"]]:
@@ -56,6 +57,7 @@ def enclose(
     return jax.jit(bounds)(*_box(lower, upper))
 
 
+@in_float64
 def coefficients(
     fn: Function, lower: ArrayLike, upper: ArrayLike, order: int, alive: Array | None = None
 ) -> tuple[Ball, Ball]:
@@ -72,6 +74,7 @@ def coefficients(
     return jax.jit(bounds)(*_box(lower, upper))
 
 
+@in_float64
 def directional(
     fn: Function,
     lower: ArrayLike,
@@ -103,6 +106,7 @@ def directional(
     return jax.jit(bounds)(low, high, [jnp.asarray(v, jnp.float64) for v in directions])
 
 
+@in_float64
 def rounding_error(fn: Function, lower: ArrayLike, upper: ArrayLike, alive: Array | None = None) -> Float[Array, "*k"]:
     """At least |fn as computed in float64 - fn exactly| at every float64 point of the box: see ``rounding``."""
 

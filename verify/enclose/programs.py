@@ -10,10 +10,13 @@ import jax
 import jax.numpy as jnp
 from jax.extend.core import ClosedJaxpr, Jaxpr
 
+from ...solvers.foreign import call_foreign
+
 
 def trace(fn: Callable[[jax.Array], jax.Array], shape: tuple[int, ...]) -> ClosedJaxpr:
     """The program of fn for a float64 input, which must return one array."""
-    program, out = jax.make_jaxpr(fn, return_shape=True)(jax.ShapeDtypeStruct(shape, jnp.float64))
+    tracing = jax.make_jaxpr(fn, return_shape=True)
+    program, out = call_foreign(tracing, jax.ShapeDtypeStruct(shape, jnp.float64), whose="the function to enclose")
     if not isinstance(out, jax.ShapeDtypeStruct):
         raise ValueError("the function to enclose must return one array: concatenate its results")
     return program

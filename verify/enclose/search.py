@@ -19,6 +19,7 @@ import numpy as np
 from jax import Array
 from jax.typing import ArrayLike
 
+from ...solvers.precision import in_float64
 from . import ball, bernstein
 from .ball import Ball
 from .bounds import Function, coefficients, directional
@@ -54,6 +55,7 @@ class _Leaves:
     axis: np.ndarray
 
 
+@in_float64
 def range_bound(
     fn: Function,
     lower: ArrayLike,
