@@ -8,13 +8,15 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Array, Float
 
 from . import surrogates
 from .run_folder import RunFolder
 from .solvers.batching import RowMap
+from .solvers.component_errors import component_ratios
 from .solvers.problem import Problem
 from .solvers.snapshots import Snapshots, sample
+from .solvers.tolerance import scaled
 
 TEST_SEED = 1_000_003  # added to the run's seed: test inputs are never training inputs
 
@@ -39,16 +41,39 @@ class Plan:
         return {**self.__dict__, "box": box}
 
 
-def relative_errors(problem: Problem, surrogate: Callable[[Any], Any], tests: Snapshots) -> Float[np.ndarray, " n"]:
-    """Relative errors where the truth is known; infinite where the surrogate's answer is not a field of numbers."""
+@dataclass(frozen=True)
+class Errors:
+    """Errors at inputs whose truth is known, relative to the solution's size (plus ``Problem.zero_scale``); infinite
+    where the surrogate's answer is not a field of numbers. ``components``: of each by itself, where there are several.
+    """
+
+    errors: Float[np.ndarray, " n"]
+    components: dict[str, Float[np.ndarray, " n"]]
+
+
+def errors_at(problem: Problem, surrogate: Callable[[Any], Any], tests: Snapshots) -> Errors:
+    """The surrogate's errors at all tests that were solved."""
     from .verify.surrogate import evaluate
 
     rows = np.flatnonzero(tests.valid)
     P, truths = tests.inputs[rows], tests.fields[rows]
     answers = evaluate(surrogate, P, problem.size)
-    prescribed = RowMap(lambda p, u, truth: problem.relative_error(p, problem.prescribe(p, u), truth))
-    errors = np.asarray(prescribed(P, answers.fields, truths))
-    return np.where(answers.good, errors, np.inf)
+    names = problem.component_names
+
+    def sizes(p: Array, u: Array, truth: Array) -> tuple[Array, ...]:
+        away = truth - problem.prescribe(p, u)
+        found = (problem.norm(p, away), problem.magnitude(p, truth))
+        if len(names) < 2:
+            return found
+        return (*found, problem.component_norms(p, away), problem.component_magnitudes(p, truth))
+
+    away, whole, *parts = RowMap(sizes)(P, answers.fields, truths)
+    errors = np.where(answers.good, scaled(away, whole, problem.zero_scale), np.inf)
+    if not parts:
+        return Errors(errors, {})
+    by_component = component_ratios(parts[0], parts[1], whole[:, None], problem.zero_scale)
+    by_component = np.where(answers.good[:, None], by_component, np.inf)
+    return Errors(errors, dict(zip(names, by_component.T, strict=True)))
 
 
 def summary(errors: Float[np.ndarray, " n"]) -> dict[str, float]:
@@ -102,15 +127,16 @@ def run_training(
     )
     trained = time.perf_counter()
     surrogates.save(model, folder.file("model.safetensors"))
-    errors = np.zeros(0)
+    tested = Errors(np.zeros(0), {})
     if plan.test:
         seed = plan.seed + TEST_SEED
         file = folder.file("test.h5")
         tests = sample(problem, plan.test, seed, independent=True, path=file, progress=report("testing"))
-        errors = relative_errors(problem, model, tests)
+        tested = errors_at(problem, model, tests)
     results = {
-        "errors": summary(errors),
-        "test_inputs": len(errors),
+        "errors": summary(tested.errors),
+        "component_errors": {name: summary(errors) for name, errors in tested.components.items()},
+        "test_inputs": len(tested.errors),
         "parameters": model.parameters,
         "seconds": trained - sampled,
         "sampling_seconds": sampled - started,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
@@ -27,10 +29,16 @@ def component_errors(
         return {}
     at, u = jnp.asarray(p), jnp.asarray(truth)
     v = problem.prescribe(at, jnp.asarray(field))
-    sizes = np.maximum(problem.component_magnitudes(at, u), ROUNDING * float(problem.magnitude(at, u)))
-    errors = scaled(problem.component_norms(at, u - v), sizes, scale)
+    whole = float(problem.magnitude(at, u))
+    errors = component_ratios(problem.component_norms(at, u - v), problem.component_magnitudes(at, u), whole, scale)
     finite = np.isfinite(np.asarray(field)).reshape(-1, len(names)).all(axis=0)
     return {name: float(e if good else np.inf) for name, e, good in zip(names, errors, finite, strict=True)}
+
+
+def component_ratios(errors: Any, sizes: Any, whole: Any, scale: float) -> np.ndarray:
+    """Errors of components relative to scale + their own sizes; ``whole``: the solution's size."""
+    ratios: np.ndarray = scaled(errors, np.maximum(sizes, ROUNDING * np.asarray(whole)), scale)
+    return ratios
 
 
 def component_shares(

@@ -58,10 +58,8 @@ class Tolerance:
 
     def words(self, norm_name: str) -> str:
         """What a reported error is: "errors are ..."."""
-        words = f"in the {norm_name}, relative to the solution's"
-        if self.absolute == 0:
-            return words
-        return f"{words} plus {self.scale:.3g} (where the solution is zero, {self.absolute:.3g} is allowed)"
+        words = measured_in(norm_name, self.scale)
+        return words if self.absolute == 0 else f"{words} (where the solution is zero, {self.absolute:.3g} is allowed)"
 
     def scaled(self, error: Any, norm: Any) -> Any:
         """error / (s + norm), elementwise; 0 / 0 is 0.
@@ -70,6 +68,11 @@ class Tolerance:
         the norm infinite. An infinite error beside a finite norm stays infinite.
         """
         return scaled(error, norm, self.scale)
+
+
+def measured_in(norm_name: str, scale: float) -> str:
+    """What errors at this scale are, in words."""
+    return f"in the {norm_name}, relative to the solution's" + (f" plus {scale:.3g}" if scale else "")
 
 
 def scaled(error: Any, norm: Any, scale: float) -> Any:

@@ -16,7 +16,9 @@ def problem():
 def test_it_is_the_condition_of_numpy(problem):
     t = Tolerance.of(problem, 1e-2, 0.5)
     assert t.scale == 50.0
-    assert t.words("energy norm").endswith("plus 50 (where the solution is zero, 0.5 is allowed)")
+    assert t.words("energy norm") == (
+        "in the energy norm, relative to the solution's plus 50 (where the solution is zero, 0.5 is allowed)"
+    )
     for e, u in ((0.5, 0.0), (0.51, 0.0), (0.59, 10.0), (0.61, 10.0)):
         assert (t.scaled(e, u) <= t.relative) == (e <= 0.5 + 1e-2 * u)
     np.testing.assert_array_equal(t.scaled(np.array([1.0, 2.0]), np.array([0.0, 50.0])), [0.02, 0.02])

@@ -10,6 +10,7 @@ from rich.console import Console
 
 from ..registry import surrogate_name
 from ..run_folder import RunFolder, about_problem
+from ..solvers.tolerance import measured_in
 from ..surrogates.training import check_options
 from ..targets import find_problem
 from ..training import Plan, run_training
@@ -81,8 +82,11 @@ def train(
             console.print(f"{training['steps']} steps ({why}), loss {number(training['loss'])}")
         if plan.test:
             shown = ", ".join(f"{key} {number(errors[key])}" for key in ("mean", "median", "p95", "max"))
-            console.print(f"relative errors observed at {results['test_inputs']} other inputs: {shown}")
-            console.print(f"({owner.norm_name}; {against(owner)})")
+            console.print(f"errors observed at {results['test_inputs']} other inputs: {shown}")
+            parts = ", ".join(f"{name} {number(e['max'])}" for name, e in results["component_errors"].items())
+            if parts:
+                console.print(f"largest errors of the components by themselves: {parts}")
+            console.print(f"(errors are {measured_in(owner.norm_name, owner.zero_scale)}; {against(owner)})")
         console.print(f"run folder: {path}; next: assay falsify {path} --tolerance 1e-2")
 
     emit(as_json, payload, people)
