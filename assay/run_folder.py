@@ -26,11 +26,25 @@ from pathlib import Path
 from typing import Any
 
 from .commands.errors import UserError
-from .solvers.files import replace
+from .registry import PROBLEMS, stored_problem
+from .solvers.files import parse_json, read_text, replace
 from .solvers.problem import Problem
 
 FORMAT = "assay-run-1"
+LARGEST = 1 << 26  # bytes of run.json
 PACKAGES = ("numpy", "scipy", "jax", "jaxlib", "flax", "optax")
+
+
+def own_file(folder: Path, name: str) -> Path:
+    """A file of a run folder.
+
+    Raises:
+        UserError: a link stands there, which could lead anywhere.
+    """
+    path = folder / name
+    if path.is_symlink():
+        raise UserError(f"{path} is a link, which could lead anywhere: put the file itself there")
+    return path
 
 
 def versions() -> dict[str, str]:
@@ -131,20 +145,38 @@ class RunFolder:
         return found
 
     def file(self, name: str) -> Path:
-        return self.path / name
+        return own_file(self.path, name)
 
-    def problem(self, word: str | None = None) -> Problem:
-        """The run's problem.
+    def problem(self, word: str | None = None, asked: dict[str, Any] | None = None) -> Problem:
+        """The run's problem. One of the user's own is named again: what a file says is compared, never run.
+
+        Args:
+            word, asked: what the user says, the problem and the settings asked for.
 
         Raises:
-            UserError: ``word`` names another one; the settings do not build what they built when the run was made.
+            UserError: the user names another one, or does not name their own; the settings do not build what they
+                built when the run was made.
         """
         from .targets import find_problem
 
-        about = self.settings["problem"]
-        if word is not None and word != about["name"]:
-            raise UserError(f"{self.path} is a run of {about['name']}, not of {word}")
-        made = find_problem(about["name"], about["asked"])
+        about = _about(self.path, self.settings)
+        name = about["name"]
+        if word not in (None, name):
+            raise UserError(f"{self.path} is a run of {name!r}, not of {word}")
+        if name in PROBLEMS:
+            if asked:
+                raise UserError(f"--set is for problems of your own: {self.path} knows its settings")
+            made = stored_problem(name, about["asked"])
+        elif word is None:
+            raise UserError(
+                f"{self.path} is a run of a problem that this library does not know, {name!r} there: if it is your "
+                "own, name it again with --problem (and --set, if it was); what a file names is never run"
+            )
+        else:
+            difference = first_difference(about["asked"], json.loads(json.dumps(asked or {})), "--set ")
+            if difference is not None:
+                raise UserError(f"{self.path} is a run of {word} with other settings: {difference}")
+            made = find_problem(word, asked or {})
         difference = first_difference(about["settings"], json.loads(json.dumps(made.settings)))
         if difference is not None:
             raise UserError(f"{self.path}: the problem is no longer what it was: {difference}")
@@ -184,12 +216,23 @@ def _only_begun(path: Path) -> bool:
     return found is not None and found["status"] == "started"
 
 
+def _about(path: Path, settings: dict[str, Any]) -> dict[str, Any]:
+    """What a run says of its problem, every part of the kind that it should be."""
+    about = settings.get("problem")
+    if about is None:
+        raise UserError(f"{path} is no run of one problem with a surrogate: `assay train` makes one")
+    kinds = {"name": str, "asked": dict, "settings": dict}
+    if not isinstance(about, dict) or any(not isinstance(about.get(key), kind) for key, kind in kinds.items()):
+        raise UserError(f"{path / 'run.json'} is damaged: what it says of its problem cannot be read")
+    return about
+
+
 def _read(path: Path) -> dict[str, Any] | None:
-    file = path / "run.json"
+    file = own_file(path, "run.json")
     if not file.exists():
         return None
     try:
-        found = json.loads(file.read_text(encoding="utf-8"))
+        found = parse_json(read_text(file, LARGEST), nan=True)  # runs without test inputs hold NaN
         if found["format"] != FORMAT:
             raise UserError(f"{file}: format {found['format']!r} is not known, only {FORMAT!r}")
         return {

@@ -60,7 +60,8 @@ def own_object(word: str) -> Any:
 def find_problem(word: str, settings: dict[str, Any]) -> Problem:
     """A problem by its name with its settings, or the user's own as module:name.
 
-    The user's own is a Problem, or a function that takes the settings and returns one.
+    The user's own is a Problem, or a function that takes the settings and returns one. Word and settings are what the
+    user says on the command line: what stands in a file goes to ``stored_problem``, which runs nothing.
     """
     if not is_own(word):
         return problem(word, **settings)
@@ -87,10 +88,8 @@ def find_surrogate(word: str, problem_word: str | None, settings: dict[str, Any]
             raise UserError(f"{word} is a surrogate of your own: say with --problem which problem it answers")
         owner = find_problem(problem_word, settings)
         return Target(owner, find_callable(word, owner), None, word)
-    if settings:
-        raise UserError("--set is for a surrogate of your own: a run folder knows its problem's settings")
     folder = RunFolder.open(Path(word))
-    owner = folder.problem(problem_word)
+    owner = folder.problem(problem_word, settings)
     return Target(owner, folder.surrogate(owner), folder, str(folder.path))
 
 

@@ -7,10 +7,8 @@ same to the bit.
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import os
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +17,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save as as_bytes
 
 from ..solvers.box import Box
+from ..solvers.catalogue import stored_problem
 from ..solvers.files import replace
 from ..solvers.problem import Problem
 from .registry import ARCHITECTURES
@@ -106,20 +105,14 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
 
 
 def _rebuilt(path: Path, header: dict[str, Any]) -> Problem:
-    """The problem that the header names: ``thermal-block`` is ThermalBlock in solvers/thermal_block.py, and so on."""
-    name, settings = header["problem"], header["settings"]
+    """The problem of this library that the header names."""
     try:
-        module = import_module(f"..solvers.{name.replace('-', '_')}", __package__)
-        cls = getattr(module, "".join(part.title() for part in name.split("-")))
-        known = {f.name for f in dataclasses.fields(cls)}
-        made = cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in settings.items() if k in known})
-    except (ImportError, AttributeError, TypeError, ValueError):
-        made = None
-    if not isinstance(made, Problem):
+        return stored_problem(header["problem"], header["settings"])
+    except ValueError as error:
         raise ValueError(
-            f"{path} is a surrogate of {name!r}, which its settings do not build: pass the problem as well"
-        )
-    return made
+            f"{path} is a surrogate of {str(header['problem'])[:80]!r}, which its settings do not build ({error}): "
+            "pass the problem as well"
+        ) from None
 
 
 def _check_problem(path: Path, header: dict[str, Any], problem: Problem, arrays: dict[str, np.ndarray]) -> None:

@@ -9,12 +9,13 @@ import numpy as np
 import typer
 from rich.console import Console
 
-from ..run_folder import RunFolder, write_json
+from ..registry import stored_problem
+from ..run_folder import write_json
 from ..solvers.files import locked
 from ..solvers.problem import Problem, SolveError
 from ..solvers.snapshots import Snapshots, load_snapshots
 from ..solvers.tolerance import Tolerance
-from ..targets import Target, find_callable, find_problem, find_surrogate
+from ..targets import Target, find_callable, find_problem, find_surrogate, is_own
 from ..verify.counterexample import Counterexample, read_counterexamples, write_counterexamples
 from ..verify.counterexample import replay as solve_again
 from ..verify.falsify import VERDICTS, Falsification
@@ -239,6 +240,7 @@ def replay(
     ] = None,
     absolute: Absolute = None,
     problem: ProblemOption = None,
+    set_: Set = None,
     as_json: Json = False,
     config: Config = None,
 ) -> int:
@@ -251,7 +253,7 @@ def replay(
     if not 0 <= index < len(records):
         raise UserError(f"{path} holds the records 0 to {len(records) - 1}, not {index}")
     chosen = records[index]
-    owner = _owner(chosen, path, problem)
+    owner = _owner(chosen, path, problem, pairs(set_ or [], "--set"))
     answer = None if surrogate is None else find_callable(surrogate, owner)
     try:
         again = solve_again(owner, chosen, answer, absolute)
@@ -302,18 +304,13 @@ def _place(word: str) -> tuple[Path, int]:
     return Path(text), int(index)
 
 
-def _owner(chosen: Counterexample, path: Path, word: str | None) -> Problem:
-    """The record's problem: named by the user, by the run that it lies in, or by itself."""
+def _owner(chosen: Counterexample, path: Path, word: str | None, asked: dict[str, Any]) -> Problem:
+    """The record's problem: named by the user, or one of this library that the record names."""
     if word is not None:
-        settings = {} if ":" in word else chosen.problem_settings
-        return find_problem(word, settings)
-    if (path.parent / "run.json").exists():
-        owner = RunFolder.open(path.parent).problem()
-        if (owner.name, plain(owner.settings)) == (chosen.problem_name, plain(chosen.problem_settings)):
-            return owner
+        return find_problem(word, asked if is_own(word) else {**chosen.problem_settings, **asked})
+    if asked:
+        raise UserError("--set goes with --problem: a record knows its problem's settings")
     try:
-        return find_problem(chosen.problem_name, chosen.problem_settings)
-    except ValueError:
-        raise UserError(
-            f"{path}: its problem {chosen.problem_name!r} is known by no name: say which with --problem module:name"
-        ) from None
+        return stored_problem(chosen.problem_name, chosen.problem_settings)
+    except ValueError as error:
+        raise UserError(f"{path}: {error}: say with --problem which problem it is of") from None

@@ -19,6 +19,7 @@ from ..solvers.files import replace
 from ..verify.counterexample import json_number
 from .errors import UserError
 
+LONGEST = 1200  # characters of a message
 _stdout: list[TextIO] = []  # the real one, while --json sends everything else that prints to stderr
 
 
@@ -59,7 +60,9 @@ def emit(as_json: bool, payload: dict[str, Any], people: Callable[[Console], Non
         stream.write(json.dumps(plain(payload), indent=2) + "\n")
         stream.flush()
     else:
-        people(Console(file=stream, width=None if stream.isatty() else 160, highlight=False, soft_wrap=True))
+        people(
+            Console(file=stream, width=None if stream.isatty() else 160, highlight=False, soft_wrap=True, markup=False)
+        )
 
 
 def check_new(path: Path | None) -> None:
@@ -82,8 +85,12 @@ def write_arrays(path: Path, **arrays: Any) -> None:
 
 
 def say(message: str) -> None:
-    """One line to stderr."""
-    print(message, file=sys.stderr, flush=True)
+    """One line to stderr. Part of it may come from a file: it is cut where nobody would read on, and no terminal obeys
+    it.
+    """
+    if len(message) > LONGEST:
+        message = f"{message[: LONGEST - 300]} ... {message[-280:]}"
+    print("".join(c if c.isprintable() else repr(c)[1:-1] for c in message), file=sys.stderr, flush=True)
 
 
 def table(*columns: str) -> Table:

@@ -15,8 +15,12 @@ from jaxtyping import Float
 
 from ..registry import closest
 from ..solvers.box import Box
+from ..solvers.files import parse_json, read_text
+from ..targets import is_own
 from .errors import UserError
 from .output import reserve_stdout
+
+LARGEST = 1 << 20  # bytes of a configuration file
 
 
 def pairs(texts: Iterable[str], option: str) -> dict[str, Any]:
@@ -33,8 +37,8 @@ def pairs(texts: Iterable[str], option: str) -> dict[str, Any]:
 def _value(text: str) -> Any:
     """JSON where it is JSON, a list where there are commas, else the text itself."""
     try:
-        return json.loads(text)
-    except json.JSONDecodeError:
+        return parse_json(text, nan=True)
+    except ValueError:
         return [_value(part.strip()) for part in text.split(",")] if "," in text else text
 
 
@@ -46,15 +50,14 @@ def _merged(ctx: typer.Context, param: typer.CallbackParam, value: list[str] | N
 
 
 def _read_config(ctx: typer.Context, path: Path | None) -> Path | None:
-    """Put a TOML file's values behind the flags, as defaults."""
+    """Put a TOML file's values behind the flags, as defaults. Settings only: code to be run is named by the user."""
     if path is None:
         return None
     try:
-        text = path.read_text(encoding="utf-8")
-        data = tomllib.loads(text)
+        data = tomllib.loads(read_text(path, LARGEST))
     except OSError as error:
         raise UserError(f"--config {path}: {error.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:
         raise UserError(f"--config {path} is not TOML: {error}") from None
     known: dict[str, Any] = {}
     for param in ctx.command.params:
@@ -65,6 +68,12 @@ def _read_config(ctx: typer.Context, path: Path | None) -> Path | None:
         name = key.replace("-", "_")
         if name not in known or name in ("config", "help"):
             raise UserError(f"--config {path}: {closest(key, set(known) - {'config', 'help'}, 'setting')}")
+        for word in value if isinstance(value, list) else [value]:
+            if isinstance(word, str) and is_own(word):
+                raise UserError(
+                    f"--config {path}: {key} = {word!r} names code to be run, which no file may: "
+                    "say it on the command line"
+                )
         param = known[name]
         defaults[str(param.name)] = _default(param, value)
     ctx.default_map = {**(ctx.default_map or {}), **defaults}
