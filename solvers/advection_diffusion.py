@@ -31,6 +31,7 @@ from jaxtyping import Array, Float
 
 from . import five_point
 from .box import Box
+from .field_norm import homogeneous
 from .five_point import check_cells, check_range
 from .indefinite import IndefiniteProblem, halved
 from .problem import METHODS, Attempt, marked
@@ -178,6 +179,7 @@ class AdvectionDiffusion(IndefiniteProblem):
     def norm_name(self) -> str:
         return "L2 norm"
 
+    @homogeneous
     def norm(self, p: Any, u: Any) -> Float[Array, ""]:
         u = jnp.asarray(u, dtype=jnp.float64)
         return jnp.sqrt(jnp.vdot(u, u)) / self.cells

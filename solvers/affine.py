@@ -22,7 +22,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import scipy.sparse as sp
-import scipy.sparse.linalg as spla
 from jax import lax
 from jaxtyping import Array, Float
 
@@ -32,6 +31,8 @@ from .direct import factorise, host_call, solve_refined
 from .foreign import call_foreign
 from .precision import RANGE, gamma
 from .problem import METHODS, Attempt, marked
+from .real import real_array, real_csr
+from .semidefinite import indefiniteness, smallest_eigenvalue
 
 TOLERANCE = 1e-12
 
@@ -203,22 +204,20 @@ def affine(
             entries beyond 2^-100 to 2^100, weights that are not positive at the centre of the box or not written with
             jax.numpy, a sum of terms that is singular there.
     """
-    terms = tuple(_canonical(m) for m in matrices)
+    terms = tuple(_matrix(q, m) for q, m in enumerate(matrices))
     if not terms:
         raise ValueError("an affine problem needs at least one matrix")
     n = terms[0].shape[0]
     for q, m in enumerate(terms):
         if m.shape != (n, n):
             raise ValueError(f"matrix {q} has shape {m.shape}; all must be square of one size, here {(n, n)}")
-        if not np.isfinite(m.data).all():
-            raise ValueError(f"matrix {q} has entries that are NaN or infinite")
         if not m.nnz:
             raise ValueError(f"matrix {q} is zero: leave it out")
         if not 1 / RANGE <= abs(m).max() <= RANGE:
             raise ValueError(f"matrix {q} has entries of size {abs(m).max():.1e}: change the units, proofs need room")
         if (m != m.T).nnz:
             raise ValueError(f"matrix {q} is not exactly symmetric: pass (A + A.T)/2 if only rounding is to blame")
-    shifts = np.array([_indefiniteness(m) for m in terms])
+    shifts = np.array([indefiniteness(m) for m in terms])
     if np.isinf(shifts).any():
         raise ValueError(f"matrix {int(np.argmax(shifts))} is not positive semidefinite: no bound would hold")
     theta_function = theta if theta is not None else (lambda p: p)
@@ -262,69 +261,16 @@ def _in_jax(function: Callable[[Any], Any], p: Any) -> Array:
 
 def _own(values: Any, what: str) -> np.ndarray:
     """A float64 copy that nobody can change: compiled code has read it already."""
-    if np.iscomplexobj(values):
-        raise ValueError(f"{what} must be real: write real and imaginary parts as separate unknowns")
-    out = np.array(values, dtype=np.float64)
+    try:
+        out = real_array(values)
+    except ValueError as error:
+        raise ValueError(f"{what} has {error}") from None
     out.setflags(write=False)
     return out
 
 
-def _canonical(m: Any) -> sp.csr_matrix:
-    """A copy in which every stored entry stands once and none is zero, as ``Affine._pattern`` reads it."""
-    if np.iscomplexobj(m.data if sp.issparse(m) else m):
-        raise ValueError("the matrices must be real: write real and imaginary parts as separate unknowns")
-    m = sp.csr_matrix(m, dtype=np.float64, copy=True)
-    m.sum_duplicates()
-    m.eliminate_zeros()
-    return m
-
-
-def _indefiniteness(m: sp.csr_matrix) -> float:
-    """s >= 0 with m + s I verified positive semidefinite, as small as rounding lets it be; infinite where none is."""
-    size = float(abs(m).sum(axis=1).max())
-    for share in (1e-14, 1e-13, 1e-12):
-        bound = _verified(m, -share * size)
-        if bound is not None:
-            return max(0.0, -bound)
-    return np.inf
-
-
-def _symmetric_factor(m: sp.csr_matrix) -> Any:
-    return spla.splu(m.tocsc(), permc_spec="MMD_AT_PLUS_A", diag_pivot_thresh=0.0, options={"SymmetricMode": True})
-
-
-def smallest_eigenvalue(m: sp.csr_matrix, solve: Callable[[np.ndarray], np.ndarray]) -> float:
-    """A proved lower bound of lambda_min of a symmetric matrix, 0 where none was found (module docstring)."""
-    n = m.shape[0]
-    x = np.random.default_rng(0).standard_normal(n)
-    for _ in range(30):
-        x = solve(x / np.linalg.norm(x))
-    estimate = 1 / np.linalg.norm(x)
-    for share in (0.9, 0.5, 0.1):
-        bound = _verified(m, share * float(estimate))
-        if bound is not None and bound > 0:
-            return bound
-    return 0.0
-
-
-def _verified(m: sp.csr_matrix, shift: float) -> float | None:
-    """A proved lower bound of lambda_min(m), a little below ``shift``; None where m - shift I has no Cholesky factor.
-
-    ``shift`` may be negative.
-    """
-    n = m.shape[0]
-    shifted = (m - shift * sp.identity(n, format="csr")).tocsr()
+def _matrix(q: int, m: Any) -> sp.csr_matrix:
     try:
-        factor = _symmetric_factor(shifted)
-    except RuntimeError:
-        return None
-    d = factor.U.diagonal()
-    if not (np.isfinite(d).all() and (d > 0).all() and np.array_equal(factor.perm_r, factor.perm_c)):
-        return None
-    scaled = factor.L @ sp.diags(np.sqrt(d))
-    order = np.argsort(factor.perm_r)
-    defect = shifted[order][:, order] - scaled @ scaled.T
-    longest = int(np.diff(scaled.tocsr().indptr).max())
-    rounding = gamma(longest + 6) * float((abs(scaled) @ (abs(scaled).T @ np.ones(n))).max())
-    forming = gamma(2) * float(abs(m).sum(axis=1).max() + abs(shift))
-    return float(shift - 1.001 * (float(abs(defect).sum(axis=1).max()) + rounding + forming))
+        return real_csr(m)
+    except ValueError as error:
+        raise ValueError(f"matrix {q} {error}") from None

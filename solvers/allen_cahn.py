@@ -34,6 +34,7 @@ from jaxtyping import Array, Float
 
 from .box import Box
 from .evolution import EvolutionProblem, Step, check_steps, divide, trapezoidal
+from .field_norm import homogeneous
 from .implicit import LinearSolves, Root, differentiable_root, newton
 from .lumped import LumpedGrid
 from .precision import gamma
@@ -242,6 +243,7 @@ class AllenCahn(EvolutionProblem):
     def norm_name(self) -> str:
         return "L2 norm in space and time"
 
+    @homogeneous
     def norm(self, p: Any, u: Any) -> Float[Array, ""]:
         """sqrt(sum_n tau_n sum_i m_i (u_i^n)^2), tau the weights of the trapezoidal rule."""
         square = self.states(jnp.asarray(u, dtype=jnp.float64)) ** 2

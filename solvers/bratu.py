@@ -29,6 +29,7 @@ from . import five_point
 from .box import Box
 from .bratu_branch import Curve, Point
 from .direct import host_call
+from .field_norm import homogeneous
 from .five_point import check_cells, check_range
 from .implicit import Root, newton
 from .indefinite import halved
@@ -174,6 +175,7 @@ class Bratu(NonlinearProblem):
     def norm_name(self) -> str:
         return "energy norm |v|_K" if self.dimension == 1 else "energy norm |v|_K(anisotropy)"
 
+    @homogeneous
     def norm(self, p: Any, u: Any) -> Float[Array, ""]:
         p, u = jnp.asarray(p, dtype=jnp.float64), jnp.asarray(u, dtype=jnp.float64)
         v = u if self.dimension == 1 else u.reshape(self.n + 1, -1)

@@ -32,6 +32,7 @@ from jaxtyping import Array, Float
 from . import tridiagonal
 from .box import Box
 from .evolution import SCHEMES, EvolutionProblem, Step, check_scheme, check_steps, divide, trapezoidal
+from .field_norm import homogeneous
 from .implicit import LinearSolves, Root, differentiable_root, newton
 from .precision import gamma
 from .problem import ZERO_SHARE, Attempt
@@ -256,6 +257,7 @@ class Burgers(EvolutionProblem):
     def norm_name(self) -> str:
         return "L2 norm in space and time"
 
+    @homogeneous
     def norm(self, p: Any, u: Any) -> Float[Array, ""]:
         """sqrt(sum_n tau_n sum_i m_i (u_i^n)^2), tau the weights of the trapezoidal rule."""
         states = self.states(jnp.asarray(u, dtype=jnp.float64))

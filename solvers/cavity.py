@@ -36,6 +36,7 @@ from scipy.interpolate import make_interp_spline
 
 from . import five_point
 from .box import Box
+from .field_norm import homogeneous
 from .five_point import check_cells, check_range
 from .implicit import Root, newton
 from .indefinite import halved
@@ -198,6 +199,7 @@ class Cavity(NonlinearProblem):
     def norm_name(self) -> str:
         return "L2 norm of the velocity"
 
+    @homogeneous
     def norm(self, p: Any, u: Any) -> Float[Array, ""]:
         psi = self._grid(jnp.asarray(u, dtype=jnp.float64))
         h, dual = self._widths

@@ -16,6 +16,7 @@ import numpy as np
 import scipy.sparse as sp
 from jaxtyping import Array, Bool, Float
 
+from .field_norm import homogeneous
 from .precision import UNIT_ROUNDOFF
 from .problem import Attempt, Problem
 
@@ -118,6 +119,7 @@ class CoerciveProblem(Problem):
     def norm_name(self) -> str:
         return "energy norm ||v||_A(p)"
 
+    @homogeneous
     def norm(self, p: Any, u: Any) -> Float[Array, ""]:
         """sqrt(u' A(p) u), as the length of the flux: no cancellation."""
         p, u = jnp.asarray(p, dtype=jnp.float64), jnp.asarray(u, dtype=jnp.float64)

@@ -33,7 +33,6 @@ from jaxtyping import Array, Float
 
 from . import elastic_multigrid, membranes
 from . import plane_stress as ps
-from .affine import smallest_eigenvalue
 from .blocks import checked_blocks, numbered, spread
 from .box import Box
 from .coercive import CoerciveProblem
@@ -44,6 +43,7 @@ from .membranes import GEOMETRIES, Geometry
 from .precision import gamma
 from .problem import Attempt
 from .richardson import DiscretisationEstimate
+from .semidefinite import smallest_eigenvalue
 
 TOLERANCE = 1e-12
 

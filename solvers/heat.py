@@ -34,6 +34,7 @@ from . import heat_multigrid, q1
 from .blocks import checked_blocks, checked_cells, numbered, spread
 from .box import Box
 from .evolution import SCHEMES, EvolutionProblem, Step, check_scheme, check_steps, divide
+from .field_norm import homogeneous
 from .multigrid import FLOOR, stiffness
 from .problem import ZERO_SHARE, Attempt
 
@@ -223,6 +224,7 @@ class Heat(EvolutionProblem):
     def norm_name(self) -> str:
         return "L2 norm in time of the energy norm ||v||_A(p)"
 
+    @homogeneous
     def norm(self, p: Any, u: Any) -> Float[Array, ""]:
         """sqrt(sum_n dt |theta u^{n+1} + (1 - theta) u^n|_A(p)^2), as the length of the flux: no cancellation.
 

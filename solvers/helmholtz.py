@@ -24,6 +24,7 @@ from jaxtyping import Array, Float
 
 from . import five_point
 from .box import Box
+from .field_norm import homogeneous
 from .five_point import check_cells, check_range
 from .indefinite import IndefiniteProblem, halved
 from .precision import gamma
@@ -163,6 +164,7 @@ class Helmholtz(IndefiniteProblem):
     def norm_name(self) -> str:
         return "H1 norm (|grad v|^2 + |v|^2)^(1/2)"
 
+    @homogeneous
     def norm(self, p: Any, u: Any) -> Float[Array, ""]:
         total: Any = 0.0
         for v in self._parts(jnp.asarray(u, dtype=jnp.float64)):

@@ -36,6 +36,7 @@ from jaxtyping import Array, Float
 from . import five_point, neo_hookean, q1
 from .blocks import checked_blocks, checked_cells, numbered, spread
 from .box import Box
+from .field_norm import homogeneous
 from .five_point import check_range
 from .implicit import Root, newton
 from .neo_hookean import Moduli
@@ -232,6 +233,7 @@ class Hyperelastic(NonlinearProblem):
     def norm_name(self) -> str:
         return "H1 seminorm of the displacement"
 
+    @homogeneous
     def norm(self, p: Any, u: Any) -> Float[Array, ""]:
         v = self.to_grid(jnp.asarray(u, dtype=jnp.float64))
         return jnp.sqrt(sum(jnp.sum(q1.flux(component) ** 2) for component in v))

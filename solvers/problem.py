@@ -242,11 +242,14 @@ class Problem(abc.ABC):
 
     def _failure(self, p: np.ndarray, result: Attempt) -> str:
         at = ", ".join(f"{name}={value:.6g}" for name, value in zip(self.inputs.names, p, strict=True))
-        account = (
-            f"{self.name} was not solved at {at}: {METHODS[int(result.method)]} stopped after {int(result.iterations)} "
-            f"iterations at relative residual {float(result.residual):.1e}"
+        method, why = METHODS[int(result.method)], self.explain(p, result)
+        account = f"{self.name} was not solved at {at}"
+        if method == "user":  # nothing is known of its iterations
+            return f"{account}: the solver {why}" if why else account
+        account += (
+            f": {method} stopped after {int(result.iterations)} iterations at relative residual "
+            f"{float(result.residual):.1e}"
         )
-        why = self.explain(p, result)
         return f"{account}: {why}" if why else account
 
     @in_float64

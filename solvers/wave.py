@@ -34,6 +34,7 @@ from . import q1
 from .blocks import checked_blocks, checked_cells, numbered, spread
 from .box import Box
 from .evolution import EvolutionProblem, Step, check_steps, divide, trapezoidal
+from .field_norm import homogeneous
 from .problem import ZERO_SHARE
 
 
@@ -211,6 +212,7 @@ class Wave(EvolutionProblem):
     def norm_name(self) -> str:
         return "L2 norm in time of the conserved discrete energy norm"
 
+    @homogeneous
     def norm(self, p: Any, u: Any) -> Float[Array, ""]:
         """sqrt(sum_n tau_n 2 energy(u^n)), tau the weights of the trapezoidal rule."""
         p, u = jnp.asarray(p, dtype=jnp.float64), jnp.asarray(u, dtype=jnp.float64)
