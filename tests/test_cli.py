@@ -432,3 +432,43 @@ def test_ctrl_c_says_what_was_kept_and_the_same_command_goes_on(here):
     assert kept > 0
     assert run(["sample", "thermal-block", "--n", str(kept + 1), "--set", "cells=32"]) == 0
     assert len(assay.load_snapshots(here / "snapshots.h5")) >= kept + 1
+
+
+INTERRUPTED = """
+import os, signal
+import numpy as np, assay
+
+calls = [0]
+
+def solver(p):
+    calls[0] += 1
+    if calls[0] > 1:  # the first learns the size
+        os.kill(os.getpid(), signal.SIGINT)
+    return np.array([p[0], p[1] ** 2, 1.0])
+
+problem = assay.black_box(solver, assay.Box(("a", "b"), np.array([1.0, 0.0]), np.array([2.0, 1.0])))
+def surrogate(P): return np.stack([P[:, 0], P[:, 1], P[:, 0]], axis=1)
+"""
+MINE = ["stops:surrogate", "--problem", "stops:problem"]
+
+
+@pytest.mark.parametrize(
+    ("words", "kept"),
+    [
+        (["sample", "stops:problem", "--n", "8"], "0 of 8 snapshots are kept beside snapshots.h5"),
+        (["train", "stops:problem", "--out", "r"], "what was done is kept in r; the same command goes on"),
+        (["falsify", *MINE], "nothing of this search was kept"),
+        (["guard", *MINE, "--random", "4"], "nothing was written"),
+        (["certify", *MINE, "--random", "4", "--truth"], "nothing was written"),
+        (["solve", "stops:problem"], "nothing was written"),
+        (["bench", "stops:problem", "--surrogate", "mean", "--snapshots", "4", "--draws", "2"], "tables done so far: none"),
+    ],
+)
+def test_ctrl_c_in_a_solver_of_ones_own_ends_every_verb_alike(here, capsys, monkeypatch, words, kept):
+    (here / "stops.py").write_text(INTERRUPTED)
+    monkeypatch.delitem(sys.modules, "stops", raising=False)
+    assert run(words) == 130
+    err = capsys.readouterr().err
+    lines = [line for line in err.splitlines() if line.startswith("assay:")]
+    assert len(lines) == 1 and lines[0].startswith(f"assay: interrupted; {kept}")
+    assert "Traceback" not in err

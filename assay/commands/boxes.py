@@ -13,7 +13,7 @@ from ..trust_pictures import plot_trust_map
 from ..verify.certify_box import certify_box
 from ..verify.evidence import Evidence
 from ..verify.trust_map import TrustMap
-from .errors import DONE, FAILED, UNDECIDED, UserError
+from .errors import DONE, FAILED, UNDECIDED, UserError, keeps
 from .output import downward, emit, progress_bar, say, upward
 from .settings import box_inside
 
@@ -37,7 +37,7 @@ def over_box(
     if resume and not path.is_file():
         raise UserError(f"there is no map to go on with at {path}: leave --resume out")
     say("compiling the bound for whole boxes takes up to a minute, once; --seconds starts after it")
-    with progress_bar("bounding boxes") as bar:
+    with keeps(lambda: f"{path} is as it was; the same command starts again"), progress_bar("bounding boxes") as bar:
         trust = certify_box(
             target.problem,
             target.surrogate,
@@ -55,6 +55,9 @@ def over_box(
     payload = _payload(target, box, trust, path)
     payload["plot"] = None if plot is None else str(plot)
     emit(as_json, payload, lambda console: _show(console, payload))
+    if any(note.startswith("interrupted") for note in trust.notes):
+        with keeps(lambda: f"the map so far is kept in {path}; the same command with --resume goes on from there"):
+            raise KeyboardInterrupt
     if trust.relative_lower > tolerance:
         return FAILED
     return DONE if trust.certified_volume == 1 else UNDECIDED
