@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import assay
+from assay.cli import run
 from assay.solvers import interrupts
 from assay.solvers.direct import host_call
 from assay.solvers.interrupts import finished
@@ -96,6 +97,7 @@ SCRIPT = """
 import os, signal, threading
 import jax, jax.numpy as jnp, jax.monitoring
 import assay
+from assay.cli import run
 from assay.solvers import interrupts
 
 def slow(x):
@@ -121,3 +123,48 @@ def test_an_exit_while_xla_compiles_is_clean():
     done = subprocess.run([sys.executable, "-c", SCRIPT], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == "interrupted 1\n"
+
+
+INTERRUPTED = """
+import os, signal
+import numpy as np, assay
+
+calls = [0]
+
+def solver(p):
+    calls[0] += 1
+    if calls[0] > 1:  # the first learns the size
+        os.kill(os.getpid(), signal.SIGINT)
+    return np.array([p[0], p[1] ** 2, 1.0])
+
+problem = assay.black_box(solver, assay.Box(("a", "b"), np.array([1.0, 0.0]), np.array([2.0, 1.0])))
+def surrogate(P): return np.stack([P[:, 0], P[:, 1], P[:, 0]], axis=1)
+"""
+MINE = ["stops:surrogate", "--problem", "stops:problem"]
+
+
+@pytest.mark.parametrize(
+    ("words", "kept"),
+    [
+        (["sample", "stops:problem", "--n", "8"], "0 of 8 snapshots are kept beside snapshots.h5"),
+        (["train", "stops:problem", "--out", "r"], "what was done is kept in r; the same command goes on"),
+        (["falsify", *MINE], "nothing of this search was kept"),
+        (["guard", *MINE, "--random", "4"], "nothing was written"),
+        (["certify", *MINE, "--random", "4", "--truth"], "nothing was written"),
+        (["solve", "stops:problem"], "nothing was written"),
+        (
+            ["bench", "stops:problem", "--surrogate", "mean", "--snapshots", "4", "--draws", "2"],
+            "tables done so far: none",
+        ),
+    ],
+)
+def test_the_command_line_ends_every_verb_alike(tmp_path, capsys, monkeypatch, words, kept):
+    (tmp_path / "stops.py").write_text(INTERRUPTED)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
+    monkeypatch.delitem(sys.modules, "stops", raising=False)
+    assert run(words) == 130
+    err = capsys.readouterr().err
+    lines = [line for line in err.splitlines() if line.startswith("assay")]
+    assert len(lines) == 1 and lines[0].startswith(f"assay: interrupted; {kept}")
+    assert "Traceback" not in err
