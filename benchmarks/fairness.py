@@ -75,14 +75,15 @@ class SolverPoint:
     method: str
     cells: int | None
     tolerance: float | None
+    knob: str  # what the tolerance is of
     errors: Errors
     one: Timing
     batch: Timing
 
     @property
     def label(self) -> str:
-        grid = "own grid" if self.cells is None else f"{self.cells} cells"
-        return f"{self.method}, {grid}" + ("" if self.tolerance is None else f", residual {self.tolerance:g}")
+        grid = "" if self.cells is None else f", {self.cells} cells"
+        return self.method + grid + ("" if self.tolerance is None else f", {self.knob} {self.tolerance:g}")
 
 
 def is_curve(errors: Sequence[float]) -> bool:

@@ -15,8 +15,6 @@ from jaxtyping import Float
 
 from ..solvers import files
 
-LARGEST = 1 << 36  # bytes of an array
-
 
 class Parts:
     """Without a folder nothing is kept."""
@@ -52,7 +50,7 @@ class Parts:
         path = self.path(f"{name}.rows")
         if path is not None and path.exists():
             self.resumed = True
-            line, _, content = files.read_bytes(path, LARGEST).partition(b"\n")
+            line, _, content = files.read_bytes(path, path.stat().st_size).partition(b"\n")
             about = files.parse_json(line, nan=True)
             if len(content) % (8 * width) or not isinstance(about, dict):
                 raise ValueError(f"{path} is damaged: it holds no rows of {width} numbers. Delete it")

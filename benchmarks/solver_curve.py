@@ -34,13 +34,15 @@ class Way(NamedTuple):
     method: str
     grid: Problem
     tolerance: float | None
+    knob: str
     call: Callable[[np.ndarray], Any]
 
 
 def ways(problem: Problem, tolerances: tuple[float, ...]) -> Iterator[Way]:
     """The truth itself first, then one way on every coarser grid, then the others."""
     if isinstance(problem, BlackBox):
-        yield Way("the solver", problem, None, lambda P: problem.attempt_batch(P).u)
+        for level in (None, *(tolerances if getattr(problem, "loosen", None) is not None else ())):
+            yield _way("the solver", problem, level, "level")
         return
     yield _iterative(problem, None)
     grids = resolutions(problem) if axes(problem) is not None else [problem]
@@ -55,11 +57,15 @@ def ways(problem: Problem, tolerances: tuple[float, ...]) -> Iterator[Way]:
     for grid in grids:
         if isinstance(grid, ThermalBlock):
             for cycles in (1, 2, 3) if grid is problem else (1,):
-                yield Way(f"full multigrid, {cycles}", grid, None, full_multigrid(grid, cycles))
+                yield Way(f"full multigrid, {cycles}", grid, None, "", full_multigrid(grid, cycles))
 
 
 def _iterative(grid: Problem, tolerance: float | None) -> Way:
-    return Way("iterative", grid, tolerance, lambda P: grid.attempt_batch(P, tolerance).u)
+    return _way("iterative", grid, tolerance, "residual")
+
+
+def _way(method: str, grid: Problem, tolerance: float | None, knob: str) -> Way:
+    return Way(method, grid, tolerance, knob, lambda P: grid.attempt_batch(P, tolerance).u)
 
 
 def full_multigrid(problem: ThermalBlock, cycles: int) -> Callable[[np.ndarray], np.ndarray]:
@@ -89,7 +95,7 @@ def solver_curve(
             return None
         one = timed(lambda: np.asarray(way.call(Q[:1])), 1, 15)
         many = timed(lambda: np.asarray(way.call(Q)), len(Q))
-        return dataclasses.asdict(SolverPoint(way.method, cells, way.tolerance, errors, one, many))
+        return dataclasses.asdict(SolverPoint(way.method, cells, way.tolerance, way.knob, errors, one, many))
 
     needed = 0.0
     for i, way in enumerate(found):
@@ -110,6 +116,7 @@ def _point(kept: dict[str, Any]) -> SolverPoint:
         kept["method"],
         kept["cells"],
         kept["tolerance"],
+        kept["knob"],
         errors_from(kept["errors"]),
         Timing(**kept["one"]),
         Timing(**kept["batch"]),

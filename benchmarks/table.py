@@ -88,13 +88,14 @@ def run_table(
         SolveError: no test input was solved.
     """
     report = progress or (lambda stage, done, total: None)
-    clock, parts = Clock((effort or Effort()).limit), Parts(keep)
+    effort = effort or Effort()
+    clock, parts = Clock(effort.limit), Parts(keep)
     names, left_out = _names(problem, surrogates)
     report("test inputs and references", 0, 1)
     cells = problem.settings.get("cells")
-    halvings = 3 if isinstance(cells, int) and cells <= 64 else 2
-    yardstick = Yardstick(problem, (effort or Effort()).draws, halvings=halvings, parts=parts, clock=clock)
-    effort = (effort or Effort()).within(clock, yardstick.seconds)
+    halvings = 3 if isinstance(cells, int) and cells <= 64 and effort.limit is None else 2
+    yardstick = Yardstick(problem, effort.draws, halvings=halvings, parts=parts, clock=clock)
+    effort = effort.within(clock, yardstick.seconds)
     Q = _queries(yardstick, effort.batch)
     curve = solver_curve(yardstick, Q, effort.tolerances, report)
     train = Training(problem, effort, yardstick.seconds, parts, report)
