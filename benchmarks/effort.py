@@ -39,7 +39,7 @@ class Effort:
         if 40 * each > clock.limit:
             raise ValueError(f"a solve takes {each:.2g} s: no table fits {clock.limit:g} s, leave --quick out")
         room = clock.limit / max(each, 1e-9)
-        wanted = {"snapshots": min(self.snapshots, int(0.2 * room)), "batch": min(self.batch, int(0.01 * room))}
+        wanted = {"snapshots": min(self.snapshots, int(0.2 * room)), "batch": min(self.batch, int(0.02 * room))}
         fewer: dict[str, Any] = {k: max(n, LEAST[k]) for k, n in wanted.items() if k not in self.fixed}
         for what, n in fewer.items():
             if n < getattr(self, what):

@@ -99,7 +99,7 @@ def solver_curve(
 
     needed = 0.0
     for i, way in enumerate(found):
-        if i and not clock.allows("some ways to run the solver", 0.0, 0.5, wait=needed):
+        if i and not clock.allows("some ways to run the solver", 0.0, 0.5 if i > 1 else 0.8, wait=needed):
             break
         start = time.perf_counter()
         kept = yardstick.parts.json(f"solver-{i:02d}", lambda way=way: measure(way))  # type: ignore[misc]

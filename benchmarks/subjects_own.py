@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Float
 from scipy.special import ellipk
 
-from ..solvers.black_box import black_box
+from ..solvers.black_box import BlackBox, black_box
 from ..solvers.box import Box
 
 NODES = np.linspace(0.0, 1.0, 33)
@@ -39,13 +39,16 @@ def geometric(p: Float[np.ndarray, " 2"]) -> Float[np.ndarray, " nodes"]:
     return (1 - r * np.cos(x)) / (1 - 2 * r * np.cos(x) + r**2) * root / root
 
 
-def scalar() -> object:
-    return black_box(period, Box(("amplitude", "length"), np.array([0.1, 0.5]), np.array([2.5, 2.0])))
+def scalar() -> BlackBox:
+    box = Box(("amplitude", "length"), np.array([0.1, 0.5]), np.array([2.5, 2.0]))
+    return black_box(period, box, name="pendulum")
 
 
-def flow() -> object:
-    return black_box(channel, Box(("depth", "place"), np.array([0.1, 0.4]), np.array([0.5, 0.6])))
+def flow() -> BlackBox:
+    box = Box(("depth", "place"), np.array([0.1, 0.4]), np.array([0.5, 0.6]))
+    return black_box(channel, box, NODES[:, None], name="channel", components=("velocity", "pressure"))
 
 
-def corner() -> object:
-    return black_box(geometric, Box(("a", "b"), np.array([0.1, 0.1]), np.array([1.2, 1.2])))
+def corner() -> BlackBox:
+    box = Box(("a", "b"), np.array([0.1, 0.1]), np.array([1.2, 1.2]))
+    return black_box(geometric, box, NODES[:, None], name="series")

@@ -110,6 +110,23 @@ def test_a_solver_of_one_accuracy_is_compared_with_nobody(cornered):
     assert "not comparable" in cornered.to_markdown()
 
 
+def test_a_knob_makes_a_curve_and_a_surrogate_that_is_far_off_does_not_win():
+    def solve(p, accuracy=0.0):
+        time.sleep(2e-3 if accuracy == 0 else 1e-3)
+        return p * np.ones(3) * (1 + accuracy)
+
+    table = run_table(
+        black_box(solve, LINE, loosen="accuracy"), ["linear", "mean"], replace(TINY, tolerances=(0.5, 0.1))
+    )
+    errors = {p.tolerance: p.errors.worst["discrete"] for p in table.curve}
+    assert errors == {None: 0.0, 0.5: pytest.approx(0.5), 0.1: pytest.approx(0.1)}
+    assert [p.label for p in table.curve] == ["the solver, level 0.5", "the solver, level 0.1", "the solver"]
+    linear, mean = table.rows
+    assert linear.errors.worst["discrete"] < 1e-6 and linear.verdicts["discrete"] == "win"
+    assert mean.errors.worst["discrete"] > 0.3 and mean.verdicts["discrete"] == "no use"  # much faster than any solve
+    assert mean.matches["discrete"]["worst"]["n"].speedup > 5
+
+
 def test_a_table_of_one_number_and_its_picture(tmp_path):
     table = run_table(scalar(), ["mean", "nearest"], TINY)
     assert [row.name for row in table.rows] == ["mean", "nearest"] and table.norm in table.to_markdown()
