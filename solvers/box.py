@@ -11,9 +11,42 @@ from numpy.typing import ArrayLike
 from scipy.special import ndtr, ndtri
 from scipy.stats import qmc
 
+from .real import real_array
+from .seed import checked_seed
+
 LAWS = ("uniform", "log-uniform", "normal")
 DRAWS = 5  # a stream of random numbers of their own for independent draws
 SLACK = 1e-12  # relative to the unit coordinate: rounding of the unit map never throws out a point of the boundary
+
+
+def _names(names: Any) -> tuple[str, ...]:
+    """One string is one name: ("stiffness") is no tuple."""
+    found = (names,) if isinstance(names, str) else tuple(names) if np.iterable(names) else (names,)
+    for name in found:
+        if not isinstance(name, str) or not name.strip():
+            raise ValueError(f"the names of inputs are words, such as 'k1', not {name!r}")
+    return tuple(str(name) for name in found)
+
+
+def _flags(log: Any, d: int) -> tuple[bool, ...]:
+    """One flag is for all inputs."""
+    if isinstance(log, bool | np.bool_):
+        return (bool(log),) * d
+    found = tuple(log) if np.iterable(log) and not isinstance(log, str) else (log,)
+    if not all(isinstance(flag, bool | np.bool_) for flag in found):
+        raise ValueError(f"log says of each input whether it is scaled by its logarithm: True or False, not {log!r}")
+    return tuple(bool(flag) for flag in found)
+
+
+def _strings(words: Any, what: str, d: int) -> tuple[str, ...]:
+    """One string is for one input."""
+    if isinstance(words, str):
+        if d > 1 and words:
+            raise ValueError(f"{what}={words!r} is one string for {d} inputs: give one each, ({words!r},) * {d}")
+        words = (words,) if words else ()
+    if not np.iterable(words) or not all(isinstance(word, str) for word in words):
+        raise ValueError(f"{what} are words, one for each input, not {words!r}")
+    return tuple(str(word) for word in words)
 
 
 @dataclass(frozen=True, eq=False)
@@ -21,10 +54,12 @@ class Box:
     """Closed box of inputs.
 
     ``log`` inputs are scaled by their logarithm; ``laws`` (uniform, log-uniform, or normal: centred in the box with the
-    box as its +-3 standard deviations, truncated there) say how each is drawn, by default evenly in its own scale.
+    box as its +-3 standard deviations, truncated there) say how each is drawn, by default evenly in its own scale. One
+    name, unit or law stands for one input, one ``log`` flag for all.
 
     Raises:
-        ValueError: bounds that are not finite or not increasing, a log input that is not positive, unequal lengths.
+        ValueError: bounds that are not finite or not increasing, a log input that is not positive, unequal lengths,
+            names, units or laws that are no words.
     """
 
     names: tuple[str, ...]
@@ -35,14 +70,18 @@ class Box:
     laws: tuple[str, ...] = field(default=())
 
     def __post_init__(self) -> None:
-        d = len(self.names)
         put = object.__setattr__
-        put(self, "names", tuple(self.names))
-        put(self, "lower", np.array(self.lower, dtype=np.float64).reshape(-1))
-        put(self, "upper", np.array(self.upper, dtype=np.float64).reshape(-1))
-        put(self, "log", tuple(bool(flag) for flag in self.log) or (False,) * d)
-        put(self, "units", tuple(self.units) or ("",) * d)
-        put(self, "laws", tuple(self.laws) or tuple("log-uniform" if flag else "uniform" for flag in self.log))
+        put(self, "names", _names(self.names))
+        d = len(self.names)
+        for what in ("lower", "upper"):
+            try:
+                put(self, what, real_array(getattr(self, what)).reshape(-1))
+            except ValueError as error:
+                raise ValueError(f"the box's {what} bounds have {error}") from None
+        put(self, "log", _flags(self.log, d) or (False,) * d)
+        put(self, "units", _strings(self.units, "units", d) or ("",) * d)
+        laws = _strings(self.laws, "laws", d)
+        put(self, "laws", laws or tuple("log-uniform" if flag else "uniform" for flag in self.log))
         for what in ("lower", "upper", "log", "units", "laws"):
             if len(getattr(self, what)) != d:
                 raise ValueError(f"a box of {d} inputs needs {d} entries in {what!r}, not {len(getattr(self, what))}")
@@ -101,9 +140,9 @@ class Box:
             ValueError: not numbers, not [n, d] with the d of this box, NaN or infinite (naming row and input).
         """
         try:
-            P = np.array(P, dtype=np.float64)
-        except (TypeError, ValueError):
-            raise ValueError(f"inputs must be an [n, {self.dimension}] array of numbers") from None
+            P = real_array(P)
+        except ValueError as error:
+            raise ValueError(f"inputs must be an [n, {self.dimension}] array of numbers: it has {error}") from None
         if P.ndim != 2 or P.shape[1] != self.dimension:
             raise ValueError(
                 f"inputs must have shape [n, {self.dimension}] ({', '.join(self.names)}), not {list(P.shape)}"
@@ -134,15 +173,15 @@ class Box:
 
     def sample(self, n: int, seed: int = 0) -> Float[np.ndarray, "n d"]:
         """The first n points of a scrambled Sobol sequence under the sampling laws; a longer sample begins the same."""
-        if n < 1:
-            raise ValueError(f"a sample needs at least one point, not {n}")
+        if isinstance(n, bool) or not isinstance(n, int | np.integer) or n < 1:
+            raise ValueError(f"a sample needs a whole number, at least one point, not {n!r}")
         power = max(int(np.ceil(np.log2(n))), 0)
-        X = qmc.Sobol(self.dimension, scramble=True, rng=seed).random_base2(power)[:n]
+        X = qmc.Sobol(self.dimension, scramble=True, rng=checked_seed(seed)).random_base2(power)[:n]
         return self.from_law(X)
 
     def draw(self, n: int, seed: int = 0) -> Float[np.ndarray, "n d"]:
         """n independent draws from the sampling laws, for statistics; a longer sample begins the same."""
-        return self.from_law(np.random.default_rng([seed, DRAWS]).random((n, self.dimension)))
+        return self.from_law(np.random.default_rng([checked_seed(seed), DRAWS]).random((n, self.dimension)))
 
     def from_law(self, X: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "n d"]:
         """Quantiles: uniform points of [0, 1]^d to points drawn from the sampling laws."""

@@ -108,7 +108,7 @@ class EvolutionProblem(Problem):
         """The next state, solved to the default tolerance; differentiable in both. NaN where it was not solved."""
         p, state = jnp.asarray(p, dtype=jnp.float64), jnp.asarray(state, dtype=jnp.float64)
         done = self.stepper(p, TOLERANCE)(state)
-        return jnp.where(done.converged, done.u, jnp.nan)
+        return marked(done.converged & jnp.all(jnp.isfinite(done.u)), done.u, p, state)
 
     def attempt(self, p: Float[Array, " d"], tolerance: float | None = None) -> Attempt:
         """All steps. ``tolerance``: relative residual of each; the residual reported is the largest of them."""

@@ -41,7 +41,7 @@ from .five_point import check_range
 from .implicit import Root, newton
 from .neo_hookean import Moduli
 from .nonlinear import NonlinearProblem
-from .problem import ZERO_SHARE, Attempt
+from .problem import ZERO_SHARE, Attempt, marked
 from .richardson import restrict
 from .sparse_lu import ProbedJacobian
 
@@ -299,7 +299,7 @@ class Hyperelastic(NonlinearProblem):
         tolerance = TOLERANCE if tolerance is None else tolerance
         result = self.finish(p, lambda p: self._climb(p, tolerance)[1], tolerance)
         whole = jnp.min(self.smallest_jacobian(lax.stop_gradient(result.u))) > 0
-        return result._replace(u=jnp.where(whole, result.u, jnp.nan))
+        return result._replace(u=marked(whole, result.u, p))
 
     def explain(self, p: Float[np.ndarray, " d"], result: Attempt) -> str:
         share, root = jax.jit(self._climb, static_argnums=1)(jnp.asarray(p), TOLERANCE)

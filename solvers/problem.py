@@ -59,11 +59,12 @@ def is_traced(*values: Any) -> bool:
     return any(isinstance(value, jax.core.Tracer) for value in values)
 
 
-def marked(good: Bool[Array, ""], u: Float[Array, " N"]) -> Float[Array, " N"]:
-    """u, or NaN where the solve failed, with derivatives that are NaN, too: a select would have zeros there, as a
-    stationary point has.
+def marked(good: Bool[Array, ""], u: Float[Array, " N"], *inputs: Float[Array, "..."]) -> Float[Array, " N"]:
+    """u, or NaN where the solve failed, with derivatives that are NaN, too, in both modes: a select would have zeros
+    there, as a stationary point has. Those in ``inputs`` are NaN whatever lies between these and u.
     """
-    return u * jnp.where(good, 1.0, jnp.nan)
+    poison = jnp.where(good, 0.0, jnp.nan)
+    return u * jnp.where(good, 1.0, jnp.nan) + sum((poison * jnp.sum(x) for x in inputs), jnp.zeros(()))
 
 
 def quotient(error: Array, size: Array) -> Array:
@@ -215,10 +216,14 @@ class Problem(abc.ABC):
             SolveError: the solver did not converge.
         """
         if is_traced(p):
-            return self.attempt(jnp.asarray(p, dtype=jnp.float64), tolerance).u
+            return self._traced(jnp.asarray(p, dtype=jnp.float64), tolerance)
         return jnp.asarray(self.solution(p, tolerance).u)
 
     @in_float64
+    def _traced(self, p: Float[Array, " d"], tolerance: float | None) -> Float[Array, " N"]:
+        u = self.attempt(p, tolerance).u
+        return marked(jnp.all(jnp.isfinite(lax.stop_gradient(u))), u, p)
+
     def solution(self, p: Any, tolerance: float | None = None) -> Solution:
         """``solve`` with residual, iterations, method and seconds."""
         tolerance = checked_tolerance(tolerance)
@@ -260,7 +265,7 @@ class Problem(abc.ABC):
             ValueError: as ``solve``, naming row and input.
         """
         if is_traced(P):
-            return lax.map(lambda p: self.attempt(p, tolerance).u, jnp.asarray(P, dtype=jnp.float64))
+            return lax.map(lambda p: self._traced(p, tolerance), jnp.asarray(P, dtype=jnp.float64))
         return jnp.asarray(self.attempt_batch(P, tolerance).u)
 
     @in_float64

@@ -17,6 +17,7 @@ import numpy as np
 from .journal import Journal
 from .precision import in_float64
 from .problem import Problem
+from .seed import checked_seed
 from .snapshot_file import (
     Snapshots,
     as_json,
@@ -60,10 +61,9 @@ def sample(
         ValueError: n or seed is no such number; the file belongs to another problem, other settings or another seed, is
             damaged, foreign or being written by another process; the problem cannot be sent to another process.
     """
-    for name, value, least in (("n", n, 1), ("seed", seed, 0)):
-        if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
-            raise ValueError(f"{name} must be a whole number of at least {least}, not {value!r}")
-    n, seed = int(n), int(seed)
+    if isinstance(n, bool) or not isinstance(n, int | np.integer) or n < 1:
+        raise ValueError(f"n must be a whole number of at least 1, not {n!r}")
+    n, seed = int(n), checked_seed(seed)
     if path is None:
         rows = _Rows(problem, n, seed, independent)
         _fill(rows, n, problem, executor, progress, None)

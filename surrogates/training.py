@@ -10,6 +10,7 @@ from typing import Any
 from ..solvers.box import Box
 from ..solvers.precision import in_float64
 from ..solvers.problem import Problem
+from ..solvers.seed import checked_seed
 from .optimise import Progress
 from .registry import ARCHITECTURES
 from .surrogate import Surrogate
@@ -49,8 +50,7 @@ def train(
     """
     if architecture not in ARCHITECTURES:
         raise _unknown(architecture, ARCHITECTURES, "surrogate")
-    if isinstance(seed, bool) or int(seed) != seed or seed < 0:
-        raise ValueError(f"seed must be a whole number of at least 0, not {seed!r}")
+    seed = checked_seed(seed)
     for name, value in (("seconds", seconds), ("steps", steps)):
         if value is not None and not value > 0:
             raise ValueError(f"{name} must be positive, not {value}")
@@ -66,7 +66,7 @@ def train(
         "physics_weight": physics_weight,
     }
     passed = {key: value for key, value in given.items() if key in known}
-    surrogate: Surrogate = function(problem, snapshots, int(seed), box, **passed, **options)
+    surrogate: Surrogate = function(problem, snapshots, seed, box, **passed, **options)
     return surrogate
 
 

@@ -169,3 +169,82 @@ def test_independent_draws_follow_the_laws_and_begin_alike():
     assert kstest((P[:, 1] + 1) / 2, "uniform").pvalue > 1e-3
     assert kstest(P[:, 2], norm.cdf).pvalue > 1e-3
     assert len(np.unique(np.floor(16 * box.to_unit(P[:16])[:, 1]))) < 16  # Sobol points would fill every stratum
+
+
+# ---- what a user may write -------------------------------------------------------------------------------------------
+
+
+def test_one_name_unit_or_law_is_of_one_input_and_one_flag_of_all():
+    one = Box("stiffness", 1.0, 2.0, log=True, units="Pa", laws="uniform")
+    assert (one.names, one.log, one.units, one.laws) == (("stiffness",), (True,), ("Pa",), ("uniform",))
+    three = Box(["a", "b", "c"], [1, 1, 1], [2, 2, 2], log=np.True_)
+    assert three.log == (True,) * 3 and three.laws == ("log-uniform",) * 3
+    assert Box(("a", "b"), [0, 0], [1, 1], log=False).log == (False, False)
+    assert Box(("a", "b"), [1, 1], [2, 2], log=np.array([True, False])).log == (True, False)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"names": "ab"}, "a box of 1 inputs needs 1 entries in 'lower', not 2"),
+        ({"names": (1, 2)}, "the names of inputs are words, such as 'k1', not 1"),
+        ({"names": 3}, "the names of inputs are words"),
+        ({"names": ("a", " ")}, "the names of inputs are words"),
+        ({"units": "Pa"}, r"units='Pa' is one string for 2 inputs: give one each, \('Pa',\) \* 2"),
+        ({"units": (1, 2)}, "units are words"),
+        ({"units": 1}, "units are words"),
+        ({"laws": "normal"}, "laws='normal' is one string for 2 inputs"),
+        ({"laws": True}, "laws are words"),
+        ({"laws": (True, False)}, "laws are words"),
+        ({"log": "yes"}, "log says of each input"),
+        ({"log": 1}, "log says of each input"),
+        ({"log": ("a",)}, "log says of each input"),
+        ({"lower": [1j, 0]}, "the box's lower bounds have complex values"),
+        ({"upper": ["x", "y"]}, "the box's upper bounds have no numbers"),
+        ({"upper": np.ma.array([1.0, 2.0], mask=[True, False])}, "the box's upper bounds have values that are masked"),
+    ],
+)
+def test_boxes_that_make_no_sense_are_refused_in_one_line(arguments, message):
+    with pytest.raises(ValueError, match=message) as caught:
+        Box(**{"names": ("a", "b"), "lower": [0.0, 0.0], "upper": [1.0, 1.0], **arguments})
+    assert "\n" not in str(caught.value)
+
+
+def test_inputs_are_not_cast_without_looking():
+    box = Box("a", 0.0, 1.0)
+    for bad, word in (([[0.5 + 1j]], "complex"), (np.ma.array([[0.5]], mask=[[True]]), "masked"), ([["x"]], "numbers")):
+        with pytest.raises(ValueError, match=word):
+            box.check(bad)
+
+
+# ---- seeds -----------------------------------------------------------------------------------------------------------
+
+SEEDS = [None, 2**63, True, np.True_, -1, 1.5, 1.0, "1", [1]]
+
+
+def _verbs():
+    from assay.solvers import black_box, sample
+    from assay.surrogates import train
+    from assay.verify.audit import audit
+    from assay.verify.falsify import falsify
+
+    problem = black_box(lambda p: p, Box("a", 0.0, 1.0), size=1)
+    data = sample(problem, 4)
+    return {
+        "Box.sample": lambda seed: problem.inputs.sample(2, seed),
+        "Box.draw": lambda seed: problem.inputs.draw(2, seed),
+        "sample": lambda seed: sample(problem, 2, seed),
+        "train": lambda seed: train(problem, "mean", data, seed=seed),
+        "falsify": lambda seed: falsify(problem, lambda P: P, 1e-2, 3, seed),
+        "audit": lambda seed: audit("no-such-map.json", problem, lambda P: P, seed=seed),
+    }
+
+
+def test_seeds_are_read_alike_in_every_verb():
+    for name, verb in _verbs().items():
+        for seed in SEEDS:
+            with pytest.raises(ValueError, match=r"the seed must be a whole number from 0 to 2\*\*62, not"):
+                verb(seed)
+        if name != "audit":
+            for seed in (0, np.int32(3), np.uint64(7), 2**62):
+                verb(seed)

@@ -133,7 +133,7 @@ def test_users_mistakes_are_named(problem, snapshots):
         train(problem, "mean", snapshots, physics_weight=0.5)
     with pytest.raises(ValueError, match="linear is learnt from snapshots"):
         train(problem, "linear", None)
-    with pytest.raises(ValueError, match="seed must be a whole number"):
+    with pytest.raises(ValueError, match="the seed must be a whole number"):
         train(problem, "linear", snapshots, seed=-1)
     with pytest.raises(ValueError, match="seconds must be positive"):
         train(problem, "pod-mlp", snapshots, seconds=0)

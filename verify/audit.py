@@ -20,6 +20,7 @@ import numpy as np
 from ..solvers.coercive import CoerciveProblem
 from ..solvers.precision import in_float64
 from ..solvers.problem import Problem
+from ..solvers.seed import checked_seed
 from .certificate import certify
 from .counterexample import measured_error
 from .flux_path import BY_FLUXES, FluxPath, flux_path
@@ -64,6 +65,7 @@ def audit(
         ValueError: anything does not hold, saying what; or python-flint is missing.
     """
     start = time.perf_counter()
+    seed = checked_seed(seed)
     surrogate = captured(surrogate)
     try:
         from .flux_proof import FluxProof

@@ -17,6 +17,7 @@ from jaxtyping import Float
 
 from ..solvers.precision import in_float64
 from ..solvers.problem import Problem
+from ..solvers.seed import checked_seed
 from ..solvers.snapshot_file import Snapshots, as_json
 from ..solvers.tolerance import Tolerance
 from .certificate import against
@@ -100,6 +101,7 @@ def falsify(
         raise ValueError(f"the budget must be at least one solver call, not {budget}")
     if draws is not None and draws < 0:
         raise ValueError(f"draws must be zero or more, not {draws}")
+    seed = checked_seed(seed)
     start = time.perf_counter()
     box = problem.inputs
     report = progress or (lambda stage, done, total: None)

@@ -16,6 +16,7 @@ from jaxtyping import Float
 from ..registry import closest
 from ..solvers.box import Box
 from ..solvers.files import parse_json, read_text
+from ..solvers.seed import MOST
 from ..targets import is_own
 from .errors import UserError
 from .output import reserve_stdout
@@ -111,7 +112,7 @@ At = Annotated[
     list[str] | None,
     typer.Option("--at", metavar="NAME=VALUE,...", help="An input: every name with a value. May be repeated."),
 ]
-Seed = Annotated[int, typer.Option("--seed", min=0, help="Of everything random.")]
+Seed = Annotated[int, typer.Option("--seed", min=0, max=MOST, help="Of everything random.")]
 ProblemOption = Annotated[
     str | None,
     typer.Option("--problem", metavar="PROBLEM", help="With a surrogate of your own: the problem that it answers."),
