@@ -11,8 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from .commands.errors import UserError
 from .registry import problem
 from .run_folder import RunFolder
@@ -101,18 +99,4 @@ def find_callable(word: str, owner: Problem) -> Callable[[Any], Any]:
     if isinstance(found, type) or not callable(found):
         raise UserError(f"{word} is a {type(found).__name__}; a surrogate is a function of inputs [n, d]")
     called: Callable[[Any], Any] = found
-    _check_shape(word, called, owner)
     return called
-
-
-def _check_shape(word: str, called: Callable[[Any], Any], owner: Problem) -> None:
-    """One call, so that fields of another grid are a mistake here and not a failure of the surrogate later."""
-    try:
-        shape = np.shape(called(owner.inputs.from_unit(np.full((1, owner.inputs.dimension), 0.5))))
-    except Exception:  # what a surrogate raises is counted where it is asked
-        return
-    if shape != (1, owner.size):
-        raise UserError(
-            f"{word} answers one input with shape {list(shape)}, but a field of {owner.name} has {owner.size} values "
-            f"({owner.settings}): are the problem's settings right (--set)?"
-        )

@@ -53,11 +53,13 @@ class Errors:
 
 def errors_at(problem: Problem, surrogate: Callable[[Any], Any], tests: Snapshots) -> Errors:
     """The surrogate's errors at all tests that were solved."""
+    from .verify.first_call import check_answers
     from .verify.surrogate import evaluate
 
     rows = np.flatnonzero(tests.valid)
     P, truths = tests.inputs[rows], tests.fields[rows]
-    answers = evaluate(surrogate, P, problem.size)
+    check_answers(problem, surrogate)
+    answers = evaluate(surrogate, P, problem)
     names = problem.component_names
 
     def sizes(p: Array, u: Array, truth: Array) -> tuple[Array, ...]:

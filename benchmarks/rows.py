@@ -12,6 +12,7 @@ from jaxtyping import Float
 from ..solvers.coercive import CoerciveProblem
 from ..solvers.problem import Problem
 from ..verify.falsify import falsify
+from ..verify.first_call import check_answers
 from ..verify.guard import guard
 from ..verify.surrogate import evaluate, has_basis
 from .contestants import Trained
@@ -55,7 +56,9 @@ def proves(problem: Problem) -> bool:
 def measured(one: Trained, yardstick: Yardstick, Q: Float[np.ndarray, "batch d"], search: bool, known: float) -> Row:
     """``search``: also look for the worst error, where a bound can be climbed. ``known``: a worst one already found."""
     problem = yardstick.problem
-    answers = [evaluate(member, yardstick.P, problem.size) for member in one.members]
+    for member in one.members:
+        check_answers(problem, member)
+    answers = [evaluate(member, yardstick.P, problem) for member in one.members]
     found = [yardstick.errors(a.fields) for a in answers]
     mean = {m: float(np.mean([e.mean[m] for e in found])) for m in found[0].mean}
     worst = {m: max(e.worst[m] for e in found) for m in found[0].worst}

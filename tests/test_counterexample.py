@@ -47,9 +47,9 @@ def test_a_replay_confirms_the_failure(small, record, case):
     again = replay(small, record)
     assert again.fails and again.error == pytest.approx(record.error, rel=1e-9)
     p, u = case
-    healed = replay(small, record, lambda P: u[None])
+    healed = replay(small, record, lambda P: np.repeat(u[None], len(P), axis=0))
     assert not healed.fails and healed.error < 1e-9
-    broken = replay(small, record, lambda P: np.full((1, 81), np.nan))
+    broken = replay(small, record, lambda P: np.full((len(P), 81), np.nan))
     assert broken.fails and broken.error == np.inf
 
 

@@ -82,7 +82,7 @@ def test_the_climb_reaches_more_than_sampling_does(small, reduced_search, true_e
 @pytest.mark.parametrize("fault", ["NaN", "raises", "shape"])
 def test_a_region_where_the_surrogate_breaks_down_is_found(small, fault):
     def surrogate(P):
-        u = truth(small)(P)
+        u = np.array(truth(small)(P))
         bad = small.inputs.to_unit(P)[:, 0] > 0.95
         if fault == "NaN":
             u[bad, 40] = np.nan
@@ -108,6 +108,7 @@ def test_a_black_box_is_searched_by_its_true_error(small):
 
 
 UNIT = Box(("a",), np.zeros(1), np.ones(1))
+SQUARE = Box(("a", "b"), np.zeros(2), np.ones(2))
 
 
 def ones(P):
@@ -121,6 +122,26 @@ def solver_that_fails_above(limit):
         return np.ones(2)
 
     return black_box(solver, UNIT)
+
+
+def residual(p, u):
+    return np.array(u) * (2 + p[0]) - p[1]  # numpy alone: it is called on the host, and has no gradient
+
+
+def test_a_residual_of_ones_own_is_climbed_without_solves():
+    """The failure is a bump of a hundredth of the box's width: five solves find it by the residual alone."""
+    problem = black_box(lambda p: p[1] / (2 + p[0]) * np.ones(3), SQUARE, residual=residual)
+
+    def surrogate(P):
+        bump = 0.5 * np.exp(-(((P - [0.3, 0.7]) / 0.05) ** 2).sum(axis=1))
+        return (P[:, 1] / (2 + P[:, 0]) * (1 + bump))[:, None] * np.ones((1, 3))
+
+    result = falsify(problem, surrogate, 1e-1, budget=5, seed=0, starts=256, draws=0)
+    assert result.signal == "residual" and result.verdict == "falsified" and result.solver_calls <= 5
+    np.testing.assert_allclose(result.counterexamples[0].inputs, [0.3, 0.7], atol=0.05)
+    # data that vanish (p1 = 0) make no signal infinite
+    signal = make_signal(problem, lambda P: np.zeros((len(P), 3)))
+    assert (signal.values(np.array([[0.5, 0.0], [0.5, 1e-9]])) < 1e-3).all()
 
 
 def test_failed_solves_are_counted_explained_and_no_counterexamples():

@@ -4,7 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from assay.solvers.black_box import BlackBox, black_box
+from assay.solvers.black_box import black_box
 from assay.solvers.box import Box
 from assay.solvers.component_errors import component_errors, component_shares
 from assay.solvers.tolerance import Tolerance
@@ -14,23 +14,12 @@ UNIT = Box(("a",), np.zeros(1), np.ones(1))
 POINTS = np.linspace(0, 1, 4)[:, None]
 
 
-class Flow(BlackBox):
-    """Velocity 1e-2 beside pressure 1e5, declared."""
-
-    @property
-    def shape(self):
-        return (1, 4, 2)
-
-    @property
-    def component_names(self):
-        return ("velocity", "pressure")
-
-
 def solve(p):
+    """Velocity 1e-2 beside pressure 1e5."""
     return np.stack([1e-2 * (1 + p[0]) * np.ones(4), 1e5 * (1 + p[0] * POINTS[:, 0])], axis=1).ravel()
 
 
-flow = Flow(solve, UNIT, POINTS)
+flow = black_box(solve, UNIT, components=("velocity", "pressure"))
 
 
 def notes(problem, tolerance=1e-2, n=5, absolute=0.0):

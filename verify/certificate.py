@@ -23,7 +23,8 @@ from ..solvers.foreign import call_foreign
 from ..solvers.precision import in_float64
 from ..solvers.problem import Problem, SolveError
 from .evidence import Evidence
-from .surrogate import evaluate, numbers
+from .first_call import check_answers
+from .surrogate import captured, evaluate, numbers
 from .thomson import FieldBound, bound_field, bound_polished
 
 STEPS = 2  # CG steps of the default bound
@@ -146,7 +147,9 @@ def certify(problem: Problem, surrogate: Callable[[Any], Any] | Any, P: Any, *, 
     start = time.perf_counter()
     P = problem.inputs.rows(P)
     if callable(surrogate):
-        evaluation = evaluate(surrogate, P, problem.size)
+        surrogate = captured(surrogate)
+        check_answers(problem, surrogate, may_raise=True)
+        evaluation = evaluate(surrogate, P, problem)
         fields, notes = evaluation.fields, list(evaluation.trouble)
     else:
         said: dict[str, None] = {}

@@ -27,6 +27,7 @@ from .box_search import PointBounds, ReducedPoints, Report, Search, Witnesses
 from .box_tree import BoxTree
 from .certificate import against, assumptions
 from .enclose import UnsupportedOperation
+from .first_call import check_answers
 from .flux_path import BY_FLUXES, flux_path
 from .frozen import Frozen
 from .kept import Kept
@@ -99,6 +100,7 @@ def certify_box(
         return _undecided(problem, inputs, tolerance, f"no proved bound is known for {problem.name}")
     _unchanged(problem)
     offered = captured(surrogate)
+    check_answers(problem, offered, may_raise=True)
     try:
         path = _path(problem, offered, inputs, order)
     except jax.errors.JAXTypeError:

@@ -63,7 +63,7 @@ class Confirmation:
 
     def compare(self, P: np.ndarray, truths: np.ndarray, how: str, solved: bool = False) -> Float[np.ndarray, " n"]:
         """Errors against truths that are known; ``solved``: each of them cost a call."""
-        evaluation = evaluate(self.surrogate, P, self.problem.size)
+        evaluation = evaluate(self.surrogate, P, self.problem)
         self.trouble.update(dict.fromkeys(evaluation.trouble))
         errors = np.full(len(P), np.nan)
         for i, (p, field, truth) in enumerate(zip(P, evaluation.fields, truths, strict=True)):

@@ -19,8 +19,9 @@ from ..solvers.precision import in_float64
 from ..solvers.problem import Problem
 from ..solvers.tolerance import Tolerance
 from .evidence import Evidence
+from .first_call import check_answers
 from .measured_error import exceeds, measured_error
-from .surrogate import evaluate
+from .surrogate import captured, evaluate
 
 FORMAT = 1
 
@@ -174,7 +175,9 @@ def replay(
             f"{problem.name} has {problem.inputs.dimension} and {problem.size}"
         )
     if surrogate is not None:
-        field = evaluate(surrogate, record.inputs[None], problem.size).fields[0]
+        model = captured(surrogate)
+        check_answers(problem, model)
+        field = evaluate(model, record.inputs[None], problem).fields[0]
     truth = np.asarray(problem.solve(record.inputs))
     error, lower, upper, evidence = measured_error(problem, record.inputs, field, truth, allowed.scale)
     fails = None if np.isnan(error) else exceeds(error, lower, evidence, allowed.relative)

@@ -20,10 +20,12 @@ from ..solvers.problem import Problem
 from ..solvers.seed import checked_seed
 from ..solvers.snapshot_file import Snapshots, as_json
 from ..solvers.tolerance import Tolerance
+from .batch_remark import batch_remark
 from .certificate import against
 from .confirmation import Confirmation
 from .counterexample import Counterexample
 from .draws import Draws
+from .first_call import check_answers
 from .search import STARTS, find_peaks
 from .signal import Signal, make_signal
 from .surrogate import captured
@@ -106,11 +108,13 @@ def falsify(
     box = problem.inputs
     report = progress or (lambda stage, done, total: None)
     model = captured(surrogate)
+    alone = check_answers(problem, model)
+    assert alone is not None
     signal = make_signal(problem, model, allowed.scale)
     rng = np.random.default_rng([seed, 1])
     count = draws if draws is not None else (max(1, budget // 10) if budget > 1 else 0)
     confirm = Confirmation(problem, model, allowed, budget if draws is None else count, seed, report)
-    notes: list[str] = []
+    notes = [note for note in (batch_remark(problem, model, alone, allowed),) if note]
     tested = _test(confirm, tests, notes)
     drawn = tested + _draw(confirm, signal, box.from_law(rng.random((count, box.dimension))), report)
     if draws is not None:

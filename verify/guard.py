@@ -29,6 +29,7 @@ from ..solvers.foreign import SettingsChanged
 from ..solvers.precision import in_float64
 from ..solvers.problem import Problem
 from .certificate import NOTHING, STEPS, Certificate, certifier, from_bounds, mask, nothing
+from .first_call import check_answers
 from .proved_region import ProvedRegion
 from .reduced import reduced_path
 from .surrogate import captured, evaluate, numbers
@@ -96,6 +97,7 @@ class Guard:
         if not 0 < tolerance < np.inf:
             raise ValueError(f"the tolerance is a relative error and must be positive, not {tolerance}")
         model = captured(surrogate)
+        check_answers(problem, model, may_raise=True)
         self.problem, self.tolerance = problem, float(tolerance)
         self.surrogate = model
         self.reduced = reduced_path(problem, model)
@@ -178,7 +180,7 @@ class Guard:
         return rows[batch.open[rows]]
 
     def _answer_fields(self, problem: CoerciveProblem, batch: _Batch) -> None:
-        evaluation = evaluate(self.surrogate, batch.P, problem.size)
+        evaluation = evaluate(self.surrogate, batch.P, problem)
         batch.notes.extend(evaluation.trouble)
         rows = np.flatnonzero(evaluation.good)
         batch.u[rows] = evaluation.fields[rows]

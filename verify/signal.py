@@ -70,7 +70,7 @@ def make_signal(problem: Problem, surrogate: Any, scale: float = 0.0) -> Signal:
                 upper = from_coefficients(P)
                 rows = np.flatnonzero(upper < BROKEN)
                 if len(rows):
-                    answered = evaluate(surrogate, P[rows], problem.size).fields
+                    answered = evaluate(surrogate, P[rows], problem).fields
                     product = surrogate.coefficients(P[rows]) @ reduced.basis.T
                     same = np.isclose(answered, product, rtol=1e-9, atol=1e-12).all(axis=1)
                     upper[rows[~same]] = np.inf
@@ -86,13 +86,14 @@ def make_signal(problem: Problem, surrogate: Any, scale: float = 0.0) -> Signal:
         return Signal("none", lambda P: np.zeros(len(P)))
 
     def start(p: Array) -> Array:
-        """The size of the residual of the zero field: of the data."""
+        """The size of the zero field's residual: of the data, where these are no part of the field."""
         return jnp.linalg.norm(residual(p, problem.prescribe(p, jnp.zeros(problem.size))))
 
-    least = 0.0
-    if scale > 0:  # data that vanish make no error infinite: below a share of what is typical they count as that share
-        some = np.random.default_rng(0).random((TYPICAL, problem.inputs.dimension))
-        least = ZERO_SHARE * float(np.median(RowMap(start)(problem.inputs.from_unit(some))))
+    # data that vanish make no residual infinite: below a share of what is typical they count as that share
+    some = np.random.default_rng(0).random((TYPICAL, problem.inputs.dimension))
+    typical = np.asarray(RowMap(start)(problem.inputs.from_unit(some)))
+    known = typical[np.isfinite(typical) & (typical > 0)]
+    least = ZERO_SHARE * float(np.median(known)) if len(known) else 1.0
 
     def one(p: Array, u: Array) -> Array:
         return jnp.linalg.norm(residual(p, problem.prescribe(p, u))) / (start(p) + least)
@@ -106,7 +107,7 @@ def _of_fields(
     """``measure(P, fields)`` of the surrogate's fields; BROKEN where it did not answer with one."""
 
     def values(P: np.ndarray) -> np.ndarray:
-        evaluation = evaluate(surrogate, P, problem.size)
+        evaluation = evaluate(surrogate, P, problem)
         found = np.full(len(P), BROKEN)
         rows = np.flatnonzero(evaluation.good)
         if len(rows):

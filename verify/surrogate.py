@@ -15,6 +15,8 @@ from ..solvers.coercive import CoerciveProblem
 from ..solvers.foreign import SettingsChanged, call_foreign
 from ..solvers.precision import RANGE
 from ..solvers.problem import Problem, is_traced
+from ..solvers.real import real_array
+from .field_rows import Unreadable, field_rows
 
 CHUNK = 256  # rows per call of the surrogate
 
@@ -99,27 +101,24 @@ class Evaluation:
     trouble: tuple[str, ...]
 
 
-def evaluate(surrogate: Callable[[np.ndarray], Any], P: Float[np.ndarray, "n d"], size: int) -> Evaluation:
-    """Call the surrogate once per query, in chunks; float32 and other arrays are converted.
+def evaluate(surrogate: Callable[[np.ndarray], Any], P: Float[np.ndarray, "n d"], problem: Problem) -> Evaluation:
+    """Call the surrogate once per query, in chunks; float32 and other arrays are converted, shapes by ``field_rows``.
 
     Raising, or answering in another shape, fails the chunk; a value that is NaN or infinite anywhere fails its row.
     """
     model = captured(surrogate)
-    fields = np.full((len(P), size), np.nan)
+    fields = np.full((len(P), problem.size), np.nan)
     trouble: list[str] = []
     for start in range(0, len(P), CHUNK):
         rows = P[start : start + CHUNK]
         try:
-            answer = model(rows)
+            fields[start : start + len(rows)] = field_rows(model(rows), len(rows), problem)
         except SettingsChanged:
             raise
+        except Unreadable as error:
+            trouble.append(f"the surrogate answered {error}")
         except Exception as error:  # a surrogate may fail in any way it likes: the rows count as failed
             trouble.append(f"the surrogate raised {type(error).__name__}: {error}")
-            continue
-        if answer.shape != (len(rows), size):
-            trouble.append(f"the surrogate answered with shape {list(answer.shape)}, not {[len(rows), size]}")
-            continue
-        fields[start : start + len(rows)] = answer
     good = np.isfinite(fields).all(axis=1)
     if not trouble and not good.all():
         trouble.append("the surrogate answered with values that are NaN or infinite")
@@ -132,13 +131,15 @@ def numbers(answer: Any) -> np.ndarray:
     """A float64 copy: what is certified may not change afterwards.
 
     Raises:
-        TypeError, ValueError: complex or masked values, or none that are numbers.
+        Unreadable: complex or masked values, or none that are numbers; the message goes on from "answered".
     """
-    if np.iscomplexobj(answer):
-        raise ValueError("complex values: give real and imaginary parts as two components")
-    if np.ma.is_masked(answer):
-        raise ValueError("masked values: nothing is known there")
-    return np.array(answer, dtype=np.float64)
+    try:
+        return real_array(answer)
+    except ValueError as error:
+        raise Unreadable(f"with {error}") from None
+    except Exception as error:  # whoever's array it is has its own way to say no
+        remedy = "return .detach().cpu().numpy()" if hasattr(answer, "detach") else "return a numpy array"
+        raise Unreadable(f"with a {type(answer).__name__} that numpy cannot read ({error}): {remedy}") from None
 
 
 def has_basis(surrogate: Any) -> bool:

@@ -16,6 +16,7 @@ from ..targets import Target, find_surrogate
 from ..verify.certificate import NOT_FINITE, Certificate
 from ..verify.certificate import certify as bound
 from ..verify.evidence import Evidence
+from ..verify.first_call import check_answers
 from ..verify.guard import Answer
 from ..verify.guard import guard as guarded
 from ..verify.surrogate import evaluate
@@ -82,7 +83,8 @@ def certify(
         goal = 1e-2 if tolerance is None else tolerance
         return over_box(target, box, goal, seconds, as_json, plot, ratio, resume)
     P = chosen_inputs(target, at, inputs, random, seed)
-    answers = evaluate(target.surrogate, P, target.problem.size)
+    check_answers(target.problem, target.surrogate, may_raise=True)
+    answers = evaluate(target.surrogate, P, target.problem)
     certificate = bound(target.problem, answers.fields, P, steps=steps)
     payload = _certificate(target, P, certificate)
     payload["notes"] = [*answers.trouble, *(note for note in certificate.notes if note != NOT_FINITE)]

@@ -1,0 +1,147 @@
+"""What a surrogate cannot have meant is a mistake, told before anything is solved; what it can have meant is read."""
+
+import numpy as np
+import pytest
+
+from assay.solvers.black_box import black_box
+from assay.solvers.box import Box
+from assay.solvers.tolerance import Tolerance
+from assay.verify.batch_remark import batch_remark
+from assay.verify.certificate import certify
+from assay.verify.certify_box import certify_box
+from assay.verify.counterexample import Counterexample, replay
+from assay.verify.evidence import Evidence
+from assay.verify.falsify import falsify
+from assay.verify.field_rows import Unreadable, field_rows
+from assay.verify.first_call import check_answers
+from assay.verify.guard import guard
+from assay.verify.surrogate import evaluate
+
+BOX = Box(("a", "b"), np.zeros(2), np.ones(2))
+calls = []
+
+
+def solve(p):
+    calls.append(p)
+    return np.full(5, 1 + p[0])
+
+
+five = black_box(solve, BOX)
+
+
+parts = black_box(lambda p: np.arange(12.0), BOX, components=("x", "y", "z"))  # four nodes
+
+
+class Tensor:
+    """As torch's, with requires_grad."""
+
+    def detach(self):
+        return self
+
+    def __array__(self, *args, **kwargs):
+        raise RuntimeError("Can't call numpy() on Tensor that requires grad. Use tensor.detach().numpy() instead.")
+
+
+def raises(P):
+    raise RuntimeError("out of memory")
+
+
+MISTAKES = {
+    "tensor": (lambda P: Tensor(), "with a Tensor that numpy cannot read.*return .detach"),
+    "[N]": (lambda P: np.ones(5), r"with shape \[5\], not \[n, N\] = \[2, 5\]: one row for every input"),
+    "one row": (lambda P: np.ones((1, 5)), "one row for every input"),
+    "too many rows": (lambda P: np.ones((len(P) + 1, 5)), "one row for every input"),
+    "transposed": (lambda P: np.ones((5, len(P))), "transpose the answer"),
+    "another field": (lambda P: np.ones((len(P), 7)), "a field of black-box has 5 values"),
+    "[n]": (lambda P: np.ones(len(P)), "a field of black-box has 5 values"),
+    "complex": (lambda P: np.ones((len(P), 5)) * 1j, "two components"),
+    "masked": (lambda P: np.ma.masked_greater(np.ones((len(P), 5)), 0), "values that are masked: fill them"),
+    "None": (lambda P: None, "no numbers, but NoneType"),
+    "text": (lambda P: "five", "no numbers, but str"),
+    "ragged": (lambda P: [[1.0], [1.0, 2.0]], "no numbers in one array"),
+}
+
+
+@pytest.mark.parametrize("name", MISTAKES)
+def test_mistakes_are_told_before_anything_is_solved(name):
+    surrogate, said = MISTAKES[name]
+    calls.clear()
+    with pytest.raises(ValueError, match=said):
+        falsify(five, surrogate, 1e-2, budget=10)
+    assert not calls
+
+
+def test_a_surrogate_that_raises_is_a_mistake_where_it_would_cost_solves():
+    with pytest.raises(ValueError, match=r"raised RuntimeError: out of memory.*\[n, 2\] with \[n, 5\]"):
+        falsify(five, raises, 1e-2, budget=10)
+    assert check_answers(five, raises, may_raise=True) is None
+
+
+def test_every_verb_tells(small):
+    transposed = lambda P: np.ones((small.size, len(P)))  # noqa: E731
+    p = small.inputs.from_unit(np.full(4, 0.5))
+    record = Counterexample(
+        p, 1.0, 1.0, 1.0, Evidence.PROVED, 1e-2, "", 1, np.ones(small.size), small.name, small.settings, 0
+    )
+    for verb in (
+        lambda: certify(small, transposed, p[None]),
+        lambda: guard(small, transposed),
+        lambda: certify_box(small, transposed),
+        lambda: replay(small, record, transposed),
+    ):
+        with pytest.raises(ValueError, match="transpose the answer"):
+            verb()
+
+
+def test_a_row_more_or_less_shows_where_it_looks_right_at_first():
+    two = black_box(lambda p: np.ones(2), BOX)
+    with pytest.raises(ValueError, match="transpose"):  # [2, 2] would have looked right
+        check_answers(two, lambda P: np.ones((2, len(P))))
+
+
+@pytest.mark.parametrize("shape", [(3, 12), (3, 4, 3), (3, 1, 4, 3), (3, 4, 1, 3)])
+def test_answers_in_the_shape_of_the_problem_are_flattened(shape):
+    answer = np.arange(36.0).reshape(shape)
+    np.testing.assert_array_equal(field_rows(answer, 3, parts), np.arange(36.0).reshape(3, 12))
+    assert evaluate(lambda P: answer, np.zeros((3, 2)), parts).good.all()
+
+
+def test_components_first_is_another_order():
+    with pytest.raises(Unreadable, match=r"in the order \[4, 3\]"):
+        field_rows(np.zeros((3, 3, 4)), 3, parts)
+    with pytest.raises(Unreadable, match="has 12 values"):
+        field_rows(np.zeros((3, 6, 2)), 3, parts)
+
+
+def test_a_grid_of_nodes_and_a_single_number_are_flattened():
+    nine = black_box(lambda p: np.arange(9.0), BOX)
+    np.testing.assert_array_equal(field_rows(np.arange(18.0).reshape(2, 3, 3), 2, nine)[1], np.arange(9.0, 18))
+    one = black_box(lambda p: p[0], BOX)
+    np.testing.assert_array_equal(field_rows(np.array([1.0, 2.0]), 2, one), [[1.0], [2.0]])
+
+
+def test_a_mistake_in_some_batches_alone_is_counted_and_said():
+    def sometimes(P):
+        return np.ones((len(P), 5)) if len(P) == 2 else np.ones((5, len(P)))
+
+    trouble = evaluate(sometimes, np.zeros((4, 2)), five).trouble
+    assert len(trouble) == 1 and "answered with shape [5, 4]" in trouble[0] and "transpose" in trouble[0]
+
+
+def exact(P):
+    return 1 + P[:, :1] * np.ones((1, 5))
+
+
+def test_answers_that_depend_on_their_batch_are_remarked_on():
+    rng = np.random.default_rng(0)
+    allowed = Tolerance(1e-2)
+    for surrogate, said in (
+        (lambda P: exact(P) * (1 + 0.1 * P.std()), "depends on the other inputs of its batch"),
+        (lambda P: exact(P) + 0.1 * rng.standard_normal((len(P), 5)), "answers at random"),
+        (exact, ""),
+        (lambda P: exact(P) * (1 + 1e-7 * P.std()), ""),  # as single precision does
+    ):
+        remark = batch_remark(five, surrogate, check_answers(five, surrogate), allowed)
+        assert (said in remark) if said else remark == ""
+    result = falsify(five, lambda P: exact(P) * (1 + 0.1 * P.std()), 1e-2, budget=4, seed=0)
+    assert any("other inputs of its batch" in note for note in result.notes)
