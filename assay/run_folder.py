@@ -28,6 +28,7 @@ from typing import Any
 from .commands.errors import UserError
 from .registry import PROBLEMS, stored_problem
 from .solvers.files import parse_json, read_text, replace
+from .solvers.identity import check_fingerprint
 from .solvers.problem import Problem
 
 FORMAT = "assay-run-1"
@@ -100,7 +101,7 @@ class RunFolder:
             found = _read(path)
             if found is None:
                 raise UserError(f"{path} is not empty and holds no run: choose another --out")
-            difference = first_difference(found["settings"], settings)
+            difference = first_difference(_as_old(found["settings"], settings), settings)
             if difference is not None:
                 raise UserError(f"{path} holds another run: {difference}. Choose another --out, or the same settings")
             if found["status"] == "complete":
@@ -180,6 +181,7 @@ class RunFolder:
         difference = first_difference(about["settings"], json.loads(json.dumps(made.settings)))
         if difference is not None:
             raise UserError(f"{self.path}: the problem is no longer what it was: {difference}")
+        check_fingerprint(str(self.path), about.get("fingerprint", ""), made)
         return made
 
     def surrogate(self, problem: Problem) -> Callable[[Any], Any]:
@@ -206,7 +208,8 @@ class RunFolder:
 def about_problem(word: str, asked: dict[str, Any], problem: Problem) -> dict[str, Any]:
     """How a run names its problem: as asked for, and with every setting resolved."""
     asked = asked if ":" in word else problem.settings  # a name is built from its settings, the user's own as asked
-    return {"name": word, "asked": asked, "settings": problem.settings, "inputs": problem.inputs.to_json()}
+    about = {"name": word, "asked": asked, "settings": problem.settings, "inputs": problem.inputs.to_json()}
+    return {**about, "fingerprint": problem.fingerprint}
 
 
 def _only_begun(path: Path) -> bool:
@@ -216,13 +219,22 @@ def _only_begun(path: Path) -> bool:
     return found is not None and found["status"] == "started"
 
 
+def _as_old(there: dict[str, Any], here: dict[str, Any]) -> dict[str, Any]:
+    """Settings of a run, with what runs of before did not say of their problems taken as it is here."""
+    if not isinstance(there.get("problem"), dict) or not isinstance(here.get("problem"), dict):
+        return there
+    known = {key: value for key, value in here["problem"].items() if key == "fingerprint"}
+    return {**there, "problem": {**known, **there["problem"]}}
+
+
 def _about(path: Path, settings: dict[str, Any]) -> dict[str, Any]:
     """What a run says of its problem, every part of the kind that it should be."""
     about = settings.get("problem")
     if about is None:
         raise UserError(f"{path} is no run of one problem with a surrogate: `assay train` makes one")
-    kinds = {"name": str, "asked": dict, "settings": dict}
-    if not isinstance(about, dict) or any(not isinstance(about.get(key), kind) for key, kind in kinds.items()):
+    kinds = {"name": str, "asked": dict, "settings": dict, "fingerprint": str}
+    about = {"fingerprint": "", **about} if isinstance(about, dict) else {}  # runs of before there was one
+    if any(not isinstance(about.get(key), kind) for key, kind in kinds.items()):
         raise UserError(f"{path / 'run.json'} is damaged: what it says of its problem cannot be read")
     return about
 

@@ -13,6 +13,8 @@ for A(p) + sum theta_q s_q I >= rho (A_ref + sum theta_ref_q s_q I). The bounds 
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -100,6 +102,25 @@ class Affine(CoerciveProblem):
 
     def load_terms(self) -> Float[np.ndarray, "J N"] | None:
         return None if self.fixed_load is None else self.fixed_load[None]
+
+    def identity(self) -> str:
+        """Matrices, weights and load, each as few numbers that no change of theirs leaves alone, to ten digits: the
+        same matrices assembled in another order have the same identity.
+        """
+        n = self.size
+        x, y = np.cos(np.arange(n)), np.sin(np.arange(n) + 0.5)
+        numbers: list[float] = []
+        for m in self.matrices:
+            rows = np.asarray(abs(m).max(axis=1).todense()).ravel()  # by rows: penalties do not hide the others
+            rows = np.where(rows > 0, rows, 1.0)
+            numbers += [float(y @ ((m @ x) / rows)) / np.sqrt(n), float(x @ np.log(rows)) / np.sqrt(n)]
+        for k in range(3):
+            p = jnp.asarray(self.box.from_unit((0.5 + k * 0.618 * np.arange(1, self.box.dimension + 1)) % 1))
+            f = np.arcsinh(1e12 * np.asarray(self.load(p)))  # each entry on its own scale
+            numbers += [float(x @ f) / np.sqrt(n), float(y @ f) / np.sqrt(n)]
+            numbers += [float(t) for t in np.log(np.abs(np.asarray(self.theta(p))))]
+        text = json.dumps([f"{round(float(value), 10) + 0.0:.10f}" for value in numbers])
+        return hashlib.sha256(text.encode()).hexdigest()
 
     def _times(self, entries: Array, u: Array) -> Array:
         rows, columns, _, _ = self._pattern

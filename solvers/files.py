@@ -128,6 +128,21 @@ def locked(path: Path, wait: bool = True) -> Iterator[None]:
         os.close(file)
 
 
+@contextlib.contextmanager
+def opened(path: str | os.PathLike[str], links: bool = True) -> Iterator[BinaryIO]:
+    """A plain file to be read; with ``links`` also through a link.
+
+    Raises:
+        OSError: there is none, it is a folder or a device; it names the path.
+    """
+    path = Path(path)
+    with naming(path):
+        file = os.open(path, os.O_RDONLY | _NEVER_WAIT | (0 if links else _NOT_THROUGH_LINKS))
+        with open(file, "rb") as stream:
+            _check_plain(os.fstat(file))
+            yield stream
+
+
 def read_bytes(path: str | os.PathLike[str], largest: int = LARGEST) -> bytes:
     """The content of a plain file.
 
@@ -135,13 +150,8 @@ def read_bytes(path: str | os.PathLike[str], largest: int = LARGEST) -> bytes:
         OSError: there is none, it is a folder or a device; it names the path.
         ValueError: it is larger than ``largest``.
     """
-    path = Path(path)
-    with naming(path):
-        file = os.open(path, os.O_RDONLY | _NEVER_WAIT)
-        with open(file, "rb") as stream:
-            about = os.fstat(file)
-            _check_plain(about)
-            content = stream.read(largest + 1) if about.st_size <= largest else None
+    with opened(path) as stream:
+        content = stream.read(largest + 1) if os.fstat(stream.fileno()).st_size <= largest else None
     if content is None or len(content) > largest:
         raise ValueError(f"{path} is larger than {largest} bytes, which no such file of this library is")
     return content

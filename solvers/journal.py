@@ -21,10 +21,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-from .files import lock, naming, open_own, same_file
+from .files import lock, naming, open_own, opened, parse_json, same_file
 
 MAGIC = b"assay journal 1\n"
 DIGEST = 16
+LONGEST_HEADER = 1 << 24
 
 
 class Contents(NamedTuple):
@@ -49,26 +50,36 @@ def read(path: Path) -> Contents:
     Raises:
         ValueError: the file is no journal.
     """
-    data = path.read_bytes()
-    if data[: len(MAGIC)] != MAGIC[: len(data)]:
-        raise ValueError(f"{path} is not a journal of this library: move it away")
-    nothing = Contents(None, {}, 0)
-    start = len(MAGIC) + 8
-    if len(data) < start:
-        return nothing
-    end = start + struct.unpack("<Q", data[len(MAGIC) : start])[0]
-    if len(data) < end + DIGEST or _digest(data[:end]) != data[end : end + DIGEST]:
-        return nothing
-    about = json.loads(data[start:end])
-    position, size = end + DIGEST, 8 + 8 * about["width"]
-    rows = {}
-    while position + size + DIGEST <= len(data):
-        record = data[position : position + size]
-        if _digest(record) != data[position + size : position + size + DIGEST]:
-            break
-        rows[struct.unpack("<Q", record[:8])[0]] = np.frombuffer(record, dtype="<f8", offset=8)
-        position += size + DIGEST
-    return Contents(about["owner"], rows, position)
+    with opened(path, links=False) as stream:
+        whole = os.fstat(stream.fileno()).st_size
+        start = stream.read(len(MAGIC) + 8)
+        length = struct.unpack("<Q", start[len(MAGIC) :])[0] if len(start) == len(MAGIC) + 8 else 0
+        if start[: len(MAGIC)] != MAGIC[: len(start)] or length > LONGEST_HEADER:
+            raise ValueError(f"{path} is not a journal of this library: move it away")
+        text, digest = stream.read(length), stream.read(DIGEST)
+        if len(digest) < DIGEST or _digest(start + text) != digest:
+            return Contents(None, {}, 0)
+        owner, width = _about(path, text)
+        position, size = stream.tell(), 8 + 8 * width
+        rows = {}
+        while position + size + DIGEST <= whole:
+            record = stream.read(size)
+            if _digest(record) != stream.read(DIGEST):
+                break
+            rows[struct.unpack("<Q", record[:8])[0]] = np.frombuffer(record, dtype="<f8", offset=8)
+            position += size + DIGEST
+    return Contents(owner, rows, position)
+
+
+def _about(path: Path, text: bytes) -> tuple[dict[str, Any], int]:
+    try:
+        about = parse_json(text)
+        owner, width = about["owner"], about["width"]
+        if not isinstance(owner, dict) or type(width) is not int or width < 1:
+            raise ValueError("its header is of another kind")
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"{path} is not a journal of this library ({error}): move it away") from None
+    return owner, width
 
 
 class Journal:

@@ -8,6 +8,8 @@ more; checking, batching, compiling and reporting are done once, here. Narrower 
 from __future__ import annotations
 
 import abc
+import hashlib
+import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -170,6 +172,10 @@ class Problem(abc.ABC):
         """``attempt`` in plain Python, where the solver is: not called from compiled code it can be interrupted."""
         return None
 
+    def identity(self) -> str:
+        """What name, class, settings and box do not say of the problem, as a hash; "" where they say all."""
+        return ""
+
     def failures(self) -> tuple[str, ...]:
         """The last distinct reasons why solves failed in this process, the newest last, where anybody knows them."""
         return ()
@@ -181,6 +187,18 @@ class Problem(abc.ABC):
         """N, the length of a field."""
         times, nodes, components = self.shape
         return times * nodes * components
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Stands in every file and is compared: name, class, settings, box and ``identity``, as a hash."""
+        kind = type(self).__qualname__  # without its module, which may be moved
+        about = [self.name, kind, self.settings, self.inputs.to_json(), list(self.shape), self.identity()]
+        return hashlib.sha256(json.dumps(about, sort_keys=True, default=str).encode()).hexdigest()
+
+    @cached_property
+    def confirmed(self) -> set[bytes]:
+        """Digests of the solutions that this problem gave in this process (``identity.py``)."""
+        return set()
 
     def __getstate__(self) -> dict[str, Any]:
         """For pickling: without what was computed or compiled here, which any process makes anew."""

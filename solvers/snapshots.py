@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
+from .identity import check_rows, confirm
 from .journal import Journal
 from .precision import in_float64
 from .problem import Problem
@@ -32,6 +33,7 @@ from .snapshot_file import (
 
 __all__ = ["Snapshots", "load_snapshots", "sample"]
 
+REASON = 300  # characters of the reason why a solve failed
 IN_FLIGHT = 64  # tasks handed to an executor at a time: bounds what waits in memory
 SAME = 1e-10  # relative: two draws of one design differ by rounding only
 
@@ -46,6 +48,7 @@ def sample(
     path: str | os.PathLike[str] | None = None,
     executor: concurrent.futures.Executor | None = None,
     progress: Callable[[int, int], object] | None = None,
+    retry: bool = True,
 ) -> Snapshots:
     """The truth at the first n points of the problem's Sobol design; a larger n begins with the same rows.
 
@@ -56,10 +59,12 @@ def sample(
         executor: where the solves run: threads, processes (started by "spawn": JAX does not survive a fork), a cluster;
             left out, here. Processes and clusters need a problem that can be pickled.
         progress: called with (rows done, n) at the start and after every row.
+        retry: solve rows again that failed before (the solver may have been away); False keeps them failed.
 
     Raises:
-        ValueError: n or seed is no such number; the file belongs to another problem, other settings or another seed, is
-            damaged, foreign or being written by another process; the problem cannot be sent to another process.
+        ValueError: n or seed is no such number; the file belongs to another problem (of a black box one stored row is
+            solved again), other settings or another seed, is damaged, foreign or being written by another process; the
+            problem cannot be sent to another process.
     """
     if isinstance(n, bool) or not isinstance(n, int | np.integer) or n < 1:
         raise ValueError(f"n must be a whole number of at least 1, not {n!r}")
@@ -68,7 +73,7 @@ def sample(
         rows = _Rows(problem, n, seed, independent)
         _fill(rows, n, problem, executor, progress, None)
         return rows.snapshots(n)
-    return _sample_on_disk(problem, n, seed, independent, Path(path), executor, progress)
+    return _sample_on_disk(problem, n, seed, independent, Path(path), executor, progress, retry)
 
 
 def _sample_on_disk(
@@ -79,10 +84,12 @@ def _sample_on_disk(
     path: Path,
     executor: concurrent.futures.Executor | None,
     progress: Callable[[int, int], object] | None,
+    retry: bool,
 ) -> Snapshots:
     owner = owner_of(problem, seed)
     stored = stored_at(path, owner)
-    if stored is not None and len(stored) >= n:
+    if stored is not None and len(stored) >= n and not (retry and not stored.valid[:n].all()):
+        check_rows(str(path), problem, stored)
         _Rows(problem, n, seed, independent).adopt(path, stored.first(n))
         if progress is not None:
             progress(n, n)
@@ -91,10 +98,16 @@ def _sample_on_disk(
     with Journal(journal_path(path), owner, problem.inputs.dimension + problem.size + 1) as journal:
         check_owner(journal.path, journal.owner, owner)
         stored = joined(stored_at(path, owner), owner, {})  # read again, now that nobody else writes
-        rows = _Rows(problem, max([n, len(stored), *(i + 1 for i in journal.rows)]), seed, independent)
+        room = max([n, len(stored), *(i + 1 for i in journal.rows)])
+        if room > max(n, len(stored) + len(journal.rows) + IN_FLIGHT):  # solved in order, but for those in flight
+            raise ValueError(f"{journal.path} is damaged: it holds row {room - 1} and not those before: delete it")
+        rows = _Rows(problem, room, seed, independent)
         rows.adopt(path, stored)
         for i, row in journal.rows.items():
             rows.adopt(journal.path, joined(None, owner, {0: row}), i)
+        check_rows(str(path), problem, rows.snapshots(len(rows.done)))
+        if retry:
+            rows.done &= np.isfinite(rows.fields).all(axis=1)
         _fill(rows, n, problem, executor, progress, journal)
         whole = int(np.argmin(np.append(rows.done, False)))  # an earlier, larger run may have left rows beyond a gap
         write(path, rows.snapshots(whole))
@@ -112,12 +125,16 @@ class _Rows:
         self.residuals = np.full(room, np.nan)
         self.done = np.zeros(room, dtype=bool)
         self.scale = np.maximum(np.abs(problem.inputs.lower), np.abs(problem.inputs.upper))
-        self.about = (seed, problem.name, as_json(problem.settings), problem.inputs)
+        self.reasons: dict[int, str] = {}
+        self.about = (seed, problem.name, as_json(problem.settings), problem.inputs, problem.fingerprint)
 
-    def put(self, i: int, u: np.ndarray, residual: float) -> None:
+    def put(self, i: int, u: np.ndarray, residual: float, why: str) -> None:
         self.fields[i] = u if np.isfinite(u).all() else np.nan
         self.residuals[i] = residual
         self.done[i] = True
+        self.reasons.pop(i, None)
+        if why:
+            self.reasons[i] = why
 
     def adopt(self, path: Path, stored: Snapshots, start: int = 0) -> None:
         """Take over stored rows, at the inputs that they were solved at."""
@@ -132,9 +149,10 @@ class _Rows:
             )
         self.inputs[rows], self.fields[rows], self.residuals[rows] = stored.inputs, stored.fields, stored.residuals
         self.done[rows] = True
+        self.reasons.update({start + i: why for i, why in stored.reasons.items()})
 
     def snapshots(self, n: int) -> Snapshots:
-        return Snapshots(self.inputs, self.fields, self.residuals, *self.about).first(n)
+        return Snapshots(self.inputs, self.fields, self.residuals, *self.about, self.reasons).first(n)
 
 
 def _fill(
@@ -149,8 +167,9 @@ def _fill(
     done = n - len(missing)
     if progress is not None:
         progress(done, n)
-    for i, u, residual in _solved(problem, rows.inputs, missing, executor):
-        rows.put(i, u, residual)
+    for i, u, residual, why in _solved(problem, rows.inputs, missing, executor):
+        rows.put(i, u, residual, why)
+        confirm(problem, rows.inputs[i], rows.fields[i])
         if journal is not None:
             journal.append(i, np.concatenate([rows.inputs[i], rows.fields[i], rows.residuals[i : i + 1]]))
         done += 1
@@ -160,15 +179,15 @@ def _fill(
 
 def _solved(
     problem: Problem, inputs: np.ndarray, missing: list[int], executor: concurrent.futures.Executor | None
-) -> Iterator[tuple[int, np.ndarray, float]]:
-    """Row number, field and residual, each as soon as it is known."""
+) -> Iterator[tuple[int, np.ndarray, float, str]]:
+    """Row number, field, residual and why it failed, each as soon as it is known."""
     solve_row = _RowSolver(problem)
     if executor is None:
         for i in missing:
             yield i, *solve_row(inputs[i])
         return
     waiting = iter(missing)
-    running: dict[concurrent.futures.Future[tuple[np.ndarray, float]], int] = {}
+    running: dict[concurrent.futures.Future[tuple[np.ndarray, float, str]], int] = {}
     try:
         while True:
             for i in waiting:
@@ -192,9 +211,13 @@ class _RowSolver:
         self.problem = problem
 
     @in_float64
-    def __call__(self, p: np.ndarray) -> tuple[np.ndarray, float]:
+    def __call__(self, p: np.ndarray) -> tuple[np.ndarray, float, str]:
         result = self.problem.attempt_once(p)
-        return np.asarray(result.u), float(result.residual)
+        u = np.asarray(result.u)
+        if np.isfinite(u).all():
+            return u, float(result.residual), ""
+        why = self.problem.explain(p, result) or next(reversed(self.problem.failures()), "")
+        return u, float(result.residual), " ".join(why.split())[:REASON]
 
     @cached_property
     def _pickled(self) -> bytes:

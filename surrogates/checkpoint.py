@@ -12,18 +12,22 @@ import os
 from pathlib import Path
 from typing import Any
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save as as_bytes
 
 from ..solvers.box import Box
 from ..solvers.catalogue import stored_problem
-from ..solvers.files import replace
+from ..solvers.files import parse_json, replace
+from ..solvers.identity import check_fingerprint, check_solution, says_all
 from ..solvers.problem import Problem
 from .registry import ARCHITECTURES
 from .surrogate import Surrogate
 
 FORMAT = "assay-surrogate-1"
+PARTS = ("solution.inputs", "solution.field")
 KEYS = ("architecture", "box", "problem", "settings", "inputs", "seed", "data_hash", "versions", "training")
 
 
@@ -35,6 +39,7 @@ def save(surrogate: Surrogate, path: str | os.PathLike[str]) -> Path:
         "architecture": surrogate.architecture,
         "box": surrogate.box.to_json(),
         "problem": surrogate.problem_name,
+        "fingerprint": surrogate.problem.fingerprint,
         "settings": surrogate.problem_settings,
         "inputs": surrogate.problem.inputs.to_json(),
         "seed": surrogate.seed,
@@ -43,7 +48,7 @@ def save(surrogate: Surrogate, path: str | os.PathLike[str]) -> Path:
         "training": surrogate.training,
     }
     path.parent.mkdir(parents=True, exist_ok=True)
-    arrays = {key: np.ascontiguousarray(a) for key, a in surrogate.arrays.items()}
+    arrays = {key: np.ascontiguousarray(a) for key, a in {**surrogate.arrays, **_solution(surrogate)}.items()}
     replace(path, as_bytes(arrays, metadata={"assay": json.dumps(header)}))
     return path
 
@@ -57,14 +62,17 @@ def load(path: str | os.PathLike[str], problem: Problem | None = None) -> Surrog
     """
     path = Path(path)
     header, arrays = _read(path)
-    name = header["architecture"]["name"]
-    if name not in ARCHITECTURES:
-        raise ValueError(f"{path} holds a {name!r} surrogate, which this version does not know")
+    name = header["architecture"].get("name")
+    if not isinstance(name, str) or name not in ARCHITECTURES:
+        raise ValueError(f"{path} holds a {str(name)[:80]!r} surrogate, which this version does not know")
     if problem is None:
         problem = _rebuilt(path, header)
+    p, u = (arrays.pop(key, None) for key in PARTS)
+    solution = None if p is None or u is None else (p, u)
     _check_problem(path, header, problem, arrays)
+    _check_solution(path, header, problem, solution)
     kind = ARCHITECTURES[name]
-    return Surrogate(
+    loaded = Surrogate(
         problem,
         header["architecture"],
         arrays,
@@ -75,27 +83,75 @@ def load(path: str | os.PathLike[str], problem: Problem | None = None) -> Surrog
         header["training"],
         header["versions"],
         kind.on_host,
+        solution,
     )
+    _check_program(path, loaded)
+    return loaded
+
+
+def _solution(surrogate: Surrogate) -> dict[str, np.ndarray]:
+    """A solution of the problem, where nothing else tells whose the file is."""
+    return {} if surrogate.solution is None else dict(zip(PARTS, surrogate.solution, strict=True))
+
+
+def _check_solution(
+    path: Path, header: dict[str, Any], problem: Problem, solution: tuple[np.ndarray, np.ndarray] | None
+) -> None:
+    there = header.get("fingerprint", "")
+    check_fingerprint(str(path), there, problem)
+    if solution is None or says_all(problem, there):
+        return
+    p, u = solution
+    if p.shape != (problem.inputs.dimension,) or u.shape != (problem.size,):
+        raise ValueError(f"{path} is damaged: its solution is none of {problem.name}")
+    check_solution(str(path), problem, p, u)
+
+
+def _check_program(path: Path, loaded: Surrogate) -> None:
+    """That the arrays are those of the architecture: they are put through it without being computed with."""
+    d, basis = loaded.problem.inputs.dimension, loaded.arrays["basis"]
+    try:
+        found = jax.eval_shape(
+            lambda P: loaded.predict(loaded.problem, loaded.architecture, loaded.arrays, P), jnp.ones((2, d))
+        )
+        fits = basis.ndim == 2 and found.shape == (2, basis.shape[1])
+    except Exception as error:  # whatever wrong kinds of settings and arrays lead to
+        raise ValueError(f"{path} is damaged: {loaded.name} cannot be evaluated with it ({one_line(error)})") from None
+    if not fits or not all(np.isfinite(a).all() for a in loaded.arrays.values()):
+        raise ValueError(f"{path} is damaged: its arrays are not those of {loaded.name}, or not finite")
+
+
+def one_line(error: Exception) -> str:
+    """The beginning of what an error says."""
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
 
 
 def _read(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     if not path.is_file():
         raise ValueError(f"there is no surrogate at {path}")
     try:
+        if path.stat().st_size > 1 << 40:
+            raise ValueError("larger than any surrogate")
         with safe_open(path, framework="numpy") as stored:
             text = (stored.metadata() or {}).get("assay")
             arrays = {key: stored.get_tensor(key) for key in stored.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError, ValueError, KeyError) as error:
+    except (SafetensorError, OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(
             f"{path} is truncated, damaged or no surrogate file ({error}): train again, or copy it again"
         ) from None
     if text is None:
         raise ValueError(f"{path} is a safetensors file, but not of a surrogate: it lacks the 'assay' header")
     try:
-        header = json.loads(text)
+        header = parse_json(text, nan=True)
         found = header["format"]
         missing = [key for key in KEYS if key not in header]
-    except (ValueError, KeyError, TypeError):
+        box = Box.from_json(header.get("box", {})) if not missing else None
+        kinds = {"architecture": dict, "problem": str, "settings": dict, "inputs": dict, "data_hash": str}
+        kinds |= {"versions": dict, "training": dict}
+        wrong = box is not None and any(not isinstance(header[key], kind) for key, kind in kinds.items())
+        if wrong or not isinstance(header.get("fingerprint", ""), str):
+            raise ValueError
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError):
         raise ValueError(f"{path} has a header that cannot be read: it is damaged") from None
     if found != FORMAT:
         raise ValueError(f"{path} has format {found!r}; this version reads {FORMAT!r}")
@@ -128,9 +184,9 @@ def _check_problem(path: Path, header: dict[str, Any], problem: Problem, arrays:
     mine, stored = json.loads(json.dumps(problem.inputs.to_json())), header["inputs"]
     if not differing:
         differing = [
-            f"the inputs' {key} are {stored[key]} there and {mine[key]} here"
+            f"the inputs' {key} are {stored.get(key)} there and {mine[key]} here"
             for key in mine
-            if mine[key] != stored[key]
+            if mine[key] != stored.get(key)
         ]
     if not differing and len(arrays["basis"]) != problem.size:
         differing = [f"fields have {len(arrays['basis'])} entries there and {problem.size} here"]

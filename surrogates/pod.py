@@ -25,6 +25,7 @@ from jaxtyping import Bool, Float
 from ..solvers.batching import RowMap
 from ..solvers.box import Box
 from ..solvers.coercive import CoerciveProblem
+from ..solvers.identity import check_rows
 from ..solvers.problem import Problem
 
 CORNERS = 10  # inputs up to which all corners of a box are listed
@@ -107,7 +108,7 @@ def solve_few(problem: Problem, box: Box, n: int, seed: int) -> Data:
 
 
 def check_owner(problem: Problem, snapshots: Any) -> None:
-    """Raise ValueError naming what differs, if these are snapshots of another problem."""
+    """Raise ValueError naming what differs, if these are snapshots of another problem (``solvers/identity.py``)."""
     if snapshots.problem_name != problem.name:
         raise ValueError(f"these are snapshots of {snapshots.problem_name}, not of {problem.name}")
     there, here = snapshots.problem_settings, problem.settings
@@ -115,6 +116,7 @@ def check_owner(problem: Problem, snapshots: Any) -> None:
         a, b = there.get(key), here.get(key)
         if (list(a) if isinstance(a, tuple) else a) != (list(b) if isinstance(b, tuple) else b):
             raise ValueError(f"these are snapshots of {problem.name} with {key}={a}, not {key}={b}")
+    check_rows("the set of snapshots", problem, snapshots)
 
 
 def _data(problem: Problem, box: Box, P: np.ndarray, U: np.ndarray, digest: str, dropped: dict[str, int]) -> Data:

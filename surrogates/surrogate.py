@@ -61,6 +61,7 @@ class Surrogate:
     training: dict[str, Any] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=versions)
     on_host: Predict | None = None  # the same coefficients in numpy, where that is faster
+    solution: tuple[np.ndarray, np.ndarray] | None = None  # p and u(p), where nothing else tells whose problem it was
 
     @property
     def problem_name(self) -> str:

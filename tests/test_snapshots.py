@@ -96,10 +96,39 @@ def test_failed_rows_are_stored_and_marked(tmp_path):
     result = sample(problem, 6, path=tmp_path / "s.h5")
     assert result.valid.tolist() == [True, False, True, True, False, True]
     assert np.isnan(result.fields[[1, 4]]).all() and np.isfinite(result.fields[result.valid]).all()
-    again = sample(problem, 6, path=tmp_path / "s.h5")
-    assert same(again, result) and len(calls) == 6  # a failed row is an answer, not a gap
     with h5py.File(tmp_path / "s.h5") as file:
         assert file["valid"][:].tolist() == result.valid.tolist()
+    assert same(sample(problem, 6, path=tmp_path / "s.h5", retry=False), result) and len(calls) == 6
+
+
+def test_failed_rows_say_why_and_are_tried_again(tmp_path):
+    path, away = tmp_path / "s.h5", [True]
+
+    def solve(p):
+        if away[0] and p[0] > 0.6:
+            raise RuntimeError("licence server: no seats left")
+        return p * np.ones(3)
+
+    problem = black_box(solve, Box(("a",), [0.0], [1.0]))
+    first = sample(problem, 16, path=path)
+    failed = int((first.inputs[:, 0] > 0.6).sum())
+    assert first.why_failed() == {"raised RuntimeError: licence server: no seats left": failed} and failed > 2
+    assert "licence server" in repr(first)
+    kept = load_snapshots(path)
+    assert kept.why_failed() == first.why_failed() and kept.hash == first.hash
+    away[0] = False
+    assert sample(problem, 16, path=path, retry=False).why_failed() == first.why_failed()
+
+    def stop(done, n):
+        if done == n - failed + 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        sample(problem, 20, path=path, progress=stop)  # two of them stand in the journal
+    assert sum(load_snapshots(path).why_failed().values()) == failed - 2 or len(load_snapshots(path)) == 16
+    whole = sample(problem, 16, path=path)
+    assert whole.valid.all() and not whole.why_failed() and same(whole, sample(problem, 16))
+    assert load_snapshots(path).valid.all()
 
 
 @pytest.mark.parametrize("kind", ["threads", "processes"])

@@ -111,6 +111,7 @@ class Confirmation:
             field=field,
             problem_name=self.problem.name,
             problem_settings=self.problem.settings,
+            fingerprint=self.problem.fingerprint,
             seed=self.seed,
             absolute=self.allowed.absolute,
             component_errors=parts,

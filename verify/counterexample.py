@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from ..solvers.files import replace
+from ..solvers.files import parse_json, read_text, replace
+from ..solvers.identity import SAME, check_fingerprint, says_all
 from ..solvers.precision import in_float64
 from ..solvers.problem import Problem
 from ..solvers.tolerance import Tolerance
@@ -24,6 +25,7 @@ from .measured_error import exceeds, measured_error
 from .surrogate import captured, evaluate
 
 FORMAT = 1
+LARGEST = 1 << 28  # bytes of the fields in one file
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,7 @@ class Counterexample:
     seed: int
     absolute: float = 0.0
     component_errors: dict[str, float] = filled(default_factory=dict)
+    fingerprint: str = ""  # of the problem; records of before there was one have none
 
     def to_json(self) -> dict[str, Any]:
         raw = np.ascontiguousarray(self.field, dtype="<f8").tobytes()
@@ -54,6 +57,7 @@ class Counterexample:
             "format": FORMAT,
             "problem": self.problem_name,
             "settings": self.problem_settings,
+            "fingerprint": self.fingerprint,
             "inputs": [float(x) for x in self.inputs],
             "error": json_number(self.error),
             "lower": json_number(self.lower),
@@ -70,8 +74,8 @@ class Counterexample:
         }
 
     @staticmethod
-    def from_json(data: Any) -> Counterexample:
-        """Raises ValueError where ``data`` is not such a record."""
+    def from_json(data: Any, most: int = LARGEST) -> Counterexample:
+        """Raises ValueError where ``data`` is not such a record, or its field takes more than ``most`` bytes."""
         try:
             if data["format"] != FORMAT:
                 raise ValueError(f"format {data['format']} is not known, only {FORMAT}")
@@ -81,7 +85,7 @@ class Counterexample:
             absolute = float(data.get("absolute", 0.0))  # records made before there were absolute errors have none
             if not 0 <= absolute < np.inf:
                 raise ValueError(f"absolute must be zero or positive and finite, not {absolute}")
-            raw = np.frombuffer(zlib.decompress(base64.b64decode(data["field"], validate=True)), dtype="<f8")
+            raw = np.frombuffer(_unpacked(data["field"], most), dtype="<f8")
             return Counterexample(
                 inputs=np.array([float(x) for x in data["inputs"]]),
                 error=float(data["error"]),
@@ -96,10 +100,22 @@ class Counterexample:
                 problem_settings=dict(data["settings"]),
                 seed=int(data["seed"]),
                 absolute=absolute,
+                fingerprint=str(data.get("fingerprint", "")),
                 component_errors={str(k): float(x) for k, x in data.get("component_errors", {}).items()},
             )
         except (AttributeError, KeyError, TypeError, ValueError, OverflowError, zlib.error) as error:
             raise ValueError(f"not a counterexample record: {type(error).__name__}: {error}") from None
+
+
+def _unpacked(text: str, most: int) -> bytes:
+    """What was packed into text; few bytes may stand for any number of them."""
+    unpacking = zlib.decompressobj()
+    raw = unpacking.decompress(base64.b64decode(text, validate=True), most + 1)
+    if len(raw) > most:
+        raise ValueError(f"its field takes more than {most} bytes, more than any such file's")
+    if not unpacking.eof:
+        raise ValueError("its field is not whole")
+    return raw
 
 
 def json_number(x: float) -> float | str:
@@ -119,14 +135,16 @@ def read_counterexamples(path: str | Path) -> list[Counterexample]:
         ValueError: no such file, or a line that is not a record (its number is named).
     """
     try:
-        text = Path(path).read_text()
-    except (OSError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} could not be read: {error}") from None
+        text = read_text(path)
+    except OSError as error:
+        raise ValueError(f"{path} could not be read: {error.strerror}") from None
     records = []
+    left = LARGEST
     for number, line in enumerate(text.splitlines(), start=1):
         try:
-            records.append(Counterexample.from_json(json.loads(line)))
-        except (ValueError, RecursionError) as error:
+            records.append(Counterexample.from_json(parse_json(line), left))
+            left -= records[-1].field.nbytes
+        except ValueError as error:
             raise ValueError(f"{path}, line {number}: {error}") from None
     if not records:
         raise ValueError(f"{path} holds no counterexample")
@@ -159,7 +177,8 @@ def replay(
         absolute: another absolute error than the recorded one.
 
     Raises:
-        ValueError: the record belongs to another problem or to other settings; ``absolute`` is no such number.
+        ValueError: the record belongs to another problem, to other settings or to a solver that answers otherwise;
+            ``absolute`` is no such number.
         SolveError: the truth could not be computed.
     """
     if (record.problem_name, record.problem_settings) != (problem.name, problem.settings):
@@ -167,6 +186,7 @@ def replay(
             f"the record is of {record.problem_name} {record.problem_settings}, "
             f"not of {problem.name} {problem.settings}"
         )
+    check_fingerprint("the record", record.fingerprint, problem)
     allowed = Tolerance.of(problem, record.tolerance, record.absolute if absolute is None else absolute)
     field = record.field
     if field.shape != (problem.size,) or record.inputs.shape != (problem.inputs.dimension,):
@@ -179,6 +199,19 @@ def replay(
         check_answers(problem, model)
         field = evaluate(model, record.inputs[None], problem).fields[0]
     truth = np.asarray(problem.solve(record.inputs))
+    if not says_all(problem, record.fingerprint):
+        _check_error(problem, record, truth)
     error, lower, upper, evidence = measured_error(problem, record.inputs, field, truth, allowed.scale)
     fails = None if np.isnan(error) else exceeds(error, lower, evidence, allowed.relative)
     return Replay(record, error, lower, upper, evidence, allowed.absolute, fails)
+
+
+def _check_error(problem: Problem, record: Counterexample, truth: np.ndarray) -> None:
+    """The recorded field must have the recorded error against the truth as it is solved now."""
+    recorded = Tolerance.of(problem, record.tolerance, record.absolute)
+    error = measured_error(problem, record.inputs, record.field, truth, recorded.scale)[0]
+    if np.isfinite([error, record.error]).all() and not abs(error - record.error) <= 4 * SAME * (1 + record.error):
+        raise ValueError(
+            f"the record is of another {problem.name}: the field in it had an error of {record.error:.6g}, and has "
+            f"{error:.6g} against the solution as it is solved now"
+        )

@@ -164,6 +164,7 @@ def sample(
     n: Annotated[int, typer.Option("--n", min=1, help="How many snapshots.")] = 256,
     seed: Seed = 0,
     out: Annotated[Path, typer.Option(metavar="FILE.h5", help="Continued where it exists.")] = Path("snapshots.h5"),
+    retry: Annotated[bool, typer.Option(help="Solve rows again that failed when OUT was made.")] = True,
     set_: Set = None,
     as_json: Json = False,
     config: Config = None,
@@ -181,7 +182,7 @@ def sample(
             done[0] = count
             bar(count, total)
 
-        snapshots = take_sample(owner, n, seed, path=out, progress=progress)
+        snapshots = take_sample(owner, n, seed, path=out, progress=progress, retry=retry)
     failed = int((~snapshots.valid).sum())
     payload = {
         "problem": problem,
@@ -189,6 +190,7 @@ def sample(
         "out": str(out),
         "n": len(snapshots),
         "failed": failed,
+        "reasons": snapshots.why_failed(),
         "seed": seed,
         "worst_residual": float(np.max(snapshots.residuals)),
         "hash": snapshots.hash,
@@ -196,6 +198,10 @@ def sample(
 
     def people(console: Console) -> None:
         console.print(f"{len(snapshots)} snapshots of {owner.name} in {out}, {failed} of them failed")
+        for why, count in snapshots.why_failed().items():
+            console.print(f"failed, {count}: {why}")
+        if failed:
+            console.print("the same command tries them again (--no-retry leaves them)")
 
     emit(as_json, plain(payload), people)
     return UNDECIDED if failed else DONE

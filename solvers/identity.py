@@ -1,0 +1,99 @@
+"""Whose a file is: what stands in it of its problem, compared with the problem at hand.
+
+Every file holds ``Problem.fingerprint``. For problems of this library that says all; what a solver of the user's own
+gives, no name, class or box can say: there one stored solution is computed again. Solvers that repeat themselves to
+rounding alone (threads, iterations stopped at a residual of 1e-8, another machine) stay within ``SAME`` of their norm,
+which is far below any tolerance that snapshots are used for.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from .black_box import BlackBox
+from .problem import Problem
+
+SAME = 1e-6
+
+
+def says_all(problem: Problem, fingerprint: str) -> bool:
+    """Whether a file with this fingerprint ("": one of before there were any) can be of no other solver."""
+    ours = type(problem).__module__.startswith(f"{__package__}.") and not isinstance(problem, BlackBox)
+    return ours and (bool(fingerprint) or not problem.identity())
+
+
+def check_fingerprint(where: str, there: str, problem: Problem) -> None:
+    """
+    Raises:
+        ValueError: the file ``where`` is of another problem, by its fingerprint; both are named.
+    """
+    if there and there != problem.fingerprint:
+        raise ValueError(
+            f"{where} is of another {problem.name}: fingerprint {there[:12]} there, {problem.fingerprint[:12]} here"
+            f"{problem.identity() and ' (other matrices, weights or loads)'}. Choose another file"
+        )
+
+
+def check_solution(where: str, problem: Problem, p: Float[np.ndarray, " d"], u: Float[np.ndarray, " N"]) -> None:
+    """
+    Raises:
+        ValueError: the problem's own solution at p is not u, or it cannot be solved there now.
+    """
+    at = ", ".join(f"{name}={value:.6g}" for name, value in zip(problem.inputs.names, p, strict=True))
+    now = np.asarray(problem.attempt_batch(p[None]).u)[0]
+    if not np.isfinite(now).all():
+        why = f" ({problem.failures()[-1]})" if problem.failures() else ""
+        raise ValueError(
+            f"{where}: whether it is of this {problem.name} cannot be told, for the solver fails now at {at}, where it "
+            f"did not{why}: try again when it works, or choose another file"
+        )
+    error = float(problem.relative_error(p, u, now))
+    if not error <= SAME:
+        raise ValueError(
+            f"{where} is of another {problem.name}: the solution stored for {at} differs from the one solved now by "
+            f"{error:.2g} of its norm. Choose another file, and give solvers that differ different names (name=)"
+        )
+
+
+def check_rows(where: str, problem: Problem, snapshots: Any) -> None:
+    """That snapshots are this problem's: fingerprint, and where that does not say all one row solved again.
+
+    The largest field is taken, which tells most, and nothing solved if this problem gave it in this process.
+
+    Raises:
+        ValueError: they are not, or that cannot be told.
+    """
+    there = getattr(snapshots, "fingerprint", "")
+    check_fingerprint(where, there, problem)
+    if says_all(problem, there):
+        return
+    inputs, fields = np.asarray(snapshots.inputs), np.asarray(snapshots.fields)
+    row = telling_row(fields)
+    if not len(fields) or not np.isfinite(fields[row]).all():
+        return
+    if _digest(inputs[row], fields[row]) not in problem.confirmed:
+        check_solution(where, problem, inputs[row], fields[row])
+        confirm(problem, inputs[row], fields[row])
+
+
+def telling_row(fields: Float[np.ndarray, "n N"]) -> int:
+    """The row of the largest field that is finite: 0 where there is none."""
+    if not len(fields):
+        return 0
+    size = np.abs(fields).max(axis=1, initial=0.0)
+    return int(np.argmax(np.where(np.isfinite(size), size, -1.0)))
+
+
+def confirm(problem: Problem, p: Float[np.ndarray, " d"], u: Float[np.ndarray, " N"]) -> None:
+    """Remember that the problem's solution at p is u."""
+    problem.confirmed.add(_digest(p, u))
+
+
+def _digest(p: np.ndarray, u: np.ndarray) -> bytes:
+    digest = hashlib.blake2b(np.ascontiguousarray(p, dtype="<f8").tobytes(), digest_size=16)
+    digest.update(np.ascontiguousarray(u, dtype="<f8").data)
+    return digest.digest()
