@@ -176,6 +176,8 @@ def found(search: Falsification) -> str:
             f"Found: {len(search.counterexamples)} inputs where the error exceeds {search.tolerance:g}, the worst "
             f"{100 * search.worst:.2g} %, each confirmed by the solver ({search.solver_calls} solver calls in all)."
         )
+    if search.verdict == "undecided":
+        return f"Found: undecided, {search.solver_calls} solver calls leave it open; {'; '.join(search.notes)}."
     return (
         f"Found: no error above {search.tolerance:g} in {search.solver_calls} solver calls, the largest observed being "
         f"{100 * search.worst:.2g} %; that nothing was found proves nothing."

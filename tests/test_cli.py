@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -296,6 +297,41 @@ def test_a_foreign_solver_is_searched_but_nothing_is_proved(said):
     assert (
         said("certify", "mine:half_wrong", "--problem", "mine:make", "--random", "1", code=3)["evidence"] == "undecided"
     )
+
+
+def test_the_replay_that_is_printed_works(here, capsys):
+    words = ["falsify", "mine:half_wrong", "--problem", "mine:make", "--set", "low=1.0", "--budget", "12"]
+    assert run([*words, "--out", "my records.jsonl"]) == 1
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("solve one again: ")]
+    command = shlex.split(line.removeprefix("solve one again: "))
+    assert command[:2] == ["assay", "replay"] and "mine:make" in command
+    assert run(command[1:]) == 1
+    assert "the failure stands" in capsys.readouterr().out
+
+
+def test_an_absolute_error_is_allowed_stored_and_said(said, here, capsys):
+    words = ["falsify", "mine:half_wrong", "--problem", "mine:foreign", "--budget", "12", "--tolerance", "0.05"]
+    lenient = said(*words, "--absolute", "1.0", "--draws", "3")
+    assert lenient["verdict"] == "not falsified" and lenient["absolute"] == 1.0 and lenient["draws"] == 3
+    found = said(*words, "--absolute", "1e-3", code=1)
+    assert found["settings"]["absolute"] == found["absolute"] == 1e-3
+    record = found["counterexamples"][0]["record"]
+    assert said("replay", record, "--problem", "mine:foreign", code=1)["absolute"] == 1e-3
+    assert not said("replay", record, "--problem", "mine:foreign", "--absolute", "1.0")["fails"]
+    run([*words, "--absolute", "1e-3"])
+    out = " ".join(capsys.readouterr().out.split())
+    assert "relative to the solution's plus 0.02 (where the solution is zero, 0.001 is allowed)" in out
+
+
+def test_a_solver_that_is_away_leaves_the_search_undecided(said, here):
+    program = "import assay, numpy as np\n"
+    program += "def solve(p): raise RuntimeError('no seats left')\n"
+    program += "away = assay.black_box(solve, assay.Box(('a',), np.zeros(1), np.ones(1)), size=3)\n"
+    program += "def guess(P): return np.ones((len(P), 3))\n"
+    (here / "gone.py").write_text(program)
+    found = said("falsify", "gone:guess", "--problem", "gone:away", "--budget", "3", code=3)
+    assert found["verdict"] == "undecided" and found["worst"] is None
+    assert any("no seats left" in note and "a=" in note for note in found["notes"])
 
 
 # --- mistakes ---------------------------------------------------------------------------------------------------------

@@ -2,10 +2,12 @@
 
 import numpy as np
 import pytest
+import scipy.sparse as sp
 from scipy.stats import beta
 
 from assay.benchmarks.bump import bumped
 from assay.benchmarks.faulty import PodGalerkin
+from assay.solvers.affine import affine
 from assay.solvers.black_box import black_box
 from assay.solvers.box import Box
 from assay.solvers.burgers import Burgers
@@ -105,6 +107,22 @@ def test_a_black_box_is_searched_by_its_true_error(small):
     assert any("the true error itself was climbed" in note for note in hit.notes)
     silent = falsify(problem, lambda P: np.column_stack([np.ones(len(P)), P]), 1e-2, budget=20, seed=0)
     assert silent.verdict == "not falsified" and silent.solver_calls == 20
+
+
+def test_where_every_bound_is_infinite_the_true_error_is_climbed():
+    """A load below 2^-100 is outside what is proved: nothing can be climbed but the true error."""
+    A = sp.diags([np.full(4, 2.0), np.full(3, -1.0), np.full(3, -1.0)], [0, 1, -1])
+    box = Box(("a",), np.array([1.0]), np.array([2.0]))
+    problem = affine([A], None, np.full(4, 1e-40), box)
+
+    def surrogate(P):
+        return np.asarray(problem.solve_batch(P)) * np.where(P > 1.9, 1.5, 1.0)
+
+    result = falsify(problem, surrogate, 1e-2, budget=40, seed=0, starts=32)
+    assert result.verdict == "falsified" and result.worst == pytest.approx(0.5)
+    assert {c.evidence for c in result.counterexamples} == {Evidence.OBSERVED}
+    assert any("no finite bound to climb" in note for note in result.notes)
+    assert result.solver_calls == 40
 
 
 UNIT = Box(("a",), np.zeros(1), np.ones(1))
@@ -287,7 +305,16 @@ def test_a_proof_about_a_basis_decides_no_draw_that_is_answered_otherwise(small,
 
 
 @pytest.mark.parametrize(
-    "settings", [{"tolerance": 0.0}, {"tolerance": np.nan}, {"budget": 0}, {"absolute": -1.0}, {"draws": -1}]
+    "settings",
+    [
+        {"tolerance": 0.0},
+        {"tolerance": np.nan},
+        {"budget": 0},
+        {"absolute": -1.0},
+        {"draws": -1},
+        {"budget": 2.5},
+        {"draws": True},
+    ],
 )
 def test_settings_that_make_no_sense_are_refused(small, settings):
     with pytest.raises(ValueError, match=next(iter(settings))):

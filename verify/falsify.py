@@ -27,7 +27,7 @@ from .counterexample import Counterexample
 from .draws import Draws
 from .first_call import check_answers
 from .search import STARTS, find_peaks
-from .signal import Signal, make_signal
+from .signal import BROKEN, Signal, make_signal
 from .surrogate import captured
 
 VERDICTS = ("falsified", "not falsified", "undecided")
@@ -99,10 +99,8 @@ def falsify(
         RuntimeError: float64 is switched off.
     """
     allowed = Tolerance.of(problem, tolerance, absolute)
-    if budget < 1:
-        raise ValueError(f"the budget must be at least one solver call, not {budget}")
-    if draws is not None and draws < 0:
-        raise ValueError(f"draws must be zero or more, not {draws}")
+    budget = _whole(budget, 1, "the budget must be a whole number, at least one solver call")
+    draws = None if draws is None else _whole(draws, 0, "draws must be a whole number, zero or more")
     seed = checked_seed(seed)
     start = time.perf_counter()
     box = problem.inputs
@@ -142,6 +140,12 @@ def falsify(
         component_errors=confirm.component_errors,
         notes=(*notes, *confirm.notes(), *model.changes()),
     )
+
+
+def _whole(value: Any, least: int, what: str) -> int:
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
+        raise ValueError(f"{what}, not {value!r}")
+    return int(value)
 
 
 def _verdict(confirm: Confirmation, tolerance: float) -> str:
@@ -214,7 +218,12 @@ def _search(
     if signal.kind == "bound":  # a proved bound within the tolerance excludes a point at no cost
         points = points[~(peaks.values <= confirm.allowed.relative)]
     confirm.check(box.from_unit(points), f"climbed the {signal.kind}")
-    if signal.kind == "residual":
+    blind = bool((peaks.values >= BROKEN).all())
+    if blind and confirm.left:
+        notes.append(
+            f"no finite {signal.kind} to climb was found: the true error itself was climbed, one solve a point"
+        )
+    if blind or signal.kind == "residual":
         _climb_truth(confirm, rng)
     if not len(points):
         confirm.check(box.from_unit(peaks.points[:3]), f"climbed the {signal.kind}")

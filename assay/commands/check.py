@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -90,7 +91,8 @@ def falsify(
         "seed": seed,
     }
     save_report(target, "falsify.json", payload)
-    emit(as_json, payload, lambda console: _show(console, target, result, records, places))
+    again = shlex.join(["assay", "replay", f"{records}#{places[0]}", *_words(problem, set_)]) if places else ""
+    emit(as_json, payload, lambda console: _show(console, target, result, records, places, again))
     return EXIT_CODES[result.verdict]
 
 
@@ -177,7 +179,16 @@ def _falsification(target: Target, result: Falsification, records: Path, places:
     }
 
 
-def _show(console: Console, target: Target, result: Falsification, records: Path, places: list[int]) -> None:
+def _words(problem: str | None, set_: list[str] | None) -> list[str]:
+    """What a replay has to be told: a record knows a problem of this library, but not one of the user's own."""
+    if problem is None or not is_own(problem):
+        return []
+    return ["--problem", problem, *(word for text in set_ or [] for word in ("--set", text))]
+
+
+def _show(
+    console: Console, target: Target, result: Falsification, records: Path, places: list[int], again: str
+) -> None:
     found = result.counterexamples
     allowed = f"tolerance {result.tolerance:g}" + (f" and absolute {result.absolute:.3g}" if result.absolute else "")
     console.print(
@@ -192,7 +203,7 @@ def _show(console: Console, target: Target, result: Falsification, records: Path
         console.print(rows)
         if len(found) > 10:
             console.print(f"and {len(found) - 10} more in {records}")
-        console.print(f"solve one again: assay replay {records}#{places[0]}")
+        console.print(f"solve one again: {again}")
     elif np.isnan(result.worst):
         console.print("no error could be measured")
     else:
@@ -214,7 +225,7 @@ def measured(problem: Problem, tolerance: float, absolute: float) -> str:
 
 def _likelihood(result: Falsification) -> list[str]:
     """What the independent draws say, and about what."""
-    if not result.draws + result.draws_unsolved:
+    if not result.draws:
         return []
     free = f", {result.draws_proved} of them decided by a proof without a solve" if result.draws_proved else ""
     about = " where the solver answers" if result.draws_unsolved else ""
