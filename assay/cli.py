@@ -19,6 +19,7 @@ import assay
 from .commands import answers, audit, bench, check, demo, explore, learn
 from .commands.errors import INTERNAL, INTERRUPTED, MISTAKE, UNDECIDED, interruption, is_users_mistake, one_line
 from .commands.output import release_stdout, reserve_stdout, say
+from .solvers.interrupts import raise_kept
 from .solvers.problem import SolveError
 
 app = typer.Typer(
@@ -68,7 +69,7 @@ def run(arguments: list[str] | None = None) -> int:
     try:
         if "--json" in words:
             reserve_stdout()
-        code = app(args=words, prog_name="assay", standalone_mode=False)
+        code = _through(words)
         release_stdout()
         if code == INTERRUPTED:
             return _interrupted()
@@ -83,6 +84,14 @@ def run(arguments: list[str] | None = None) -> int:
         return _failed(error)
     finally:
         release_stdout()
+
+
+def _through(words: list[str]) -> Any:
+    """What the command returns; an interruption that foreign code or XLA made something else of is one all the same."""
+    try:
+        return app(args=words, prog_name="assay", standalone_mode=False)
+    finally:
+        raise_kept()
 
 
 def _interrupted() -> int:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import cached_property
 from typing import Any
 
 import jax
@@ -19,6 +20,12 @@ from jax import lax
 from .interrupts import finished
 
 PAUSE = 0.3  # seconds of work between moments at which a batch can be interrupted
+
+
+def without_caches(owner: Any) -> dict[str, Any]:
+    """For pickling: an object's attributes without what it computed or compiled, which any process makes anew."""
+    kept = owner.__dict__.items()
+    return {k: v for k, v in kept if not isinstance(getattr(type(owner), k, None), cached_property)}
 
 
 class RowMap:

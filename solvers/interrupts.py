@@ -54,18 +54,19 @@ def finished(compiled: Callable[..., Any], *args: Any) -> Any:
     try:
         result = jax.block_until_ready(compiled(*args))
     except jax.errors.JaxRuntimeError as error:
-        _raise_kept()
+        raise_kept()
         if "KeyboardInterrupt" in str(error):  # it came between XLA and the function that it calls
             raise KeyboardInterrupt from None
         raise
     except BaseException:
         _kept.clear()
         raise
-    _raise_kept()
+    raise_kept()
     return result
 
 
-def _raise_kept() -> None:
+def raise_kept() -> None:
+    """Raise what a function that compiled code called was not allowed to, if nobody has yet."""
     try:
         error = _kept.pop()
     except IndexError:

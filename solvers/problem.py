@@ -13,7 +13,7 @@ import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from numbers import Real
 from typing import Any, NamedTuple
 
@@ -23,7 +23,7 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Bool, Float, Int
 
-from .batching import RowMap
+from .batching import RowMap, without_caches
 from .box import Box
 from .interrupts import finished
 from .precision import in_float64
@@ -201,21 +201,18 @@ class Problem(abc.ABC):
         return set()
 
     def __getstate__(self) -> dict[str, Any]:
-        """For pickling: without what was computed or compiled here, which any process makes anew."""
-        kept = self.__dict__.items()
-        return {k: v for k, v in kept if not isinstance(getattr(type(self), k, None), cached_property)}
+        return without_caches(self)
 
     @cached_property
     def _compiled(self) -> Callable[..., Attempt]:
-        return jax.jit(self.attempt, static_argnums=1)
+        return partial(finished, jax.jit(self.attempt, static_argnums=1))
 
     def attempt_once(self, p: Float[np.ndarray, " d"], tolerance: float | None = None) -> Attempt:
         """``attempt`` at one checked input, computed."""
         on_host = self.attempt_on_host
         if on_host is not None:
             return on_host(np.array(p), tolerance)
-        result: Attempt = finished(self._compiled, jnp.asarray(p), tolerance)
-        return result
+        return self._compiled(jnp.asarray(p), tolerance)
 
     @cached_property
     def _warm(self) -> set[float | None]:

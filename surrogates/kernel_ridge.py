@@ -4,7 +4,8 @@
     exp(-5^(1/2) r)
 
 D = 1 / row weight: the nugget is the same *relative* error in every row. Length and nugget have the least
-leave-one-out error, known in closed form: residual_i = a_i / (K + nugget D^2)^-1_ii.
+leave-one-out error, known in closed form: residual_i = a_i / (K + nugget D^2)^-1_ii; rows that nearly repeat each
+other are left out together, with the block of the inverse in place of its diagonal entry.
 Reference: Rasmussen and Williams, Gaussian Processes for Machine Learning (2006), sections 2.2, 4.2 and 5.4.2.
 """
 
@@ -15,7 +16,7 @@ from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 from scipy.spatial.distance import cdist
 
 from ..solvers.box import Box
@@ -51,13 +52,24 @@ def train_kernel_ridge(
             inverse = np.linalg.inv(_matrix(r.x[some], r.weights[some], *candidate))
         except np.linalg.LinAlgError:
             return float("nan")
-        left_out = (inverse @ (r.targets[some] - mean)) / np.diag(inverse)[:, None]
+        left_out = _left_out(inverse, inverse @ (r.targets[some] - mean), r.groups[some])
         return r.error(r.targets[some] - left_out, some)
 
     length, nugget = choose(candidates, score)
     values = np.linalg.solve(_matrix(r.x, r.weights, length, nugget), r.targets - mean)
     arrays = {"points": r.x, "values": values, "constant": mean}
     return r.surrogate("kernel-ridge", arrays, predict, seed, length=length, nugget=nugget)
+
+
+def _left_out(
+    inverse: Float[np.ndarray, "n n"], a: Float[np.ndarray, "n k"], groups: Int[np.ndarray, " n"]
+) -> Float[np.ndarray, "n k"]:
+    """Residuals of rows whose group was left out."""
+    out: np.ndarray = a / np.diag(inverse)[:, None]
+    for group in np.flatnonzero(np.bincount(groups) > 1):
+        rows = np.flatnonzero(groups == group)
+        out[rows] = np.linalg.solve(inverse[np.ix_(rows, rows)], a[rows])
+    return out
 
 
 def _matrix(x: np.ndarray, weights: np.ndarray, length: float, nugget: float) -> Float[np.ndarray, "n n"]:

@@ -27,13 +27,15 @@ from ..solvers.box import Box
 from ..solvers.coercive import CoerciveProblem
 from ..solvers.identity import check_rows
 from ..solvers.problem import Problem
+from .given import check_shapes
+from .twins import averaged
 
 CORNERS = 10  # inputs up to which all corners of a box are listed
 
 
 @dataclass(frozen=True)
 class Data:
-    """Rows of snapshots inside the training box that were solved, without their prescribed values."""
+    """Rows of snapshots inside the training box that were solved, without their prescribed values; twins averaged."""
 
     problem: Problem
     box: Box
@@ -78,20 +80,20 @@ def prepare(problem: Problem, snapshots: Any, box: Box | None = None, least: int
     box = problem.inputs if box is None else box
     check_owner(problem, snapshots)
     P, U = np.asarray(snapshots.inputs, dtype=np.float64), np.asarray(snapshots.fields, dtype=np.float64)
-    if P.ndim != 2 or P.shape[1] != problem.inputs.dimension or U.shape != (len(P), problem.size):
-        raise ValueError(
-            f"snapshots must hold inputs [n, {problem.inputs.dimension}] and fields [n, {problem.size}], "
-            f"not {list(P.shape)} and {list(U.shape)}"
-        )
+    check_shapes(problem, P, U)
     solved = np.isfinite(U).all(axis=1) & np.isfinite(P).all(axis=1)
     inside = np.zeros(len(P), dtype=bool)
     inside[solved] = box.contains(P[solved])
     dropped = {"failed": int((~solved).sum()), "outside": int((solved & ~inside).sum())}
-    if inside.sum() < least:
+    distinct = len(np.unique(P[inside], axis=0))
+    if distinct < least:
+        again = int(inside.sum()) - distinct
+        repeats = f", {again} repeat{'s' * (again == 1)} the inputs of others" if again else ""
+        why = f" (why solves failed: {'; '.join(problem.failures())})" if problem.failures() else ""
         raise ValueError(
             f"training needs at least {least} snapshots; of {len(P)}, {dropped['failed']} failed and "
-            f"{dropped['outside']} lie outside the training box, which leaves {int(inside.sum())}: sample more, or "
-            "widen the box"
+            f"{dropped['outside']} lie outside the training box{repeats}, which leaves {distinct}: sample more, or "
+            f"widen the box{why}"
         )
     return _data(problem, box, P[inside], U[inside], str(snapshots.hash), dropped)
 
@@ -102,7 +104,8 @@ def solve_few(problem: Problem, box: Box, n: int, seed: int) -> Data:
     U = np.asarray(problem.solve_batch(P))
     solved = np.isfinite(U).all(axis=1)
     if not solved.any():
-        raise ValueError(f"none of the {n} solves for a basis succeeded")
+        why = "; ".join(problem.failures())
+        raise ValueError(f"none of the {n} solves for a basis succeeded{': ' if why else ''}{why}")
     digest = hashlib.sha256(P.tobytes() + U.tobytes()).hexdigest()
     return _data(problem, box, P[solved], U[solved], digest, {"failed": int((~solved).sum()), "outside": 0})
 
@@ -130,12 +133,15 @@ def _data(problem: Problem, box: Box, P: np.ndarray, U: np.ndarray, digest: str,
     lifts = RowMap(lambda p: problem.prescribe(p, jnp.zeros(problem.size)))(around)
     ones = np.asarray(problem.prescribe(jnp.asarray(P[0]), jnp.ones(problem.size)))
     free = ones != np.asarray(problem.prescribe(jnp.asarray(P[0]), jnp.zeros(problem.size)))
-    fields = np.where(free, U, 0.0)
+    x = (x - shift) * gain
+    rows, fields = averaged(x, s, np.where(free, U, 0.0))
+    dropped = {**dropped, "repeated": len(P) - len(rows)}
+    P, x, s = P[rows], x[rows], s[rows]
     product = inner_product(problem, free)
     norms = np.sqrt(np.maximum(np.einsum("ni,ni->n", fields[:, free], product(fields[:, free].T).T), 0.0))
     norms = np.where(norms > 0, norms, 1.0)
     lift = bool(lifts.any())
-    return Data(problem, box, P, fields, norms, (x - shift) * gain, s, shift, gain, free, lift, digest, dropped)
+    return Data(problem, box, P, fields, norms, x, s, shift, gain, free, lift, digest, dropped)
 
 
 def inner_product(problem: Problem, free: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:

@@ -25,12 +25,14 @@ from .surrogate import Surrogate, scaled_features
 def train_pod_interpolation(problem: Problem, snapshots: Any, seed: int = 0, box: Box | None = None) -> Surrogate:
     """One linear system."""
     r = Regression.of(problem, snapshots, box)
-    n, m = r.x.shape
-    tail = np.c_[r.x, np.ones(n)]
-    matrix = np.block([[cdist(r.x, r.x) ** 3, tail], [tail.T, np.zeros((m + 1, m + 1))]])
-    right = np.concatenate([r.targets, np.zeros((m + 1, r.targets.shape[1]))])
+    chosen = np.unique(r.groups, return_index=True)[1]  # of rows that nearly repeat each other the first
+    x, targets = r.x[chosen], r.targets[chosen]
+    n, m = x.shape
+    tail = np.c_[x, np.ones(n)]
+    matrix = np.block([[cdist(x, x) ** 3, tail], [tail.T, np.zeros((m + 1, m + 1))]])
+    right = np.concatenate([targets, np.zeros((m + 1, targets.shape[1]))])
     found = np.linalg.lstsq(matrix, right, rcond=1e-14)[0]
-    arrays = {"points": r.x, "values": found[:n], "slope": found[n : n + m], "constant": found[n + m]}
+    arrays = {"points": x, "values": found[:n], "slope": found[n : n + m], "constant": found[n + m]}
     return r.surrogate("pod-interpolation", arrays, predict, seed)
 
 

@@ -136,6 +136,11 @@ def train_pod_mlp(
     if weight == 1:
         data = data.first(BASIS_SOLVES)
     V = pod(data, tolerance, max_rank)
+    if V.shape[1] == 0:
+        raise ValueError(
+            f"all {len(data.inputs)} snapshots are zero wherever nothing is prescribed, so that no network can be "
+            "trained on them: is the solver right? the mean surrogate answers zero, too"
+        )
     rows, T = _rows(problem, data, V, weight, physics_points, seed)
     network = Mlp(shape, V.shape[1], bool(skip))
     weights = dict(network.init(jax.random.PRNGKey(seed), rows.x[:1])["params"])

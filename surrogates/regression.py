@@ -12,12 +12,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from ..solvers.box import Box
 from ..solvers.problem import Problem
 from .pod import Data, pod, prepare, project
 from .surrogate import Predict, Surrogate
+from .twins import groups_of
 
 TOLERANCE = 1e-7  # of the basis: far below what a regression reaches
 
@@ -31,6 +32,7 @@ class Regression:
     x: Float[np.ndarray, "n m"]
     targets: Float[np.ndarray, "n k"]
     weights: Float[np.ndarray, " n"]  # s / ||u||: error of a target to relative error
+    groups: Int[np.ndarray, " n"]  # rows that are left out together
     started: float
 
     @staticmethod
@@ -40,7 +42,10 @@ class Regression:
         data = prepare(problem, snapshots, box, least)
         V = pod(data, TOLERANCE, max_rank)
         s = data.amplitudes
-        return Regression(data, V, data.features, project(data, V) / s[:, None], np.abs(s) / data.norms, started)
+        groups = groups_of(data.features)
+        return Regression(
+            data, V, data.features, project(data, V) / s[:, None], np.abs(s) / data.norms, groups, started
+        )
 
     def error(self, predicted: Float[np.ndarray, "n k"], rows: Any = slice(None)) -> float:
         """Root mean square relative error over some rows."""
@@ -48,10 +53,12 @@ class Regression:
         return float(np.sqrt(np.mean(np.sum(difference**2, axis=1))))
 
     def halves(self, share: float = 0.2, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-        """Rows to fit and rows to choose by."""
-        order = np.random.default_rng(seed).permutation(len(self.x))
-        held = max(1, int(share * len(order)))
-        return np.sort(order[held:]), np.sort(order[:held])
+        """Rows to fit and rows to choose by, every group in one of them; both are all rows where there is one group."""
+        order = np.random.default_rng(seed).permutation(int(self.groups.max()) + 1)
+        held = np.isin(self.groups, order[: max(1, int(share * len(order)))])
+        if held.all():
+            return np.flatnonzero(held), np.flatnonzero(held)
+        return np.flatnonzero(~held), np.flatnonzero(held)
 
     def surrogate(self, name: str, arrays: dict[str, Any], predict: Predict, seed: int, **settings: Any) -> Surrogate:
         """Everything a surrogate carries."""

@@ -20,7 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from ..solvers.batching import RowMap
+from ..solvers.batching import RowMap, without_caches
 from ..solvers.box import Box
 from ..solvers.precision import require_float64
 from ..solvers.problem import Problem, is_traced
@@ -62,6 +62,16 @@ class Surrogate:
     versions: dict[str, str] = field(default_factory=versions)
     on_host: Predict | None = None  # the same coefficients in numpy, where that is faster
     solution: tuple[np.ndarray, np.ndarray] | None = None  # p and u(p), where nothing else tells whose problem it was
+
+    def __repr__(self) -> str:
+        inputs, k = ", ".join(self.box.names), self.arrays["basis"].shape[1]
+        return (
+            f"<{self.name} surrogate of {self.problem_name}: {inputs} -> {self.problem.size} values, rank {k}, "
+            f"{self.parameters} parameters, data {self.data_hash[:8]}>"
+        )
+
+    def __getstate__(self) -> dict[str, Any]:
+        return without_caches(self)
 
     @property
     def problem_name(self) -> str:

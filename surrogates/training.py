@@ -15,6 +15,7 @@ from ..solvers.identity import says_all, telling_row
 from ..solvers.precision import in_float64
 from ..solvers.problem import Problem
 from ..solvers.seed import checked_seed
+from .given import as_snapshots
 from .optimise import Progress
 from .registry import ARCHITECTURES
 from .surrogate import Surrogate
@@ -39,7 +40,8 @@ def train(
 
     Args:
         architecture: a name in ``SURROGATES``.
-        snapshots: the truth at a design of inputs; rows that failed or lie outside the box are left out and counted in
+        snapshots: the truth at a design of inputs, or a pair (P, U) of inputs [n, d] and fields [n, N]; rows that
+            failed (NaN) or lie outside the box are left out, rows of equal inputs averaged, both counted in
             ``surrogate.training["dropped"]``. None for training on physics alone.
         box: train on a part of the problem's box.
         physics_weight: share of the physics loss (``pod_mlp.py``); None for the architecture's own choice.
@@ -59,6 +61,7 @@ def train(
         if value is not None and not value > 0:
             raise ValueError(f"{name} must be positive, not {value}")
     box = check_box(problem.inputs, box)
+    snapshots = as_snapshots(problem, snapshots)
     check_options(architecture, options, physics_weight, snapshots is not None)
     function = ARCHITECTURES[architecture].train
     known = inspect.signature(function).parameters

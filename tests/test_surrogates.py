@@ -1,5 +1,6 @@
 """``train`` and the surrogate it returns: what is refused, what is left out, how it may be called."""
 
+import pickle
 from types import SimpleNamespace
 
 import jax
@@ -49,7 +50,7 @@ def test_a_surrogate_says_where_it_comes_from(trained, problem, snapshots, name)
     assert isinstance(s, Surrogate) and s.name == name and s.architecture["name"] == name
     assert (s.problem_name, s.problem_settings) == ("thermal-block", problem.settings)
     assert s.box is problem.inputs and s.seed == 0 and s.data_hash == snapshots.hash
-    assert s.training["dropped"] == {"failed": 0, "outside": 0} and s.training["seconds"] > 0
+    assert s.training["dropped"] == {"failed": 0, "outside": 0, "repeated": 0} and s.training["seconds"] > 0
     assert s.versions["jax"] == jax.__version__ and s.parameters > 0
 
 
@@ -101,6 +102,102 @@ def test_a_bad_input_spoils_its_own_row_only(trained, problem, name):
         s(P[:, :3])
 
 
+@pytest.mark.parametrize("name", list(SURROGATES))
+def test_a_surrogate_that_has_answered_is_pickled_to_the_bit(trained, problem, name):
+    s, P = trained[name], problem.inputs.sample(4, seed=7)
+    U = s(P)
+    np.testing.assert_array_equal(pickle.loads(pickle.dumps(s))(P), U)
+
+
+@pytest.mark.parametrize("name", list(SURROGATES))
+def test_a_surrogate_is_shown_in_one_line(trained, snapshots, name):
+    shown = repr(trained[name])
+    assert shown.startswith(f"<{name} surrogate of thermal-block: k00, k01, k10, k11 -> 81 values, rank ")
+    assert shown.endswith(f" parameters, data {snapshots.hash[:8]}>") and len(shown) < 150 and "\n" not in shown
+
+
+@pytest.mark.parametrize("name", list(SURROGATES))
+def test_rows_that_repeat_others_change_nothing(problem, snapshots, name):
+    """Settings chosen by rows whose twins stay in would be any: kernel ridge lost a factor of 60."""
+    P, U, Q = snapshots.inputs[:40], snapshots.fields[:40], problem.inputs.sample(8, seed=8)
+    once = train(problem, name, (P, U), **QUICK.get(name, {}))(Q)
+    twice = train(problem, name, (np.concatenate([P, P]), np.concatenate([U, U])), **QUICK.get(name, {}))
+    assert twice.training["dropped"] == {"failed": 0, "outside": 0, "repeated": 40}
+    np.testing.assert_array_equal(twice(Q), once)
+    near = (np.concatenate([P, P * (1 + 1e-12)]), np.concatenate([U, U]))
+    np.testing.assert_allclose(train(problem, name, near, **QUICK.get(name, {}))(Q), once, rtol=1e-6, atol=1e-9)
+
+
+def test_twins_that_disagree_are_averaged(problem, snapshots):
+    P, U = np.repeat(snapshots.inputs[:3], 2, axis=0), np.repeat(snapshots.fields[:3], 2, axis=0)
+    U = U * np.array([0.9, 1.1, 1.0, 1.0, 1.0, 1.0])[:, None]
+    np.testing.assert_allclose(train(problem, "nearest", (P, U))(P), np.repeat(snapshots.fields[:3], 2, axis=0))
+
+
+def test_plain_arrays_are_snapshots(problem, snapshots):
+    P, U, Q = snapshots.inputs, snapshots.fields.copy(), problem.inputs.sample(3, seed=9)
+    U[5] = np.nan
+    s = train(problem, "linear", (P, U))
+    assert s.training["dropped"] == {"failed": 1, "outside": 0, "repeated": 0}
+    np.testing.assert_array_equal(train(problem, "linear", altered(snapshots, fields=U))(Q), s(Q))
+    np.testing.assert_array_equal(train(problem, "linear", [P.tolist(), U.reshape(64, 81, 1)])(Q), s(Q))
+
+
+@pytest.mark.parametrize(
+    ("given", "part"),
+    [
+        (lambda P, U: P, r"a pair \(P, U\) of inputs .* not a ndarray"),
+        (lambda P, U: (P, U, U), "not a tuple"),
+        (lambda P, U: (P.T, U), "transpose the inputs"),
+        (lambda P, U: (P, U.T), "transpose the fields"),
+        (lambda P, U: (P[:-1], U), "as many inputs as fields"),
+        (lambda P, U: (P, U + 1j), "the fields are complex: .* two components"),
+        (lambda P, U: (P, np.ma.masked_greater(U, 0.0)), "the fields have masked entries"),
+        (lambda P, U: ([{}] * 64, U), "the inputs are not an array of numbers"),
+        (lambda P, U: (P[:0], U[:0]), "at least 1 snapshots; of 0, 0 failed"),
+        (lambda P, U: (P, np.full_like(U, np.inf)), "of 64, 64 failed"),
+    ],
+)
+def test_arrays_that_are_no_snapshots_are_refused(problem, snapshots, given, part):
+    with pytest.raises(ValueError, match=part):
+        train(problem, "mean", given(snapshots.inputs, snapshots.fields))
+
+
+@pytest.mark.parametrize("name", list(SURROGATES))
+def test_no_snapshots_are_too_few(problem, snapshots, name):
+    with pytest.raises(ValueError, match=r"training needs at least [12] snapshots; of 0, 0 failed"):
+        train(problem, name, snapshots.first(0), **QUICK.get(name, {}))
+    same = (np.repeat(snapshots.inputs[:1], 5, axis=0), np.repeat(snapshots.fields[:1], 5, axis=0))
+    if name in ("mean", "nearest", "reduced-basis"):
+        np.testing.assert_allclose(train(problem, name, same)(same[0][:1]), same[1][:1], rtol=1e-6)
+    else:
+        with pytest.raises(ValueError, match="4 repeat the inputs of others, which leaves 1"):
+            train(problem, name, same, **QUICK.get(name, {}))
+
+
+@pytest.mark.parametrize("value", [1.0, 0.0])
+@pytest.mark.parametrize("name", [name for name in SURROGATES if name != "reduced-basis"])
+def test_fields_that_do_not_vary_are_learnt(name, value):
+    problem = black_box(lambda p: np.full(3, value), Box(("a",), [0.0], [1.0]))
+    if name == "pod-mlp" and value == 0:
+        with pytest.raises(ValueError, match="all 6 snapshots are zero"):
+            train(problem, name, sample(problem, 6), **QUICK[name])
+        return
+    s = train(problem, name, sample(problem, 6), **QUICK.get(name, {}))
+    np.testing.assert_allclose(s(problem.inputs.sample(3, seed=1)), value, atol=0.05 if name == "pod-mlp" else 1e-6)
+
+
+def test_why_solves_failed_is_said(problem):
+    def solver(p):
+        if p[0] != 0.5:  # the centre of the box
+            raise RuntimeError("licence server: no seats left")
+        return np.ones(3)
+
+    away = black_box(solver, Box(("a",), [0.0], [1.0]))
+    with pytest.raises(ValueError, match="licence server: no seats left"):
+        train(away, "mean", sample(away, 5, seed=1))
+
+
 def test_a_sub_box_is_trained_on_alone(problem, snapshots):
     half = problem.inputs.split(0)[0]
     s = train(problem, "linear", snapshots, box=half)
@@ -114,7 +211,7 @@ def test_failed_rows_are_left_out_and_counted(problem, snapshots):
     fields = snapshots.fields.copy()
     fields[[3, 10]] = np.nan
     s = train(problem, "linear", altered(snapshots, fields=fields))
-    assert s.training["dropped"] == {"failed": 2, "outside": 0}
+    assert s.training["dropped"] == {"failed": 2, "outside": 0, "repeated": 0}
     kept = np.delete(np.arange(64), [3, 10])
     clean = altered(snapshots, inputs=snapshots.inputs[kept], fields=snapshots.fields[kept])
     np.testing.assert_array_equal(

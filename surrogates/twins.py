@@ -1,0 +1,55 @@
+"""Rows that repeat others: equal features, up to rounding or nearly.
+
+Settings are chosen by how well rows are predicted that were left out, and a row whose twin stays in is predicted
+perfectly whatever they are. So rows nearer than ``SAME`` become their average, and rows much nearer than the points of
+a design lie are left out together.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import scipy.sparse as sp
+from jaxtyping import Float, Int
+from scipy.sparse.csgraph import connected_components
+from scipy.spatial import cKDTree
+
+SAME = 1e-9  # of features, which run over [-1, 1]
+NEAR = 1e-2  # of the spacing of as many points in as many dimensions
+
+
+def clusters(x: Float[np.ndarray, "n m"], radius: float) -> Int[np.ndarray, " n"]:
+    """The number of each row's cluster, counted as they appear: rows linked by steps of about ``radius``."""
+    n, m = x.shape
+    if m == 0:
+        return np.zeros(n, dtype=np.int64)
+    _, first, cell = np.unique(np.round(x / radius), axis=0, return_index=True, return_inverse=True)
+    pairs = cKDTree(x[first]).query_pairs(2 * radius, output_type="ndarray")
+    links = sp.csr_matrix((np.ones(len(pairs)), (pairs[:, 0], pairs[:, 1])), shape=(len(first), len(first)))
+    labels = connected_components(links, directed=False)[1][cell.ravel()]
+    _, first, numbered = np.unique(labels, return_index=True, return_inverse=True)
+    appearance = np.empty(len(first), dtype=np.int64)
+    appearance[np.argsort(first)] = np.arange(len(first))
+    return appearance[numbered.ravel()]
+
+
+def groups_of(x: Float[np.ndarray, "n m"]) -> Int[np.ndarray, " n"]:
+    """Clusters of rows that are to be left out together."""
+    n, m = x.shape
+    return clusters(x, NEAR * 2 / n ** (1 / max(m, 1)))
+
+
+def averaged(
+    x: Float[np.ndarray, "n m"], s: Float[np.ndarray, " n"], fields: Float[np.ndarray, "n N"]
+) -> tuple[Int[np.ndarray, " k"], Float[np.ndarray, "k N"]]:
+    """The first row of every cluster of twins, and their fields: the amplitude times the average of U = field / s.
+
+    Rows without twins, and twins that agree, keep their numbers to the bit.
+    """
+    twins = clusters(x, SAME)
+    rows = np.unique(twins, return_index=True)[1]
+    if len(rows) == len(x):
+        return rows, fields
+    leader = rows[twins]
+    sums = np.zeros((len(rows), fields.shape[1]))
+    np.add.at(sums, twins, (s[leader] / s)[:, None] * fields - fields[leader])
+    return rows, fields[rows] + sums / np.bincount(twins)[:, None]
