@@ -27,7 +27,7 @@ from typing import Any
 
 from .commands.errors import UserError
 from .registry import PROBLEMS, stored_problem
-from .solvers.files import parse_json, read_text, replace
+from .solvers.files import HeldFolder, parse_json, read_text, replace
 from .solvers.identity import check_fingerprint
 from .solvers.problem import Problem
 
@@ -85,6 +85,7 @@ class RunFolder:
     path: Path
     facts: dict[str, Any]
     resumed: bool = False
+    held: HeldFolder | None = None  # while a run is being made
 
     @staticmethod
     def start(path: Path, settings: dict[str, Any], command: str = "") -> RunFolder:
@@ -93,11 +94,14 @@ class RunFolder:
         Raises:
             UserError: the folder holds something else, a run of other settings (the first difference is named), or a
                 complete run.
+            OSError: it cannot be made or written, or another process is working there.
         """
         settings = json.loads(json.dumps(settings))
         if path.exists() and not path.is_dir():
             raise UserError(f"{path} is a file: choose another --out")
-        if path.is_dir() and any(path.iterdir()) and not _only_begun(path):
+        path.mkdir(parents=True, exist_ok=True)
+        held = HeldFolder(path)
+        if any(path.iterdir()) and not _only_begun(path):
             found = _read(path)
             if found is None:
                 raise UserError(f"{path} is not empty and holds no run: choose another --out")
@@ -109,8 +113,7 @@ class RunFolder:
             changed = first_difference(found["versions"], versions())
             if changed is not None:
                 raise UserError(f"{path} was begun with other software ({changed}): choose another --out")
-            return RunFolder(path, found, resumed=True)
-        path.mkdir(parents=True, exist_ok=True)
+            return RunFolder(path, found, resumed=True, held=held)
         facts = {
             "format": FORMAT,
             "status": "started",
@@ -120,7 +123,7 @@ class RunFolder:
             "started": _now(),
         }
         write_json(path / "run.json", facts)
-        return RunFolder(path, facts)
+        return RunFolder(path, facts, held=held)
 
     @staticmethod
     def open(path: Path) -> RunFolder:

@@ -91,7 +91,7 @@ def open_own(path: Path) -> int:
 def lock(file: int, wait: bool) -> bool:
     """Lock an open file against other processes until it is closed or the process dies; False where another holds it.
 
-    On systems without such locks: always True.
+    On systems, and in file systems, without such locks: always True.
     """
     if fcntl is None:
         return True
@@ -99,7 +99,31 @@ def lock(file: int, wait: bool) -> bool:
         fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
     except (BlockingIOError, PermissionError):
         return False
+    except OSError as error:
+        if error.errno not in (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS):
+            raise
     return True
+
+
+class HeldFolder:
+    """A folder that other processes cannot hold while this object, or this process, lives.
+
+    Raises:
+        OSError: another one holds it; it names the folder.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._file = -1
+        if fcntl is None:
+            return
+        with naming(folder):
+            self._file = os.open(folder, os.O_RDONLY)
+            if not lock(self._file, wait=False):
+                raise OSError(errno.EBUSY, "another process is working here: wait for it, or choose another folder")
+
+    def __del__(self) -> None:
+        if self._file >= 0:
+            os.close(self._file)
 
 
 def same_file(file: int, path: Path) -> bool:

@@ -207,14 +207,14 @@ def read(path: Path) -> Snapshots:
         ValueError: no such file, foreign, damaged, or open for writing elsewhere.
     """
     try:
-        with opened(path):  # there, and a plain file
-            pass
-        with h5py.File(path, "r", locking=False) as file:  # files of ours are only ever replaced: no lock is needed
+        # Through a stream, so that it does not matter who else has the file open: ours are only ever replaced.
+        with opened(path) as stream, h5py.File(stream, "r") as file:
+            most = os.fstat(stream.fileno()).st_size
             if not _same(file.attrs.get("format"), FORMAT):
                 raise ValueError("it is an HDF5 file, but not one of this library's snapshots")
             about = {key: parse_json(_attribute(file, key)) for key in ABOUT if key in file.attrs}
-            inputs, fields, residuals = (_array(file, key, "f") for key in ("inputs", "fields", "residuals"))
-            told = parse_json(_array(file, "reasons", "u").tobytes()) if _has(file, "reasons") else {}
+            inputs, fields, residuals = (_array(file, key, "f", most) for key in ("inputs", "fields", "residuals"))
+            told = parse_json(_array(file, "reasons", "u", most).tobytes()) if _has(file, "reasons") else {}
             expected = _attribute(file, "hash")
         owner = checked_owner({**about, "size": fields.shape[1] if fields.ndim == 2 else 0})
         box = Box.from_json(owner["box"])
@@ -230,7 +230,7 @@ def read(path: Path) -> Snapshots:
     names = (owner["seed"], owner["problem"], owner["settings"], box, owner.get("fingerprint", ""), reasons)
     snapshots = Snapshots(inputs, fields, residuals, *names)
     if snapshots.hash != expected:
-        raise ValueError(f"{path} is damaged: its content does not have the hash written in it")
+        raise ValueError(f"{path} is damaged, or being changed: its content does not have the hash written in it")
     return snapshots
 
 
@@ -269,19 +269,19 @@ def _has(file: h5py.File, key: str) -> bool:
     return bool(file.id.links.exists(key.encode()))
 
 
-def _array(file: h5py.File, key: str, kind: str) -> np.ndarray:
+def _array(file: h5py.File, key: str, kind: str, most: int) -> np.ndarray:
     """A plain array that lies in this very file, all of it."""
     inside = _has(file, key) and file.id.links.get_info(key.encode()).type == h5py.h5l.TYPE_HARD
     data = file[key] if inside else None
     if not isinstance(data, h5py.Dataset) or data.is_virtual or data.external or data.chunks:
         raise ValueError(f"its {key} do not lie in the file itself as written by this library")
-    if data.dtype.kind != kind or data.nbytes > os.path.getsize(file.filename):
+    if data.dtype.kind != kind or data.nbytes > most:
         raise ValueError(f"its {key} are of another kind, or more than the file can hold")
     return np.asarray(data)
 
 
 def _why(error: Exception) -> str:
     text = " ".join(str(error).split())
-    if any(word in text for word in ("unable to lock", "already open")):
-        return "another program has it open for writing: close it there"
+    if "already open" in text:
+        return "another program has it open for writing, or ended without closing it: close it there"
     return f"damaged, or not HDF5 ({text})" if isinstance(error, OSError) and error.errno is None else text

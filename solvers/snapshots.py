@@ -11,6 +11,7 @@ import pickle
 from collections.abc import Callable, Iterator
 from functools import cached_property, lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -64,11 +65,12 @@ def sample(
     Raises:
         ValueError: n or seed is no such number; the file belongs to another problem (of a black box one stored row is
             solved again), other settings or another seed, is damaged, foreign or being written by another process; the
-            problem cannot be sent to another process.
+            executor's processes are forked, or the problem cannot be sent to them.
     """
     if isinstance(n, bool) or not isinstance(n, int | np.integer) or n < 1:
         raise ValueError(f"n must be a whole number of at least 1, not {n!r}")
     n, seed = int(n), checked_seed(seed)
+    check_executor(executor)
     if path is None:
         rows = _Rows(problem, n, seed, independent)
         _fill(rows, n, problem, executor, progress, None)
@@ -114,6 +116,19 @@ def _sample_on_disk(
         if not rows.done[whole:].any():
             journal.remove()
     return rows.snapshots(n)
+
+
+def check_executor(executor: concurrent.futures.Executor | None) -> None:
+    """
+    Raises:
+        ValueError: processes made by a fork, which hang at their first solve once JAX has run in this one.
+    """
+    context: Any = getattr(executor, "_mp_context", None)
+    if isinstance(executor, concurrent.futures.ProcessPoolExecutor) and context.get_start_method() == "fork":
+        raise ValueError(
+            "these processes are started by a fork, which JAX does not survive: they would hang. Make them with "
+            "ProcessPoolExecutor(..., mp_context=multiprocessing.get_context('spawn'))"
+        )
 
 
 class _Rows:

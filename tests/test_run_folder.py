@@ -51,6 +51,7 @@ def test_another_version_does_not_resume(tmp_path):
     folder.file("snapshots.h5").write_bytes(b"what was done")
     facts = {**folder.facts, "versions": {**folder.facts["versions"], "jax": "0.1"}}
     write_json(folder.file("run.json"), facts)
+    del folder  # and with it the lock
     with pytest.raises(UserError, match=r"jax is \"0\.1\" there"):
         RunFolder.start(tmp_path / "run", SETTINGS)
 
@@ -104,3 +105,12 @@ def test_the_problem_is_built_again_from_its_settings(tmp_path):
 )
 def test_the_first_difference_is_named(there, here, said):
     assert first_difference(there, here) == said
+
+
+def test_two_cannot_work_in_one_folder(tmp_path):
+    first = RunFolder.start(tmp_path / "run", SETTINGS)
+    with pytest.raises(OSError, match="another process is working here"):
+        RunFolder.start(tmp_path / "run", SETTINGS)
+    first.complete({})
+    del first
+    assert RunFolder.open(tmp_path / "run").facts["status"] == "complete"
