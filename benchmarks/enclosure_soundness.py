@@ -19,14 +19,13 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from fractions import Fraction
-from functools import partial
+from functools import cache, partial
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from flint import arb, arb_series, ctx, fmpq
 
-from ..verify.ball_series import tanh_polynomial
 from ..verify.enclose import ball, coefficients, elementary, piecewise, rounding_error, sigmoidal
 from ..verify.enclose.ball import Ball
 
@@ -96,6 +95,20 @@ def intervals(op: Operation, n: int, rng: np.random.Generator) -> tuple[np.ndarr
 
 
 # --- truth ------------------------------------------------------------------------------------------------------------
+
+
+@cache
+def tanh_polynomial(j: int) -> tuple[int, ...]:
+    """tanh^(j) = (1 - T^2) P_j(T): P_1 = 1, P_(j+1) = (1 - T^2) P_j' - 2 T P_j."""
+    if j == 1:
+        return (1,)
+    p = tanh_polynomial(j - 1)
+    out = [0] * (len(p) + 1)
+    for i, c in enumerate(p):
+        if i:
+            out[i - 1] += i * c
+        out[i + 1] -= (i + 2) * c
+    return tuple(out)
 
 
 def _tanh(x: float, m: int = ORDER) -> list[arb]:

@@ -1,18 +1,19 @@
 """Audits: a proof is accepted from its file alone, and every lie in it is found, hashes recomputed or not."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 import scipy.sparse as sp
 
-pytest.importorskip("flint", reason="audits need python-flint: pip install 'assay-pde[audit]'")
-
 from assay.benchmarks.faulty import Quadratic
-from assay.benchmarks.tampering import LIES, tampered
+from assay.benchmarks.tampering import LIES, certified, tampered
 from assay.solvers import Box, ThermalBlock, affine
-from assay.verify.audit import audit
+from assay.verify.audit import Changed, NotReproduced, Refuted, audit
 from assay.verify.certificate import certify
 from assay.verify.certify_box import certify_box
 from assay.verify.fingerprint import of_problem
+from assay.verify.reproof.workers import processes
 
 PROBLEM = ThermalBlock((2, 1), 8, low=10**-0.5, high=10**0.5)
 CORNERS = PROBLEM.inputs.from_unit(np.array([[0, 0], [0, 1], [1, 0], [1, 1]], dtype=float))
@@ -35,15 +36,55 @@ def written(surrogate, tmp_path_factory):
 
 
 def test_an_honest_map_is_accepted(written, surrogate):
-    found = audit(written, PROBLEM, surrogate, sample=6)
-    assert found.proved == 6 and found.leaves >= 20 and found.witnesses >= 1 and found.falsified >= 1
+    steps = []
+    found = audit(written, PROBLEM, surrogate, progress=lambda done, total: steps.append((done, total)))
+    assert found.proved == found.leaves >= 20 and found.witnesses >= 1 and found.falsified >= 1
+    assert steps[0] == (0, found.proved) and steps[-1] == (found.proved, found.proved) and found.boxes >= found.proved
+    assert audit(written, PROBLEM, surrogate, sample=6).proved == 6
+    assert any("notes" in what for what in found.not_checked)
 
 
-@pytest.mark.parametrize("lie", LIES)
-def test_every_lie_is_found_though_its_hash_fits(written, surrogate, tmp_path, lie):
-    path = tampered(written, lie, tmp_path / "trust-map.json")
-    with pytest.raises(ValueError, match="leaf|witness|another|falsified|failure|volumes|bound|box"):
+def test_every_lie_is_found_though_its_hash_fits(written, surrogate, tmp_path):
+    for lie in LIES:
+        path = tampered(written, lie, tmp_path / "trust-map.json")
+        with pytest.raises((Changed, Refuted), match="leaf|witness|another|fail|volumes|bound|box|'|format|units"):
+            audit(path, PROBLEM, surrogate)
+    assert len(LIES) >= 30
+
+
+def test_what_does_not_hold_is_told_apart(written, surrogate, tmp_path):
+    def told(change, **budget):
+        path = tampered(written, change, tmp_path / "trust-map.json")
+        with pytest.raises((Changed, Refuted, NotReproduced)) as caught:
+            audit(path, PROBLEM, surrogate, **budget)
+        return type(caught.value), str(caught.value)
+
+    def lower(data):
+        data["bound"][certified(data)[0]] *= 0.4
+
+    kind, text = told(lower)
+    assert kind is Refuted and "leaf" in text and "is proved, above its bound" in text
+    kind, text = told(lambda data: None, seconds=1e-9)
+    assert kind is NotReproduced and "1e-09 s" in text
+    assert told(lambda data: data["bound"].pop())[0] is Changed
+    path = tmp_path / "trust-map.json"
+    path.write_text(written.read_text().replace("certif", "CERTIF").replace("0.", "1.", 1))
+    with pytest.raises(Changed, match="changed after it was written"):
         audit(path, PROBLEM, surrogate)
+
+
+@pytest.mark.parametrize("budget", [{"seconds": 0.0}, {"seconds": np.nan}, {"boxes": 0}, {"sample": 0}])
+def test_budgets_are_positive(written, surrogate, budget):
+    with pytest.raises(ValueError, match="budgets must be positive"):
+        audit(written, PROBLEM, surrogate, **budget)
+
+
+def test_leaves_are_proved_by_an_executor(written, surrogate):
+    with ThreadPoolExecutor(2) as pool:
+        found = audit(written, PROBLEM, surrogate, executor=pool)
+    assert found.proved == found.leaves
+    with processes(2) as pool:  # what is sent there is plain data
+        assert audit(written, PROBLEM, surrogate, executor=pool, sample=4).proved == 4
 
 
 def test_another_surrogate_or_problem_is_refused(written, surrogate):

@@ -259,7 +259,6 @@ def test_weights_of_a_problem_are_compared_as_programs():
 
 
 def test_an_audit_refuses_a_surrogate_of_another_basis(largest, tmp_path):
-    pytest.importorskip("flint", reason="audits need python-flint: pip install 'assay-pde[audit]'")
     path, other = tmp_path / "trust-map.json", Quadratic(PROBLEM)
     make_map(largest).save(path)
     other.basis = 1.5 * other.basis

@@ -1,4 +1,4 @@
-"""`assay audit`: a proof over a box checked again from its file, in ball arithmetic."""
+"""`assay audit`: a proof over a box checked again from its file, by other means."""
 
 from __future__ import annotations
 
@@ -9,10 +9,18 @@ import typer
 from rich.console import Console
 
 from ..targets import find_surrogate
+from ..verify.audit import BOXES, Changed, NotReproduced, Refuted
 from ..verify.audit import audit as check
-from .errors import DONE, FAILED, UserError
+from ..verify.reproof.workers import processes
+from .errors import DONE, FAILED, UNDECIDED, UserError
 from .output import emit, progress_bar, say
 from .settings import Config, Json, ProblemOption, Set, pairs
+
+ANSWERS: dict[type[ValueError], tuple[str, str, int]] = {
+    Changed: ("changed", "the map does not hold", FAILED),
+    Refuted: ("refuted", "the map does not hold", FAILED),
+    NotReproduced: ("not reproduced", "undecided", UNDECIDED),
+}
 
 
 def audit(
@@ -24,41 +32,61 @@ def audit(
         ),
     ] = None,
     sample: Annotated[int | None, typer.Option(min=1, help="Prove only so many leaves again, drawn at random.")] = None,
+    seconds: Annotated[float | None, typer.Option(help="Stop proving after that long; by default when done.")] = None,
+    boxes: Annotated[int, typer.Option(min=1, help="Parts that one leaf may be halved into.")] = BOXES,
+    workers: Annotated[int, typer.Option(min=1, help="Processes that prove leaves side by side.")] = 1,
     problem: ProblemOption = None,
     set_: Set = None,
     as_json: Json = False,
     config: Config = None,
 ) -> int:
-    """Check every leaf of a trust map again, apart from the code that made it. Exit code 1 where one does not hold."""
+    """Check every leaf of a trust map again, apart from the code that made it.
+
+    Exit code 1 where the map was changed or is refuted, 3 where a bound could not be reproduced within the budget.
+    """
     if not trust_map.is_file():
         raise UserError(f"there is no trust map at {trust_map}: `assay certify RUN --box all` makes one")
     target = find_surrogate(run or str(trust_map.parent), problem, pairs(set_ or [], "--set"))
-    with progress_bar("proving leaves again") as bar:
+    with progress_bar("proving leaves again") as bar, processes(workers) as executor:
         try:
             found = check(
-                trust_map, target.problem, target.surrogate, sample, progress=lambda done, total: bar(done, total)
+                trust_map,
+                target.problem,
+                target.surrogate,
+                sample,
+                progress=lambda done, total: bar(done, total),
+                seconds=seconds,
+                boxes=boxes,
+                executor=executor,
             )
-        except ValueError as error:
-            if "python-flint" in str(error):
-                raise
-            emit(as_json, {"map": str(trust_map), "holds": False, "reason": str(error)}, lambda console: None)
-            say(f"assay: the map does not hold: {error}")
-            return FAILED
+        except (Changed, Refuted, NotReproduced) as error:
+            answer, said, code = ANSWERS[type(error)]
+            emit(
+                as_json,
+                {"map": str(trust_map), "holds": False, "answer": answer, "reason": str(error)},
+                lambda console: None,
+            )
+            say(f"assay: {said}: {error}")
+            return code
     payload = {
         "map": str(trust_map),
         "holds": True,
+        "answer": "holds",
         "leaves": found.leaves,
         "proved_again": found.proved,
         "witnesses": found.witnesses,
         "falsified": found.falsified,
         "seconds": found.seconds,
+        "parts": found.boxes,
+        "not_checked": list(found.not_checked),
     }
 
     def people(console: Console) -> None:
         console.print(
-            f"holds: {found.proved} of {found.leaves} leaves proved again in ball arithmetic, {found.witnesses} "
+            f"holds: {found.proved} of {found.leaves} leaves proved again in {found.boxes} parts, {found.witnesses} "
             f"witnesses and {found.falsified} failures confirmed, volumes add to one ({found.seconds:.1f} s)"
         )
+        console.print(f"not checked: {'; '.join(found.not_checked)}")
 
     emit(as_json, payload, people)
     return DONE

@@ -1,0 +1,67 @@
+"""One claim for every box, "the relative error is at most b", as an inequality between scalar polynomials."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from . import forms
+from .model import TINY, UP, Model, add, negative
+
+
+class Verdicts(NamedTuple):
+    """Of every box: whether the claim holds all over it, whether no halving will help, along which axis to halve."""
+
+    holds: np.ndarray
+    hopeless: np.ndarray
+    axis: np.ndarray
+
+
+class Claim:
+    """With ||e|| <= error^(1/2) factor + rest and ||u||^2 - ||e||^2 >= difference - lost all over the boxes, the
+    relative error is at most b where
+
+        F = (1 - b^2) (error^(1/2) factor + rest)^2 - b^2 (difference - lost) <= 0 < difference - lost.
+
+    (x + y)^2 <= (1 + share) x^2 + (1 + 1/share) y^2: ``whole`` and ``extra``; ``square``: at most b^2.
+    """
+
+    def __init__(
+        self, error: Model, difference: Model, rest: np.ndarray, lost: np.ndarray, factor: np.ndarray, b: np.ndarray
+    ) -> None:
+        self.difference, self.lost = difference, lost
+        middle = np.sqrt(np.maximum(error.coefficients[0], 0.0)) * factor
+        share = np.clip(rest / np.maximum(middle, TINY), 1e-12, 1.0)
+        self.whole = forms.weighted(error, (1 + share) * factor**2 * (1 + 1e-14))
+        self.extra = (1 + 1 / share) * rest**2 * (1 + 1e-12)
+        self.square, self.below = b**2 * (1 - 1e-15), np.maximum(1 - b**2, 0.0) * (1 + 1e-14)
+        # ``whole`` is not negative, so a factor that is rounded up only raises F
+        left, right = forms.weighted(self.whole, self.below), forms.weighted(difference, self.square)
+        self.F = add(left, negative(right))
+
+    def holds(self) -> tuple[np.ndarray, np.ndarray]:
+        """(all over the box, not even at its centre)."""
+        F = self.F
+        fits = forms.highest(F) + (self.below * self.extra + self.square * self.lost) * UP <= 0
+        fits &= forms.lowest(self.difference) - self.lost > 0
+        return fits, F.coefficients[0] > F.radius
+
+
+def returned(error: Model, rest: np.ndarray, floor: np.ndarray, factor: np.ndarray) -> np.ndarray:
+    """What roundings of length ``floor`` of the returned field change of ||u||^2 - ||e||^2: 2 |r.dN| + |dN|^2."""
+    upper = np.sqrt(np.maximum(error.magnitude, 0.0)) * factor * UP + rest
+    return 1.01 * floor * (2 * upper + floor) * UP
+
+
+def axis_to_halve(F: Model, h: np.ndarray, width: np.ndarray) -> np.ndarray:
+    """Along which the inequality bends, and what was cut off the vector h [B, n, K], are largest; else the longest."""
+    where = F.space
+    exponents, degree = where.exponents, where.degree
+    bends = np.abs(F.coefficients) * (degree[: len(F.coefficients)] > 1)[:, None]
+    score = bends.T @ exponents[: len(F.coefficients)]
+    last = np.flatnonzero(degree[: h.shape[1]] >= where.order - 1)
+    top = np.sqrt((h[:, last] ** 2).sum(axis=2)) @ exponents[last]
+    score = score + F.radius[:, None] * top / np.maximum(top.sum(axis=1, keepdims=True), TINY)
+    fine = np.isfinite(score).all(axis=1, keepdims=True)
+    return np.argmax(np.where(fine, score * (1 + 1e-6 * width), width), axis=1)
