@@ -84,7 +84,7 @@ def _component_cells(table: Table) -> tuple[tuple[str, ...], list[list[str]]]:
 
 def title(table: Table) -> str:
     settings = ", ".join(f"{k}={v:.4g}" if isinstance(v, float) else f"{k}={v}" for k, v in table.settings.items())
-    return f"{table.problem} ({settings}), batches of {table.batch}"
+    return table.problem + f" ({settings})" * bool(settings) + f", batches of {table.batch}"
 
 
 def caption(table: Table) -> list[str]:

@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from .table import Table
 
 MARKERS = {"network": "*", "baseline": "s", "guarded": "D", "given": "^"}
-EDGE = 0.02  # of the panel's height: where an error of zero is drawn, which no logarithmic axis has
 
 
 def plot(table: Table, path: Any) -> None:
@@ -42,9 +41,8 @@ def _draw(axis: Any, table: Table, measure: str) -> None:
     axis.set(xscale="log", yscale="log", xlim=(left, right), ylim=(floor, top))
 
     def height(e: float) -> float:
-        """Zero at the lower edge, what is not finite at the upper one."""
-        inside = floor * (top / floor) ** np.array([EDGE, 1 - EDGE])
-        return float(np.clip(e if np.isfinite(e) else top, *inside))
+        """Zero, which no logarithmic axis has, is drawn across the lower edge; what is not finite, across the upper."""
+        return float(np.clip(e, floor, top)) if np.isfinite(e) else top
 
     ordered = sorted((t, e) for t, e, _ in points if np.isfinite(e))
     envelope = [(t, height(e)) for i, (t, e) in enumerate(ordered) if all(e < other for _, other in ordered[:i])]
@@ -54,11 +52,13 @@ def _draw(axis: Any, table: Table, measure: str) -> None:
     for shade, cells in zip(np.linspace(0.0, 0.7, len(grids)), grids, strict=True):
         mine = [(t, height(e)) for t, e, of in points if of == cells]
         label = f"solver, {'own grid' if cells is None else f'{cells} cells'}"
-        axis.plot(*zip(*mine, strict=True), "o", color=str(shade), markersize=4, label=label)
+        axis.plot(*zip(*mine, strict=True), "o", color=str(shade), markersize=4, label=label, clip_on=False)
     for i, (row, (t, mean, worst)) in enumerate(zip(table.rows, rows, strict=True)):
         axis.plot([t, t], [height(mean), height(max(worst, mean))], "-", color=f"C{i % 10}", linewidth=1)
         size = 11 if row.kind == "network" else 6
-        axis.plot([t], [height(mean)], MARKERS[row.kind], color=f"C{i % 10}", markersize=size, label=row.name)
+        axis.plot(
+            [t], [height(mean)], MARKERS[row.kind], color=f"C{i % 10}", markersize=size, label=row.name, clip_on=False
+        )
     _labels(axis, table, measure, any(e == 0 for e in sizes))
 
 
@@ -70,7 +70,7 @@ def _labels(axis: Any, table: Table, measure: str, has_zero: bool) -> None:
         one.set_minor_formatter(NullFormatter())
     axis.set_xlabel(f"microseconds per query, batches of {table.batch}")
     zero = "; lower edge: error 0" if has_zero else ""
-    axis.set_ylabel(f"mean relative error, bars up to the worst found{zero}", fontsize=9)
+    axis.set_ylabel(f"mean error, bars to the worst found{zero}", fontsize=9)
     what = f"{table.norm}, against the discrete truth" if measure == "discrete" else "L2, against the PDE"
     axis.set_title(textwrap.fill(what, 60), fontsize=9)
     axis.grid(True, which="major", alpha=0.3)

@@ -110,6 +110,26 @@ def test_a_solver_of_one_accuracy_is_compared_with_nobody(cornered):
     assert "not comparable" in cornered.to_markdown()
 
 
+def test_the_picture_names_the_norm_and_draws_zero_at_the_edge(cornered):
+    from matplotlib.figure import Figure
+
+    from assay.benchmarks.table_picture import _draw
+
+    figure = Figure()
+    axis = figure.subplots()
+    _draw(axis, cornered, "discrete")
+    figure.draw_without_rendering()
+    assert axis.get_title().replace("\n", " ") == f"{cornered.norm}, against the discrete truth"
+    low, high = axis.get_ylim()
+    errors = [e for row in cornered.rows for e in (row.errors.mean["discrete"], row.errors.worst["discrete"])]
+    assert low < min(errors) < 10 * low * 1.25 and max(errors) < high  # no decade that holds nothing
+    solver = next(line for line in axis.lines if str(line.get_label()).startswith("solver"))
+    assert solver.get_ydata() == [low] and "lower edge: error 0" in axis.get_ylabel()
+    for one, ends in ((axis.xaxis, axis.get_xlim()), (axis.yaxis, axis.get_ylim())):
+        shown = [t for t in one.get_majorticklocs() if ends[0] <= t <= ends[1]]
+        assert 2 <= len(shown) <= 8 and not any(label.get_text() for label in one.get_minorticklabels())
+
+
 def test_a_knob_makes_a_curve_and_a_surrogate_that_is_far_off_does_not_win():
     def solve(p, accuracy=0.0):
         time.sleep(2e-3 if accuracy == 0 else 1e-3)
