@@ -19,7 +19,7 @@ import assay
 from .commands import answers, audit, bench, check, demo, explore, learn
 from .commands.errors import INTERNAL, INTERRUPTED, MISTAKE, UNDECIDED, interruption, is_users_mistake, one_line
 from .commands.output import release_stdout, reserve_stdout, say
-from .solvers.interrupts import raise_kept
+from .solvers.interrupts import comes_again, raise_kept
 from .solvers.problem import SolveError
 
 app = typer.Typer(
@@ -66,6 +66,7 @@ def _version(shown: bool) -> None:
 def run(arguments: list[str] | None = None) -> int:
     """Run one command; returns the exit code."""
     words = sys.argv[1:] if arguments is None else arguments
+    hook, sys.unraisablehook = sys.unraisablehook, comes_again
     try:
         if "--json" in words:
             reserve_stdout()
@@ -83,6 +84,7 @@ def run(arguments: list[str] | None = None) -> int:
     except Exception as error:
         return _failed(error)
     finally:
+        sys.unraisablehook = hook
         release_stdout()
 
 

@@ -19,6 +19,7 @@ import numpy as np
 from jaxtyping import Float
 
 from ..solvers.problem import Problem
+from ..solvers.tolerance import measured_in
 from . import table_output, table_picture
 from .clock import Clock, busy
 from .contestants import NETWORKS, Trained, Training, attempted, fitting
@@ -186,7 +187,9 @@ def _notes(yardstick: Yardstick, rows: list[Ranked], searched: bool) -> list[str
             f"the solver failed at {yardstick.failed} of {yardstick.asked} test inputs, which are left out{why}"
         )
     if yardstick.scale.absolute:
-        notes.append(f"errors are {yardstick.scale.words}: the solution is zero somewhere in the box")
+        notes.append(
+            f"errors are {measured_in(problem.norm_name, yardstick.scale.scale)}: it is zero somewhere in the box"
+        )
     if not proves(problem):
         notes.append(f"no guarded rows: nothing is proved for {problem.name}, so that a guard solves every query")
     if reference.fields is None:

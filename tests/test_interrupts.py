@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 
 import jax
 import jax.numpy as jnp
@@ -83,6 +84,24 @@ def test_an_interruption_between_xla_and_the_function_it_calls_is_one(monkeypatc
     monkeypatch.setattr(interrupts, "_kept", [])
     with pytest.raises(jax.errors.JaxRuntimeError, match="out of memory"):
         finished(lambda: (_ for _ in ()).throw(jax.errors.JaxRuntimeError("out of memory")))
+
+
+def test_an_interruption_where_nothing_can_be_raised_comes_again(monkeypatch):
+    monkeypatch.setattr("sys.unraisablehook", interrupts.comes_again)
+    lost = []
+
+    class Careless:
+        def __del__(self):
+            lost.append(1)
+            raise KeyboardInterrupt
+
+    def interrupted():
+        Careless()
+        assert lost
+        time.sleep(5)
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
 
 
 def test_an_exception_of_a_host_function_stays_an_error():

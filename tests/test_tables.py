@@ -190,6 +190,7 @@ def test_errors_beside_a_solution_of_zero_are_scaled():
     assert sizes.min() == 0  # a corner of the box
     errors = yardstick.rows(yardstick.truths + 0.01)["discrete"]
     np.testing.assert_allclose(errors, 0.01 / (0.5 + sizes), rtol=1e-12)
+    assert any("plus 0.5: it is zero somewhere" in note for note in run_table(scaled, ["mean"], TINY).notes)
     unscaled = Yardstick(plain, draws=4)
     assert unscaled.rows(unscaled.truths + 0.01)["discrete"].max() == np.inf  # and never fine
     assert unscaled.rows(unscaled.truths)["discrete"].max() == 0
