@@ -9,6 +9,9 @@ with rho = min_q theta_q(p)/theta_ref_q
     lambda_min(A(p)) >= rho (lambda_min(A_ref) + sum theta_ref_q s_q) - sum theta_q(p) s_q,
 
 for A(p) + sum theta_q s_q I >= rho (A_ref + sum theta_ref_q s_q I). The bounds are charged for the s_q.
+
+Loads in terms, f(p) = sum_j weight_j(p) f_j, open what needs few terms: reduced bases, training by residuals, proofs
+over boxes. Values prescribed in some nodes are eliminated into such terms (``affine_terms.py``).
 """
 
 from __future__ import annotations
@@ -27,29 +30,44 @@ import scipy.sparse as sp
 from jax import lax
 from jaxtyping import Array, Float
 
+from .affine_terms import (
+    Prescribed,
+    check_terms,
+    checked_function,
+    checked_matrices,
+    checked_prescribed,
+    checked_vectors,
+    constraint_rows,
+)
 from .box import Box
 from .coercive import CoerciveProblem
 from .direct import factorise, host_call, solve_refined
 from .foreign import call_foreign
 from .precision import RANGE, gamma
 from .problem import METHODS, Attempt, marked
-from .real import real_array, real_csr
+from .real import real_array
 from .semidefinite import indefiniteness, smallest_eigenvalue
 
 TOLERANCE = 1e-12
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Affine(CoerciveProblem):
     """Built by ``affine``; every entry of a field is an unknown."""
 
     matrices: tuple[sp.csr_matrix, ...]
     theta_function: Callable[[Array], Array]
-    load_function: Callable[[Array], Array]
-    fixed_load: Float[np.ndarray, " N"] | None  # f, where it does not depend on the inputs
+    load_function: Callable[[Array], Array] | None  # over all nodes; None where there are terms
+    vectors: Float[np.ndarray, "J N"]  # load terms over the unknowns, those of the prescribed values last
+    weights_function: Callable[[Array], Array] | None  # of the first load terms; None for ones
+    prescribed: Prescribed | None
+    coupled: tuple[tuple[int, int], ...]  # (q, k) of the load terms of the prescribed values
     box: Box
     points: Float[np.ndarray, "N axes"]
     shifts: Float[np.ndarray, " Q"]  # s_q
+
+    def __repr__(self) -> str:
+        return f"affine({len(self.matrices)} terms, {', '.join(self.box.names)} -> {self.size} values)"
 
     @property
     def name(self) -> str:
@@ -92,16 +110,100 @@ class Affine(CoerciveProblem):
     @cached_property
     def rounding_count(self) -> int:
         widest = int(np.diff(self._pattern[2]).max())
-        return widest + len(self.matrices) + 4
+        return widest + len(self.matrices) + 2 * len(self.vectors) + 4  # twice the load's, one for each term
 
     def theta(self, p: Float[Array, " d"]) -> Float[Array, " Q"]:
         return call_foreign(_in_jax, self.theta_function, p, whose="theta")
 
     def load(self, p: Float[Array, " d"]) -> Float[Array, " N"]:
-        return call_foreign(_in_jax, self.load_function, p, whose="the load")
+        total: Any = self._term_weights(p) @ jnp.asarray(self.vectors) if len(self.vectors) else 0.0
+        if self.load_function is None:
+            return total
+        own = call_foreign(_in_jax, self.load_function, p, whose="the load")
+        return total + (own if self.prescribed is None else own[self.prescribed.free])
+
+    def load_absolute(self, p: Float[Array, " d"]) -> Float[Array, " N"]:
+        total: Any = jnp.abs(self._term_weights(p)) @ jnp.abs(self.vectors) if len(self.vectors) else 0.0
+        if self.load_function is None:
+            return total
+        own = jnp.abs(call_foreign(_in_jax, self.load_function, p, whose="the load"))
+        return total + (own if self.prescribed is None else own[self.prescribed.free])
 
     def load_terms(self) -> Float[np.ndarray, "J N"] | None:
-        return None if self.fixed_load is None else self.fixed_load[None]
+        return self.vectors if self.load_function is None else None
+
+    @property
+    def few_terms_remedy(self) -> str:
+        if self.load_function is None:
+            return ""
+        return "its load is a function: give its terms, load=[f_1, .., f_J] with load_weights=p -> [J], and it is; "
+
+    def load_weights(self, p: Float[Array, " d"]) -> Float[Array, " J"]:
+        return self._term_weights(p)
+
+    def _term_weights(self, p: Float[Array, " d"]) -> Float[Array, " J"]:
+        count = len(self.vectors) - len(self.coupled)
+        parts = [jnp.ones(count)]
+        if self.weights_function is not None:
+            parts = [call_foreign(_in_jax, self.weights_function, p, whose="load_weights")]
+        if self.coupled:
+            q, k = (np.array(column) for column in zip(*self.coupled, strict=True))
+            parts.append(-(self.theta(p)[q] * self._prescribed_weights(p)[k]))
+        return jnp.concatenate(parts)
+
+    def _prescribed_weights(self, p: Float[Array, " d"]) -> Float[Array, " K"]:
+        assert self.prescribed is not None
+        if self.prescribed.weights is None:
+            return jnp.ones(len(self.prescribed.values))
+        return call_foreign(_in_jax, self.prescribed.weights, p, whose="the prescribed values' weights")
+
+    def whole(self, p: Any, u: Any) -> Float[Array, " nodes"]:
+        """A field in all nodes of the matrices, the prescribed ones included."""
+        p, u = jnp.asarray(p, dtype=jnp.float64), jnp.asarray(u, dtype=jnp.float64)
+        if self.prescribed is None:
+            return u
+        values = self._prescribed_weights(p) @ jnp.asarray(self.prescribed.values)
+        total = len(self.prescribed.free) + len(self.prescribed.nodes)
+        return jnp.zeros(total).at[self.prescribed.free].set(u).at[self.prescribed.nodes].set(values)
+
+    @property
+    def norm_name(self) -> str:
+        lifted = self.prescribed is not None and self.prescribed.values.any()
+        return "energy norm ||v||_A(p)" + (" of the lifted part, u less its prescribed values" if lifted else "")
+
+    @cached_property
+    def proof_notes(self) -> tuple[str, ...]:
+        """From a sample of the box: weights and loads that proofs cannot use, rows that hide the least eigenvalue."""
+        P = np.concatenate([self.box.lower[None], self.box.upper[None], self.box.sample(32)])
+
+        def facts(p: Array) -> tuple[Array, Array, Array]:
+            theta = self.theta(p)
+            return theta, jnp.max(jnp.abs(self.load(p))), self.coercivity(theta)
+
+        theta, load, least = (np.asarray(x) for x in jax.jit(jax.vmap(facts))(P))
+        positive = (theta > 0).all(axis=1)
+        size = load[(load > 0) & np.isfinite(load)]
+        notes = []
+        if not positive.all():
+            worst = P[np.argmin(np.where(positive, np.inf, theta.min(axis=1)))]
+            at = ", ".join(f"{name}={x:.6g}" for name, x in zip(self.box.names, worst, strict=True))
+            notes.append(
+                f"theta is not positive in part of the box ({int((~positive).sum())} of {len(P)} sampled inputs, such "
+                f"as {at}): no bound there; split the terms or restrict the box"
+            )
+        if len(size) and not (size.min() >= 1 / RANGE and size.max() <= RANGE):
+            notes.append(
+                f"loads of size {size.min():.1e} to {size.max():.1e} leave the range 2^-100 to 2^100 that proofs need: "
+                "no bound there; change the units"
+            )
+        if (positive & ~(least > 0)).any():
+            strange = constraint_rows(self.matrix(self.reference_theta))
+            why = strange or "the terms differ more in size than float64 resolves, or their weights vary too much"
+            notes.append(
+                "no positive lower bound of the least eigenvalue is known in part of the box, so that upper bounds are "
+                f"infinite there: {why}"
+            )
+        return tuple(notes)
 
     def identity(self) -> str:
         """Matrices, weights and load, each as few numbers that no change of theirs leaves alone, to ten digits: the
@@ -199,7 +301,7 @@ class Affine(CoerciveProblem):
         defect = f - self.apply(theta, u)
         size = jnp.sqrt(jnp.vdot(f, f))
         residual = jnp.sqrt(jnp.vdot(defect, defect)) / jnp.where(size > 0, size, 1.0)
-        floor = 4 * self.residual_rounding(theta, f, u) / jnp.where(size > 0, size, 1.0)
+        floor = 4 * self.residual_rounding(theta, self.load_absolute(p), u) / jnp.where(size > 0, size, 1.0)
         good = jnp.all(theta > 0) & (residual <= jnp.maximum(tolerance, floor))
         return Attempt(marked(good, u), residual, jnp.asarray(0), jnp.asarray(METHODS.index("direct")))
 
@@ -210,74 +312,92 @@ def affine(
     load: Any,
     box: Box,
     coordinates: Any = None,
+    *,
+    load_weights: Callable[[Array], Array] | None = None,
+    prescribed: Any = None,
 ) -> Affine:
     """An affine coercive problem sum_q theta_q(p) A_q u = f(p) from symmetric positive semidefinite sparse matrices.
 
     Args:
-        matrices: Q matrices [N, N] over the unknowns (boundary conditions already eliminated).
+        matrices: Q matrices [N, N] over the unknowns, boundary conditions eliminated; with ``prescribed`` over all
+            nodes, as they were assembled.
         theta: p [d] -> [Q], written with jax.numpy; None where the inputs are the weights themselves.
-        load: f as a vector [N], or p [d] -> [N] written with jax.numpy.
+        load: f as a vector [N]; or terms [f_1, .., f_J] with ``load_weights``, f(p) = sum_j load_weights(p)_j f_j; or a
+            function p [d] -> [N] written with jax.numpy, for which nothing is known that needs few terms.
         box: the inputs.
-        coordinates: [N, axes], where the unknowns lie; numbered 0..N-1 where left out.
+        coordinates: [N, axes], where the nodes lie; numbered 0..N-1 where left out.
+        load_weights: p [d] -> [J], written with jax.numpy. A load f_0 - p_1 f_1: ``load=[f_0, f_1]`` and
+            ``load_weights=lambda p: jnp.stack([1.0, -p[1]])``.
+        prescribed: (nodes, values) of Dirichlet conditions: node numbers or a mask, and a number or one value each; or
+            (nodes, terms, weights) with values sum_k weights(p)_k terms_k. Fields hold the other nodes then
+            (``Affine.whole`` has all), and relative errors are of u less its prescribed values.
 
     Raises:
         ValueError: shapes that do not fit, a matrix that is complex, not symmetric or (to rounding) not semidefinite,
             entries beyond 2^-100 to 2^100, weights that are not positive at the centre of the box or not written with
             jax.numpy, a sum of terms that is singular there.
     """
-    terms = tuple(_matrix(q, m) for q, m in enumerate(matrices))
-    if not terms:
-        raise ValueError("an affine problem needs at least one matrix")
+    if not isinstance(box, Box):
+        raise ValueError(f"the inputs are a Box(names, lower, upper), not {type(box).__name__}")
+    terms = checked_matrices(matrices)
     n = terms[0].shape[0]
-    for q, m in enumerate(terms):
-        if m.shape != (n, n):
-            raise ValueError(f"matrix {q} has shape {m.shape}; all must be square of one size, here {(n, n)}")
-        if not m.nnz:
-            raise ValueError(f"matrix {q} is zero: leave it out")
-        if not 1 / RANGE <= abs(m).max() <= RANGE:
-            raise ValueError(f"matrix {q} has entries of size {abs(m).max():.1e}: change the units, proofs need room")
-        if (m != m.T).nnz:
-            raise ValueError(f"matrix {q} is not exactly symmetric: pass (A + A.T)/2 if only rounding is to blame")
+    centre = jnp.asarray(box.from_unit(np.full(box.dimension, 0.5)))
+    theta_function = theta if theta is not None else (lambda p: p)
+    weights = checked_function(theta_function, centre, "theta", len(terms), "weights, one per matrix")
+    if not (weights > 0).all():
+        raise ValueError(f"theta must be positive; at the centre of the box it is {weights.tolist()}")
+    load_function, vectors = _checked_load(load, load_weights, n, centre)
+    points = _own(np.arange(n) if coordinates is None else coordinates, "coordinates")
+    points = points[:, None] if points.ndim == 1 else points
+    if points.ndim != 2 or len(points) != n:
+        raise ValueError(f"coordinates must have shape [{n}, axes], not {list(points.shape)}")
+    fixed, coupled = None, []
+    if prescribed is not None:
+        fixed = checked_prescribed(prescribed, n, centre)
+        couplings = [m[fixed.free][:, fixed.nodes] for m in terms]
+        terms = tuple(m[fixed.free][:, fixed.free].tocsr() for m in terms)
+        rows = [vectors[:, fixed.free]]
+        for q, coupling in enumerate(couplings):
+            for k, values in enumerate(fixed.values):
+                term = coupling @ values
+                if term.any():
+                    coupled.append((q, k))
+                    rows.append(term[None])
+        vectors, points = np.concatenate(rows), points[fixed.free]
+        for array in (vectors, points):
+            array.setflags(write=False)
+    check_terms(terms)
     shifts = np.array([indefiniteness(m) for m in terms])
     if np.isinf(shifts).any():
         raise ValueError(f"matrix {int(np.argmax(shifts))} is not positive semidefinite: no bound would hold")
-    theta_function = theta if theta is not None else (lambda p: p)
-    fixed: np.ndarray | None = None
-    if callable(load):
-        load_function = load
-    else:
-        fixed = _own(load, "the load")
-        load_function = lambda p: jnp.asarray(fixed)  # noqa: E731
-    centre = jnp.asarray(box.from_unit(np.full(box.dimension, 0.5)))
-    for what, function in (("theta", theta_function), ("the load", load_function)):
-        try:
-            jax.eval_shape(function, centre)
-        except jax.errors.JAXTypeError:
-            raise ValueError(
-                f"{what} must be written with jax.numpy (import jax.numpy as jnp), not numpy: it is differentiated"
-            ) from None
-    weights = np.asarray(theta_function(centre), dtype=np.float64)
-    if weights.shape != (len(terms),):
-        raise ValueError(f"theta must give {len(terms)} weights, one per matrix, not shape {list(weights.shape)}")
-    if not (weights > 0).all():
-        raise ValueError(f"theta must be positive; at the centre of the box it is {weights.tolist()}")
-    if np.shape(load_function(centre)) != (n,):
-        raise ValueError(f"the load must have shape [{n}], not {list(np.shape(load_function(centre)))}")
-    points = _own(np.arange(n)[:, None] if coordinates is None else coordinates, "coordinates")
-    if points.ndim != 2 or len(points) != n:
-        raise ValueError(f"coordinates must have shape [{n}, axes], not {list(points.shape)}")
-    problem = Affine(terms, theta_function, load_function, fixed, box, points, shifts)
-    singular = "at the centre of the box the sum of the terms is singular, or nearly: a missing boundary condition?"
+    problem = Affine(
+        terms, theta_function, load_function, vectors, load_weights, fixed, tuple(coupled), box, points, shifts
+    )
+    strange = constraint_rows(problem.matrix(weights))
     try:
         if not float(problem.coercivity(jnp.asarray(weights))) > 0:
             raise ValueError
     except ValueError:  # no factor at all, or no eigenvalue above zero
-        raise ValueError(singular) from None
+        why = strange or "a missing boundary condition?"
+        raise ValueError(f"at the centre of the box the sum of the terms is singular, or nearly: {why}") from None
     return problem
 
 
-def _in_jax(function: Callable[[Any], Any], p: Any) -> Array:
-    return jnp.asarray(function(p), dtype=jnp.float64)
+def _checked_load(
+    load: Any, load_weights: Any, n: int, centre: Array
+) -> tuple[Callable[[Array], Array] | None, Float[np.ndarray, "J N"]]:
+    """A function, or terms."""
+    if callable(load):
+        if load_weights is not None:
+            raise ValueError("load_weights belong to load terms, load=[f_1, .., f_J], not to a function")
+        checked_function(load, centre, "the load", n, "values, one for each row")
+        return load, np.zeros((0, n))
+    vectors = checked_vectors(load, n, "the load")
+    if load_weights is not None:
+        checked_function(load_weights, centre, "load_weights", len(vectors), "numbers, one for each load term")
+    elif len(vectors) > 1:
+        raise ValueError(f"{len(vectors)} load terms need load_weights=, a function p -> [{len(vectors)}]")
+    return None, vectors
 
 
 def _own(values: Any, what: str) -> np.ndarray:
@@ -290,8 +410,5 @@ def _own(values: Any, what: str) -> np.ndarray:
     return out
 
 
-def _matrix(q: int, m: Any) -> sp.csr_matrix:
-    try:
-        return real_csr(m)
-    except ValueError as error:
-        raise ValueError(f"matrix {q} {error}") from None
+def _in_jax(function: Callable[[Any], Any], p: Any) -> Array:
+    return jnp.asarray(function(p), dtype=jnp.float64)

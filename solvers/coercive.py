@@ -32,7 +32,9 @@ class CoerciveProblem(Problem):
     @property
     @abc.abstractmethod
     def rounding_count(self) -> int:
-        """n such that one entry of load - A N carries at most gamma_n times the sum of its absolute terms."""
+        """n such that one entry of load - A N carries at most gamma_n times the sum of its absolute terms; those of the
+        load count twice, which f.N + N.(f - A N) has them.
+        """
 
     @abc.abstractmethod
     def theta(self, p: Float[Array, " d"]) -> Float[Array, " Q"]:
@@ -91,11 +93,23 @@ class CoerciveProblem(Problem):
         """The weights of ``load_terms``."""
         return jnp.ones(1)
 
+    @property
+    def proof_notes(self) -> tuple[str, ...]:
+        """Why upper bounds are, or may be, infinite in this problem's box, and what to do about it."""
+        return ()
+
     @abc.abstractmethod
     def matrix(self, theta: Float[np.ndarray, " Q"]) -> sp.csr_matrix:
         """A(theta) over the free entries, for scipy."""
 
     # ---- final from here on --------------------------------------------------------------------------------------
+
+    def load_absolute(self, p: Float[Array, " d"]) -> Float[Array, " N"]:
+        """sum_j |load_weights_j| |f_j|: the size that the rounding errors of ``load`` go by."""
+        terms = self.load_terms()
+        if terms is None:
+            return jnp.abs(self.load(p))
+        return jnp.abs(self.load_weights(p)) @ jnp.abs(jnp.asarray(terms))
 
     def explain(self, p: Float[np.ndarray, " d"], result: Attempt) -> str:
         """What the weights have to do with it."""
@@ -132,7 +146,7 @@ class CoerciveProblem(Problem):
 
     def residual_rounding(self, theta: Array, f: Array, u: Array) -> Float[Array, ""]:
         """A bound of the Euclidean norm of the rounding errors in evaluating f - A u in float64, and of sum_q theta_q
-        s_q u where the terms are semidefinite only up to s_q.
+        s_q u where the terms are semidefinite only up to s_q. Where f is a sum, ``load_absolute`` stands for it.
         """
         g = jnp.abs(f) + self.apply_absolute(theta, u)
         n = self.rounding_count

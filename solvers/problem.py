@@ -158,6 +158,11 @@ class Problem(abc.ABC):
         return 0.0
 
     @property
+    def few_terms_remedy(self) -> str:
+        """How this problem could be affine in few terms, where it is not because of how it was declared; else empty."""
+        return ""
+
+    @property
     def component_names(self) -> tuple[str, ...]:
         """What the numbers of a node are, in their order."""
         count = self.shape[2]

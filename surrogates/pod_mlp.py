@@ -213,7 +213,8 @@ def _checked_weight(problem: Problem, snapshots: Any, weight: float | None) -> f
         raise ValueError(f"physics_weight is a share between 0 (snapshots alone) and 1 (physics alone), not {weight}")
     if weight and not affine_in_few_terms(problem):
         raise ValueError(
-            f"{problem.name} is not affine in few terms, so it has no physics loss: train with physics_weight=0"
+            f"{problem.name} is not affine in few terms, so it has no physics loss: "
+            f"{problem.few_terms_remedy}train with physics_weight=0"
         )
     if snapshots is None and weight < 1:
         raise ValueError("without snapshots only physics can be trained on: give snapshots, or physics_weight=1")

@@ -35,8 +35,9 @@ class ReducedOperator:
         loads = problem.load_terms() if isinstance(problem, CoerciveProblem) else None
         if not isinstance(problem, CoerciveProblem) or loads is None:
             raise ValueError(
-                f"{problem.name} is not affine in few terms, so it has no reduced operator: neither the physics loss "
-                "nor the reduced basis is available; train on snapshots alone (physics_weight=0)"
+                f"{problem.name} is not affine in few terms, so it has no reduced operator: "
+                f"{problem.few_terms_remedy}neither the physics loss nor the reduced "
+                "basis is available; train on snapshots alone (physics_weight=0)"
             )
         inside = V[problem.free]
         images = np.stack([problem.matrix(e) @ inside for e in np.eye(len(problem.reference_theta))])

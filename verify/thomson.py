@@ -183,9 +183,18 @@ def solve_spd(a: Float[Array, "k k"], b: Float[Array, " k"]) -> Float[Array, " k
 
 
 def upper_bound(
-    problem: CoerciveProblem, theta: Array, f: Array, field: Array, directions: Directions
+    problem: CoerciveProblem,
+    theta: Array,
+    f: Array,
+    field: Array,
+    directions: Directions,
+    load_size: Array | None = None,
 ) -> tuple[Float[Array, ""], Float[Array, ""]]:
-    """The theorem's upper bound of ||u - field||_A and the share of it that is floor, for the given d and z."""
+    """The theorem's upper bound of ||u - field||_A and the share of it that is floor, for the given d and z.
+
+    Args:
+        load_size: ``CoerciveProblem.load_absolute``; |f| where the load is exact.
+    """
     reference = jnp.asarray(problem.reference_theta)
     d, z = directions.flux_primal, directions.flux_reference
     zero = jnp.zeros_like(f)
@@ -193,7 +202,7 @@ def upper_bound(
     # Three evaluated operators and two subtractions: 1.5 covers the latter, whose operands are bounded by the same
     # sums.
     rounding = 1.5 * (
-        problem.residual_rounding(theta, f, field)
+        problem.residual_rounding(theta, f if load_size is None else load_size, field)
         + problem.residual_rounding(theta, zero, d)
         + problem.residual_rounding(reference, zero, z)
     )
@@ -206,11 +215,17 @@ def upper_bound(
 
 
 def lower_bound(
-    problem: CoerciveProblem, theta: Array, f: Array, field: Array, r: Array, test: Array
+    problem: CoerciveProblem,
+    theta: Array,
+    f: Array,
+    field: Array,
+    r: Array,
+    test: Array,
+    load_size: Array | None = None,
 ) -> Float[Array, ""]:
     """|t.r| / ||t||_A less its rounding, r the computed residual of the field."""
     size = jnp.sqrt(jnp.vdot(test, test))
-    error = size * 1.01 * problem.residual_rounding(theta, f, field)
+    error = size * 1.01 * problem.residual_rounding(theta, f if load_size is None else load_size, field)
     error = error + gamma(problem.size + 4) * jnp.vdot(jnp.abs(test), jnp.abs(r))
     energy, energy_error = problem.flux_energy(jnp.sqrt(theta)[None], test[None])
     numerator = jnp.maximum(jnp.abs(jnp.vdot(test, r)) - 1.01 * error, 0.0)
@@ -219,13 +234,13 @@ def lower_bound(
 
 
 def energy_difference(
-    problem: CoerciveProblem, theta: Array, f: Array, field: Array, r: Array
+    problem: CoerciveProblem, theta: Array, f: Array, field: Array, r: Array, load_size: Array
 ) -> tuple[Float[Array, ""], Float[Array, ""]]:
     """c = f.N + N.r = ||u||^2 - ||e||^2 exactly (homogeneous prescribed values), and a bound of its rounding error."""
     c = jnp.vdot(f, field) + jnp.vdot(field, r)
     size = jnp.sqrt(jnp.vdot(field, field))
-    absolute = jnp.vdot(jnp.abs(f), jnp.abs(field)) + jnp.vdot(jnp.abs(field), jnp.abs(r))
-    error = gamma(problem.size + 8) * absolute + size * 1.01 * problem.residual_rounding(theta, f, field)
+    absolute = jnp.vdot(load_size, jnp.abs(field)) + jnp.vdot(jnp.abs(field), jnp.abs(r))
+    error = gamma(problem.size + 8) * absolute + size * 1.01 * problem.residual_rounding(theta, load_size, field)
     return c, 1.01 * error + UNDERFLOW
 
 
@@ -259,14 +274,14 @@ def bound_field(
     problem: CoerciveProblem, p: Float[Array, " d"], field: Float[Array, " N"], steps: int
 ) -> tuple[FieldBound, Directions]:
     """Bounds for one finite field with prescribed values in place; ``steps`` CG steps sharpen them."""
-    theta, f = problem.theta(p), problem.load(p)
+    theta, f, load_size = problem.theta(p), problem.load(p), problem.load_absolute(p)
     trusted = in_range(theta, f) & jnp.all(jnp.abs(field) <= RANGE**3)
     theta = jnp.where(trusted, theta, 1.0)
     r = f - problem.apply(theta, field)
     directions = cg_directions(problem, theta, r, steps)
-    upper, floor = upper_bound(problem, theta, f, field, directions)
-    lower = lower_bound(problem, theta, f, field, r, directions.test)
-    c, c_error = energy_difference(problem, theta, f, field, r)
+    upper, floor = upper_bound(problem, theta, f, field, directions, load_size)
+    lower = lower_bound(problem, theta, f, field, r, directions.test, load_size)
+    c, c_error = energy_difference(problem, theta, f, field, r, load_size)
     return assemble(lower, upper, floor, c, c_error, trusted), directions
 
 
@@ -274,14 +289,14 @@ def bound_polished(
     problem: CoerciveProblem, p: Float[Array, " d"], field: Float[Array, " N"], steps: int
 ) -> tuple[Float[Array, " N"], FieldBound]:
     """The field improved by the CG correction t, and bounds for it: the same fluxes, shifted by A t."""
-    theta, f = problem.theta(p), problem.load(p)
+    theta, f, load_size = problem.theta(p), problem.load(p), problem.load_absolute(p)
     trusted = in_range(theta, f) & jnp.all(jnp.abs(field) <= RANGE**3)
     theta = jnp.where(trusted, theta, 1.0)
     directions = cg_directions(problem, theta, f - problem.apply(theta, field), steps)
     polished = jnp.where(jnp.asarray(problem.free), field + directions.test, field)
     shifted = directions._replace(flux_primal=directions.flux_primal - directions.test)
-    upper, floor = upper_bound(problem, theta, f, polished, shifted)
+    upper, floor = upper_bound(problem, theta, f, polished, shifted, load_size)
     r = f - problem.apply(theta, polished)
-    lower = lower_bound(problem, theta, f, polished, r, directions.flux_reference)
-    c, c_error = energy_difference(problem, theta, f, polished, r)
+    lower = lower_bound(problem, theta, f, polished, r, directions.flux_reference, load_size)
+    c, c_error = energy_difference(problem, theta, f, polished, r, load_size)
     return polished, assemble(lower, upper, floor, c, c_error, trusted)
