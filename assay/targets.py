@@ -8,6 +8,7 @@ import re
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,18 @@ def is_own(word: str) -> bool:
     return _OWN.fullmatch(word) is not None and not Path(word).exists()
 
 
+def refuse_file(word: str) -> None:
+    """
+    Raises:
+        UserError: the word names a file of Python, where a module is wanted.
+    """
+    file, _, name = word.rpartition(":") if ".py:" in word else (word, "", "NAME")
+    if file.endswith(".py") and not Path(word).is_dir():
+        path = Path(file)
+        where = "" if path.parent == Path() else f", in the folder {path.parent}"
+        raise UserError(f"{word}: what is your own is named by its module, not its file: {path.stem}:{name}{where}")
+
+
 def own_object(word: str) -> Any:
     """What module:name stands for, the module looked up in the current folder first.
 
@@ -46,11 +59,19 @@ def own_object(word: str) -> Any:
         sys.path.insert(0, here)
     try:
         found: Any = importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        if error.name is None or not f"{module_name}.".startswith(f"{error.name}."):
+            raise UserError(f"{word}: importing {module_name} raised {type(error).__name__}: {error}") from error
+        near = get_close_matches(module_name, [file.stem for file in Path().glob("*.py")], n=1)
+        hint = f"did you mean {near[0]}:{path}?" if near else f"is {module_name.split('.')[0]}.py in another folder?"
+        raise UserError(f"{word}: there is no module {error.name} here, nor installed; {hint}") from error
     except Exception as error:  # a user's module may fail in any way it likes
         raise UserError(f"{word}: importing {module_name} raised {type(error).__name__}: {error}") from error
     for part in path.split("."):
         if not hasattr(found, part):
-            raise UserError(f"{word}: there is no {part!r} in {getattr(found, '__name__', module_name)}")
+            near = get_close_matches(part, [name for name in dir(found) if not name.startswith("_")], n=1)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            raise UserError(f"{word}: there is no {part!r} in {getattr(found, '__name__', module_name)}{hint}")
         found = getattr(found, part)
     return found
 
@@ -61,6 +82,7 @@ def find_problem(word: str, settings: dict[str, Any]) -> Problem:
     The user's own is a Problem, or a function that takes the settings and returns one. Word and settings are what the
     user says on the command line: what stands in a file goes to ``stored_problem``, which runs nothing.
     """
+    refuse_file(word)
     if not is_own(word):
         return problem(word, **settings)
     found = own_object(word)
@@ -81,6 +103,7 @@ def find_problem(word: str, settings: dict[str, Any]) -> Problem:
 
 def find_surrogate(word: str, problem_word: str | None, settings: dict[str, Any]) -> Target:
     """A run folder, or module:name with the problem that it answers."""
+    refuse_file(word)
     if is_own(word):
         if problem_word is None:
             raise UserError(f"{word} is a surrogate of your own: say with --problem which problem it answers")
@@ -93,6 +116,7 @@ def find_surrogate(word: str, problem_word: str | None, settings: dict[str, Any]
 
 def find_callable(word: str, owner: Problem) -> Callable[[Any], Any]:
     """The surrogate in a run folder, or the user's own, for a problem that is known already."""
+    refuse_file(word)
     if not is_own(word):
         return RunFolder.open(Path(word)).surrogate(owner)
     found = own_object(word)

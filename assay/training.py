@@ -16,8 +16,10 @@ from .solvers.batching import RowMap
 from .solvers.component_errors import component_ratios
 from .solvers.problem import Problem
 from .solvers.snapshots import Snapshots, sample
-from .solvers.tolerance import scaled
+from .solvers.tolerance import Tolerance, scaled
 
+TOLERANCE = 1e-2
+LOOKED_AT = 32  # solutions of a sample, for what small errors would hide
 TEST_SEED = 1_000_003  # added to the run's seed: test inputs are never training inputs
 
 
@@ -91,6 +93,22 @@ def summary(errors: Float[np.ndarray, " n"]) -> dict[str, float]:
         }
 
 
+def failures(snapshots: Snapshots) -> list[str]:
+    """How many solves failed and why, in words."""
+    return [f"{count} of {len(snapshots)} solves failed: {why}" for why, count in snapshots.why_failed().items()]
+
+
+def hidden(problem: Problem, taken: list[Snapshots]) -> list[str]:
+    """What small errors would hide at the tolerance that the other verbs have if none is named."""
+    from .verify.unseen import Unseen
+
+    unseen = Unseen(problem, Tolerance.of(problem, TOLERANCE))
+    for snapshots in taken:
+        for i in np.flatnonzero(snapshots.valid)[:LOOKED_AT]:
+            unseen.add(snapshots.inputs[i], snapshots.fields[i])
+    return [f"at tolerance {TOLERANCE:g}: {note}" for note in unseen.notes()]
+
+
 def run_training(
     folder: RunFolder,
     problem: Problem,
@@ -129,7 +147,7 @@ def run_training(
     )
     trained = time.perf_counter()
     surrogates.save(model, folder.file("model.safetensors"))
-    tested = Errors(np.zeros(0), {})
+    tested, tests = Errors(np.zeros(0), {}), None
     if plan.test:
         seed = plan.seed + TEST_SEED
         file = folder.file("test.h5")
@@ -146,5 +164,7 @@ def run_training(
         "snapshots_hash": None if snapshots is None else snapshots.hash,
     }
     checkpoint.unlink(missing_ok=True)
+    taken = [each for each in (snapshots, tests) if each is not None]
+    results["notes"] = [*(note for each in taken for note in failures(each)), *hidden(problem, taken)]
     results["training"] = model.training
     return results

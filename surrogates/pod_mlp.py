@@ -211,6 +211,10 @@ def _checked_weight(problem: Problem, snapshots: Any, weight: float | None) -> f
         weight = 1.0 if snapshots is None else MIXED if affine_in_few_terms(problem) else 0.0
     if not 0 <= weight <= 1:
         raise ValueError(f"physics_weight is a share between 0 (snapshots alone) and 1 (physics alone), not {weight}")
+    if snapshots is None and not affine_in_few_terms(problem):
+        raise ValueError(
+            f"{problem.name} is not affine in few terms, so that it cannot be learnt from physics alone: give snapshots"
+        )
     if weight and not affine_in_few_terms(problem):
         raise ValueError(
             f"{problem.name} is not affine in few terms, so it has no physics loss: "

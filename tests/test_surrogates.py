@@ -271,6 +271,12 @@ def test_prescribed_values_are_the_problems_own():
     np.testing.assert_allclose(jax.jit(s)(P), U, rtol=1e-10, atol=1e-13)
 
 
+def test_physics_alone_needs_physics():
+    problem = black_box(lambda p: np.ones(3), Box(("a",), [0.0], [1.0]))
+    with pytest.raises(ValueError, match="cannot be learnt from physics alone: give snapshots"):
+        train(problem, "pod-mlp", None)
+
+
 def test_a_problem_known_by_its_solver_alone_is_learnt():
     """Linear in its inputs, so the linear baseline is exact; there is no physics to train on."""
     A = np.random.default_rng(0).standard_normal((7, 2))

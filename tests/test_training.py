@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 
+from assay.run_folder import RunFolder
 from assay.solvers.black_box import black_box
 from assay.solvers.box import Box
 from assay.solvers.snapshots import sample
-from assay.training import errors_at, summary
+from assay.training import Plan, errors_at, run_training, summary
 
 UNIT = Box(("a",), np.zeros(1), np.ones(1))
 
@@ -42,3 +43,27 @@ def test_an_answer_that_is_no_field_is_infinitely_wrong_in_every_component():
     low = tests.inputs[:, 0] < 0.5
     assert np.isinf(found.errors[low]).all() and found.errors[~low] == pytest.approx(0)
     assert all(np.isinf(part[low]).all() and (part[~low] == 0).all() for part in found.components.values())
+
+
+PAIR = Box(("a", "b"), lower=[0.0, 0.0], upper=[1.0, 1.0])
+X = np.linspace(0.0, 1.0, 5)
+
+
+def notes(problem, folder):
+    plan = Plan("mean", 8, 4, 0, None, None, None, None, {})
+    return run_training(RunFolder(folder, {}), problem, plan)["notes"]
+
+
+def test_why_solves_failed_and_what_small_errors_hide_are_said(tmp_path):
+    def solver(p):
+        if p[0] > 0.6:
+            raise RuntimeError("licence server: no seats left")
+        return 101325.0 + p[1] * X  # hardly varies, against its size
+
+    said = notes(black_box(solver, PAIR), tmp_path)
+    assert any("of 8 solves failed" in note and "licence server: no seats left" in note for note in said)
+    assert any(note.startswith("at tolerance 0.01: the solutions at") for note in said)
+
+
+def test_nothing_is_said_of_a_run_without_trouble(tmp_path):
+    assert notes(black_box(lambda p: 1 + p[0] * X + p[1], PAIR), tmp_path) == []

@@ -87,6 +87,8 @@ def train(
             if parts:
                 console.print(f"largest errors of the components by themselves: {parts}")
             console.print(f"(errors are {measured_in(owner.norm_name, owner.zero_scale)}; {against(owner)})")
+        for note in results["notes"]:
+            console.print(f"note: {note}")
         console.print(f"run folder: {path}; next: assay falsify {path} --tolerance 1e-2")
 
     emit(as_json, payload, people)
