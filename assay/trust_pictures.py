@@ -6,6 +6,7 @@ worst input found if nothing else is said; of many inputs those that were halved
 
 from __future__ import annotations
 
+import textwrap
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -34,7 +35,8 @@ EDGES = 4000  # leaves in one panel up to which their edges are drawn
 
 
 def plot_trust_map(trust: TrustMap, path: str | Path, point: Any = None) -> Path:
-    """
+    """The picture, written; where all of the box is undecided and unbounded it is a sentence.
+
     Args:
         point: the input [d] through which slices go, with more than two inputs.
 
@@ -43,7 +45,16 @@ def plot_trust_map(trust: TrustMap, path: str | Path, point: Any = None) -> Path
     """
     path = check_path(Path(path))
     picture = _Picture(trust, point)
+    if trust.undecided_volume == 1 and not np.isfinite(trust.bound).any():
+        return save(_in_words(trust), path)
     return save(picture.bar() if trust.box.dimension == 1 else picture.slices(), path)
+
+
+def _in_words(trust: TrustMap) -> Figure:
+    figure = Figure(figsize=(6.4, 1.6))
+    said = f"{trust.problem_name}: nothing is decided anywhere in the box. {' '.join(trust.notes)}"
+    figure.text(0.03, 0.9, textwrap.fill(said, 90), va="top", fontsize=8)
+    return figure
 
 
 class _Picture:

@@ -93,6 +93,11 @@ def _note_compilation(event: str, duration_secs: float, **kwargs: str | int) -> 
         _abandoned.append(event)
 
 
+def abandon() -> None:
+    """Say that nobody waits any longer for a compilation that goes on in another thread."""
+    _abandoned.append(COMPILED)
+
+
 def _settle() -> None:
     """At exit: wait until compilations that nobody waits for are done, which shows in the other threads' work."""
     deadline = time.monotonic() + (LONGEST if _abandoned else 0.0)

@@ -81,8 +81,8 @@ def compiled(plane):
     bounds = _compiled(PROBLEM, model, PROBLEM.inputs.log, ORDER, by_fluxes=True)
     ends = scaled_ends(PROBLEM.inputs)
 
-    def bound(low, high, data=path.data):
-        return np.asarray(bounds(low, high, Given(ends, data, model.weights)).upper)
+    def bound(low, high, data=path.data, scale=0.0):
+        return np.asarray(bounds(low, high, Given(ends, data, model.weights, np.float64(scale))).upper)
 
     return bound, path.data
 
@@ -151,6 +151,25 @@ def test_bounds_hold_over_boxes_of_every_size_and_are_close_on_small_ones(plane,
             assert (found[inside] <= upper).all()
             ratios.append(upper / found[inside].max())
     assert np.median(ratios) < 1.5
+
+
+def test_an_absolute_part_enters_the_bound_of_every_box(plane, compiled):
+    """sup ||e|| / (s + ||u||): above what sampled points have, below E / s and the relative bound."""
+    bound, _ = compiled
+    surrogate, P, _ = plane
+    measured = TrueError(PROBLEM)
+    U, norms = measured.truths(P)
+    error = measured(P, U, norms, np.asarray(surrogate(P))).low
+    scale = 3 * float(np.median(norms.value))
+    low = np.linspace(0, 0.9, 12)[:, None] * np.ones(2)
+    high = low + 0.1
+    relative, mixed = bound(low, high), bound(low, high, scale=scale)
+    X = PROBLEM.inputs.to_unit(P)
+    for a, b, most, least in zip(low, high, relative, mixed, strict=True):
+        inside = ((a <= X) & (b >= X)).all(axis=1)
+        assert inside.any() and (error[inside] / (scale + norms.high[inside]) <= least).all()
+        sizes = norms.value[inside]
+        assert least < most * sizes.max() / (scale + sizes.max()) * 1.1
 
 
 def test_any_flux_gives_a_valid_bound_and_a_wrong_one_a_larger_bound(plane, compiled):

@@ -1,10 +1,13 @@
 """``certify``: what is done to a field before anything is proved, and what makes the bound infinite."""
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
+import scipy.sparse as sp
 
 from assay.benchmarks.true_error import check
+from assay.solvers.affine import affine
 from assay.solvers.black_box import black_box
 from assay.solvers.box import Box
 from assay.verify.certificate import certify
@@ -145,4 +148,43 @@ def test_a_problem_without_a_theorem_gets_no_bound():
     problem = black_box(lambda p: p * np.ones(3), Box(("a",), np.array([1.0]), np.array([2.0])))
     c = certify(problem, lambda P: np.ones((len(P), 3)), np.array([[1.5]]))
     assert c.evidence is Evidence.NONE and np.isinf(c.upper).all() and (c.lower == 0).all()
-    assert "no proved bound is known for black-box" in c.notes[0]
+    assert "no proved bound is known for black-box: search for the largest error with falsify" in c.notes[0]
+
+
+def test_within_is_proved_with_an_absolute_part(small, case, true_error):
+    P, U, norms = case
+    fields = U * (1 + np.linspace(1e-3, 0.3, len(P)))[:, None]
+    certificate, error = certify(small, fields, P), true_error(P, U, norms, fields)
+    assert (certificate.within(1e-2) == (certificate.relative_upper <= 1e-2)).all()
+    for tolerance, absolute in ((1e-2, 0.05 * float(np.median(norms.value))), (0.1, 1e-9), (1e-6, 0.02)):
+        within = certificate.within(tolerance, absolute)
+        allowed = absolute + tolerance * norms.high
+        assert 0 < within.sum() < len(P) and (error.low <= allowed)[within].all()
+        assert within[error.high <= 0.95 * (absolute + tolerance * norms.low)].all()  # and is not far from the best
+    for wrong in ((0, 1.0), (1e-2, -1.0), (1e-2, np.nan), (np.nan, None), (np.inf, 1.0)):
+        with pytest.raises(ValueError, match="must be positive"):
+            certificate.within(*wrong)
+
+
+def line(weights, load):
+    """A chain of five springs, some of its data awry."""
+    stiffness = sp.diags([-np.ones(4), 2 * np.ones(5), -np.ones(4)], [-1, 0, 1]).tocsr()
+    return affine([stiffness, sp.identity(5).tocsr()], weights, load, Box(("a",), [-1.0], [3.0]))
+
+
+@pytest.mark.parametrize(
+    ("weights", "load", "p", "said"),
+    [
+        (lambda p: jnp.stack([p[0], 1 + 0 * p[0]]), np.ones(5), -0.5, "weight 0 is -0.5: the proof needs all"),
+        (lambda p: jnp.stack([1 + p[0] * 1e40, 1 + 0 * p[0]]), np.ones(5), 2.0, "weights from 1 to 2e"),
+        (lambda p: jnp.ones(2), lambda p: 1e-40 * (2 + p[0]) * jnp.ones(5), 2.0, "a load of size 4e-40 leaves"),
+        (lambda p: jnp.ones(2), lambda p: p[0] * jnp.ones(5), 0.0, "the solution zero: no relative error is defined"),
+    ],
+)
+def test_an_infinite_bound_has_its_reason(weights, load, p, said):
+    problem = line(weights, load)
+    certificate = certify(problem, np.ones((1, 5)), np.array([[p]]))
+    assert np.isinf(certificate.relative_upper).all()
+    assert any(said in note and f"a={p:.6g}" in note for note in certificate.notes)
+    if "zero" in said:
+        assert certificate.within(1e-2, 10.0).all() and not certificate.within(1e-2, 1e-3).any()

@@ -12,6 +12,8 @@ from assay.verify import box_rounds, box_search, fingerprint
 from assay.verify.box_tree import BoxTree
 from assay.verify.certify_box import _compiled, certify_box
 from assay.verify.frozen import Frozen
+from assay.verify.guard import guard
+from assay.verify.trust_map import load_trust_map
 
 PROBLEM = ThermalBlock((2, 1), 8, low=10**-0.5, high=10**0.5)
 CORNERS = PROBLEM.inputs.from_unit(np.array([[0, 0], [0, 1], [1, 0], [1, 1]], dtype=float))
@@ -222,3 +224,36 @@ def test_a_class_of_ones_own_that_inherits_name_and_settings_is_another_problem(
 
     hashes = {fingerprint.of_problem(kind((2, 1), 8)) for kind in (ThermalBlock, Other)}
     assert len(hashes) == 2
+
+
+@pytest.fixture(scope="module")
+def sizes():
+    """Inputs, lower ends of the errors of ``Quadratic`` there, and upper ends of the norms."""
+    P = np.concatenate([PROBLEM.inputs.sample(1000, seed=7), CORNERS])
+    measured = TrueError(PROBLEM)
+    U, norms = measured.truths(P)
+    return P, measured(P, U, norms, Quadratic(PROBLEM)(P)).low, norms.high
+
+
+def test_with_an_absolute_part_the_bound_is_of_that_error(trust, sizes, tmp_path):
+    P, error, norm = sizes
+    scale = float(np.median(norm))
+    scaled = error / (scale + norm)
+    tolerance = 1.1 * float(scaled.max())
+    surrogate, path = Quadratic(PROBLEM), tmp_path / "map.json"
+    mixed = certify_box(PROBLEM, surrogate, tolerance, seconds=30, order=2, checkpoint=path, absolute=scale * tolerance)
+    assert mixed.scale == pytest.approx(scale) and mixed.certified_volume == 1
+    assert (scaled <= mixed.relative_upper_at(P)).all()
+    assert 0.9 * scaled.max() <= mixed.relative_lower <= mixed.relative_upper <= tolerance < trust.relative_lower
+    loaded = load_trust_map(path)
+    assert loaded.absolute == mixed.absolute and (loaded.bound == mixed.bound).all()
+    with pytest.raises(ValueError, match="absolute"):
+        guard(PROBLEM, surrogate, tolerance, path)
+    with pytest.raises(ValueError, match="absolute / tolerance"):
+        certify_box(PROBLEM, surrogate, tolerance, seconds=1, order=2, resume=path)
+    guarded = guard(PROBLEM, surrogate, tolerance, path, absolute=mixed.absolute)
+    answer = guarded(P)
+    assert answer.counts["accepted"] == len(P) and (scaled <= answer.error_upper).all()
+    assert (answer.error_upper <= tolerance).all() and np.isinf(answer.relative_upper).all()
+    # a map of relative errors says more, and serves
+    assert guard(PROBLEM, surrogate, trust.tolerance, trust, absolute=1.0)(P).counts["accepted"] == len(P)

@@ -1,6 +1,9 @@
 """The guard: whatever the surrogate does, an answer is within the tolerance, solved, or marked as failed."""
 
+import pickle
+
 import jax
+import jax.monitoring
 import numpy as np
 import pytest
 
@@ -254,7 +257,11 @@ def test_where_nothing_can_be_proved_everything_is_solved_and_failures_are_marke
     np.testing.assert_array_equal(answer.u[0], 1.25)
     assert np.isnan(answer.u[1]).all() and np.isinf(answer.relative_upper).all()
     assert answer.certificate.evidence is Evidence.NONE
-    assert any("the solver failed at 1" in note for note in answer.notes)
+    assert any("the solver failed at 1 inputs" in note and "a=1.9" in note for note in answer.notes)
+    assert any("RuntimeError: diverged" in note for note in answer.notes)
+    assert any("all were solved, for no proved bound is known for black-box: search" in note for note in answer.notes)
+    zeros = guard(problem, lambda P: np.zeros((len(P), 3)), TOLERANCE)
+    assert repr(zeros) == "guard(black-box, tolerance=0.01: bounds by solving alone)"
 
 
 class Mutating:
@@ -326,3 +333,68 @@ def test_large_and_small_units_are_as_good_as_others():
         P = problem.inputs.sample(4, seed=0)
         certificate = certify(problem, np.asarray(problem.solve_batch(P)) * 1.001, P)
         np.testing.assert_allclose(certificate.relative_upper, 1e-3, rtol=1e-3)
+
+
+@pytest.mark.parametrize("reduced", [True, False])
+def test_an_absolute_part_is_proved_as_such(small, case, true_error, pod, reduced):
+    """Three per cent off: accepted where that is below the absolute error, whatever the tolerance."""
+    P, U, norms = case
+    off = Spoilt(pod)
+    absolute = 0.031 * float(np.median(norms.value))
+    guarded = guard(small, off if reduced else lambda Q: 1.03 * pod(Q), 1e-6, absolute=absolute)
+    off.spoil = lambda c: 1.03 * c
+    assert (guarded.reduced is not None) == reduced
+    answer = guarded(P)
+    error = true_error(P, U, norms, answer.u)
+    accepted = answer.route == "accepted"
+    assert 0 < accepted.sum() < len(P) and (error.low <= absolute + 1e-6 * norms.high).all()
+    assert (error.high[accepted] > 1e-2 * norms.low[accepted]).all()  # relative errors alone would not do
+    scale = absolute / 1e-6
+    assert (error.low / (scale + norms.high) <= answer.error_upper).all() and (answer.error_upper <= 1e-6).all()
+    assert (answer.certificate.within(1e-6, absolute) == (answer.error_upper <= 1e-6)).all()
+    assert repr(guarded).startswith("guard(thermal-block, tolerance=1e-06, absolute=")
+
+
+COMPILED = []
+jax.monitoring.register_event_duration_secs_listener(
+    lambda event, seconds, **_: COMPILED.append(event) if event.endswith("backend_compile_duration") else None
+)
+
+
+@pytest.mark.parametrize("reduced", [True, False])
+def test_after_a_warm_up_nothing_is_compiled(small, case, pod, reduced):
+    surrogate = Spoilt(pod)
+    guarded = guard(small, surrogate if reduced else lambda Q: surrogate.coefficients(Q) @ pod.basis.T, TOLERANCE)
+    guarded.warm_up()
+    del COMPILED[:]
+    P = small.inputs.sample(300, seed=9)
+    routes = set()
+    for factor in (1.0, 1.5):  # good, and to be polished
+        surrogate.spoil = lambda c, factor=factor: factor * c
+        for n in (1, 17, 50, 300):
+            routes |= set(guarded(P[:n]).route)
+    surrogate.spoil = lambda c: np.nan * c
+    assert routes >= {"accepted", "polished"} and set(guarded(P[:50]).route) == {"solved"}
+    assert not COMPILED
+
+
+def test_a_surrogate_that_depends_on_its_batch_is_flagged(small, pod):
+    def centred(Q):
+        return pod(Q) * (1 + 1e-3 * (Q - Q.mean(axis=0)).sum(axis=1, keepdims=True))
+
+    P = small.inputs.sample(3, seed=0)
+    for surrogate, flagged in ((centred, True), (lambda Q: pod(Q), False)):
+        guarded = guard(small, surrogate, TOLERANCE)
+        guarded.warm_up()
+        assert any("when others are asked at once" in note for note in guarded(P).notes) == flagged
+
+
+@pytest.mark.parametrize("modes", [16, 2])
+def test_a_guard_comes_back_from_pickle_with_the_same_bits(small, small_pool, case, modes):
+    guarded = guard(small, PodGalerkin(small, modes, pool=small_pool), TOLERANCE, absolute=1e-9)
+    before = guarded(case[0])
+    after = pickle.loads(pickle.dumps(guarded))
+    again = after(case[0])
+    assert (again.u == before.u).all() and (again.route == before.route).all() and repr(after) == repr(guarded)
+    assert (again.error_upper == before.error_upper).all() and again.notes == before.notes
+    assert len(repr(guarded)) < 100

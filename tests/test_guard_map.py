@@ -1,5 +1,7 @@
 """The guard with a trust map: leaves' bounds are taken over, and nobody gets past who is not what the map is about."""
 
+import pickle
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -275,3 +277,63 @@ def test_the_benchmark_counts_what_a_lying_map_lets_out(largest, honest):
     row = guard_map.counted(TrueError(PROBLEM), "all", guard(PROBLEM, Quadratic(PROBLEM), claimed, trust), P)
     assert row["by the map"] == row["queries"] == len(P)
     assert (row["escapes"] == 0) == (row["above own bound"] == 0) == honest
+
+
+class Liar:
+    """Its basis is another one at the n-th reading."""
+
+    def __init__(self, n):
+        self.own, self.n, self.read, self.asked = Quadratic(PROBLEM), n, 0, 0
+
+    @property
+    def basis(self):
+        self.read += 1
+        return self.own.basis * (9 if self.read == self.n else 1)
+
+    @property
+    def coefficients(self):
+        self.asked += 1
+        return self.own.coefficients
+
+    def __call__(self, P):
+        return self.own(P)
+
+
+@pytest.mark.parametrize("n", range(1, 6))
+def test_everything_is_read_once(n, largest, true, honest, tmp_path):
+    liar, trust = Liar(n), make_map(largest)
+    if n == 1:
+        with pytest.raises(ValueError, match="another surrogate|with which this surrogate does not answer"):
+            guard(PROBLEM, liar, 2 * largest, trust)
+    else:
+        answer = guard(PROBLEM, liar, 2 * largest, trust)(P)
+        assert (true(answer.u) <= 2 * largest).all() and (answer.u == honest.u).all()
+    assert liar.read == liar.asked == 1
+    make_map(largest).save(tmp_path / "map.json")
+    liar = Liar(n)
+    if n == 1:
+        with pytest.raises(ValueError, match="another surrogate"):
+            audit(tmp_path / "map.json", PROBLEM, liar, sample=0)
+    else:
+        audit(tmp_path / "map.json", PROBLEM, liar, sample=0)
+    assert liar.read == liar.asked == 1
+
+
+class Plain(Quadratic):
+    """One that can be sent to another process."""
+
+    def __init__(self, problem):
+        super().__init__(problem)
+        del self.spoil
+
+    def coefficients(self, P):
+        return self.terms(P) @ self.weights
+
+
+def test_a_guard_with_a_map_comes_back_from_pickle_with_the_same_bits(largest):
+    guarded = guard(PROBLEM, Plain(PROBLEM), 2 * largest, make_map(largest, Plain(PROBLEM)))
+    after = pickle.loads(pickle.dumps(guarded))
+    one, other = guarded(P), after(P)
+    assert (one.u == other.u).all() and (one.route == other.route).all()
+    assert (one.relative_upper == other.relative_upper).all() and one.counts["accepted"] > 0
+    assert "trust='the trust map'" in repr(after)

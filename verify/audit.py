@@ -114,6 +114,10 @@ def audit(
         model = model_of(trust, problem, surrogate, str(path), answering_basis(problem, surrogate))
     except ValueError as error:
         raise Changed(str(error)) from None
+    if trust.absolute:
+        raise ValueError(
+            f"{path}: its errors have an absolute part ({trust.absolute:g}), and audits prove relative errors alone"
+        )
     _volumes(trust)
     numbers, lows, highs = trust.leaves()
     finite = np.flatnonzero(trust.bound[numbers] < np.inf)

@@ -45,7 +45,7 @@ VARIATION = 0.15  # weight of the control points' variation against the remainde
 
 
 class BoxResult(NamedTuple):
-    upper: Float[Array, ""]  # proved sup of the relative error over the box
+    upper: Float[Array, ""]  # proved sup of ||u - N|| / (scale + ||u||) over the box
     floor: Float[Array, ""]  # the absolute share of it that no splitting removes
     axis: Array  # which axis to halve
     best: Float[Array, " d"]  # the worst of the points looked at, unit coordinates
@@ -76,6 +76,7 @@ class Given(NamedTuple):
     ends: Float[Any, "2 d"]  # ``scaled_ends`` of the whole box
     data: Any  # ``ReducedData``; ``FluxData`` of box_flux.py
     weights: ModelWeights  # of the surrogate
+    scale: Any = np.float64(0.0)  # what is added to the size of the solution in the error that is bounded
 
 
 def make_box_bound(
@@ -87,7 +88,9 @@ def make_box_bound(
 
     def bound(low: Array, high: Array, given: Given, alive: Array) -> BoxResult:
         coefficients_at = partial(coefficients_of, given.weights)
-        return _BoxBound(problem, coefficients_at, unit_to_inputs(log, given.ends), given.data, order)(low, high, alive)
+        return _BoxBound(problem, coefficients_at, unit_to_inputs(log, given.ends), given.data, order, given.scale)(
+            low, high, alive
+        )
 
     return bound
 
@@ -102,8 +105,10 @@ class _BoxBound:
         to_inputs: Callable[[Array], Array],
         data: ReducedData,
         order: int,
+        scale: Any = 0.0,
     ) -> None:
         self.problem, self.modes, self.to_inputs, self.data, self.order = problem, modes, to_inputs, data, order
+        self.scale = scale
 
     def parts(self, x: Array) -> tuple[Array, Array, Array, Array, Array]:
         """theta, load weights, coefficients, amplitude and s. u ~ amplitude, so ||u||_A^2 ~ amplitude^2 theta; for
@@ -182,7 +187,10 @@ class _BoxBound:
         # what the surrogate's rounding and the field's product change of c: 2 |r.dN| + |dN|^2 <= floor (2 upper +
         # floor)
         c_low = c_low - 1.01 * floor * (2 * upper + floor)
-        relative = quotient(upper, c_low, energy_below(data, ranges[first:second], ranges[-Q:], c))
+        # everything here is divided by amplitude^(1/2), the scale by the largest over the box
+        largest = balls.upper(ranges[second + len(c)])
+        scale = self.scale / jnp.sqrt(jnp.where(largest > 0, largest, jnp.inf)) * (1 - 1e-12)
+        relative = quotient(upper, c_low, energy_below(data, ranges[first:second], ranges[-Q:], c), scale)
         sizes = jnp.sum(values[:, :-1] ** 2, axis=1) / jnp.maximum(values[:, -1], 1e-300)
         best = points.mid[jnp.argmax(jnp.where(jnp.isfinite(sizes), sizes, jnp.inf))]
         axis = axis_to_halve(controls.mid[:, :-1], 2 * (box.rad / 2) ** order * flux_highest, box.rad, order, relative)
@@ -190,11 +198,15 @@ class _BoxBound:
         return BoxResult(relative, floor, axis, inside)
 
 
-def quotient(upper: Array, c_low: Array, energy_low: Array) -> Float[Array, ""]:
-    """sup ||u - N|| / ||u|| from E, and from below c = ||u||^2 - ||u - N||^2 and ||u||^2, over the box."""
+def quotient(upper: Array, c_low: Array, energy_low: Array, scale: Any = 0.0) -> Float[Array, ""]:
+    """sup ||e|| / (scale + ||u||) from E >= ||e||, and from below c = ||u||^2 - ||e||^2 and ||u||^2, over the box.
+
+    ||e|| / (scale + (c + ||e||^2)^(1/2)) increases with ||e|| for c >= 0, whatever the scale, and falls with c.
+    """
     energy = jnp.maximum(jnp.where(c_low > 0, c_low + upper**2, 0.0), energy_low)
-    relative = upper / jnp.sqrt(jnp.where(energy > 0, energy, 1.0)) * SLACK
-    return jnp.where((energy > 0) & (upper <= RANGE**4), relative, jnp.inf)
+    size = scale + jnp.where(energy > 0, jnp.sqrt(jnp.where(energy > 0, energy, 1.0)), 0.0)
+    error = upper / jnp.where(size > 0, size, 1.0) * SLACK
+    return jnp.where((size > 0) & (upper <= RANGE**4), error, jnp.inf)
 
 
 def axis_to_halve(

@@ -78,7 +78,9 @@ def make_flux_bound(
         moved = losses + first * jnp.max(points.rad)  # of c at the computed points
         roundings = _roundings(data, weights, mu, reach, moved, losses, order)
         below = _energy_below(data, weights, central, field)
-        return _concluded(g, difference, rests, roundings, below, points.mid, box.rad, order)
+        # everything here is multiplied by s, which is at least exp(-spread / 2) over the box
+        scale = given.scale * jnp.exp(-weights.spread / 2) * (1 - 1e-12)
+        return _concluded(g, difference, rests, roundings, (below, scale), points.mid, box.rad, order)
 
     return bound
 
@@ -88,7 +90,7 @@ def _concluded(
     difference: Float[Array, " M"],
     rests: tuple[Array, Array],
     roundings: Roundings,
-    energy_below: Array,
+    sizes: tuple[Array, Array],  # ||u||^2 from below, and the scale beside ||u||
     points: Float[Array, "M d"],
     rad: Float[Array, " d"],
     order: int,
@@ -107,7 +109,7 @@ def _concluded(
     lost = rest_difference + 1.01 * growth * (roundings.difference + summing * jnp.max(jnp.abs(difference)))
     c_low = lowest - lost - 1.01 * floor * (2 * upper + floor)
     c_low = c_low - 1e-15 * (jnp.abs(lowest) + lost)
-    relative = jnp.where(roundings.trusted & jnp.isfinite(upper), quotient(upper, c_low, energy_below), jnp.inf)
+    relative = jnp.where(roundings.trusted & jnp.isfinite(upper), quotient(upper, c_low, *sizes), jnp.inf)
     worst = jnp.sum(g * g, axis=(1, 2)) / jnp.maximum(difference, 1e-300)
     best = points[jnp.argmax(jnp.where(jnp.isfinite(worst), worst, jnp.inf))]
     axis = axis_to_halve(controls[:, :-1], rests[0] * 2 / 2.0**order, rad, order, relative)

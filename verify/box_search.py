@@ -14,6 +14,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Protocol
 
+import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
@@ -28,6 +29,7 @@ from .counterexample import measured_error
 from .kept import Kept
 from .reduced import ReducedBound, ReducedData, reduced_bound
 from .surrogate import Model
+from .thomson import scaled_lower
 
 MARGIN = 1e-6  # by which a failure must exceed the tolerance, so that whoever proves it again by other means agrees
 NARROWEST = 2.0**-40  # of what is halved
@@ -37,7 +39,11 @@ Report = Callable[[dict[str, float]], None]
 
 
 class PointBounds(Protocol):
-    """Of the relative error of the field V c at inputs P [n, d], c [n, k]: proved lower bounds, and estimates."""
+    """Of the error ||e|| / (scale + ||u||) of the field V c at inputs P [n, d], c [n, k]: proved lower bounds, and
+    estimates.
+    """
+
+    scale: float
 
     def lower(self, P: np.ndarray, c: np.ndarray) -> np.ndarray: ...
 
@@ -50,19 +56,20 @@ _kept: Kept[VectorMap] = Kept(4)
 class ReducedPoints:
     """By the reduced path, where a proof costs no more than an estimate."""
 
-    def __init__(self, reduced: ReducedBound) -> None:
-        self.data = reduced.data
+    def __init__(self, reduced: ReducedBound, scale: float = 0.0) -> None:
+        self.data, self.scale = reduced.data, scale
         # known by the object, which it keeps alive, as compiled bounds of boxes are
         self._bounds = _kept.get(id(reduced.problem), lambda: VectorMap(partial(_lower_bound, reduced.problem)))
 
     def lower(self, P: np.ndarray, c: np.ndarray) -> np.ndarray:
-        return np.asarray(self._bounds(P, c, given=(self.data,)))
+        return np.asarray(self._bounds(P, c, given=(self.data, np.float64(self.scale))))
 
     estimate = lower
 
 
-def _lower_bound(problem: CoerciveProblem, data: ReducedData, p: Array, c: Array) -> Array:
-    return reduced_bound(problem, data, p, c).relative_lower
+def _lower_bound(problem: CoerciveProblem, data: ReducedData, scale: Array, p: Array, c: Array) -> Array:
+    bound = reduced_bound(problem, data, p, c)
+    return jnp.where(scale == 0, bound.relative_lower, scaled_lower(bound, scale))
 
 
 class Witnesses:
@@ -86,12 +93,12 @@ class Witnesses:
         self._errors(np.full((1, d), 0.5))
 
     def lower_bounds(self, X: np.ndarray) -> np.ndarray:
-        """Of the relative error, without a solve."""
+        """Of the error, without a solve."""
         P = self.box.from_unit(X)
         return self._bounds.lower(P, self.surrogate.coefficients(P))
 
     def estimates(self, X: np.ndarray) -> np.ndarray:
-        """Of the relative error at many points, without a solve and without proof."""
+        """Of the error at many points, without a solve and without proof."""
         P = self.box.from_unit(X)
         return self._bounds.estimate(P, self.surrogate.coefficients(P))
 
@@ -114,7 +121,9 @@ class Witnesses:
         truths = np.asarray(self.problem.attempt_batch(P).u)
         solved = np.isfinite(truths).all(axis=1)
         rows = zip(P, truths, fields, solved, strict=True)
-        return np.array([measured_error(self.problem, p, v, u)[1] if good else np.nan for p, u, v, good in rows])
+        return np.array(
+            [measured_error(self.problem, p, v, u, self._bounds.scale)[1] if good else np.nan for p, u, v, good in rows]
+        )
 
 
 class Search:
@@ -190,6 +199,7 @@ class Search:
             "leaves": len(numbers),
             "seconds": self.seconds,
             "boxes_per_second": self.evaluated / self.seconds if self.seconds else 0.0,
+            "preparing": 0.0,
         }
 
     def _seed(self) -> None:

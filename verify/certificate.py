@@ -15,7 +15,7 @@ from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 from ..solvers.batching import RowMap
 from ..solvers.coercive import CoerciveProblem
@@ -24,8 +24,9 @@ from ..solvers.precision import in_float64
 from ..solvers.problem import Problem, SolveError
 from .evidence import Evidence
 from .first_call import check_answers
+from .reasons import no_proof, without_bound, without_relative_bound
 from .surrogate import captured, evaluate, numbers
-from .thomson import FieldBound, bound_field, bound_polished
+from .thomson import FieldBound, bound_field, bound_polished, scaled_lower, scaled_upper
 
 STEPS = 2  # CG steps of the default bound
 NOT_FINITE = "fields with values that are NaN or infinite: nothing is proved there"
@@ -68,9 +69,41 @@ class Certificate:
     assumptions: tuple[str, ...]
     notes: tuple[str, ...] = ()
     cost: dict[str, float] = field(default_factory=dict)
+    zero_scale: float = 0.0  # ``Problem.zero_scale``
 
     def __len__(self) -> int:
         return len(self.upper)
+
+    def within(self, tolerance: float, absolute: float | None = None) -> Bool[np.ndarray, " n"]:
+        """Of which rows ||u - N|| <= absolute + tolerance ||u|| is proved.
+
+        ``absolute``: in the norm of the certificate; None for what the problem itself counts as zero.
+
+        Raises:
+            ValueError: numbers that are no such tolerance.
+        """
+        scale = self._scale(tolerance, absolute)
+        return np.asarray(scaled_upper(self._bound, scale, np) <= tolerance)
+
+    def beyond(self, tolerance: float, absolute: float | None = None) -> Bool[np.ndarray, " n"]:
+        """Of which rows ||u - N|| > absolute + tolerance ||u|| is proved."""
+        scale = self._scale(tolerance, absolute)
+        return np.asarray(scaled_lower(self._bound, scale, np) > tolerance)
+
+    def _scale(self, tolerance: float, absolute: float | None) -> float:
+        absolute = tolerance * self.zero_scale if absolute is None else absolute
+        if not (0 < tolerance < np.inf and 0 <= absolute / tolerance < np.inf):
+            raise ValueError(
+                "the tolerance is a relative error and must be positive, the absolute one zero or positive, and both "
+                f"finite, not {tolerance} and {absolute}"
+            )
+        return absolute / tolerance
+
+    @property
+    def _bound(self) -> FieldBound:
+        relative = (self.relative_lower, self.relative_upper)
+        parts = (self.lower, self.upper, *relative, self.floor, self.quantity_lower, self.quantity_upper)
+        return FieldBound(*parts)  # type: ignore[arg-type]  # arrays of numpy
 
 
 @lru_cache(maxsize=16)
@@ -161,12 +194,12 @@ def certify(problem: Problem, surrogate: Callable[[Any], Any] | Any, P: Any, *, 
     if not inside.all():
         notes.append(f"{int((~inside).sum())} inputs are outside the problem's box: nothing is proved there")
     if not isinstance(problem, CoerciveProblem):
-        return nothing(problem, len(P), (*notes, f"no proved bound is known for {problem.name}"))
+        return nothing(problem, len(P), (*notes, no_proof(problem)))
     _, bound, changed = certifier(problem).bounds(P, fields, steps)
     good = inside & np.isfinite(fields).all(axis=1)
     if not callable(surrogate) and not np.isfinite(fields).all():
         notes.append(NOT_FINITE)
-    notes += _remarks(bound, np.asarray(changed), fields, good)
+    notes += remarks(problem, P, fields, bound, good) + _overwritten(np.asarray(changed), fields, good)
     cost = {
         "reference_solves": float(len(P) * _reference_solves(problem, steps)),
         "seconds": time.perf_counter() - start,
@@ -174,21 +207,25 @@ def certify(problem: Problem, surrogate: Callable[[Any], Any] | Any, P: Any, *, 
     return from_bounds(problem, mask(bound, good), changed, tuple(notes), cost)
 
 
-def _remarks(bound: FieldBound, changed: np.ndarray, fields: np.ndarray, good: np.ndarray) -> list[str]:
-    remarks = []
-    absolute_only = good & np.isfinite(bound.upper) & ~np.isfinite(bound.relative_upper)
-    if absolute_only.any():
-        remarks.append(
-            f"{int(absolute_only.sum())} fields are so far off that only their absolute error is bounded from above: "
-            "the bound is no smaller than what is known of the solution"
-        )
+def remarks(
+    problem: CoerciveProblem, P: np.ndarray, fields: np.ndarray, bound: FieldBound, good: np.ndarray
+) -> list[str]:
+    """Why upper bounds are infinite, of rows that are finite and inside the box."""
+    absolute, relative = np.isfinite(np.asarray(bound.upper)), np.isfinite(np.asarray(bound.relative_upper))
+    return [
+        *without_bound(problem, P, fields, np.flatnonzero(good & ~absolute)),
+        *without_relative_bound(problem, P, np.flatnonzero(good & absolute & ~relative)),
+    ]
+
+
+def _overwritten(changed: np.ndarray, fields: np.ndarray, good: np.ndarray) -> list[str]:
     visible = good & (changed > 1e-12 * np.abs(np.where(good[:, None], fields, 0.0)).max(axis=1, initial=0.0))
-    if visible.any():
-        remarks.append(
-            f"{int(visible.sum())} fields were off by up to {changed[visible].max():.2g} where values are prescribed; "
-            "these were overwritten, and the bounds are of the fields so mended"
-        )
-    return remarks
+    if not visible.any():
+        return []
+    return [
+        f"{int(visible.sum())} fields were off by up to {changed[visible].max():.2g} where values are prescribed; "
+        "these were overwritten, and the bounds are of the fields so mended"
+    ]
 
 
 def _reference_solves(problem: CoerciveProblem, steps: int) -> int:
@@ -221,6 +258,7 @@ def from_bounds(
         assumptions=assumptions(problem),
         notes=notes,
         cost=cost,
+        zero_scale=problem.zero_scale,
     )
 
 
@@ -229,5 +267,5 @@ def nothing(problem: Problem, n: int, notes: tuple[str, ...]) -> Certificate:
     zero, infinite = np.zeros(n), np.full(n, np.inf)
     return Certificate(
         zero, infinite, zero, infinite, infinite, zero, np.full(n, -np.inf), infinite,
-        problem.norm_name, against(problem), Evidence.NONE, (), notes,
+        problem.norm_name, against(problem), Evidence.NONE, (), notes, {}, problem.zero_scale,
     )  # fmt: skip

@@ -7,9 +7,10 @@ far is valid, and can be gone on with.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 from weakref import WeakKeyDictionary
 
 import jax
@@ -19,10 +20,11 @@ from ..solvers.box import Box
 from ..solvers.coercive import CoerciveProblem
 from ..solvers.precision import in_float64
 from ..solvers.problem import Problem
+from ..solvers.tolerance import Tolerance
 from . import fingerprint
 from .box_bound import BoxResult, Given, make_box_bound, scaled_ends
 from .box_flux import make_flux_bound
-from .box_rounds import BoxBounds
+from .box_rounds import AT_LEAST, PER_OPERATION, BoxBounds, TooLong
 from .box_search import PointBounds, ReducedPoints, Report, Search, Witnesses
 from .box_tree import BoxTree
 from .certificate import against, assumptions
@@ -32,11 +34,13 @@ from .flux_path import BY_FLUXES, flux_path
 from .frozen import Frozen
 from .kept import Kept
 from .map_checks import TRACED
+from .reasons import no_proof
 from .reduced import reduced_path
 from .surrogate import Model, captured
 from .trust_map import TrustMap, load_trust_map
 
 WIDTHS = {1: 1 / 64, 2: 1 / 64, 3: 1 / 32, 4: 1 / 16}  # of falsified leaves, by dimension; beyond, 1/8
+PATIENCE = 120.0  # seconds that compiling may always take
 FLUX_ORDERS = {1: 7, 2: 5, 3: 5, 4: 5}  # nodes per axis of the bound by fluxes, by dimension
 CONTRADICTED = "a proved error exceeds a proved bound: this is a defect of assay, and nothing counts as proved"
 
@@ -62,13 +66,15 @@ def certify_box(
     progress: Report | None = None,
     resume: TrustMap | str | Path | None = None,
     checkpoint: str | Path | None = None,
+    absolute: float | None = None,
 ) -> TrustMap:
     """Prove the surrogate over a box of inputs: largest error found, largest error possible, and the map between.
 
     Stops when every leaf is decided at the tolerance (with ``ratio``: and upper/lower is at most that), after
-    ``seconds`` (preparation apart: compiling, and the solves that fluxes are made of), at ``boxes`` leaves, or on an
-    interrupt; what is there then is valid. Surrogates without a basis, or with operations that cannot be enclosed, are
-    undecided, with the reason in ``notes``.
+    ``seconds``, at ``boxes`` leaves, or on an interrupt; what is there then is valid. Preparation is apart: the solves
+    that fluxes are made of, and compiling, which is told to ``progress`` beforehand (``preparing``: seconds left);
+    where that would take longer than the proof may, and than two minutes, nothing is begun. Surrogates without a basis,
+    or with operations that cannot be enclosed, are undecided, with the reason in ``notes``.
 
     Args:
         box: a part of the problem's; widths are positive (a narrow interval stands for a fixed input).
@@ -76,15 +82,16 @@ def certify_box(
         budget: solver calls for the lower end.
         width: widest side of a falsified leaf, in unit coordinates; by dimension ``WIDTHS``.
         resume: a map of the same problem, surrogate and box, or its file, to go on with; at any tolerance.
-        checkpoint: file that the map is written to now and then, and at the end.
+        checkpoint: file that the map is written to now and then, and at the end, once anything is proved.
+        absolute: an error allowed whatever the size of the solution, in the problem's norm: what is bounded is ||e|| /
+            (absolute / tolerance + ||u||). None for the problem's own (``Problem.zero_scale``).
 
     Raises:
         ValueError: tolerance, seconds or ratio out of range, a box that is not inside the problem's, a checkpoint in a
             folder that does not exist, a map to go on with that is about something else, a problem that was changed in
             place.
     """
-    if not 0 < tolerance < np.inf:
-        raise ValueError(f"the tolerance is a relative error and must be positive, not {tolerance}")
+    allowed = Tolerance.of(problem, tolerance, absolute)
     if not seconds > 0 or (ratio is not None and not ratio > 1):
         raise ValueError(f"seconds must be positive and ratio above 1, not seconds={seconds}, ratio={ratio}")
     if checkpoint is not None and not Path(checkpoint).absolute().parent.is_dir():
@@ -97,76 +104,105 @@ def certify_box(
         raise ValueError(f"the box must lie inside the box of {problem.name}, with the same inputs")
     inputs = problem.inputs.replace(lower=inputs.lower, upper=inputs.upper)  # scales, units and laws are the problem's
     if not isinstance(problem, CoerciveProblem):
-        return _undecided(problem, inputs, tolerance, f"no proved bound is known for {problem.name}")
+        return _undecided(problem, inputs, allowed, no_proof(problem))
     _unchanged(problem)
     offered = captured(surrogate)
     check_answers(problem, offered, may_raise=True)
     try:
-        path = _path(problem, offered, inputs, order)
+        path = _path(problem, offered, inputs, allowed.scale)
     except jax.errors.JAXTypeError:
         path = "the surrogate's coefficients are not a JAX function"
     except ValueError as error:
         path = f"the surrogate cannot be enclosed: {error}"
     said = offered.changes()  # from here on nothing of it is called: the program is traced
     if isinstance(path, str):
-        return _undecided(problem, inputs, tolerance, path, *said)
-    model, bounds, given, points, stands_on = path
-    old = _checked_map(resume, problem, inputs, model.hash)
+        return _undecided(problem, inputs, allowed, path, *said)
+    model, stands_on = path.model, path.assumptions
+    old = _checked_map(resume, problem, inputs, model.hash, allowed.scale)
     d = inputs.dimension
 
-    def bound(low: np.ndarray, high: np.ndarray) -> BoxResult:
-        return bounds(low, high, given)
-
-    try:
-        bound(np.zeros((1, d)), np.ones((1, d)))  # compiles
-    except (UnsupportedOperation, NotImplementedError) as error:  # no range, or no rounding error, is known for it
-        return _undecided(problem, inputs, tolerance, f"the surrogate cannot be enclosed: {error}", *said)
-    witnesses = Witnesses(problem, inputs, points, model, budget)
-    witnesses.compile(d)
+    witnesses = Witnesses(problem, inputs, path.points, model, budget)
     if old is not None:
         witnesses.points, witnesses.lower = list(old.witness), old.witness_lower.tolist()
-    tree = BoxTree(d) if old is None else BoxTree.of_map(old, tolerance)
-    search = Search(bound, witnesses, tolerance, ratio, width or WIDTHS.get(d, 1 / 8), tree)
+    tree = BoxTree(d) if old is None else BoxTree.of_map(old, allowed.relative)
+    search = Search(path, witnesses, allowed.relative, ratio, width or WIDTHS.get(d, 1 / 8), tree)
+
+    def tell(left: float) -> None:
+        if progress is not None:
+            progress({**search.state(), "preparing": left})
+
+    try:
+        path.prepare(order, max(seconds, PATIENCE), tell)
+    except (UnsupportedOperation, NotImplementedError) as error:  # no range, or no rounding error, is known for it
+        return _undecided(problem, inputs, allowed, f"the surrogate cannot be enclosed: {error}", *said)
+    except TooLong as error:
+        return _undecided(problem, inputs, allowed, _too_long(error.seconds, seconds), *said)
+    witnesses.compile(d)
 
     def finished(notes: list[str]) -> TrustMap:
-        return _finished(problem, model.hash, inputs, search, [*said, *notes], stands_on)
+        return _finished(problem, model.hash, inputs, search, allowed, [*said, *notes], stands_on)
 
-    def save() -> None:
-        if checkpoint is not None:
-            finished(["not finished: the map so far is valid"]).save(checkpoint)
+    def save(trust: TrustMap) -> None:
+        if checkpoint is not None and np.isfinite(trust.bound).any():
+            trust.save(checkpoint)
 
-    trust = finished(search.run(seconds, boxes, progress, save))
-    if checkpoint is not None:
-        trust.save(checkpoint)
+    trust = finished(
+        search.run(seconds, boxes, progress, lambda: save(finished(["not finished: the map so far is valid"])))
+    )
+    save(trust)
     return trust
 
 
-class _Path(NamedTuple):
+class _Path:
     """One way to bound boxes: the surrogate as the one program that is bounded, searched, hashed, whatever the object
     does meanwhile; the compiled bound, what else it is given; bounds at points.
     """
 
-    surrogate: Frozen
-    bounds: BoxBounds
-    given: Given
-    points: PointBounds
-    assumptions: tuple[str, ...]
+    def __init__(
+        self, problem: CoerciveProblem, model: Frozen, inputs: Box, data: Any, points: PointBounds, by_fluxes: bool
+    ) -> None:
+        self.problem, self.model, self.points, self.by_fluxes = problem, model, points, by_fluxes
+        self.inputs = inputs
+        self.given = Given(scaled_ends(inputs), data, model.weights, np.float64(points.scale))
+        self.assumptions = (BY_FLUXES,) if by_fluxes else ()
+        self._bounds: BoxBounds | None = None
+
+    def __call__(self, low: np.ndarray, high: np.ndarray) -> BoxResult:
+        assert self._bounds is not None
+        return self._bounds(low, high, self.given)
+
+    def prepare(self, order: int | None, limit: float, tell: Callable[[float], None]) -> None:
+        """Compile.
+
+        Raises:
+            TooLong: that takes longer than ``limit`` seconds.
+            UnsupportedOperation, NotImplementedError: no range, or no rounding error, is known for an operation.
+        """
+        d = self.inputs.dimension
+        nodes = order or (FLUX_ORDERS[d] if self.by_fluxes else default_order(d))
+        self._bounds = _compiled(self.problem, self.model, self.inputs.log, nodes, self.by_fluxes)
+        expected = AT_LEAST + PER_OPERATION * self.model.architecture.operations
+        self._bounds.prepare(d, self.given, expected, limit, tell)
 
 
-def _path(problem: CoerciveProblem, surrogate: Model, inputs: Box, order: int | None) -> _Path | str:
+def _path(problem: CoerciveProblem, surrogate: Model, inputs: Box, scale: float) -> _Path | str:
     """In reduced coordinates where that is possible, else by fluxes; or why neither is."""
-    ends, d = scaled_ends(inputs), inputs.dimension
     reduced = reduced_path(problem, surrogate)
     if reduced is not None:
-        model = Frozen(surrogate, d, reduced.basis)
-        bounds = _compiled(problem, model, inputs.log, order or default_order(d), by_fluxes=False)
-        return _Path(model, bounds, Given(ends, reduced.data, model.weights), ReducedPoints(reduced), ())
-    path = flux_path(problem, surrogate)
+        model = Frozen(surrogate, inputs.dimension, reduced.basis)
+        return _Path(problem, model, inputs, reduced.data, ReducedPoints(reduced, scale), by_fluxes=False)
+    path = flux_path(problem, surrogate, scale)
     if isinstance(path, str):
         return path
-    model = path.model
-    bounds = _compiled(problem, model, inputs.log, order or FLUX_ORDERS[d], by_fluxes=True)
-    return _Path(model, bounds, Given(ends, path.data, model.weights), path, (BY_FLUXES,))
+    return _Path(problem, path.model, inputs, path.data, path, by_fluxes=True)
+
+
+def _too_long(needed: float, seconds: float) -> str:
+    return (
+        f"compiling the bound for whole boxes takes about {needed:.0f} s, and may take {max(seconds, PATIENCE):.0f} s "
+        "(as long as the proof, or two minutes): the surrogate's program is long. Give more seconds, or certify one of "
+        "fewer operations, such as a network in place of a linear solve"
+    )
 
 
 _kept: Kept[BoxBounds] = Kept(4)
@@ -203,7 +239,7 @@ def _unchanged(problem: Problem) -> None:
 
 
 def _checked_map(
-    resume: TrustMap | str | Path | None, problem: CoerciveProblem, inputs: Box, model_hash: str
+    resume: TrustMap | str | Path | None, problem: CoerciveProblem, inputs: Box, model_hash: str, scale: float
 ) -> TrustMap | None:
     if resume is None:
         return None
@@ -211,11 +247,22 @@ def _checked_map(
     same = trust.box.to_json() == inputs.to_json() and trust.problem_hash == fingerprint.of_problem(problem)
     if not same or trust.model_hash != model_hash:
         raise ValueError("the map to go on with is about another problem, box or surrogate: start a new one")
+    if trust.scale != scale:
+        raise ValueError(
+            f"the map to go on with is of errors relative to ||u|| + {trust.scale:.6g} (absolute / tolerance), not "
+            f"{scale:.6g}: give the same absolute for the same tolerance, or start a new one"
+        )
     return trust
 
 
 def _finished(
-    problem: CoerciveProblem, model_hash: str, inputs: Box, search: Search, notes: list[str], stands_on: tuple[str, ...]
+    problem: CoerciveProblem,
+    model_hash: str,
+    inputs: Box,
+    search: Search,
+    allowed: Tolerance,
+    notes: list[str],
+    stands_on: tuple[str, ...],
 ) -> TrustMap:
     tree = search.tree
     bound = np.array(tree.bound)
@@ -224,7 +271,8 @@ def _finished(
     d = inputs.dimension
     trust = TrustMap(
         box=inputs,
-        tolerance=search.tolerance,
+        tolerance=allowed.relative,
+        absolute=allowed.absolute,
         axis=np.array(tree.axis),
         children=np.array(tree.children),
         bound=bound,
@@ -249,11 +297,12 @@ def _finished(
     return replace(trust, bound=nothing, verdicts=np.full(len(bound), 2), notes=(*trust.notes, CONTRADICTED))
 
 
-def _undecided(problem: Problem, inputs: Box, tolerance: float, *reasons: str) -> TrustMap:
+def _undecided(problem: Problem, inputs: Box, allowed: Tolerance, *reasons: str) -> TrustMap:
     d = inputs.dimension
     return TrustMap(
         box=inputs,
-        tolerance=tolerance,
+        tolerance=allowed.relative,
+        absolute=allowed.absolute,
         axis=np.array([-1]),
         children=np.array([[-1, -1]]),
         bound=np.array([np.inf]),

@@ -24,6 +24,7 @@ from .flux_family import flux_family
 from .frozen import Frozen
 from .log_weights import log_weights
 from .surrogate import answering_basis, basis_facts, captured
+from .thomson import scaled_lower
 
 HIGHEST = 4  # inputs: nodes and boxes multiply with every one
 BY_FLUXES = "bounds by fluxes that balance the load; logarithms of cells' weights affine in the inputs, as enclosed"
@@ -33,18 +34,18 @@ CHUNKS = (16, 256)  # rows of fields at a time
 class FluxPath:
     """``data`` for the bound over boxes; ``lower`` and ``estimate`` at points, for what searches beside it."""
 
-    def __init__(self, problem: CellDiffusion, surrogate: Frozen, data: FluxData) -> None:
-        self.problem, self.model, self.data = problem, surrogate, data
+    def __init__(self, problem: CellDiffusion, surrogate: Frozen, data: FluxData, scale: float = 0.0) -> None:
+        self.problem, self.model, self.data, self.scale = problem, surrogate, data, scale
         self._estimates = VectorMap(self._estimate, CHUNKS)
 
     def lower(self, P: Float[np.ndarray, "n d"], c: Float[np.ndarray, "n k"]) -> Float[np.ndarray, " n"]:
-        """Proved lower bounds of the relative error."""
+        """Proved lower bounds of ||e|| / (scale + ||u||)."""
         fields = c @ self.model.basis.T
         bound = certifier(self.problem).bounds(P, fields, STEPS)[1]
-        return np.where(np.isfinite(fields).all(axis=1), np.asarray(bound.relative_lower), 0.0)
+        return np.where(np.isfinite(fields).all(axis=1), np.asarray(scaled_lower(bound, self.scale, np)), 0.0)
 
     def estimate(self, P: Float[np.ndarray, "n d"], c: Float[np.ndarray, "n k"]) -> Float[np.ndarray, " n"]:
-        """The relative error to a percent or so, without a solve and without proof."""
+        """The same to a percent or so, without a solve and without proof."""
         found = np.asarray(self._estimates(P, c))
         return np.where(np.isfinite(found), found, 0.0)
 
@@ -54,10 +55,10 @@ class FluxPath:
         flux = family.start + jnp.tensordot(family.best(1 / a), family.modes, 1)
         gradient = jnp.tensordot(c, self.data.modes, 1)
         error = jnp.sum((flux - a * gradient) ** 2 / a)
-        return jnp.sqrt(error / jnp.maximum(jnp.sum(flux**2 / a), 1e-300))
+        return jnp.sqrt(error) / (self.scale + jnp.sqrt(jnp.maximum(jnp.sum(flux**2 / a), 1e-300)))
 
 
-def flux_path(problem: Problem, surrogate: Any) -> FluxPath | str:
+def flux_path(problem: Problem, surrogate: Any, scale: float = 0.0) -> FluxPath | str:
     """The path, or why there is none.
 
     Raises:
@@ -91,7 +92,7 @@ def flux_path(problem: Problem, surrogate: Any) -> FluxPath | str:
     family = flux_family(problem, model)
     if family is None:
         return f"box proofs of {problem.name} need a few solutions to start from, but the solver failed"
-    return FluxPath(problem, model, flux_data(problem, basis, family, weights))
+    return FluxPath(problem, model, flux_data(problem, basis, family, weights), scale)
 
 
 def _one_load(problem: CellDiffusion) -> bool:

@@ -15,12 +15,13 @@ from typing import Any
 import jax
 import numpy as np
 from jax import Array
-from jax.extend.core import ClosedJaxpr, jaxpr_as_fun
+from jax.extend.core import ClosedJaxpr, Jaxpr, jaxpr_as_fun
 from jaxtyping import Float
 
 from ..solvers.batching import VectorMap
 from ..solvers.problem import is_traced
 from . import fingerprint
+from .enclose.programs import inner_programs
 from .surrogate import Model, captured, numbers
 
 SIZES = (1, 16, 128, 1024)  # rows per compiled call
@@ -35,6 +36,7 @@ class Architecture:
         self._constants = [shapes.get(i, x) for i, x in enumerate(program.consts)]
         self._program = program.jaxpr
         self.key = fingerprint.of_program(program, self._constants)
+        self.operations = _operations(program.jaxpr)
 
     def weights_of(self, program: ClosedJaxpr) -> tuple[np.ndarray, ...]:
         return tuple(program.consts[i] for i in self._places)
@@ -44,6 +46,15 @@ class Architecture:
         for i, w in zip(self._places, weights, strict=True):
             constants[i] = w
         return jaxpr_as_fun(ClosedJaxpr(self._program, constants))(p)[0]
+
+
+def _operations(jaxpr: Jaxpr) -> int:
+    """How many the program has, loops unrolled: that is how they are enclosed."""
+    count = 0
+    for equation in jaxpr.eqns:
+        inner = sum(_operations(program.jaxpr) for program in inner_programs(equation.params))
+        count += equation.params.get("length", 1) * inner if inner else 1
+    return count
 
 
 class Frozen(Model):

@@ -1,6 +1,6 @@
 """``guard``: run a surrogate so that a wrong answer never gets out.
 
-Three routes, cheapest first, each taken only on a proof that the relative error is within the tolerance:
+Three routes, cheapest first, each taken only on a proof that ||e|| <= absolute + tolerance ||u||:
 
     accepted   the surrogate's own field, its bound is small enough: the one at this input, or, with a trust map, the
                one of the leaf that the input lies in, which costs a lookup
@@ -14,6 +14,7 @@ callable by its fields. A row that even the solver could not answer is NaN, with
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -28,20 +29,29 @@ from ..solvers.coercive import CoerciveProblem
 from ..solvers.foreign import SettingsChanged
 from ..solvers.precision import in_float64
 from ..solvers.problem import Problem
-from .certificate import NOTHING, STEPS, Certificate, certifier, from_bounds, mask, nothing
+from ..solvers.tolerance import Tolerance
+from .certificate import NOTHING, STEPS, Certificate, against, certifier, from_bounds, mask, nothing, remarks
 from .first_call import check_answers
 from .proved_region import ProvedRegion
+from .reasons import nothing_accepted
 from .reduced import reduced_path
-from .surrogate import captured, evaluate, numbers
-from .thomson import FieldBound
-from .trust_map import TrustMap
+from .surrogate import CHUNK, Model, batch_difference, captured, evaluate, numbers
+from .thomson import FieldBound, scaled_upper
+from .trust_map import TrustMap, load_trust_map
 
+SIZES = (16, 256)  # rows of one compiled bound: few, for each is compiled
+LARGEST = 1024  # rows at most that a surrogate is warmed up for
+SAME = 1e-9  # of an answer, that rounding may change with the number of rows
 ROUTES = ("accepted", "polished", "solved", "failed")
 
 
 @dataclass(frozen=True)
 class Answer:
-    """Guarded answers: the fields, how each came about, and the certificate of exactly these fields."""
+    """Guarded answers: the fields, how each came about, and the certificate of exactly these fields.
+
+    ``error_upper``: what was compared with the tolerance, a bound of ||e|| / (absolute / tolerance + ||u||): without an
+    absolute tolerance ``relative_upper``. ``seconds``: all that the call took, compiling and solving included.
+    """
 
     u: Float[np.ndarray, "n N"]
     route: np.ndarray  # [n] of ROUTES
@@ -50,12 +60,13 @@ class Answer:
     seconds: float
     notes: tuple[str, ...] = ()
     counts: dict[str, int] = field(default_factory=dict)
+    error_upper: Float[np.ndarray, " n"] = field(default_factory=lambda: np.zeros(0))
 
 
 class _Batch:
     """The answers under construction: rows are settled one route after another."""
 
-    def __init__(self, P: np.ndarray, size: int, out: np.ndarray | None) -> None:
+    def __init__(self, P: np.ndarray, size: int, scale: float, out: np.ndarray | None) -> None:
         n = len(P)
         if out is None:
             out = np.empty((n, size))
@@ -68,19 +79,18 @@ class _Batch:
         self.open = np.ones(n, dtype=bool)
         self.changed = np.zeros(n)
         self.bounds = FieldBound(*(np.full(n, x) for x in NOTHING))  # type: ignore[arg-type]
+        self.scale, self.error_upper = scale, np.full(n, np.inf)
         self.notes: list[str] = []
 
     def settle(self, rows: np.ndarray, good: np.ndarray, route: str, bound: FieldBound | None) -> np.ndarray:
         """Mark the ``good`` ones of ``rows`` as answered; returns their numbers. No ``bound``: nothing is known."""
         done = rows[good]
         self.route[done], self.open[done] = route, False
-        for mine, new in zip(self.bounds, bound or (), strict=bound is not None):
-            mine[done] = np.asarray(new)[good]
+        if bound is not None:
+            for mine, new in zip(self.bounds, bound, strict=True):
+                mine[done] = np.asarray(new)[good]
+            self.error_upper[done] = scaled_upper(bound, self.scale, np)[good]
         return done
-
-    @property
-    def relative_upper(self) -> np.ndarray:
-        return np.asarray(self.bounds.relative_upper)
 
 
 class Guard:
@@ -93,24 +103,100 @@ class Guard:
         surrogate: Callable[[Any], Any],
         tolerance: float,
         trust: TrustMap | str | Path | None = None,
+        absolute: float | None = None,
     ) -> None:
-        if not 0 < tolerance < np.inf:
-            raise ValueError(f"the tolerance is a relative error and must be positive, not {tolerance}")
-        model = captured(surrogate)
-        check_answers(problem, model, may_raise=True)
-        self.problem, self.tolerance = problem, float(tolerance)
-        self.surrogate = model
-        self.reduced = reduced_path(problem, model)
+        allowed = Tolerance.of(problem, tolerance, absolute)
+        self.problem, self.tolerance, self.absolute = problem, allowed.relative, allowed.absolute
+        self.notes: tuple[str, ...] = ()  # what is the matter with the surrogate, said with every answer
+        self._scale = allowed.scale
+        self._offered = captured(surrogate)
+        check_answers(problem, self._offered, may_raise=True)
+        self._trust = load_trust_map(trust) if isinstance(trust, str | Path) else trust
+        self._label = str(trust) if isinstance(trust, str | Path) else "the trust map"
+        self.reduced = reduced_path(problem, self._offered)
+        self._prepare()
+
+    def _prepare(self) -> None:
+        """What no process can take over from another: compiled functions and traced programs."""
+        self.surrogate: Model = self._offered
         self.region: ProvedRegion | None = None
-        if trust is not None:
-            self.region = ProvedRegion(problem, model, trust)
+        if self._trust is not None:
+            self.region = ProvedRegion(self.problem, self._offered, self._trust, self._scale, self._label)
             self.surrogate = self.region.model
         if self.reduced is not None:
             reduced = self.reduced
-            self._one = VectorMap(lambda p, c: reduced.bound(p, c, 1))
-            self._all = VectorMap(lambda p, c: reduced.bound(p, c))
-            self._galerkin = VectorMap(reduced.galerkin)
+            self._one = VectorMap(lambda p, c: reduced.bound(p, c, 1), SIZES)
+            self._all = VectorMap(lambda p, c: reduced.bound(p, c), SIZES)
+            self._galerkin = VectorMap(reduced.galerkin, SIZES)
             self._modes = np.array(reduced.basis.T, order="C")
+
+    def __getstate__(self) -> dict[str, Any]:
+        """The surrogate as it was read, and the constants of its bounds: another process answers with the same bits."""
+        kept = ("problem", "tolerance", "absolute", "notes", "_scale", "_offered", "_trust", "_label", "reduced")
+        return {key: self.__dict__[key] for key in kept}
+
+    @in_float64
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._prepare()
+
+    def __repr__(self) -> str:
+        how = "from coefficients" if self.reduced is not None else "from fields"
+        if not isinstance(self.problem, CoerciveProblem):
+            how = "by solving alone"
+        absolute = f", absolute={self.absolute:g}" if self.absolute else ""
+        trust = f", trust={self._label!r}" if self.region is not None else ""
+        return f"guard({self.problem.name}, tolerance={self.tolerance:g}{absolute}{trust}: bounds {how})"
+
+    @in_float64
+    def warm_up(self) -> float:
+        """Compile every route, for any number of rows, so that no later call does; the seconds that it took.
+
+        The surrogate is called with 1, 2, 4, ... 1024 rows. One whose answer
+        depends on what else is asked at once is found out here: every later answer says so.
+        """
+        start = time.perf_counter()
+        d = self.problem.inputs.dimension
+        P = self.problem.inputs.from_unit(
+            np.concatenate([np.full((1, d), 0.5), np.random.default_rng(0).random((7, d))])
+        )
+        try:
+            differs = batch_difference(self.surrogate, P)
+        except SettingsChanged:
+            raise
+        except Exception:  # it will be solved instead, and the answers say why
+            differs = 0.0
+        if differs > SAME:
+            self.notes = (
+                f"the surrogate answers an input otherwise when others are asked at once (by {differs:.1g} of it): "
+                "each answer is certified as it was given, but will not be found again",
+            )
+        if isinstance(self.problem, CoerciveProblem):
+            self._warm_bounds(self.problem, P)
+        truth = np.asarray(self.problem.attempt_batch(P[:1]).u)
+        if isinstance(self.problem, CoerciveProblem):
+            certifier(self.problem).bounds(P[:1], truth, 0)
+        against(self.problem)
+        return time.perf_counter() - start
+
+    def _warm_bounds(self, problem: CoerciveProblem, P: np.ndarray) -> None:
+        ask = self.surrogate if self.reduced is None else self.surrogate.coefficients
+        rows = 1
+        while rows <= (CHUNK if self.reduced is None else LARGEST):
+            with contextlib.suppress(Exception):  # as above
+                ask(np.repeat(P[:1], rows, axis=0))
+            rows *= 2
+        self.surrogate.changes()
+        if self.reduced is not None:
+            for rows in SIZES:
+                X = np.repeat(P[:1], rows, axis=0)
+                c = np.asarray(self._galerkin(X))
+                self._one(X, c)
+                self._all(X, c)
+        field = np.zeros((1, problem.size))
+        if self.reduced is None:
+            certifier(problem).bounds(P[:1], field, 0)
+        certifier(problem).polish(P[:1], field, STEPS)
 
     @in_float64
     def __call__(self, P: Any, out: Float[np.ndarray, "n N"] | None = None) -> Answer:
@@ -120,7 +206,8 @@ class Guard:
             ValueError: P is not [n, d], NaN, infinite or outside the problem's box (row and input are named).
         """
         start = time.perf_counter()
-        batch = _Batch(self.problem.inputs.check(P), self.problem.size, out)
+        batch = _Batch(self.problem.inputs.check(P), self.problem.size, self._scale, out)
+        batch.notes += self.notes
         if isinstance(self.problem, CoerciveProblem):
             if self.reduced is not None:
                 self._answer_reduced(batch)
@@ -130,7 +217,7 @@ class Guard:
         return self._finish(batch, start)
 
     def _within(self, bound: FieldBound) -> np.ndarray:
-        return np.asarray(bound.relative_upper) <= self.tolerance
+        return np.asarray(scaled_upper(bound, self._scale, np) <= self.tolerance)
 
     def _answer_reduced(self, batch: _Batch) -> None:
         assert self.reduced is not None
@@ -174,7 +261,9 @@ class Guard:
             return rows
         upper = self.region.upper(batch.P[rows])
         done = batch.settle(rows, upper <= self.tolerance, "accepted", None)
-        batch.relative_upper[done] = upper[upper <= self.tolerance]
+        batch.error_upper[done] = upper[upper <= self.tolerance]
+        if self.region.scale == 0:
+            np.asarray(batch.bounds.relative_upper)[done] = upper[upper <= self.tolerance]
         if len(done):
             batch.notes.append(f"{len(done)} answers have their bound from the trust map: relative, not absolute")
         return rows[batch.open[rows]]
@@ -204,21 +293,27 @@ class Guard:
         rows = np.flatnonzero(batch.open)
         if not len(rows):
             return
-        truth = np.asarray(self.problem.attempt_batch(batch.P[rows]).u)
+        P = batch.P[rows]
+        attempts = self.problem.attempt_batch(P)
+        truth = np.asarray(attempts.u)
         batch.u[rows] = truth
         good = np.isfinite(truth).all(axis=1)
+        bound = FieldBound(*(np.full(len(rows), x) for x in NOTHING))  # type: ignore[arg-type]
         if isinstance(self.problem, CoerciveProblem):
-            _, bound, _ = certifier(self.problem).bounds(batch.P[rows], truth, 0)
-            bound = mask(bound, good)
-        else:
-            bound = FieldBound(*(np.full(len(rows), x) for x in NOTHING))  # type: ignore[arg-type]
+            bound = mask(certifier(self.problem).bounds(P, truth, 0)[1], good)
         batch.settle(rows, good, "solved", bound)
         batch.changed[rows] = 0.0
-        over = good & (np.asarray(bound.relative_upper) > self.tolerance)
+        over = good & ~self._within(bound)
         if over.any() and isinstance(self.problem, CoerciveProblem):
             batch.notes.append(f"{int(over.sum())} solved answers are only known to more than the tolerance: undecided")
+            batch.notes += remarks(self.problem, P, truth, bound, good)
         if not good.all():
-            batch.notes.append(f"the solver failed at {int((~good).sum())} inputs: these rows are NaN")
+            i = int(np.argmin(good))
+            first = self.problem._failure(P[i], type(attempts)(*(np.asarray(part)[i] for part in attempts)))
+            others = "".join(f"; {reason}" for reason in self.problem.failures() if reason not in first)
+            batch.notes.append(
+                f"the solver failed at {int((~good).sum())} inputs: these rows are NaN. The first: {first}{others}"
+            )
 
     def _finish(self, batch: _Batch, start: float) -> Answer:
         notes = tuple(batch.notes)
@@ -231,11 +326,14 @@ class Guard:
             certificate = nothing(
                 self.problem,
                 len(batch.P),
-                (*notes, f"no proved bound is known for {self.problem.name}: all were solved"),
+                (*notes, nothing_accepted(self.problem)),
             )
         counts = {route: int((batch.route == route).sum()) for route in ROUTES}
         seconds = time.perf_counter() - start
-        return Answer(batch.u, batch.route, certificate.relative_upper, certificate, seconds, certificate.notes, counts)
+        return Answer(
+            batch.u, batch.route, certificate.relative_upper, certificate, seconds, certificate.notes, counts,
+            batch.error_upper,
+        )  # fmt: skip
 
 
 def guard(
@@ -243,14 +341,20 @@ def guard(
     surrogate: Callable[[Any], Any],
     tolerance: float = 1e-2,
     trust: TrustMap | str | Path | None = None,
+    absolute: float | None = None,
 ) -> Guard:
-    """A guarded surrogate: ``guarded(P)`` answers within the relative tolerance, with a proof, or by solving.
+    """A guarded surrogate: ``guarded(P)`` answers within absolute + tolerance ||u||, with a proof, or by solving.
+
+    The first call of each kind compiles: ``warm_up`` does it for all of them. A guard can be pickled where the problem
+    and the surrogate can.
 
     Args:
         trust: a map that ``certify_box`` made of this problem and surrogate, or its file: inside its leaves whose bound
             is within the tolerance no bound is computed. Answers come from the surrogate's program as it is now.
+        absolute: an error allowed whatever the size of the solution, in the problem's norm; None for the problem's own
+            (``Problem.zero_scale``).
 
     Raises:
         ValueError: the tolerance is not positive; the map is about another problem or surrogate, or was changed.
     """
-    return Guard(problem, surrogate, tolerance, trust)
+    return Guard(problem, surrogate, tolerance, trust, absolute)

@@ -27,17 +27,27 @@ FROM_THE_MAP = (
 
 
 class ProvedRegion:
-    """``model``: the frozen surrogate. ``upper(P)``: proved bounds of the relative error of its answers.
+    """``model``: the frozen surrogate. ``upper(P)``: proved bounds of ||e|| / (scale + ||u||) of its answers e.
+
+    ``scale``: of the guard; a map with a smaller one, whose bounds are larger, serves as well.
 
     Raises:
         ValueError: the file is no trust map or was changed; the map is about another problem or surrogate, saying what
             differs; or it proves nothing.
     """
 
-    def __init__(self, problem: Problem, surrogate: Any, trust: TrustMap | str | Path) -> None:
-        label = "the trust map" if isinstance(trust, TrustMap) else str(trust)
+    def __init__(
+        self, problem: Problem, surrogate: Any, trust: TrustMap | str | Path, scale: float = 0.0, label: str = ""
+    ) -> None:
+        label = label or ("the trust map" if isinstance(trust, TrustMap) else str(trust))
         trust = trust.copied() if isinstance(trust, TrustMap) else load_trust_map(trust)
         check_map(trust)
+        if trust.scale > scale:
+            raise ValueError(
+                f"{label} allows {trust.absolute:.3g} beside its tolerance {trust.tolerance:g}, more than this guard "
+                "does: guard with the same tolerance and absolute, or without the map"
+            )
+        self.scale = trust.scale
         self._bound = np.where(trust.axis < 0, trust.bound, np.inf)
         if not np.isfinite(self._bound).any():
             why = f" ({'; '.join(trust.notes)})" if trust.notes else ""

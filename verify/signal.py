@@ -22,7 +22,7 @@ from ..solvers.problem import Problem
 from .certificate import certifier
 from .reduced import reduced_path
 from .surrogate import captured, evaluate
-from .thomson import SLACK, FieldBound
+from .thomson import scaled_upper
 
 TYPICAL = 16  # inputs that tell the typical size of the data
 ZERO_SHARE = 1e-3  # of it: what counts as none
@@ -39,13 +39,6 @@ class Signal:
     values: Callable[[Float[np.ndarray, "n d"]], Float[np.ndarray, " n"]]
     gradient: Callable[[Array], tuple[Array, Array]] | None = None  # p -> (log signal, its gradient)
     proved: Callable[[Float[np.ndarray, "n d"]], Float[np.ndarray, " n"]] | None = None
-
-
-def scaled_upper(bound: FieldBound, scale: float) -> Array:
-    """At least ||e|| / (scale + ||u||)."""
-    if scale == 0:
-        return bound.relative_upper
-    return jnp.minimum(bound.relative_upper, bound.upper / (scale + jnp.sqrt(bound.energy_lower)) * SLACK)
 
 
 def make_signal(problem: Problem, surrogate: Any, scale: float = 0.0) -> Signal:

@@ -142,6 +142,13 @@ def numbers(answer: Any) -> np.ndarray:
         raise Unreadable(f"with a {type(answer).__name__} that numpy cannot read ({error}): {remedy}") from None
 
 
+def batch_difference(model: Model, P: Float[np.ndarray, "n d"]) -> float:
+    """By how much the answer at the first row changes with the rows beside it, of its largest value; two calls."""
+    alone, beside = (np.asarray(model(rows), dtype=np.float64)[:1] for rows in (P[:1], P))
+    largest = np.abs(alone).max(initial=0.0)
+    return float(np.abs(alone - beside).max(initial=0.0) / largest) if largest > 0 else 0.0
+
+
 def has_basis(surrogate: Any) -> bool:
     """Whether the surrogate offers ``basis`` [N, k] and ``coefficients(P)``: reduced path and box proofs need them."""
     return captured(surrogate).basis is not None

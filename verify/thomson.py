@@ -26,7 +26,7 @@ References: Prager and Synge 1947; Thomson's principle; Meurant and Tichy 2023 f
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 from jax import lax
@@ -53,6 +53,39 @@ class FieldBound(NamedTuple):
     floor: Float[Array, ""]  # share of ``upper`` that is rounding and the inexact reference solve
     energy_lower: Float[Array, ""]  # proved interval of the compliance f.u = ||u||_A^2
     energy_upper: Float[Array, ""]
+
+
+def is_zero(scale: Any) -> bool:
+    """Whether errors are relative alone; a scale that is traced may be anything."""
+    return isinstance(scale, int | float) and scale == 0
+
+
+def scaled_upper(bound: FieldBound, scale: Any, xp: Any = jnp) -> Any:
+    """At least ||e|| / (scale + ||u||), elementwise; ``xp``: numpy or jax.numpy.
+
+    From E = ||e|| <= upper and r = relative_upper: ||u|| >= E / r, and E / (scale + E / r) increases with E; or from
+    the compliance, ||u||^2 >= energy_lower. The slack covers the rounding of scale, which is a quotient itself.
+    """
+    if is_zero(scale):
+        return bound.relative_upper
+    upper, relative = xp.asarray(bound.upper), xp.asarray(bound.relative_upper)
+    known = xp.isfinite(upper)
+    size = xp.maximum(
+        xp.where(known & (relative > 0), xp.where(known, upper, 0.0) / xp.where(relative > 0, relative, 1.0), 0.0),
+        xp.sqrt(bound.energy_lower),
+    )
+    return xp.where(known, xp.where(known, upper, 0.0) / (scale + size) * SLACK, xp.inf)
+
+
+def scaled_lower(bound: FieldBound, scale: Any, xp: Any = jnp) -> Any:
+    """At most ||e|| / (scale + ||u||): as above, from below."""
+    if is_zero(scale):
+        return bound.relative_lower
+    lower, relative = xp.asarray(bound.lower), xp.asarray(bound.relative_lower)
+    size = xp.minimum(
+        xp.where(relative > 0, lower / xp.where(relative > 0, relative, 1.0), xp.inf), xp.sqrt(bound.energy_upper)
+    )
+    return xp.where(lower > 0, lower / (scale + size) / SLACK, 0.0)
 
 
 def in_range(theta: Float[Array, " Q"], f: Array) -> Array:

@@ -28,7 +28,7 @@ from .map_checks import check_map
 FORMAT = 1
 LARGEST = 1 << 27  # bytes of a file: a million leaves
 VERDICTS = ("certified", "falsified", "undecided")
-OPTIONAL: frozenset[str] = frozenset()
+OPTIONAL = frozenset({"absolute"})
 KEYS = OPTIONAL | {
     *("format", "problem", "settings", "box", "tolerance", "axis", "children", "bound", "verdicts", "witness"),
     *("witness_lower", "failures", "problem_hash", "model_hash", "seconds", "evaluated", "against", "notes"),
@@ -44,7 +44,7 @@ class TrustMap:
     tolerance: float
     axis: Int[np.ndarray, " M"]
     children: Int[np.ndarray, "M 2"]
-    bound: Float[np.ndarray, " M"]  # proved sup of the relative error over the node's box
+    bound: Float[np.ndarray, " M"]  # proved sup over the node's box of ||e|| / (scale + ||u||)
     verdicts: Int[np.ndarray, " M"]  # index into VERDICTS, of leaves
     witness: Float[np.ndarray, "w d"]  # confirmed inputs, unit coordinates
     witness_lower: Float[np.ndarray, " w"]  # proved lower ends of their errors
@@ -58,6 +58,12 @@ class TrustMap:
     failures: Float[np.ndarray, "M d"] | None = None  # of falsified leaves: a point of proved failure, unit coordinates
     problem_hash: str = ""
     model_hash: str = ""
+    absolute: float = 0.0  # beside the tolerance: within is ||e|| <= absolute + tolerance ||u||
+
+    @property
+    def scale(self) -> float:
+        """What is added to the size of the solution in the errors of this map, which are relative where it is zero."""
+        return self.absolute / self.tolerance
 
     @cached_property
     def lookup(self) -> Lookup:
@@ -92,7 +98,8 @@ class TrustMap:
         shares = (self.certified_volume, self.falsified_volume, self.undecided_volume)
         verdicts = ", ".join(f"{100 * share:.4g} % {name}" for name, share in zip(VERDICTS, shares, strict=True))
         return (
-            f"TrustMap({self.problem_name}, {', '.join(self.box.names)}: {verdicts} at tolerance {self.tolerance:g}; "
+            f"TrustMap({self.problem_name}, {', '.join(self.box.names)}: {verdicts} at tolerance {self.tolerance:g}"
+            f"{f', absolute {self.absolute:g}' if self.absolute else ''}; "
             f"largest error in [{self.relative_lower:.4g}, {self.relative_upper:.4g}]; {self.boxes} boxes"
             f"{''.join(f'; {note}' for note in self.notes)})"
         )
@@ -166,6 +173,7 @@ class TrustMap:
             "settings": self.problem_settings,
             "box": self.box.to_json(),
             "tolerance": self.tolerance,
+            **({"absolute": self.absolute} if self.absolute else {}),
             "axis": self.axis.tolist(),
             "children": self.children.tolist(),
             "bound": [json_number(x) for x in self.bound],
@@ -261,6 +269,7 @@ def _from_json(data: dict[str, Any]) -> TrustMap:
     return TrustMap(
         box=box,
         tolerance=_numbers((data["tolerance"],), "tolerance")[0],
+        absolute=float(_numbers((data.get("absolute", 0.0),), "absolute")[0]),
         axis=_whole(data["axis"], "axis"),
         children=_whole([x for pair in _rows(data["children"], 2) for x in pair], "children").reshape(-1, 2),
         bound=_numbers([np.inf if x == "inf" else x for x in data["bound"]], "bound"),

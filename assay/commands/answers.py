@@ -21,10 +21,10 @@ from ..verify.guard import Answer
 from ..verify.guard import guard as guarded
 from ..verify.surrogate import evaluate
 from .boxes import over_box
-from .check import RunWord, save_report
+from .check import RunWord, measured, save_report
 from .errors import DONE, FAILED, UNDECIDED, UserError, keeps
 from .output import check_new, downward, emit, number, table, upward, write_arrays
-from .settings import At, Config, Json, ProblemOption, Seed, Set, Tolerance, pairs, point, read_inputs
+from .settings import Absolute, At, Config, Json, ProblemOption, Seed, Set, Tolerance, pairs, point, read_inputs
 
 Inputs = Annotated[Path | None, typer.Option("--inputs", metavar="FILE.csv", help="Rows of inputs, header optional.")]
 SHOWN = 12  # rows printed for people
@@ -55,6 +55,7 @@ def certify(
     seed: Seed = 0,
     steps: Annotated[int, typer.Option(min=0, help="CG steps that sharpen the bound.")] = 2,
     tolerance: Annotated[float | None, typer.Option(help="Exit code 1 above it, 3 where that is open.")] = None,
+    absolute: Absolute = None,
     truth: Annotated[bool, typer.Option("--truth", help="Solve as well, and show bound / error.")] = False,
     box: Annotated[
         list[str] | None, typer.Option(metavar="all|NAME=LOW:HIGH,...", help="A proof over a whole box of inputs.")
@@ -81,7 +82,7 @@ def certify(
         if at or inputs or random or truth:
             raise UserError("--box goes alone: a proof over a box has no points")
         goal = 1e-2 if tolerance is None else tolerance
-        return over_box(target, box, goal, seconds, as_json, plot, ratio, resume)
+        return over_box(target, box, goal, seconds, as_json, plot, ratio, resume, absolute)
     P = chosen_inputs(target, at, inputs, random, seed)
     check_answers(target.problem, target.surrogate, may_raise=True)
     answers = evaluate(target.surrogate, P, target.problem)
@@ -90,18 +91,18 @@ def certify(
     payload["notes"] = [*answers.trouble, *(note for note in certificate.notes if note != NOT_FINITE)]
     if truth:
         payload["error"], payload["effectivity"] = _effectivity(target, P, answers.fields, certificate)
-    payload["settings"] = {"steps": steps, "tolerance": tolerance, "seed": seed}
+    payload["settings"] = {"steps": steps, "tolerance": tolerance, "absolute": absolute, "seed": seed}
     save_report(target, "certify.json", payload)
     emit(as_json, payload, lambda console: _show_bounds(console, target, P, certificate, payload))
-    return _verdict(certificate, tolerance)
+    return _verdict(target, certificate, tolerance, absolute)
 
 
-def _verdict(certificate: Certificate, tolerance: float | None) -> int:
+def _verdict(target: Target, certificate: Certificate, tolerance: float | None, absolute: float | None) -> int:
     if tolerance is None:
         return DONE if np.isfinite(certificate.relative_upper).all() else UNDECIDED
-    if (certificate.relative_lower > tolerance).any():
+    if certificate.beyond(tolerance, absolute).any():
         return FAILED
-    return DONE if (certificate.relative_upper <= tolerance).all() else UNDECIDED
+    return DONE if certificate.within(tolerance, absolute).all() else UNDECIDED
 
 
 def _certificate(target: Target, P: np.ndarray, c: Certificate) -> dict[str, Any]:
@@ -180,6 +181,7 @@ def guard(
     random: Random = None,
     seed: Seed = 0,
     tolerance: Tolerance = 1e-2,
+    absolute: Absolute = None,
     trust_map: Annotated[
         Path | None,
         typer.Option("--trust-map", metavar="FILE", help="What `certify --box` wrote: no bounds inside its leaves."),
@@ -195,17 +197,21 @@ def guard(
     P = chosen_inputs(target, at, inputs, random, seed)
     check_new(out)
     with keeps(lambda: "nothing was written; the same command starts again"):
-        answer = guarded(target.problem, target.surrogate, tolerance, trust_map)(P)
+        guarding = guarded(target.problem, target.surrogate, tolerance, trust_map, absolute)
+        answer = guarding(P)
     payload = _answers(target, P, answer, tolerance)
+    payload["absolute"] = guarding.absolute
+    payload["measured"] = measured(target.problem, tolerance, guarding.absolute)
     payload["trust_map"] = None if trust_map is None else str(trust_map)
     payload["out"] = None if out is None else str(out)
     if out is not None:
         about = {key: np.array(str(payload[key])) for key in ("evidence", "against", "norm")}
         fields = {"u": answer.u, "route": answer.route, "relative_upper": answer.relative_upper}
-        write_arrays(out, inputs=P, **fields, tolerance=np.array(tolerance), **about)
+        allowed = {"tolerance": np.array(tolerance), "absolute": np.array(guarding.absolute)}
+        write_arrays(out, inputs=P, **fields, error_upper=answer.error_upper, **allowed, **about)
     save_report(target, "guard.json", payload)
     emit(as_json, payload, lambda console: _show_answers(console, P, answer, payload, out))
-    proved = answer.relative_upper <= tolerance
+    proved = answer.error_upper <= tolerance
     trusted = answer.route == "solved"  # without a bound the solver's own word is what there is
     good = proved if isinstance(target.problem, CoerciveProblem) else trusted
     return DONE if good.all() else UNDECIDED
@@ -215,7 +221,7 @@ def _answers(target: Target, P: np.ndarray, answer: Answer, tolerance: float) ->
     names = target.problem.inputs.names
     rows = [
         {"inputs": dict(zip(names, p.tolist(), strict=True)), "route": str(route), "upper": float(upper)}
-        for p, route, upper in zip(P, answer.route, answer.relative_upper, strict=True)
+        for p, route, upper in zip(P, answer.route, answer.error_upper, strict=True)
     ]
     return {
         "surrogate": target.label,
@@ -224,7 +230,7 @@ def _answers(target: Target, P: np.ndarray, answer: Answer, tolerance: float) ->
         "totals": {
             "n": len(P),
             **answer.counts,
-            "worst_upper": float(answer.relative_upper.max()),
+            "worst_upper": float(answer.error_upper.max()),
             "seconds": answer.seconds,
             "solver_calls": answer.counts["solved"] + answer.counts["failed"],
         },
@@ -239,16 +245,16 @@ def _answers(target: Target, P: np.ndarray, answer: Answer, tolerance: float) ->
 
 def _show_answers(console: Console, P: np.ndarray, answer: Answer, payload: dict[str, Any], out: Path | None) -> None:
     names = ", ".join(payload["rows"][0]["inputs"])
-    rows = table("row", f"input ({names})", "route", "relative error at most")
-    for i in np.argsort(-answer.relative_upper, kind="stable")[:SHOWN]:
-        bound = "not known" if np.isinf(answer.relative_upper[i]) else upward(answer.relative_upper[i])
+    rows = table("row", f"input ({names})", "route", "error at most")
+    for i in np.argsort(-answer.error_upper, kind="stable")[:SHOWN]:
+        bound = "not known" if np.isinf(answer.error_upper[i]) else upward(answer.error_upper[i])
         rows.add_row(str(i), ", ".join(number(x, 4) for x in P[i]), answer.route[i], bound)
     console.print(rows)
     if len(P) > SHOWN:
         console.print(f"largest bounds first; {len(P) - SHOWN} rows with smaller ones are not shown")
     counts = ", ".join(f"{count} {route}" for route, count in answer.counts.items() if count)
     console.print(f"answers: {counts}, in {answer.seconds:.2f} s (compilation included)")
-    console.print(f"evidence: {payload['evidence']}, {payload['against']} ({payload['norm']})")
+    console.print(f"evidence: {payload['evidence']}, {payload['against']}; errors are {payload['measured']}")
     for note in payload["notes"]:
         console.print(f"note: {note}")
     if out is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from rich.console import Console
 
 from ..solvers.box import Box
@@ -13,6 +14,7 @@ from ..trust_pictures import plot_trust_map
 from ..verify.certify_box import certify_box
 from ..verify.evidence import Evidence
 from ..verify.trust_map import TrustMap
+from .check import measured
 from .errors import DONE, FAILED, UNDECIDED, UserError, keeps
 from .output import downward, emit, progress_bar, say, upward
 from .settings import box_inside
@@ -29,14 +31,18 @@ def over_box(
     plot: Path | None = None,
     ratio: float | None = None,
     resume: bool = False,
+    absolute: float | None = None,
 ) -> int:
-    """Prove what can be proved in ``seconds``; the map goes into the run folder as trust-map.json, also meanwhile."""
+    """Prove what can be proved in ``seconds``; the map goes into the run folder as trust-map.json, also meanwhile.
+
+    Outside of run folders it goes into the current one, once there is anything proved in it.
+    """
     whole = target.problem.inputs
     box = whole if texts == ["all"] else box_inside(whole, texts)
     path = Path("trust-map.json") if target.folder is None else target.folder.file("trust-map.json")
     if resume and not path.is_file():
         raise UserError(f"there is no map to go on with at {path}: leave --resume out")
-    say("compiling the bound for whole boxes takes up to a minute, once; --seconds starts after it")
+    say("the bound for whole boxes is compiled first, once; --seconds starts after it")
     with keeps(lambda: f"{path} is as it was; the same command starts again"), progress_bar("bounding boxes") as bar:
         trust = certify_box(
             target.problem,
@@ -48,15 +54,19 @@ def over_box(
             progress=lambda facts: _report(bar, facts, seconds),
             resume=path if resume else None,
             checkpoint=path,
+            absolute=absolute,
         )
-    trust.save(path)
+    written = target.folder is not None or bool(np.isfinite(trust.bound).any())
+    if written:
+        trust.save(path)
     if plot is not None:
         plot_trust_map(trust, plot)
-    payload = _payload(target, box, trust, path)
+    payload = _payload(target, box, trust, path if written else None)
     payload["plot"] = None if plot is None else str(plot)
     emit(as_json, payload, lambda console: _show(console, payload))
     if any(note.startswith("interrupted") for note in trust.notes):
-        with keeps(lambda: f"the map so far is kept in {path}; the same command with --resume goes on from there"):
+        kept = f"the map so far is kept in {path}; the same command with --resume goes on from there"
+        with keeps(lambda: kept if written else "nothing was proved yet; the same command starts again"):
             raise KeyboardInterrupt
     if trust.relative_lower > tolerance:
         return FAILED
@@ -64,19 +74,24 @@ def over_box(
 
 
 def _report(bar: Any, facts: dict[str, float], seconds: float) -> None:
+    if facts["preparing"]:
+        bar(0, int(seconds), f"compiling the bound: about {facts['preparing']:.0f} s left")
+        return
     shares = ", ".join(f"{key} {100 * facts[key]:.3g} %" for key in ("certified", "falsified", "undecided"))
     between = f"largest error in [{downward(facts['lower'])}, {upward(facts['upper'])}]"
     rate = f"{facts['leaves']:.0f} boxes, {facts['boxes_per_second']:.0f}/s"
     bar(int(min(facts["seconds"], seconds)), int(seconds), f"{shares}; {between}; {rate}")
 
 
-def _payload(target: Target, box: Box, trust: TrustMap, path: Path) -> dict[str, Any]:
+def _payload(target: Target, box: Box, trust: TrustMap, path: Path | None) -> dict[str, Any]:
     evidence = Evidence.PROVED if trust.relative_upper < float("inf") else Evidence.NONE
     return {
         "surrogate": target.label,
         "problem": target.problem.name,
         "box": box.to_json(),
         "tolerance": trust.tolerance,
+        "absolute": trust.absolute,
+        "measured": measured(target.problem, trust.tolerance, trust.absolute),
         "certified_volume": trust.certified_volume,
         "falsified_volume": trust.falsified_volume,
         "undecided_volume": trust.undecided_volume,
@@ -89,7 +104,7 @@ def _payload(target: Target, box: Box, trust: TrustMap, path: Path) -> dict[str,
         "against": trust.against,
         "notes": list(trust.notes),
         "clusters": {name: [c.to_json() for c in trust.clusters(name)] for name in ("falsified", "undecided")},
-        "map": str(path),
+        "map": None if path is None else str(path),
     }
 
 
@@ -100,15 +115,15 @@ def _show(console: Console, payload: dict[str, Any]) -> None:
         f"(by volume in the inputs' own scale; {payload['boxes']} boxes, {payload['seconds']:.1f} s)"
     )
     console.print(
-        f"the largest relative error over the box lies between {downward(payload['relative_lower'])} (confirmed by the "
-        f"solver) and {upward(payload['relative_upper'])}"
+        f"the largest error over the box lies between {downward(payload['relative_lower'])} (confirmed by the solver) "
+        f"and {upward(payload['relative_upper'])}; errors are {payload['measured']}"
     )
     console.print(f"evidence: {payload['evidence']}, {payload['against']}")
     for note in payload["notes"]:
         console.print(f"note: {note}")
     for name, found in payload["clusters"].items():
         _show_clusters(console, name, found)
-    console.print(f"the map: {payload['map']}")
+    console.print(f"the map: {payload['map'] or 'not written, for nothing is proved'}")
     if payload["plot"] is not None:
         console.print(f"its picture: {payload['plot']}")
 
