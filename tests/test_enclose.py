@@ -160,10 +160,19 @@ def test_nan_weights_give_infinite_bounds():
 
 @pytest.mark.parametrize(
     ("fn", "name"),
-    [(jnp.sort, "sort"), (jnp.floor, "floor"), (jnp.arctan, "atan"), (lambda x: jnp.fft.fft(x).real, "complex128")],
+    [
+        (jnp.sort, "sort"),
+        (jnp.floor, "floor"),
+        (jnp.arctan, "atan"),
+        (lambda x: jnp.fft.fft(x).real, "complex128"),
+        (lambda x: x.astype(jnp.float32).astype(jnp.float64), "float32"),
+        (lambda x: jnp.where((x > 0) == (x[::-1] > 0), x, 2 * x), "'eq' between results of comparisons"),
+        (lambda x: jnp.where((x > 0) != jnp.array([True, False]), x, 2 * x), "'ne' between results of comparisons"),
+        (lambda x: jnp.where((x > 0) < (x > 1), x, 2 * x), "'lt' between results of comparisons"),
+    ],
 )
 def test_an_unsupported_operation_is_named(fn, name):
-    with pytest.raises(ValueError, match=name):
+    with pytest.raises(UnsupportedOperation, match=name):
         enclose(fn, [0.0, 0.0], [1.0, 1.0])
     assert issubclass(UnsupportedOperation, ValueError)
 

@@ -162,7 +162,7 @@ class _Walk:
         for atom in (*eqn.invars, *eqn.outvars):
             dtype = atom.aval.dtype
             if jnp.issubdtype(dtype, jnp.inexact) and dtype != jnp.float64:
-                raise ValueError(
+                raise UnsupportedOperation(
                     f"enclosures need real float64, but {eqn.primitive.name!r} works in {dtype}: "
                     "convert the model's parameters to float64 first"
                 )
@@ -235,6 +235,11 @@ class _Walk:
         return jet.rearrange([a, other], lambda x, y: jnp.where(inside, bind(x), y), self.setting)[0]
 
     def logic(self, name: str, eqn: Any, args: list[Value]) -> Value:
+        if name in COMPARISONS and any(isinstance(a, Truth) for a in args):
+            raise UnsupportedOperation(
+                f"the operation {name!r} between results of comparisons has no enclosure: use jnp.logical_and, "
+                "jnp.logical_or and jnp.logical_not"
+            )
         if name in COMPARISONS:
             a, b = (_fit(x, args, self.setting) for x in args)
             return piecewise.compare(name, a, b, self.setting, same=eqn.invars[0] is eqn.invars[1])
