@@ -115,14 +115,19 @@ def cases() -> list[Case]:
     ):
         sample = ("sample", *problem, "--n", "200", "--out", "s.h5")
         train = ("train", *problem, "--snapshots", "24", "--test", "8", "--out", OUT, *SMALL)
-        falsify = ("falsify", run, "--tolerance", "1e-9", "--budget", "60")
+        falsify = ("falsify", run, *named, "--tolerance", "1e-9", "--budget", "60")
         replay = ("replay", f"{run}/counterexamples.jsonl#0", *named)
         both += [
             Case(f"sample, {kind}", sample, snapshots_kept, quick=True),
             Case(f"train, {kind}", train, run_kept, quick=bool(named)),
             Case(f"falsify, {kind}", falsify, anything, (run,)),
-            Case(f"certify, {kind}", ("certify", run, "--random", "64", "--truth"), nothing_written, (run,)),
-            Case(f"guard, {kind}", ("guard", run, "--random", "64", "--tolerance", "1e-9"), nothing_written, (run,)),
+            Case(f"certify, {kind}", ("certify", run, *named, "--random", "64", "--truth"), nothing_written, (run,)),
+            Case(
+                f"guard, {kind}",
+                ("guard", run, *named, "--random", "64", "--tolerance", "1e-9"),
+                nothing_written,
+                (run,),
+            ),
             Case(f"solve, {kind}", ("solve", *problem), nothing_written),
             Case(f"replay, {kind}", replay, nothing_written, (run,)),
             Case(f"bench, {kind}", ("bench", *problem, *table), anything),
@@ -139,11 +144,11 @@ def cases() -> list[Case]:
 def prepare(folder: Path, needed: set[str]) -> None:
     """The runs, maps and records that commands start from."""
     (folder / "mine.py").write_text(OWN, encoding="utf-8")
-    for run, problem in (("run", BUILT_IN), ("own", MINE)):
+    for run, problem, named in (("run", BUILT_IN, ()), ("own", MINE, ("--problem", *MINE))):
         if run not in needed:
             continue
         _whole(("train", *problem, "--snapshots", "16", "--test", "4", "--out", run, *SMALL), folder)
-        _whole(("falsify", run, "--tolerance", "1e-9", "--budget", "8"), folder)
+        _whole(("falsify", run, *named, "--tolerance", "1e-9", "--budget", "8"), folder)
     if "trust-map.json" in needed:
         _whole(("certify", "run", "--box", "all", "--seconds", "5", "--tolerance", "1e-2"), folder)
         (folder / "run" / "trust-map.json").replace(folder / "trust-map.json")
