@@ -55,6 +55,12 @@ class Solution:
     method: str
     seconds: float
 
+    def __repr__(self) -> str:
+        return (
+            f"Solution({len(self.u)} values from {self.u.min():.4g} to {self.u.max():.4g}; {self.method}, "
+            f"{self.iterations} iterations, relative residual {self.residual:.1e}, {self.seconds:.2g} s)"
+        )
+
 
 def is_traced(*values: Any) -> bool:
     """Whether JAX is tracing: values are unknown then and cannot be checked."""

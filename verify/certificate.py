@@ -74,6 +74,12 @@ class Certificate:
     def __len__(self) -> int:
         return len(self.upper)
 
+    def __repr__(self) -> str:
+        bounded = int(np.isfinite(self.relative_upper).sum())
+        largest = f", the largest {float(np.max(self.relative_upper))!r}" if len(self) else ""
+        notes = f", {len(self.notes)} notes" if self.notes else ""
+        return f"Certificate({len(self)} fields, {bounded} relative errors bounded ({self.evidence}){largest}{notes})"
+
     def within(self, tolerance: float, absolute: float | None = None) -> Bool[np.ndarray, " n"]:
         """Of which rows ||u - N|| <= absolute + tolerance ||u|| is proved.
 

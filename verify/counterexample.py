@@ -51,6 +51,13 @@ class Counterexample:
     component_errors: dict[str, float] = filled(default_factory=dict)
     fingerprint: str = ""  # of the problem; records of before there was one have none
 
+    def __repr__(self) -> str:
+        where = ", ".join(f"{x:.6g}" for x in self.inputs)
+        return (
+            f"Counterexample({self.problem_name} at [{where}]: error {self.error:.4g} against a tolerance of "
+            f"{self.tolerance:g}, {self.evidence})"
+        )
+
     def to_json(self) -> dict[str, Any]:
         raw = np.ascontiguousarray(self.field, dtype="<f8").tobytes()
         return {

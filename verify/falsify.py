@@ -66,6 +66,13 @@ class Falsification:
     component_errors: dict[str, float]
     notes: tuple[str, ...] = ()
 
+    def __repr__(self) -> str:
+        notes = f", {len(self.notes)} notes" if self.notes else ""
+        return (
+            f"Falsification({self.verdict} at tolerance {self.tolerance:g}: {len(self.counterexamples)} "
+            f"counterexamples, worst confirmed error {self.worst:.4g}, {self.solver_calls} solver calls{notes})"
+        )
+
 
 @in_float64
 def falsify(

@@ -62,6 +62,12 @@ class Answer:
     counts: dict[str, int] = field(default_factory=dict)
     error_upper: Float[np.ndarray, " n"] = field(default_factory=lambda: np.zeros(0))
 
+    def __repr__(self) -> str:
+        routes = ", ".join(f"{count} {route}" for route, count in self.counts.items() if count)
+        largest = f"; largest bound {float(np.max(self.relative_upper))!r}" if len(self.route) else ""
+        notes = f", {len(self.notes)} notes" if self.notes else ""
+        return f"Answer({len(self.route)} fields{': ' if routes else ''}{routes}{largest}{notes})"
+
 
 class _Batch:
     """The answers under construction: rows are settled one route after another."""

@@ -1,0 +1,40 @@
+"""What is shown of a result where it is printed: one short line, whatever it holds."""
+
+import numpy as np
+
+from assay.solvers.problem import Solution
+from assay.verify.certificate import Certificate
+from assay.verify.counterexample import Counterexample
+from assay.verify.evidence import Evidence
+from assay.verify.falsify import Falsification
+from assay.verify.guard import Answer
+
+N = 5000
+ROWS = np.linspace(0.0, 1e-3, N)
+CERTIFICATE = Certificate(*([ROWS] * 8), "energy", "the discrete solution", Evidence.PROVED, ("a " * 500,), ("b",))
+WORST = Counterexample(np.zeros(2), 0.2, 0.19, 0.21, Evidence.PROVED, 0.01, "climb", 3, ROWS, "heat", {}, 0)
+
+
+def falsification():
+    found = [WORST] * 100
+    numbers = (0.2, np.zeros(2), 10, 0.01, 0.0, "falsified", "residual", 1, 2, 3, 4, 5, 0.5, 0.5)
+    return Falsification(found, *numbers, "against", 1.0, {}, ("a note",))
+
+
+def test_results_are_shown_in_one_short_line():
+    certificate = "Certificate(5000 fields, 5000 relative errors bounded (proved), the largest 0.001, 1 notes)"
+    shown = {
+        repr(CERTIFICATE): certificate,
+        repr(WORST): "Counterexample(heat at [0, 0]: error 0.2 against a tolerance of 0.01, proved)",
+        repr(falsification()): "Falsification(falsified at tolerance 0.01: 100 counterexamples, worst confirmed error "
+        "0.2, 10 solver calls, 1 notes)",
+        repr(Solution(ROWS, 1e-13, 4, "newton", 0.25)): "Solution(5000 values from 0 to 0.001; newton, 4 iterations, "
+        "relative residual 1.0e-13, 0.25 s)",
+        repr(Answer(ROWS[None], np.array(["solved"]), ROWS[-1:], CERTIFICATE, 1.0, (), {"polished": 0, "solved": 1})): (
+            "Answer(1 fields: 1 solved; largest bound 0.001)"
+        ),
+    }
+    for found, wanted in shown.items():
+        assert found == wanted and len(found) < 150
+    nothing = np.zeros(0)
+    assert repr(Certificate(*([nothing] * 8), "", "", Evidence.NONE, ())).startswith("Certificate(0 fields, 0 relative")
