@@ -24,8 +24,18 @@ class Parts:
         self.resumed = False  # whether anything was found
 
     def path(self, name: str) -> Path | None:
-        """Where a part is that writes its own file."""
-        return None if self.folder is None else self.folder / name
+        """Where a part is; None where nothing is kept.
+
+        Raises:
+            ValueError: a link is in its place, which would lead out of the folder.
+        """
+        if self.folder is None:
+            return None
+        path = self.folder / name
+        for place in (self.folder, path):
+            if place.is_symlink():
+                raise ValueError(f"{place} is a link, which is not followed: remove it")
+        return path
 
     def json(self, name: str, make: Callable[[], Any]) -> Any:
         """The part, from its file or made now."""

@@ -344,6 +344,14 @@ def test_a_bench_whose_solver_fails_is_undecided_and_in_nobodys_way(capsys, modu
     assert bench(capsys, good, *SHORT, "--out", "run", "--json")[0] == 0  # the corrected command
 
 
+def test_parts_do_not_lead_out_of_their_folder(tmp_path):
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "parts").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(ValueError, match="is a link"):
+        run_table(scalar(), ["mean"], TINY, keep=tmp_path / "parts")
+    assert not list((tmp_path / "elsewhere").iterdir())
+
+
 def test_a_surrogate_that_does_not_fit_is_a_mistake_before_any_work(capsys, tmp_path):
     code, _, err = bench(capsys, "burgers", "--surrogate", "reduced-basis", "--out", str(tmp_path / "run"))
     assert code == 2 and "reduced-basis" in err and not (tmp_path / "run").exists()
