@@ -81,6 +81,10 @@ def run(arguments: list[str] | None = None) -> int:
     except BrokenPipeError:  # the reader of a pipe has gone: nothing more to say
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115  (what Python flushes at exit goes there)
         return 0
+    except SystemExit as error:  # foreign code: its exit code would be read as one of ours
+        said = " ".join(str("" if error.code is None else error.code).split())
+        say(f"assay: a module, solver or surrogate of your own called sys.exit({said}); {interruption()}")
+        return MISTAKE
     except Exception as error:
         return _failed(error)
     finally:

@@ -187,3 +187,16 @@ def test_the_command_line_ends_every_verb_alike(tmp_path, capsys, monkeypatch, w
     lines = [line for line in err.splitlines() if line.startswith("assay")]
     assert len(lines) == 1 and lines[0].startswith(f"assay: interrupted; {kept}")
     assert "Traceback" not in err
+
+
+@pytest.mark.parametrize("code", [0, 1, "no licence"])
+def test_a_solver_that_ends_the_program_has_no_say_in_the_exit_code(tmp_path, capsys, monkeypatch, code):
+    stop = f"raise SystemExit({code!r})"
+    (tmp_path / "leaves.py").write_text(INTERRUPTED.replace("os.kill(os.getpid(), signal.SIGINT)", stop))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
+    monkeypatch.delitem(sys.modules, "leaves", raising=False)
+    assert run(["sample", "leaves:problem", "--n", "8"]) == 2
+    err = capsys.readouterr().err
+    assert f"assay: a module, solver or surrogate of your own called sys.exit({code}); 0 of 8 snapshots are kept" in err
+    assert "Traceback" not in err

@@ -18,11 +18,13 @@ _kept: list[Callable[[], str]] = []
 
 @contextmanager
 def keeps(what: Callable[[], str]) -> Iterator[None]:
-    """While this runs, an interruption reports ``what()``: what was kept and how to go on."""
+    """While this runs, an interruption, or foreign code that ends the program, reports ``what()``: what was kept and
+    how to go on.
+    """
     _kept.append(what)
     try:
         yield
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, SystemExit):
         raise  # the account stays on the list for ``interruption``
     except BaseException:
         _kept.pop()
