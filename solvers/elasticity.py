@@ -46,6 +46,7 @@ from .richardson import DiscretisationEstimate
 from .semidefinite import smallest_eigenvalue
 
 TOLERANCE = 1e-12
+ORDERS = (0.25, 1.5)  # in the energy norm, that three grids may show
 
 
 @dataclass(frozen=True, eq=False)
@@ -299,9 +300,7 @@ class Elasticity(CoerciveProblem):
             SolveError: one of the solves failed.
         """
         row = np.asarray(p, dtype=np.float64).reshape(-1)
-        problems, energies = [self], []
-        while len(problems) < 3 and self._halves(problems[-1].cells):
-            problems.append(replace(self, cells=problems[-1].cells // 2))
+        problems, energies = self._grids, []
         if len(problems) < 2:
             raise ValueError(f"cells={self.cells} cannot be halved with blocks {self.blocks}")
         for problem in problems:
@@ -309,7 +308,21 @@ class Elasticity(CoerciveProblem):
         steps = [fine - coarse for fine, coarse in itertools.pairwise(energies)]
         ratio = min(max(steps[1] / steps[0], 1.5), 4.0) if len(steps) == 2 else 4.0
         relative = float(np.sqrt(max(steps[0], 0.0) / (ratio - 1) / energies[0]))
-        return DiscretisationEstimate(relative, self.norm_name, 1, problems[1].settings)
+        observed = float(np.log2(steps[1] / steps[0])) / 2 if len(steps) == 2 and min(steps) > 0 else np.nan
+        doubt = ""
+        if len(steps) < 2:
+            doubt = "the order 1 is assumed, for want of a third grid"
+        elif not ORDERS[0] <= observed <= ORDERS[1]:
+            doubt = f"on three grids the order observed is {observed:.2g}, not 1: the grid resolves too little"
+        return DiscretisationEstimate(relative, self.norm_name, 1, problems[1].settings, observed=observed, doubt=doubt)
+
+    @cached_property
+    def _grids(self) -> list[Elasticity]:
+        """This and up to two coarser ones."""
+        problems = [self]
+        while len(problems) < 3 and self._halves(problems[-1].cells):
+            problems.append(replace(self, cells=problems[-1].cells // 2))
+        return problems
 
     def _halves(self, cells: int) -> bool:
         (bx, by), along = self.blocks, self._geometry.along

@@ -19,9 +19,10 @@ from jaxtyping import Array, Bool, Float
 
 from ..solvers.batching import RowMap
 from ..solvers.coercive import CoerciveProblem
+from ..solvers.distance import distance
 from ..solvers.foreign import call_foreign
 from ..solvers.precision import in_float64
-from ..solvers.problem import Problem, SolveError
+from ..solvers.problem import Problem
 from .evidence import Evidence
 from .first_call import check_answers
 from .reasons import no_proof, without_bound, without_relative_bound
@@ -114,17 +115,14 @@ class Certificate:
 
 @lru_cache(maxsize=16)
 def against(problem: Problem) -> str:
-    """What every bound is a bound against, with the truth's own estimated distance to the PDE (at the box's centre)."""
+    """What every bound is a bound against, with the truth's own estimated distance to the PDE (``distance.py``)."""
     text = "against the discrete solution on this grid"
-    estimate = getattr(problem, "discretisation_error", None)
-    if estimate is None:
+    if getattr(problem, "discretisation_error", None) is None:
         return text + ", whose own distance to the PDE is not known"
-    centre = problem.inputs.from_unit(np.full(problem.inputs.dimension, 0.5))
-    try:
-        value = estimate(centre)  # a number, or a record with the relative distance
-    except (SolveError, ValueError):
+    found = distance(problem)
+    if found is None:
         return text + ", whose own distance to the PDE could not be estimated"
-    return text + f", itself about {100 * float(getattr(value, 'relative', value)):.2g} % from the PDE"
+    return f"{text}, {found.words}"
 
 
 class FieldCertifier:
