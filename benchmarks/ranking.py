@@ -66,7 +66,7 @@ def sentences(rows: list[Ranked]) -> list[str]:
     for row in rows:
         for measure, word in row.verdicts.items():
             if measure not in row.matches:
-                said.append(f"{row.name}: {word} ({measure}; the solver is known at one accuracy only)")
+                said.append(f"{row.name}: {word} ({measure})")
                 continue
             mean, worst = (row.matches[measure][s]["n"].speedup for s in STATISTICS)
             why = f"worst error {row.errors.worst['discrete']:.2g}, above {USEFUL:g}; " if word == "no use" else ""

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
+from ..solvers.black_box import BlackBox
 from ..solvers.problem import Problem
 from ..solvers.tolerance import measured_in
 from . import table_output, table_picture
@@ -30,6 +31,9 @@ from .ranking import Ranked, rank, sentences
 from .rows import Row, guarded, measured, proves
 from .solver_curve import solver_curve
 from .yardstick import Progress, Yardstick
+
+ONE_WAY = "the solver's cost is known at one accuracy only"
+REMEDY = "name what makes it faster and less accurate, black_box(..., loosen=), and it has a curve to compare with"
 
 
 @dataclass(frozen=True)
@@ -190,6 +194,8 @@ def _notes(yardstick: Yardstick, rows: list[Ranked], searched: bool) -> list[str
         notes.append(
             f"errors are {measured_in(problem.norm_name, yardstick.scale.scale)}: it is zero somewhere in the box"
         )
+    if any("not comparable" in row.verdicts.values() for row in rows):
+        notes.append(f"not comparable: {'; '.join(filter(None, (ONE_WAY, REMEDY * isinstance(problem, BlackBox))))}")
     if not proves(problem):
         notes.append(f"no guarded rows: nothing is proved for {problem.name}, so that a guard solves every query")
     if reference.fields is None:

@@ -95,7 +95,7 @@ def caption(table: Table) -> list[str]:
         "error, in batches (> where no solve on this grid is that accurate)",
         "repaid after: queries after which training and snapshots are repaid, at the less favourable error",
         f"win, tie, lose: by the less favourable speedup; no use: at whatever speed, the worst error is above "
-        f"{USEFUL:g}; not comparable: the solver's cost is known at one accuracy only",
+        f"{USEFUL:g}",
         *table.notes,
         ", ".join(f"{k} {v}" for k, v in table.machine.items()),
     ]

@@ -107,7 +107,7 @@ def test_a_solver_of_one_accuracy_is_compared_with_nobody(cornered):
     assert len(cornered.curve) == 1 and cornered.curve[0].errors.worst["discrete"] == 0
     assert all(row.verdicts == {"discrete": "not comparable"} and not row.matches for row in cornered.rows)
     assert not any(": win" in v for v in cornered.verdicts)
-    assert "not comparable" in cornered.to_markdown()
+    assert "not comparable: the solver's cost is known at one accuracy only; name what" in cornered.to_markdown()
 
 
 def test_the_picture_names_the_norm_and_draws_zero_at_the_edge(cornered):
