@@ -20,6 +20,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -54,9 +55,10 @@ SMALL = ("--surrogate", "pod-mlp", "--option", "widths=[8,8]", "--snapshots", "2
 
 
 class Case(NamedTuple):
-    """A command; ``files`` gives what each file that can be there holds, ``result`` what is compared in the end."""
+    """A command; ``result`` is what is compared in the end."""
 
     name: str
+    share: int  # of the kills: fewer for what takes long
     words: tuple[str, ...]
     result: Callable[[Path], Any]
     look: Callable[[Path], int]  # solves that ended and are not kept; raises where a file is not whole
@@ -66,15 +68,17 @@ class Case(NamedTuple):
 
 def cases() -> list[Case]:
     table = ("--surrogate", "linear", "--surrogate", "mean", "--snapshots", "16", "--batch", "4", "--draws", "4")
-    box = ("certify", "block", "--box", "all", "--tolerance", "0.05", "--seconds", "20")
+    sample = ("sample", "mine:problem", "--n", "60", "--out", "s.h5")
+    train = ("train", "mine:problem", *SMALL, "--steps", "400", "--out", "r")
+    search = ("falsify", "own", *MINE, "--tolerance", "1e-6", "--budget", "40")
+    box = ("certify", "block", "--box", "all", "--tolerance", "0.1", "--seconds", "15")
+    bench = ("bench", "mine:problem", *table, "--no-search", "--out", "b")
     return [
-        Case("sample", ("sample", "mine:problem", "--n", "60", "--out", "s.h5"), _samples, _rows_lost),
-        Case("train", ("train", "mine:problem", *SMALL, "--steps", "400", "--out", "r"), _model, _run_whole),
-        Case(
-            "falsify", ("falsify", "own", *MINE, "--tolerance", "1e-6", "--budget", "40"), _records, _whole, (), "own"
-        ),
-        Case("certify --box", box, _volume, _whole, ("--resume",), "block"),
-        Case("bench", ("bench", "mine:problem", *table, "--no-search", "--out", "b"), _table, _whole),
+        Case("sample", 14, sample, _samples, _rows_lost),
+        Case("train", 12, train, _model, _run_whole),
+        Case("falsify", 12, search, _records, _whole, (), "own"),
+        Case("certify --box", 4, box, _volume, _whole, ("--resume",), "block"),
+        Case("bench", 8, bench, _table, _whole),
     ]
 
 
@@ -298,13 +302,15 @@ def unwritable(runner: Runner) -> dict[str, Any]:
 
 def measure(times: int) -> dict[str, Any]:
     """All of it."""
-    rng = np.random.default_rng(0)
     with tempfile.TemporaryDirectory() as base:
         runner = Runner(Path(base))
         prepare(runner)
         chosen = cases()
-        shares = [times // len(chosen) + (i < times % len(chosen)) for i in range(len(chosen))]
-        rows = [strike(runner, case, share, rng) for case, share in zip(chosen, shares, strict=True) if share]
+        whole = sum(case.share for case in chosen)
+        counts = [max(1, round(times * case.share / whole)) for case in chosen]
+        seeds = [np.random.default_rng([0, i]) for i in range(len(chosen))]
+        with ThreadPoolExecutor(2) as pool:
+            rows = list(pool.map(lambda c: strike(runner, *c), zip(chosen, counts, seeds, strict=True)))
         pairs, disks = together(runner), unwritable(runner)
     both = {name: about for name, about in {**pairs, **disks}.items() if isinstance(about["codes"], list)}
     return {

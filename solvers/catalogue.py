@@ -54,7 +54,7 @@ def problem_class(name: str) -> type[Problem]:
     return found
 
 
-def problem(name: str, **settings: Any) -> Problem:
+def problem(name: str, /, **settings: Any) -> Problem:
     """A problem by name, with its settings; without any, a sensible default.
 
     Raises:

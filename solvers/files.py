@@ -13,9 +13,11 @@ from __future__ import annotations
 import contextlib
 import errno
 import json
+import math
 import os
 import re
 import stat
+import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -31,6 +33,7 @@ LARGEST = 1 << 30  # bytes of a text
 DEEPEST = 64  # brackets within brackets in JSON
 _NOT_THROUGH_LINKS = getattr(os, "O_NOFOLLOW", 0)
 _NEVER_WAIT = getattr(os, "O_NONBLOCK", 0)  # for a reader that a pipe at the file's place might never have
+_HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
 _STRING = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
 
 
@@ -175,8 +178,9 @@ def read_bytes(path: str | os.PathLike[str], largest: int = LARGEST) -> bytes:
         ValueError: it is larger than ``largest``.
     """
     with opened(path) as stream:
-        content = stream.read(largest + 1) if os.fstat(stream.fileno()).st_size <= largest else None
-    if content is None or len(content) > largest:
+        size = os.fstat(stream.fileno()).st_size
+        content = stream.read(min(size, largest) + 1)
+    if max(size, len(content)) > largest:
         raise ValueError(f"{path} is larger than {largest} bytes, which no such file of this library is")
     return content
 
@@ -193,6 +197,32 @@ def read_text(path: str | os.PathLike[str], largest: int = LARGEST) -> str:
         raise ValueError(f"{path} is not text (UTF-8)") from None
 
 
+def read_arrays(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
+    """The arrays of a .npz file that was written without compression, none larger than the file is.
+
+    Raises:
+        OSError, ValueError, zipfile.BadZipFile: it cannot be read, or is another kind of file.
+    """
+    with opened(path, links=False) as stream:
+        most = os.fstat(stream.fileno()).st_size
+        with zipfile.ZipFile(stream) as archive:
+            for entry in archive.infolist():
+                with archive.open(entry) as member:
+                    header = _HEADERS.get(np.lib.format.read_magic(member))
+                    shape, _, dtype = header(member) if header else ((), False, np.dtype(object))
+                    size = math.prod(shape) * dtype.itemsize
+                if (
+                    entry.compress_type != zipfile.ZIP_STORED
+                    or dtype.hasobject
+                    or size > entry.file_size
+                    or size > most
+                ):
+                    raise ValueError(f"{path}: {entry.filename} is no plain array, or larger than the file")
+        stream.seek(0)
+        with np.load(stream, allow_pickle=False) as stored:
+            return {key: stored[key] for key in stored.files}
+
+
 def parse_json(text: str | bytes, nan: bool = False) -> Any:
     """JSON that is nested no deeper than ``DEEPEST``.
 
@@ -204,7 +234,7 @@ def parse_json(text: str | bytes, nan: bool = False) -> Any:
     """
     data = text.encode(errors="surrogatepass") if isinstance(text, str) else text
     if _depth(data) > DEEPEST and _depth(_STRING.sub(b"", data)) > DEEPEST:
-        raise ValueError(f"not JSON that this library writes: nested deeper than {DEEPEST}")
+        raise ValueError(f"not JSON that this library writes: nested too deeply, more than {DEEPEST}")
     try:
         return json.loads(data, parse_constant=None if nan else _no_constant)
     except RecursionError:
@@ -216,7 +246,7 @@ def parse_json(text: str | bytes, nan: bool = False) -> Any:
 
 
 def _no_constant(word: str) -> Any:
-    raise ValueError(f"not JSON: {word} is no number there")
+    raise ValueError(f"not JSON: {word} is not a number that JSON has")
 
 
 def _depth(data: bytes) -> int:

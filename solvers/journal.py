@@ -32,6 +32,7 @@ class Contents(NamedTuple):
     owner: dict[str, Any] | None  # None: not even the header was finished
     rows: dict[int, Float[np.ndarray, " width"]]
     intact: int  # bytes up to the end of the last whole record
+    width: int = 0
 
 
 def _digest(data: bytes) -> bytes:
@@ -68,7 +69,7 @@ def read(path: Path) -> Contents:
                 break
             rows[struct.unpack("<Q", record[:8])[0]] = np.frombuffer(record, dtype="<f8", offset=8)
             position += size + DIGEST
-    return Contents(owner, rows, position)
+    return Contents(owner, rows, position, width)
 
 
 def _about(path: Path, text: bytes) -> tuple[dict[str, Any], int]:
@@ -100,6 +101,10 @@ class Journal:
             contents = read(path)
             self.owner = contents.owner if contents.owner is not None else owner
             self.rows = contents.rows
+            if contents.owner is not None and contents.width != width:
+                raise ValueError(
+                    f"{path} holds rows of {contents.width} numbers, not {width}: delete it, or choose another"
+                )
             if contents.owner is None:
                 os.ftruncate(self._file, 0)
                 _write(self._file, _header(owner, width))

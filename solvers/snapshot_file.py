@@ -103,6 +103,7 @@ def load_snapshots(path: str | os.PathLike[str], problem: Problem | None = None)
     found = read_journal(journal) if journal.exists() else None
     stored = read(path) if path.exists() else None
     if found is not None and found.owner is not None:
+        check_journal(journal, found.owner, found.width)
         if stored is not None:
             check_owner(journal, found.owner, stored.owner)
         stored = joined(stored, found.owner, found.rows)
@@ -112,6 +113,18 @@ def load_snapshots(path: str | os.PathLike[str], problem: Problem | None = None)
         check_owner(path, stored.owner, owner_of(problem, stored.seed))
         check_rows(str(path), problem, stored)
     return stored
+
+
+def check_journal(path: Path, owner: dict[str, Any], width: int) -> None:
+    """
+    Raises:
+        ValueError: what the journal says of its owner cannot be, or its rows are of another length.
+    """
+    try:
+        if width != Box.from_json(checked_owner(owner)["box"]).dimension + owner["size"] + 1:
+            raise ValueError("its rows are of another length")
+    except ValueError as error:
+        raise ValueError(f"{path} is damaged: {error}: delete it") from None
 
 
 def journal_path(path: Path) -> Path:

@@ -23,6 +23,7 @@ from .seed import checked_seed
 from .snapshot_file import (
     Snapshots,
     as_json,
+    check_journal,
     check_owner,
     joined,
     journal_path,
@@ -97,7 +98,9 @@ def _sample_on_disk(
             progress(n, n)
         return stored.first(n)
     path.parent.mkdir(parents=True, exist_ok=True)
-    with Journal(journal_path(path), owner, problem.inputs.dimension + problem.size + 1) as journal:
+    width = problem.inputs.dimension + problem.size + 1
+    with Journal(journal_path(path), owner, width) as journal:
+        check_journal(journal.path, journal.owner, width)
         check_owner(journal.path, journal.owner, owner)
         stored = joined(stored_at(path, owner), owner, {})  # read again, now that nobody else writes
         room = max([n, len(stored), *(i + 1 for i in journal.rows)])

@@ -25,7 +25,7 @@ import numpy as np
 import optax  # type: ignore[import-untyped]
 from jax import lax
 
-from ..solvers.files import replace
+from ..solvers.files import parse_json, read_arrays, replace
 
 Progress = Callable[[float, float | None, str], object]  # (done, total, what to show), in steps or seconds
 Loss = Callable[[Any, Any], Any]  # (weights, rows) -> scalar
@@ -211,10 +211,13 @@ class _Run:
         if path is None or not path.exists():
             return
         try:
-            with path.open("rb") as stream, np.load(stream, allow_pickle=False) as stored:
-                phase, step, before, history, stopped, whose = json.loads(str(stored["about"]))
-                leaves = [stored[key] for key in sorted(k for k in stored.files if k != "about")]
-        except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
+            stored = read_arrays(path)
+            phase, step, before, history, stopped, whose = parse_json(str(stored.pop("about")), nan=True)
+            if any(type(x) is not int or x < 0 for x in (phase, step)) or not 0 <= float(before) < np.inf:
+                raise ValueError("no number of steps or seconds")
+            history = [float(x) for x in history]
+            leaves = [stored[key] for key in sorted(stored)]
+        except (OSError, ValueError, KeyError, TypeError, EOFError, OverflowError, zipfile.BadZipFile) as error:
             raise ValueError(
                 f"{path} is damaged, or no training checkpoint ({type(error).__name__}): delete it"
             ) from None

@@ -188,10 +188,10 @@ def test_hostile_files_are_refused_in_one_line(tmp_path, text, message):
 
 def test_what_is_no_file_or_too_large_is_not_read(tmp_path):
     for name in (tmp_path, "/dev/zero"):
-        with pytest.raises(ValueError, match="it is no file"):
+        with pytest.raises(ValueError, match="could not be read"):
             assay.load_trust_map(name)
     path = tmp_path / "trust-map.json"
     with path.open("wb") as stream:
         stream.truncate(2**40)  # a hole: it takes no room
-    with pytest.raises(ValueError, match="larger than a map can be"):
+    with pytest.raises(ValueError, match="larger than"):
         assay.load_trust_map(path)

@@ -19,7 +19,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from ..solvers.box import Box
-from ..solvers.files import replace
+from ..solvers.files import parse_json, read_text, replace
 from .clusters import Cluster, Leaves, clusters
 from .counterexample import json_number
 from .lookup import Lookup
@@ -219,8 +219,8 @@ def load_trust_map(path: str | Path) -> TrustMap:
             cannot be (``map_checks.check_map``).
     """
     try:
-        text = _text_of(Path(path))
-        data = json.loads(text, parse_constant=_refuse)
+        text = read_text(path, LARGEST)
+        data = parse_json(text)
         if type(data) is not dict or type(data.get("format")) is not int:
             raise ValueError("it has no format number")
         if data["format"] != FORMAT:
@@ -236,20 +236,6 @@ def load_trust_map(path: str | Path) -> TrustMap:
     except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise ValueError(f"{path} is not a trust map: {type(error).__name__}: {error}") from None
     return trust
-
-
-def _text_of(path: Path) -> str:
-    if path.exists() and not path.is_file():
-        raise ValueError("it is no file")
-    with path.open("rb") as stream:
-        raw = stream.read(LARGEST + 1)
-    if len(raw) > LARGEST:
-        raise ValueError(f"it is larger than a map can be ({LARGEST >> 20} MB)")
-    return raw.decode()
-
-
-def _refuse(word: str) -> Any:
-    raise ValueError(f"{word} is not a number that JSON has")
 
 
 def _from_json(data: dict[str, Any]) -> TrustMap:
