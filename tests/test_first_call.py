@@ -124,8 +124,29 @@ def test_a_mistake_in_some_batches_alone_is_counted_and_said():
     def sometimes(P):
         return np.ones((len(P), 5)) if len(P) == 2 else np.ones((5, len(P)))
 
-    trouble = evaluate(sometimes, np.zeros((4, 2)), five).trouble
-    assert len(trouble) == 1 and "answered with shape [5, 4]" in trouble[0] and "transpose" in trouble[0]
+    result = evaluate(sometimes, np.zeros((3, 2)), five)
+    assert result.good.tolist() == result.answered.tolist() == [False, True, True]  # 3 rows, then 1 and 2
+    assert "answered with shape [5, 3]" in result.trouble[0] and "transpose" in result.trouble[0]
+    assert "1 of 3 inputs were not answered" in result.trouble
+
+
+def test_an_input_at_which_the_surrogate_raises_fails_no_other():
+    asked = []
+
+    def surrogate(P):
+        asked.extend(P[:, 0].tolist())
+        if (P[:, 0] > 0.95).any():
+            raise RuntimeError("extrapolation")
+        return 1 + P[:, :1] * np.ones((1, 5))
+
+    P = np.linspace(0, 1, 40)[:, None] * np.ones((1, 2))
+    result = evaluate(surrogate, P, five)
+    np.testing.assert_array_equal(result.good, P[:, 0] <= 0.95)
+    np.testing.assert_array_equal(result.fields[result.good], 1 + P[result.good][:, :1] * np.ones((1, 5)))
+    assert len(asked) < 4 * len(P)
+    found = falsify(five, surrogate, 1e-2, budget=1, seed=0, draws=40)
+    assert 0 < found.draws_failed < 10 and found.draws == 40
+    assert {c.evidence for c in found.counterexamples} == {Evidence.OBSERVED}
 
 
 def exact(P):

@@ -66,14 +66,17 @@ class Confirmation:
         evaluation = evaluate(self.surrogate, P, self.problem)
         self.trouble.update(dict.fromkeys(evaluation.trouble))
         errors = np.full(len(P), np.nan)
-        for i, (p, field, truth) in enumerate(zip(P, evaluation.fields, truths, strict=True)):
+        rows = zip(P, evaluation.fields, evaluation.answered, truths, strict=True)
+        for i, (p, field, answered, truth) in enumerate(rows):
             self.calls += int(solved)
             if np.isfinite(truth).all():
-                errors[i] = self._measure(p, field, truth, how)
+                errors[i] = self._measure(p, field, truth, how, bool(answered))
         return errors
 
-    def _measure(self, p: np.ndarray, field: np.ndarray, truth: np.ndarray, how: str) -> float:
+    def _measure(self, p: np.ndarray, field: np.ndarray, truth: np.ndarray, how: str, answered: bool) -> float:
         error, lower, upper, evidence = measured_error(self.problem, p, field, truth, self.allowed.scale)
+        if not answered:  # a field that is not there has no proved error
+            evidence = Evidence.OBSERVED
         if np.isnan(error):
             self.not_numbers += 1
             return error

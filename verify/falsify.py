@@ -197,7 +197,7 @@ def _draw(
         for i in range(0, len(P), 512):
             upper[i : i + 512] = signal.proved(P[i : i + 512])
             report("proving draws", min(i + 512, len(P)), len(P))
-    proved = upper <= tolerance
+    proved = (upper <= tolerance) & (upper < BROKEN)
     errors = confirm.check(P[~proved], "independent draw")
     unsolved = confirm.failed_solves
     # an error that is no number is no success

@@ -17,11 +17,11 @@ from jaxtyping import Array, Float
 
 from ..solvers.batching import RowMap, VectorMap
 from ..solvers.coercive import CoerciveProblem
-from ..solvers.foreign import SettingsChanged
 from ..solvers.problem import Problem
 from .certificate import certifier
-from .reduced import reduced_path
-from .surrogate import captured, evaluate
+from .field_rows import Unreadable
+from .reduced import ReducedBound, reduced_path
+from .surrogate import Model, asked_in_parts, captured, evaluate
 from .thomson import scaled_upper
 
 TYPICAL = 16  # inputs that tell the typical size of the data
@@ -47,33 +47,46 @@ def make_signal(problem: Problem, surrogate: Any, scale: float = 0.0) -> Signal:
     if isinstance(problem, CoerciveProblem):
         reduced = reduced_path(problem, surrogate)
         if reduced is not None:
-            bounds = VectorMap(lambda p, c: scaled_upper(reduced.bound(p, c), scale))
-
-            def from_coefficients(P: np.ndarray) -> np.ndarray:
-                try:
-                    c = surrogate.coefficients(P)
-                except SettingsChanged:
-                    raise
-                except Exception:  # a surrogate that raises has failed there, and that is what is being looked for
-                    return np.full(len(P), BROKEN)
-                return _finite(bounds(P, np.nan_to_num(c, nan=np.inf)))
-
-            def proved(P: np.ndarray) -> np.ndarray:
-                """The bound is of V c: it holds where that is what the surrogate answers."""
-                upper = from_coefficients(P)
-                rows = np.flatnonzero(upper < BROKEN)
-                if len(rows):
-                    answered = evaluate(surrogate, P[rows], problem).fields
-                    product = surrogate.coefficients(P[rows]) @ reduced.basis.T
-                    same = np.isclose(answered, product, rtol=1e-9, atol=1e-12).all(axis=1)
-                    upper[rows[~same]] = np.inf
-                return upper
-
-            slope = _gradient(lambda p: _reduced_value(reduced, surrogate, p, scale), problem)
-            return Signal("bound", from_coefficients, slope, proved)
+            return _of_coefficients(problem, surrogate, reduced, scale)
         fields = certifier(problem)
-        bounds_of_fields = _of_fields(problem, surrogate, lambda P, u: scaled_upper(fields.bounds(P, u, 1)[1], scale))
-        return Signal("bound", bounds_of_fields, proved=bounds_of_fields)
+        bounds = _of_fields(problem, surrogate, lambda P, u: scaled_upper(fields.bounds(P, u, 1)[1], scale))
+        return Signal("bound", bounds, proved=bounds)
+    return _of_residuals(problem, surrogate)
+
+
+def _of_coefficients(problem: Problem, surrogate: Model, reduced: ReducedBound, scale: float) -> Signal:
+    """The bound in reduced coordinates."""
+    k = reduced.basis.shape[1]
+    bounds = VectorMap(lambda p, c: scaled_upper(reduced.bound(p, c), scale))
+
+    def ask(rows: np.ndarray) -> np.ndarray:
+        c = surrogate.coefficients(rows)
+        if c.shape != (len(rows), k):
+            raise Unreadable(f"with coefficients of shape {list(c.shape)}, not {[len(rows), k]}")
+        return np.asarray(c)
+
+    def coefficients(P: np.ndarray) -> np.ndarray:
+        """NaN where there are none: what is being looked for."""
+        c = np.full((len(P), k), np.nan)
+        asked_in_parts(ask, P, c)
+        return c
+
+    def bound(P: np.ndarray, c: np.ndarray) -> np.ndarray:
+        return _finite(bounds(P, np.nan_to_num(c, nan=np.inf)))
+
+    def proved(P: np.ndarray) -> np.ndarray:
+        """The bound is of V c: it holds where that is what the surrogate answers."""
+        c = coefficients(P)
+        answered = evaluate(surrogate, P, problem).fields
+        same = np.isclose(answered, c @ reduced.basis.T, rtol=1e-9, atol=1e-12).all(axis=1)
+        return np.where(same, bound(P, c), np.inf)
+
+    slope = _gradient(lambda p: _reduced_value(reduced, surrogate, p, scale), problem)
+    return Signal("bound", lambda P: bound(P, coefficients(P)), slope, proved)
+
+
+def _of_residuals(problem: Problem, surrogate: Model) -> Signal:
+    """The size of the residual, where the problem has one."""
     residual = getattr(problem, "residual", None)
     if residual is None:
         return Signal("none", lambda P: np.zeros(len(P)))

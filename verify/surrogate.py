@@ -19,6 +19,7 @@ from ..solvers.real import real_array
 from .field_rows import Unreadable, field_rows
 
 CHUNK = 256  # rows per call of the surrogate
+REASONS = 4  # distinct ones why calls failed that are told
 
 
 class Model(abc.ABC):
@@ -94,37 +95,61 @@ def _answer(function: Callable[[Any], Any], P: Any) -> Any:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Fields as the surrogate gave them, float64; rows that are not ``good`` are NaN, ``trouble`` says why."""
+    """Fields as the surrogate gave them, float64; rows that are not ``good`` are NaN, ``trouble`` says why.
+    ``answered``: there was a field, if not one of numbers.
+    """
 
     fields: Float[np.ndarray, "n N"]
     good: Bool[np.ndarray, " n"]
+    answered: Bool[np.ndarray, " n"]
     trouble: tuple[str, ...]
 
 
 def evaluate(surrogate: Callable[[np.ndarray], Any], P: Float[np.ndarray, "n d"], problem: Problem) -> Evaluation:
-    """Call the surrogate once per query, in chunks; float32 and other arrays are converted, shapes by ``field_rows``.
+    """Each query answered once, in chunks; float32 and other arrays are converted, shapes by ``field_rows``.
 
-    Raising, or answering in another shape, fails the chunk; a value that is NaN or infinite anywhere fails its row.
+    A row that cannot be answered by itself has failed (``asked_in_parts``), and so has one with a value that is NaN or
+    infinite.
     """
     model = captured(surrogate)
     fields = np.full((len(P), problem.size), np.nan)
-    trouble: list[str] = []
-    for start in range(0, len(P), CHUNK):
-        rows = P[start : start + CHUNK]
+    answered, trouble = asked_in_parts(lambda rows: field_rows(model(rows), len(rows), problem), P, fields)
+    good = np.isfinite(fields).all(axis=1)
+    if not answered.all():
+        trouble.append(f"{int((~answered).sum())} of {len(P)} inputs were not answered")
+    if not good[answered].all():
+        trouble.append("the surrogate answered with values that are NaN or infinite")
+    fields[~good] = np.nan
+    return Evaluation(fields, good, answered, tuple(dict.fromkeys([*trouble, *model.changes()])))
+
+
+def asked_in_parts(
+    ask: Callable[[np.ndarray], np.ndarray], P: Float[np.ndarray, "n d"], out: Float[np.ndarray, "n k"]
+) -> tuple[Bool[np.ndarray, " n"], list[str]]:
+    """``ask(rows)`` written to the rows of ``out``, in chunks: (which were answered, some reasons why others were not).
+
+    Where a chunk raises its halves are asked again, down to single rows: one that fails by itself fails no other.
+    """
+    answered, reasons = np.zeros(len(P), dtype=bool), dict[str, None]()
+    waiting = [slice(start, min(start + CHUNK, len(P))) for start in range(0, len(P), CHUNK)][::-1]
+    while waiting:
+        part = waiting.pop()
         try:
-            fields[start : start + len(rows)] = field_rows(model(rows), len(rows), problem)
+            out[part] = ask(P[part])
+            answered[part] = True
+            continue
         except SettingsChanged:
             raise
         except Unreadable as error:
-            trouble.append(f"the surrogate answered {error}")
+            reason = f"the surrogate answered {error}"
         except Exception as error:  # a surrogate may fail in any way it likes: the rows count as failed
-            trouble.append(f"the surrogate raised {type(error).__name__}: {error}")
-    good = np.isfinite(fields).all(axis=1)
-    if not trouble and not good.all():
-        trouble.append("the surrogate answered with values that are NaN or infinite")
-    fields[~good] = np.nan
-    trouble += model.changes()
-    return Evaluation(fields, good, tuple(dict.fromkeys(trouble)))
+            reason = f"the surrogate raised {type(error).__name__}: {error}"
+        if len(reasons) < REASONS:
+            reasons[reason] = None
+        if part.stop - part.start > 1:
+            middle = (part.start + part.stop) // 2
+            waiting += [slice(middle, part.stop), slice(part.start, middle)]
+    return answered, list(reasons)
 
 
 def numbers(answer: Any) -> np.ndarray:
