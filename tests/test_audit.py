@@ -1,6 +1,8 @@
 """Audits: a proof is accepted from its file alone, and every lie in it is found, hashes recomputed or not."""
 
+import json
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -8,6 +10,7 @@ import scipy.sparse as sp
 
 from assay.benchmarks.faulty import Quadratic
 from assay.benchmarks.tampering import LIES, certified, tampered
+from assay.cli import run
 from assay.solvers import Box, ThermalBlock, affine
 from assay.verify.audit import Changed, NotReproduced, Refuted, audit
 from assay.verify.certificate import certify
@@ -105,3 +108,21 @@ def test_problems_from_matrices_are_told_apart_by_their_matrices():
 
     assert of_problem(bar(1.0, 1.0)) == of_problem(bar(1.0, 1.0))
     assert len({of_problem(bar(1.0, 1.0)), of_problem(bar(1.0 + 1e-15, 1.0)), of_problem(bar(1.0, 1.1))}) == 3
+
+
+@pytest.mark.parametrize(
+    ("error", "answer", "code"),
+    [(Changed, "changed", 1), (Refuted, "refuted", 1), (NotReproduced, "not reproduced", 3)],
+)
+def test_the_command_line_tells_the_answers_apart(monkeypatch, written, capsys, error, answer, code):
+    def check(path, problem, surrogate, sample, **budget):
+        assert (budget["boxes"], budget["seconds"], budget["executor"]) == (7, 2.5, None)
+        raise error("why")
+
+    monkeypatch.setattr("assay.commands.audit.check", check)
+    target = SimpleNamespace(problem=PROBLEM, surrogate=None)
+    monkeypatch.setattr("assay.commands.audit.find_surrogate", lambda *_: target)
+    assert run(["audit", str(written), "--boxes", "7", "--seconds", "2.5", "--json"]) == code
+    said = capsys.readouterr()
+    told = json.loads(said.out)
+    assert (told["holds"], told["answer"], told["reason"]) == (False, answer, "why") and "why" in said.err

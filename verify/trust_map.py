@@ -254,7 +254,7 @@ def _from_json(data: dict[str, Any]) -> TrustMap:
     _every((data["evaluated"],), "evaluated", (int,), "a whole number")
     return TrustMap(
         box=box,
-        tolerance=_numbers((data["tolerance"],), "tolerance")[0],
+        tolerance=float(_numbers((data["tolerance"],), "tolerance")[0]),
         absolute=float(_numbers((data.get("absolute", 0.0),), "absolute")[0]),
         axis=_whole(data["axis"], "axis"),
         children=_whole([x for pair in _rows(data["children"], 2) for x in pair], "children").reshape(-1, 2),
@@ -265,7 +265,7 @@ def _from_json(data: dict[str, Any]) -> TrustMap:
         failures=_stored_failures(data["failures"], count, d),
         problem_hash=data["problem_hash"],
         model_hash=data["model_hash"],
-        seconds=_numbers((data["seconds"],), "seconds")[0],
+        seconds=float(_numbers((data["seconds"],), "seconds")[0]),
         evaluated=data["evaluated"],
         problem_name=data["problem"],
         problem_settings=data["settings"],

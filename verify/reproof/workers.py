@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import signal
+import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Executor, ProcessPoolExecutor, wait
@@ -28,12 +29,27 @@ def processes(count: int) -> Iterator[Executor | None]:
     ended = context.Event()
     pool = ProcessPoolExecutor(count, mp_context=context, initializer=_begin, initargs=(ended,))
     try:
+        with _no_interrupts():
+            pool.submit(int)  # starts them all
         yield pool
     except BaseException:
         ended.set()
         raise
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
+
+
+@contextmanager
+def _no_interrupts() -> Iterator[None]:
+    """What is started here is deaf to Ctrl-C from its first line on: a terminal sends it to all."""
+    if threading.current_thread() is not threading.main_thread():  # only there may it be set
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _begin(ended: Any) -> None:
