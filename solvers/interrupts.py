@@ -12,6 +12,8 @@ from __future__ import annotations
 
 import _thread
 import atexit
+import contextlib
+import os
 import sys
 import threading
 import time
@@ -28,6 +30,7 @@ QUIET = 0.3  # seconds without work on other threads, after which they count as 
 LONGEST = 120.0  # seconds that an exit is held up
 
 _kept: list[BaseException] = []
+_left: list[threading.Thread] = []  # that compile what nobody waits for
 _abandoned: list[str] = []  # compilations that were interrupted
 
 
@@ -93,13 +96,24 @@ def _note_compilation(event: str, duration_secs: float, **kwargs: str | int) -> 
         _abandoned.append(event)
 
 
-def abandon() -> None:
-    """Say that nobody waits any longer for a compilation that goes on in another thread."""
-    _abandoned.append(COMPILED)
+def abandon(thread: threading.Thread) -> None:
+    """Say that nobody waits any longer for the compilation that goes on in this thread."""
+    _left.append(thread)
 
 
 def _settle() -> None:
-    """At exit: wait until compilations that nobody waits for are done, which shows in the other threads' work."""
+    """At exit: wait until compilations that nobody waits for are done, which shows in the other threads' work.
+
+    One that takes too long ends with the process, at once: on the way out it would end it with a fault.
+    """
+    deadline = time.monotonic() + LONGEST
+    for thread in _left:
+        thread.join(max(deadline - time.monotonic(), 0.0))
+    if any(thread.is_alive() for thread in _left):
+        for stream in (sys.stdout, sys.stderr):
+            with contextlib.suppress(OSError, ValueError):
+                stream.flush()
+        os._exit(130)
     deadline = time.monotonic() + (LONGEST if _abandoned else 0.0)
     while time.monotonic() < deadline:
         before = time.process_time() - time.thread_time()

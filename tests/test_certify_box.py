@@ -1,5 +1,10 @@
 """Proofs over whole boxes, end to end: every bound holds at sampled points, a planted failure is never certified."""
 
+import sys
+import threading
+import time
+
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -15,6 +20,7 @@ from assay.verify.frozen import Frozen
 from assay.verify.guard import guard
 from assay.verify.trust_map import load_trust_map
 
+certify_box_module = sys.modules[certify_box.__wrapped__.__module__]  # its name is the function's, in the package
 PROBLEM = ThermalBlock((2, 1), 8, low=10**-0.5, high=10**0.5)
 CORNERS = PROBLEM.inputs.from_unit(np.array([[0, 0], [0, 1], [1, 0], [1, 1]], dtype=float))
 
@@ -257,3 +263,53 @@ def test_with_an_absolute_part_the_bound_is_of_that_error(trust, sizes, tmp_path
     assert (answer.error_upper <= tolerance).all() and np.isinf(answer.relative_upper).all()
     # a map of relative errors says more, and serves
     assert guard(PROBLEM, surrogate, trust.tolerance, trust, absolute=1.0)(P).counts["accepted"] == len(P)
+
+
+def test_compiling_is_told_beforehand_and_not_begun_where_it_takes_too_long(monkeypatch):
+    told = []
+    monkeypatch.setattr(certify_box_module, "PER_OPERATION", 60.0)
+    operations = Frozen(Quadratic(PROBLEM), 2).architecture.operations
+    start = time.perf_counter()
+    trust = certify_box(PROBLEM, Quadratic(PROBLEM), seconds=30, order=3, progress=told.append)
+    assert trust.undecided_volume == 1 and time.perf_counter() - start < 20
+    assert f"takes about {25 + 60 * operations} s, and may take 120 s" in trust.notes[0] and not told
+    monkeypatch.setattr(certify_box_module, "PER_OPERATION", 2.0)
+
+    def stop(facts):
+        told.append(facts)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        certify_box(PROBLEM, Quadratic(PROBLEM), seconds=30, order=3, progress=stop)
+    assert told[0]["preparing"] == 25 + 2 * operations and told[0]["undecided"] == 1
+
+
+def test_a_loop_counts_as_often_as_it_runs():
+    def loop(P, c):
+        return jax.lax.fori_loop(0, 50, lambda i, c: 0.5 * c + jnp.sin(c), c)
+
+    once, often = (Frozen(Quadratic(PROBLEM, spoil), 2).architecture.operations for spoil in (None, loop))
+    assert often - once > 150
+
+
+def test_an_interrupt_does_not_wait_for_the_compiler():
+    """A compilation of many seconds, left alone after the first report."""
+    done, told = threading.Event(), []
+
+    class Slow:
+        def compile(self):
+            done.wait(30)
+            return "compiled"
+
+    def stop(left):
+        told.append(left)
+        raise KeyboardInterrupt
+
+    start = time.perf_counter()
+    with pytest.raises(KeyboardInterrupt):
+        box_rounds._compiled_apart(Slow(), start, 10.0, 60.0, stop)
+    assert time.perf_counter() - start < 10 and 5 < told[0] < 10
+    with pytest.raises(box_rounds.TooLong):
+        box_rounds._compiled_apart(Slow(), start - 1.0, 10.0, 0.1, told.append)
+    done.set()
+    assert box_rounds._compiled_apart(Slow(), time.perf_counter(), 10.0, 60.0, told.append) == "compiled"

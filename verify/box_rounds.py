@@ -132,7 +132,7 @@ def _compiled_apart(lowered: Any, start: float, expected: float, limit: float, t
             if spent > 3 * limit:
                 raise TooLong(spent)
     except BaseException:
-        abandon()
+        abandon(thread)
         raise
     if isinstance(made[0], Exception):
         raise made[0]
