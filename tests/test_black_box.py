@@ -270,7 +270,7 @@ def test_a_residual_is_the_signal_of_the_search(kind):
     signal = make_signal(problem, lambda P: np.stack([linear(q) * (1.5 if q[0] > 0.5 else 1.0) for q in P]))
     assert signal.kind == "residual"
     low, high = signal.values(np.array([[0.4, 2.0], [0.6, 2.0]]))
-    assert low < 1e-12 and high == pytest.approx(0.5)
+    assert low < 1e-12 and high == pytest.approx(0.5, rel=0.01)  # relative to the zero field and a small share
     assert black_box(linear, BOX).residual is None
 
 
