@@ -16,7 +16,9 @@ from .solver_curve import TOLERANCES
 
 @dataclass(frozen=True)
 class Effort:
-    """Seconds are those of training one network; ``limit`` those of the whole table, ``fixed`` what may not shrink."""
+    """Seconds are those of training one network; ``limit`` those of the whole table, which does not shrink what is
+    ``fixed``, though: names of these fields, or "surrogates".
+    """
 
     seeds: tuple[int, ...] = (0, 1, 2)  # networks are trained once per seed; the row shows the worst over them
     snapshots: int = 512

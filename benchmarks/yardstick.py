@@ -82,7 +82,8 @@ class Yardstick:
     """Measures errors of fields.
 
     The first rows come from the sampling law and give the means; corners of the box follow and count for the worst.
-    Rows that the solver did not solve are left out: ``failed`` counts them, ``reasons`` says why.
+    Rows that the solver did not solve are left out: ``failed`` counts them, ``reasons`` says why. ``insist``: on all
+    inputs, whatever time they take.
 
     Raises:
         SolveError: none of the draws was solved.
@@ -94,6 +95,7 @@ class Yardstick:
         draws: int = 48,
         seed: int = 0,
         halvings: int = 2,
+        insist: bool = False,
         parts: Parts | None = None,
         clock: Clock | None = None,
     ) -> None:
@@ -101,7 +103,7 @@ class Yardstick:
         P, d = self._inputs(draws, seed), problem.inputs.dimension
 
         def solve() -> tuple[np.ndarray, dict[str, Any]]:
-            found = solve_rows(problem, P, stop=lambda each: not self._allows_another(each))
+            found = solve_rows(problem, P, stop=lambda each: not (insist or self._allows_another(each)))
             if not np.isfinite(found.fields).all(axis=1)[:draws].any():  # and nothing is kept: the next run tries again
                 why = ": " + "; ".join(found.reasons) if found.reasons else ""
                 raise SolveError(f"{problem.name}: none of the draws from the sampling law was solved{why}")

@@ -279,6 +279,17 @@ def test_sizes_follow_from_what_a_solve_takes():
     assert Effort().within(Clock(), 5.0) == Effort()
 
 
+def test_what_was_asked_for_is_not_left_out():
+    subject, none = black_box(lambda p: p * np.ones(3), LINE), replace(TINY, limit=0.1)
+    assert [row.name for row in run_table(subject, ["mean"], replace(none, fixed=frozenset({"surrogates"}))).rows] == [
+        "mean"
+    ]
+    table = run_table(subject, ["mean", "pod-mlp"], replace(none, fixed=frozenset({"seconds", "draws"})))
+    assert [row.name for row in table.rows] == ["pod-mlp"]
+    assert any(note.startswith("means over 6 draws") for note in table.notes)
+    assert any(note.startswith("left out to stay within 0.1 s") and "mean" in note for note in table.notes)
+
+
 def test_a_slow_solver_is_asked_for_no_more_than_the_time_allows():
     def slow(p):
         time.sleep(0.05)

@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+from dataclasses import replace as replaced
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -65,7 +66,9 @@ def bench(
     if seconds is not None and not seconds > 0:
         raise UserError(f"--seconds must be positive, not {seconds}")
     flags = {"snapshots": snapshots, "seconds": seconds, "batch": batch, "draws": draws, "search": search}
-    effort = _effort(quick, seed, seeds, {k: v for k, v in flags.items() if v is not None})
+    given: dict[str, Any] = {k: v for k, v in flags.items() if v is not None}
+    fixed = {*given, *["seeds"] * (seeds is not None), *["surrogates"] * bool(surrogate)}
+    effort = replaced(_base(quick, seed, seeds), **given, fixed=frozenset(fixed))
     subjects = {word: _subject(word, asked, surrogate, quick) for word in words}
     folder = None
     if out is not None:
@@ -109,15 +112,12 @@ def _subject(word: str, asked: dict[str, Any], surrogates: list[str] | None, qui
     return _Subject(found, names, [f"--quick: {', '.join(coarse)}"] if coarse else [])
 
 
-def _effort(quick: bool, seed: int, seeds: int | None, given: dict[str, Any]) -> Effort:
-    """The defaults, or the quick ones, and what was given before both."""
-    from dataclasses import replace as changed
-
+def _base(quick: bool, seed: int, seeds: int | None) -> Effort:
+    """The defaults, or the quick ones, with the seeds that are asked for."""
     from ..benchmarks.effort import QUICK, Effort
 
     base = QUICK if quick else Effort()
-    count = len(base.seeds) if seeds is None else seeds
-    return changed(base, **given, seeds=tuple(seed + k for k in range(count)), fixed=frozenset(given))
+    return replaced(base, seeds=tuple(seed + k for k in range(len(base.seeds) if seeds is None else seeds)))
 
 
 def _as_json(effort: Effort) -> dict[str, Any]:
