@@ -122,6 +122,6 @@ def _doubt(observed: float, order: float) -> str:
         return f"the order {order:g} is assumed, for want of a third grid"
     if np.isinf(observed):
         return f"on the coarsest of three grids there is no solution, or no difference: the order {order:g} is assumed"
-    if not order / 2 <= observed <= order + 1:
+    if not order / 2 <= observed <= order + 2:  # a higher order than assumed makes the estimate too large
         return f"on three grids the order observed is {observed:.2g}, not {order:g}: the grid resolves too little"
     return ""
