@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shlex
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,7 +14,7 @@ from ..registry import surrogate_name
 from ..run_folder import RunFolder, about_problem
 from ..solvers.tolerance import measured_in
 from ..surrogates.training import check_options
-from ..targets import find_problem
+from ..targets import find_problem, is_own
 from ..training import Plan, run_training
 from ..verify.certificate import against
 from .errors import DONE, UserError, keeps
@@ -89,7 +91,9 @@ def train(
             console.print(f"(errors are {measured_in(owner.norm_name, owner.zero_scale)}; {against(owner)})")
         for note in results["notes"]:
             console.print(f"note: {note}")
-        console.print(f"run folder: {path}; next: assay falsify {path} --tolerance 1e-2")
+        own = [word for key, value in asked.items() for word in ("--set", f"{key}={json.dumps(value)}")]
+        again = shlex.join(["--problem", problem, *own]) if is_own(problem) else ""
+        console.print(f"run folder: {path}; next: assay falsify {path} --tolerance 1e-2 {again}".rstrip())
 
     emit(as_json, payload, people)
     return DONE
@@ -97,9 +101,6 @@ def train(
 
 def _command(problem: str, plan: Plan, asked: dict[str, Any], path: Path, box: list[str], option: list[str]) -> str:
     """The command line that makes this run, every setting spelled out."""
-    import json
-    import shlex
-
     words = ["assay", "train", problem, "--surrogate", plan.surrogate]
     words += ["--snapshots", str(plan.snapshots), "--test", str(plan.test), "--seed", str(plan.seed)]
     flags = (("--seconds", plan.seconds), ("--steps", plan.steps), ("--physics-weight", plan.physics_weight))
