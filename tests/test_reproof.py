@@ -281,6 +281,32 @@ def test_a_leaf_is_proved_if_its_claim_is_true(share):
     assert prove(bound, leaves, 3000, stop=lambda: True)[0] == [BUDGET]
 
 
+def scaled_errors(problem, surrogate, low, high, scale):
+    """The largest ||e|| / (scale + ||u||) at points of a leaf, by the certificate and proved from below."""
+    X = np.concatenate([low + (high - low) * np.random.default_rng(0).random((200, low.shape[1])), low, high])
+    P = problem.inputs.from_unit(X)
+    found = certify(problem, surrogate(P), P)
+    upper = found.upper / (scale + np.sqrt(found.quantity_lower))
+    return float(upper.max()), float((found.lower / (scale + np.sqrt(found.quantity_upper))).max())
+
+
+@pytest.mark.parametrize("kind", ["reduced", "fluxes"])
+@pytest.mark.parametrize("share", [0.99, 1.05])
+@pytest.mark.parametrize("scale", [0.01, 1.0, 1e3])
+def test_errors_with_an_absolute_part(kind, share, scale, lognormal):
+    """Relative to scale + ||u||: where the scale is large, what is bounded is the absolute error."""
+    if kind == "reduced":
+        problem, (low, high) = BLOCK, LEAF
+        surrogate = Quadratic(BLOCK)
+        bound = reduced_leaves(BLOCK, reduced_path(BLOCK, surrogate), Frozen(surrogate, 2), BLOCK.inputs)
+    else:
+        problem, surrogate, _, bound = lognormal
+        low, high = np.array([[0.5, 0.375]]), np.array([[0.625, 0.5]])
+    upper, lower = scaled_errors(problem, surrogate, low, high, scale)
+    leaves = leaves_of(problem, problem.inputs, low, high, np.array([share * (upper if share > 1 else lower)]), scale)
+    assert (prove(bound, leaves, 500)[0] == [PROVED]) == (share > 1)
+
+
 def test_a_budget_that_does_not_reach_is_told_apart():
     surrogate, whole = Quadratic(BLOCK), (np.zeros((1, 2)), np.ones((1, 2)))
     bound = reduced_leaves(BLOCK, reduced_path(BLOCK, surrogate), Frozen(surrogate, 2), BLOCK.inputs)
@@ -293,7 +319,8 @@ def test_a_leaf_is_proved_by_fluxes_if_its_claim_is_true(share, lognormal):
     problem, surrogate, path, bound = lognormal
     low, high = np.array([[0.5, 0.375]]), np.array([[0.625, 0.5]])
     upper, lower = largest_error(problem, surrogate, low, high)
-    (answer,), _ = prove(bound, Leaves(low, high, np.array([share * (upper if share > 1 else lower)]), {}), 500)
+    claimed = np.array([share * (upper if share > 1 else lower)])
+    (answer,), _ = prove(bound, Leaves(low, high, claimed, {"scale": np.zeros(1)}), 500)
     assert answer == (PROVED if share > 1 else HOPELESS)
 
 

@@ -114,14 +114,10 @@ def audit(
         model = model_of(trust, problem, surrogate, str(path), answering_basis(problem, surrogate))
     except ValueError as error:
         raise Changed(str(error)) from None
-    if trust.absolute:
-        raise ValueError(
-            f"{path}: its errors have an absolute part ({trust.absolute:g}), and audits prove relative errors alone"
-        )
     _volumes(trust)
     numbers, lows, highs = trust.leaves()
     finite = np.flatnonzero(trust.bound[numbers] < np.inf)
-    fluxes = flux_path(problem, surrogate) if reduced is None and BY_FLUXES in trust.assumptions else None
+    fluxes = flux_path(problem, surrogate, trust.scale) if reduced is None and BY_FLUXES in trust.assumptions else None
     if not isinstance(problem, CoerciveProblem) or not (reduced or isinstance(fluxes, FluxPath)):
         if len(finite) or len(trust.witness):
             raise Changed(f"{path}: bounds are claimed where {problem.name} and this surrogate allow no proof")
@@ -131,7 +127,7 @@ def audit(
     points: PointBounds
     bound: ReducedLeaves | FluxLeaves
     if reduced is not None:
-        bound, points = reduced_leaves(problem, reduced, model, trust.box), ReducedPoints(reduced)
+        bound, points = reduced_leaves(problem, reduced, model, trust.box), ReducedPoints(reduced, trust.scale)
     else:
         assert isinstance(fluxes, FluxPath)
         bound, points = flux_leaves(fluxes, trust.box), fluxes
@@ -139,7 +135,7 @@ def audit(
     trial.at_few_points(finite)
     if sample is not None and sample < len(finite):
         finite = np.sort(np.random.default_rng(seed).choice(finite, sample, replace=False))
-    leaves = leaves_of(problem, trust.box, lows[finite], highs[finite], trust.bound[numbers[finite]])
+    leaves = leaves_of(problem, trust.box, lows[finite], highs[finite], trust.bound[numbers[finite]], trust.scale)
     answers, spent = prove_all(bound, leaves, boxes, seconds, executor, progress)
     missing = [int(i) for i, answer in zip(finite, answers, strict=True) if answer != PROVED]
     if missing:
@@ -225,7 +221,7 @@ def _witnesses(trust: TrustMap, problem: Problem, surrogate: Frozen) -> None:
     P = trust.box.from_unit(trust.witness)
     rows = zip(P, surrogate(P), np.asarray(problem.solve_batch(P)), trust.witness_lower, strict=True)
     for i, (p, field, truth, claimed) in enumerate(rows):
-        lower = measured_error(problem, p, field, truth)[1]
+        lower = measured_error(problem, p, field, truth, trust.scale)[1]
         if not claimed <= lower * (1 + CLOSE) + 1e-300:
             raise Refuted(f"witness {i} at {p.tolist()}: its error is {lower:.6g}, not the {claimed:.6g} recorded")
 
@@ -236,9 +232,10 @@ def _falsified(trust: TrustMap, problem: CoerciveProblem, surrogate: Frozen) -> 
     if not len(chosen):
         return 0
     P = trust.box.from_unit(trust.failure_points[numbers[chosen]])
-    lower = certify(problem, surrogate(P), P).relative_lower
-    if not (lower > trust.tolerance).all():
-        worst = int(np.argmin(lower))
+    found = certify(problem, surrogate(P), P)
+    beyond = found.beyond(trust.tolerance, trust.absolute)
+    if not beyond.all():
+        worst, lower = int(np.argmin(beyond)), found.relative_lower
         raise Refuted(
             f"leaf {numbers[chosen][worst]} counts as falsified, but at {P[worst].tolist()} an error of only "
             f"{lower[worst]:.6g} can be proved, within the tolerance {trust.tolerance:g}"

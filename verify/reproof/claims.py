@@ -20,17 +20,31 @@ class Verdicts(NamedTuple):
 
 class Claim:
     """With ||e|| <= error^(1/2) factor + rest and ||u||^2 - ||e||^2 >= difference - lost all over the boxes, the
-    relative error is at most b where
+    error ||e|| / (scale + ||u||) is at most b where
 
-        F = (1 - b^2) (error^(1/2) factor + rest)^2 - b^2 (difference - lost) <= 0 < difference - lost.
+        F = (1 - b^2) (error^(1/2) factor + rest)^2 - b^2 (difference - lost + beside) <= 0,
+        beside = scale^2 + 2 scale (difference - lost)^(1/2) over the box  <=  (scale + ||u||)^2 - ||u||^2,
 
-    (x + y)^2 <= (1 + share) x^2 + (1 + 1/share) y^2: ``whole`` and ``extra``; ``square``: at most b^2.
+    and 0 < difference - lost, or 0 < scale. (x + y)^2 <= (1 + share) x^2 + (1 + 1/share) y^2: ``whole`` and ``extra``;
+    ``square``: at most b^2.
     """
 
     def __init__(
-        self, error: Model, difference: Model, rest: np.ndarray, lost: np.ndarray, factor: np.ndarray, b: np.ndarray
+        self,
+        error: Model,
+        difference: Model,
+        rest: np.ndarray,
+        lost: np.ndarray,
+        factor: np.ndarray,
+        b: np.ndarray,
+        scale: np.ndarray,
     ) -> None:
-        self.difference, self.lost = difference, lost
+        self.lost, self.scale = lost, scale
+        self.size = forms.lowest(difference) - lost  # of ||u||^2 - ||e||^2, from below
+        known = np.sqrt(np.where(self.size > 0, self.size, 0.0))
+        self.beside = (scale**2 + 2 * scale * known) * (1 - 1e-12)
+        most = np.sqrt(np.maximum(difference.upper + error.upper, 0.0))
+        self.at_most = (scale**2 + 2 * scale * most) * (1 + 1e-9)
         middle = np.sqrt(np.maximum(error.coefficients[0], 0.0)) * factor
         share = np.clip(rest / np.maximum(middle, TINY), 1e-12, 1.0)
         self.whole = forms.weighted(error, (1 + share) * factor**2 * (1 + 1e-14))
@@ -43,9 +57,10 @@ class Claim:
     def holds(self) -> tuple[np.ndarray, np.ndarray]:
         """(all over the box, not even at its centre)."""
         F = self.F
-        fits = forms.highest(F) + (self.below * self.extra + self.square * self.lost) * UP <= 0
-        fits &= forms.lowest(self.difference) - self.lost > 0
-        return fits, F.coefficients[0] > F.radius
+        rest = (self.below * self.extra + self.square * self.lost) * UP
+        fits = forms.highest(F) + rest <= self.square * self.beside
+        fits &= (self.size > 0) | (self.scale > 0)
+        return fits, F.coefficients[0] - self.square * self.at_most > F.radius
 
 
 def returned(error: Model, rest: np.ndarray, floor: np.ndarray, factor: np.ndarray) -> np.ndarray:

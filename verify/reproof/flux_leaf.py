@@ -46,9 +46,9 @@ class FluxLeaves:
 
     def __call__(self, low: np.ndarray, high: np.ndarray, claimed: np.ndarray, leaf: dict[str, np.ndarray]) -> Verdicts:
         with np.errstate(all="ignore"):
-            return self._verdicts(low, high, claimed)
+            return self._verdicts(low, high, claimed, leaf["scale"])
 
-    def _verdicts(self, low: np.ndarray, high: np.ndarray, b: np.ndarray) -> Verdicts:
+    def _verdicts(self, low: np.ndarray, high: np.ndarray, b: np.ndarray, beside: np.ndarray) -> Verdicts:
         data, where = self.data, space(len(self.log), self.order)
         (c,) = evaluate(self.tape, inputs(where, self.ends, self.log, low, high))
         exponent = self._exponent(low, high)
@@ -80,9 +80,10 @@ class FluxLeaves:
         error = forms.squares(where, h)
         difference, lost = self._difference(c, energy, moded)
         factor = np.ones(batch)
-        claim = Claim(error, difference, rest, lost + returned(error, rest, floor, factor), factor, b)
+        claim = Claim(error, difference, rest, lost + returned(error, rest, floor, factor), factor, b, beside)
         holds, at_centre = claim.holds()
-        by_one_field = claim.square * self._energy_below(c.coefficients[0], roots[1])
+        below = np.sqrt(self._energy_below(c.coefficients[0], roots[1])) * (1 - 1e-15)
+        by_one_field = claim.square * (beside + below) ** 2 * (1 - 1e-14)
         holds |= (forms.highest(claim.whole) + claim.extra) * UP <= by_one_field
         trusted = (np.maximum(*largest) <= np.sqrt(RANGE)) & (size.max(axis=1) <= RANGE**2)
         hopeless = at_centre & (claim.whole.coefficients[0] - claim.whole.radius > by_one_field * (1 + 1e-9))

@@ -69,8 +69,11 @@ def flux_leaves(path: FluxPath, box: Box, order: int | None = None) -> FluxLeave
     return FluxLeaves(record(program, d), scaled_ends(box), box.log, order or FLUX_ORDERS.get(d, 4), data)
 
 
-def leaves_of(problem: CoerciveProblem, box: Box, low: np.ndarray, high: np.ndarray, claimed: np.ndarray) -> Leaves:
-    """Leaves as they are to be proved: wider than the map's by the inflation of lookups.
+def leaves_of(
+    problem: CoerciveProblem, box: Box, low: np.ndarray, high: np.ndarray, claimed: np.ndarray, scale: float = 0.0
+) -> Leaves:
+    """Leaves as they are to be proved: wider than the map's by the inflation of lookups. What is claimed is a bound of
+    ||e|| / (scale + ||u||).
 
     The smallest eigenvalue of A(p) over a leaf is that at the smallest weights there, less what A is short of being a
     sum of semidefinite parts.
@@ -86,7 +89,11 @@ def leaves_of(problem: CoerciveProblem, box: Box, low: np.ndarray, high: np.ndar
         shifts = np.asarray(problem.indefiniteness)
         least = least - 1.01 * ((largest - smallest) @ shifts)
         factor = np.sqrt(1 + 1.01 * (largest @ shifts) / np.maximum(least, 1e-300))
-    about = {"coercivity": np.where(fine, least, 0.0) * (1 - 1e-12), "factor": factor * (1 + 1e-12)}
+    about = {
+        "coercivity": np.where(fine, least, 0.0) * (1 - 1e-12),
+        "factor": factor * (1 + 1e-12),
+        "scale": np.full(len(low), scale),
+    }
     return Leaves(low, high, claimed, about)
 
 

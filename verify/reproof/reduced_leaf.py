@@ -16,7 +16,7 @@ their numbers and error bounds, the smallest eigenvalue over the leaf.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Float
@@ -26,7 +26,7 @@ from . import forms, functions
 from .boxes import inputs
 from .claims import Claim, Verdicts, axis_to_halve, returned
 from .evaluate import evaluate
-from .model import TINY, UP, Model, add, gamma, linear, mul, negative, scale, total
+from .model import TINY, UP, Model, U, add, gamma, linear, mul, negative, scale, total
 from .space import space
 from .tape import Tape
 
@@ -49,7 +49,7 @@ class ReducedLeaves:
         return (count + Q) * rank * columns + n * (columns + Q * rank + n)
 
     def __call__(self, low: np.ndarray, high: np.ndarray, claimed: np.ndarray, leaf: dict[str, np.ndarray]) -> Verdicts:
-        """``leaf``: of the leaf that every box is a part of, ``coercivity`` and ``factor``."""
+        """``leaf``: of the leaf that every box is a part of, ``coercivity``, ``factor`` and ``scale``."""
         with np.errstate(all="ignore"):
             return self._verdicts(low, high, claimed, leaf)
 
@@ -83,11 +83,11 @@ class ReducedLeaves:
         rest = (rest * factor + floor) * UP
         lost = lost + returned(error, rest, floor, factor)
 
-        claim = Claim(error, difference, rest, lost, factor, b)
+        claim = Claim(error, difference, rest, lost, factor, b, leaf["scale"])
         holds, at_centre = claim.holds()
         G, more = self._by_one_field(claim, theta, phi, c.coefficients[0])
         holds |= forms.highest(G) + more <= 0
-        hopeless = at_centre & (G.coefficients[0] > G.radius)
+        hopeless = at_centre & ((G.coefficients[0] > G.radius) | (leaf["scale"] > 0))
         return Verdicts(holds & trusted, hopeless, axis_to_halve(claim.F, h, high - low))
 
     def _weights(self, theta: np.ndarray, phi: np.ndarray, c: np.ndarray) -> np.ndarray:
@@ -179,7 +179,10 @@ class ReducedLeaves:
         stray = 1.01 * (phi.magnitude * off).sum(axis=1)
         least = total(_times(theta, own), (0,))
         square = forms.weighted(mul(work, work), claim.square)
-        G = add(mul(claim.whole, least), negative(square))
+        beside = claim.whole.coefficients.copy()  # (scale + ||u||)^2 >= scale^2 + ||u||^2
+        beside[0] -= claim.square * claim.scale**2 * (1 - 1e-12)
+        lowered = replace(claim.whole, coefficients=beside, radius=claim.whole.radius + 2 * U * np.abs(beside[0]))
+        G = add(mul(lowered, least), negative(square))
         return G, (claim.extra * least.magnitude + claim.square * 2 * stray * work.magnitude) * UP
 
 
