@@ -146,7 +146,7 @@ class Demo:
     def _picture(self, surrogate: Callable[[Any], Any], search: Falsification) -> Path:
         p = search.worst_inputs
         if not np.isfinite(p).all():
-            p = self.problem.inputs.from_unit(np.full(self.problem.inputs.dimension, 0.5))
+            p = self.problem.inputs.centre
         truth, got = np.asarray(self.problem.solve(p)), np.asarray(surrogate(p[None]))[0]
         title = f"where the search found the largest error, {100 * search.worst:.2g} %"
         return plot_triptych(self.problem, p, truth, got, self.folder.file("worst.png"), title)

@@ -116,17 +116,16 @@ class Affine(CoerciveProblem):
         return call_foreign(_in_jax, self.theta_function, p, whose="theta")
 
     def load(self, p: Float[Array, " d"]) -> Float[Array, " N"]:
-        total: Any = self._term_weights(p) @ jnp.asarray(self.vectors) if len(self.vectors) else 0.0
-        if self.load_function is None:
-            return total
-        own = call_foreign(_in_jax, self.load_function, p, whose="the load")
-        return total + (own if self.prescribed is None else own[self.prescribed.free])
+        return self._sum_of_loads(p, lambda x: x)
 
     def load_absolute(self, p: Float[Array, " d"]) -> Float[Array, " N"]:
-        total: Any = jnp.abs(self._term_weights(p)) @ jnp.abs(self.vectors) if len(self.vectors) else 0.0
+        return self._sum_of_loads(p, jnp.abs)
+
+    def _sum_of_loads(self, p: Float[Array, " d"], of: Callable[[Array], Array]) -> Float[Array, " N"]:
+        total: Any = of(self._term_weights(p)) @ of(jnp.asarray(self.vectors)) if len(self.vectors) else 0.0
         if self.load_function is None:
             return total
-        own = jnp.abs(call_foreign(_in_jax, self.load_function, p, whose="the load"))
+        own = of(call_foreign(_in_jax, self.load_function, p, whose="the load"))
         return total + (own if self.prescribed is None else own[self.prescribed.free])
 
     def load_terms(self) -> Float[np.ndarray, "J N"] | None:
@@ -186,10 +185,9 @@ class Affine(CoerciveProblem):
         notes = []
         if not positive.all():
             worst = P[np.argmin(np.where(positive, np.inf, theta.min(axis=1)))]
-            at = ", ".join(f"{name}={x:.6g}" for name, x in zip(self.box.names, worst, strict=True))
             notes.append(
                 f"theta is not positive in part of the box ({int((~positive).sum())} of {len(P)} sampled inputs, such "
-                f"as {at}): no bound there; split the terms or restrict the box"
+                f"as {self.box.named(worst)}): no bound there; split the terms or restrict the box"
             )
         if len(size) and not (size.min() >= 1 / RANGE and size.max() <= RANGE):
             notes.append(
@@ -252,8 +250,7 @@ class Affine(CoerciveProblem):
 
     @cached_property
     def reference_theta(self) -> np.ndarray:
-        centre = self.box.from_unit(np.full(self.box.dimension, 0.5))
-        return np.asarray(self.theta(jnp.asarray(centre)))
+        return np.asarray(self.theta(jnp.asarray(self.box.centre)))
 
     @cached_property
     def _reference_factor(self) -> Callable[[np.ndarray], np.ndarray]:
@@ -341,7 +338,7 @@ def affine(
         raise ValueError(f"the inputs are a Box(names, lower, upper), not {type(box).__name__}")
     terms = checked_matrices(matrices)
     n = terms[0].shape[0]
-    centre = jnp.asarray(box.from_unit(np.full(box.dimension, 0.5)))
+    centre = jnp.asarray(box.centre)
     theta_function = theta if theta is not None else (lambda p: p)
     weights = checked_function(theta_function, centre, "theta", len(terms), "weights, one per matrix")
     if not (weights > 0).all():

@@ -98,7 +98,7 @@ class BlackBox(Problem):
     @cached_property
     def _residual_shape(self) -> tuple[bool, int]:
         """Whether JAX can evaluate it, and how many numbers it gives."""
-        p, u = _centre(self.box), np.ones(self.size)
+        p, u = self.box.centre, np.ones(self.size)
         function = self.residual_function
         assert function is not None
         try:
@@ -180,10 +180,6 @@ def _keep_newest(kept: dict[Any, Any], key: Any, value: Any, most: int) -> None:
         kept.pop(oldest, None)
 
 
-def _centre(box: Box) -> Float[np.ndarray, " d"]:
-    return box.from_unit(np.full(box.dimension, 0.5))
-
-
 def black_box(
     solve: Callable[..., Any],
     box: Box,
@@ -232,7 +228,7 @@ def black_box(
     parts = _checked_components(components)
     if size is None:
         try:
-            answer = call_foreign(lambda: checked_answer(solve(_centre(box)), None, len(parts)), whose="the solver")
+            answer = call_foreign(lambda: checked_answer(solve(box.centre), None, len(parts)), whose="the solver")
         except Refused as error:
             raise ValueError(f"at the centre of the box the solver {error}") from None
         except Exception as error:
@@ -250,7 +246,7 @@ def black_box(
         points=points,
         called=called,
         parts=parts,
-        measure=field_norm(norm, _centre(box), nodes, len(parts)),
+        measure=field_norm(norm, box.centre, nodes, len(parts)),
         offset=_checked_offset(offset, nodes, len(parts)),
         residual_function=residual,
         loosen=_checked_loosen(loosen, solve),

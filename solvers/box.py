@@ -102,6 +102,15 @@ class Box:
     def dimension(self) -> int:
         return len(self.names)
 
+    @property
+    def centre(self) -> Float[np.ndarray, " d"]:
+        """The middle, in each input's own scale."""
+        return self.from_unit(np.full(self.dimension, 0.5))
+
+    def named(self, p: ArrayLike) -> str:
+        """An input in words: "k1=0.5, k2=2"."""
+        return ", ".join(f"{name}={x:.6g}" for name, x in zip(self.names, np.asarray(p), strict=True))
+
     def to_unit(self, P: ArrayLike) -> Float[np.ndarray, "*n d"]:
         """Coordinates in [0, 1]^d, logarithmic where the input is."""
         P = np.asarray(P, dtype=np.float64)
@@ -199,8 +208,7 @@ class Box:
 
     def split(self, axis: int) -> tuple[Box, Box]:
         """The two halves of the box, cut at the middle of ``axis`` in that input's own scale."""
-        middle = np.full(self.dimension, 0.5)
-        cut = self.from_unit(middle)[axis]
+        cut = self.centre[axis]
         lower, upper = self.lower.copy(), self.upper.copy()
         upper[axis] = lower[axis] = cut
         return self.replace(upper=upper), self.replace(lower=lower)

@@ -43,7 +43,7 @@ def check_solution(where: str, problem: Problem, p: Float[np.ndarray, " d"], u: 
     Raises:
         ValueError: the problem's own solution at p is not u, or it cannot be solved there now.
     """
-    at = ", ".join(f"{name}={value:.6g}" for name, value in zip(problem.inputs.names, p, strict=True))
+    at = problem.inputs.named(p)
     now = np.asarray(problem.attempt_batch(p[None]).u)[0]
     if not np.isfinite(now).all():
         why = f" ({problem.failures()[-1]})" if problem.failures() else ""

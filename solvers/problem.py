@@ -272,9 +272,8 @@ class Problem(abc.ABC):
         return Solution(u, float(result.residual), int(result.iterations), METHODS[int(result.method)], seconds)
 
     def _failure(self, p: np.ndarray, result: Attempt) -> str:
-        at = ", ".join(f"{name}={value:.6g}" for name, value in zip(self.inputs.names, p, strict=True))
         method, why = METHODS[int(result.method)], self.explain(p, result)
-        account = f"{self.name} was not solved at {at}"
+        account = f"{self.name} was not solved at {self.inputs.named(p)}"
         if method == "user":  # nothing is known of its iterations
             return f"{account}: the solver {why}" if why else account
         account += (

@@ -11,7 +11,6 @@ from ..solvers.foreign import SettingsChanged
 from ..solvers.problem import Problem
 from ..solvers.tolerance import Tolerance
 from .field_rows import field_rows
-from .first_call import centre_of
 from .measured_error import magnitude_of, norm_of
 from .surrogate import captured
 
@@ -22,18 +21,18 @@ def batch_remark(problem: Problem, surrogate: Any, alone: Float[np.ndarray, "n N
     """A remark where the answer at the centre is another beside another input than by itself (``alone``, its answers
     there), or another from call to call: one more call, of the centre and the lower corner.
     """
-    centre = centre_of(problem)
+    centre = problem.inputs.centre
     corner = problem.inputs.from_unit(np.zeros((1, problem.inputs.dimension)))
-    rows = np.concatenate([centre, np.repeat(corner, len(alone) - 1, axis=0)])
+    rows = np.concatenate([centre[None], np.repeat(corner, len(alone) - 1, axis=0)])
     try:
         beside = field_rows(captured(surrogate)(rows), len(rows), problem)
     except SettingsChanged:
         raise
     except Exception:  # what it does at the corner is found by the search
         return ""
-    size = magnitude_of(problem, centre[0], alone[0])
+    size = magnitude_of(problem, centre, alone[0])
     random, changed = (
-        allowed.scaled(norm_of(problem, centre[0], other - alone[0]), size) for other in (alone[1], beside[0])
+        allowed.scaled(norm_of(problem, centre, other - alone[0]), size) for other in (alone[1], beside[0])
     )
     if random > SHARE * allowed.relative:
         return f"the surrogate answers at random: at the centre of the box two answers differ by {random:.2g}"

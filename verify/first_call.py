@@ -22,7 +22,7 @@ def check_answers(problem: Problem, surrogate: Any, *, may_raise: bool = False) 
         ValueError: it raises, or answers with something that is no array of real numbers, or in another shape.
     """
     count = 2 if problem.size != 2 else 3  # a transposed answer must not look like one that is not
-    centre = np.repeat(centre_of(problem), count, axis=0)
+    centre = np.repeat(problem.inputs.centre[None], count, axis=0)
     try:
         return field_rows(captured(surrogate)(centre), count, problem)
     except SettingsChanged:
@@ -37,8 +37,3 @@ def check_answers(problem: Problem, surrogate: Any, *, may_raise: bool = False) 
             f"the surrogate raised {type(error).__name__}: {error}; it was asked for {asked}, and has to answer "
             f"[n, {problem.inputs.dimension}] with [n, {problem.size}]"
         ) from error
-
-
-def centre_of(problem: Problem) -> Float[np.ndarray, "1 d"]:
-    """The middle of the problem's box, as a batch of one."""
-    return problem.inputs.from_unit(np.full((1, problem.inputs.dimension), 0.5))

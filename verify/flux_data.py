@@ -36,7 +36,7 @@ class FluxData:
 
 
 def flux_data(problem: CellDiffusion, basis: np.ndarray, family: FluxFamily, weights: LogWeights) -> FluxData:
-    f = np.asarray(problem.load(jnp.asarray(problem.inputs.from_unit(np.full(problem.inputs.dimension, 0.5)))))
+    f = np.asarray(problem.load(jnp.asarray(problem.inputs.centre)))
     modes, norms = gradients(problem, basis.T), np.linalg.norm(basis, axis=0) * (1 + 1e-12)
     errors = gamma(12) * FLUX_NORM * norms
     work = basis.T @ f

@@ -133,7 +133,7 @@ def _reduced_value(reduced: Any, surrogate: Any, p: Array, scale: float) -> Arra
 
 def _gradient(fn: Callable[[Array], Array], problem: Problem) -> Callable[[Array], tuple[Array, Array]] | None:
     """value_and_grad of fn, compiled, if JAX can differentiate it; None for surrogates written in something else."""
-    centre = jnp.asarray(problem.inputs.from_unit(np.full(problem.inputs.dimension, 0.5)))
+    centre = jnp.asarray(problem.inputs.centre)
     compiled = jax.jit(jax.value_and_grad(fn))
     try:
         value, slope = compiled(centre)

@@ -199,7 +199,7 @@ def answering_basis(problem: Problem, surrogate: Any) -> Float[np.ndarray, "N k"
     lengths = np.linalg.norm(V, axis=0)
     if not ((lengths == 0) & ~V.any(axis=0) | (lengths >= 1 / RANGE) & (lengths <= RANGE)).all():
         return None
-    centre = problem.inputs.from_unit(np.full((1, problem.inputs.dimension), 0.5))
+    centre = problem.inputs.centre[None]
     try:
         field_there, c = model(centre), model.coefficients(centre)
         product = c @ V.T

@@ -9,7 +9,7 @@ import subprocess
 import sys
 from dataclasses import replace as replaced
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 from rich.console import Console
@@ -90,11 +90,12 @@ def bench(
     return UNDECIDED if failed else DONE
 
 
-class _Subject:
+class _Subject(NamedTuple):
     """A problem, the names of what is trained on it, None for all that fit, and what is to be said of it."""
 
-    def __init__(self, problem: Problem, names: list[str] | None, remarks: list[str]) -> None:
-        self.problem, self.names, self.remarks = problem, names, remarks
+    problem: Problem
+    names: list[str] | None
+    remarks: list[str]
 
 
 def _subject(word: str, asked: dict[str, Any], surrogates: list[str] | None, quick: bool) -> _Subject:

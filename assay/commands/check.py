@@ -286,9 +286,7 @@ def replay(
     }
 
     def people(console: Console) -> None:
-        named = zip(owner.inputs.names, chosen.inputs, strict=True)
-        where = ", ".join(f"{name}={value:.6g}" for name, value in named)
-        console.print(f"{path}#{index}: {owner.name} at {where}")
+        console.print(f"{path}#{index}: {owner.name} at {owner.inputs.named(chosen.inputs)}")
         console.print(
             f"error {number(again.error, 6)} of {payload['against_surrogate']}, "
             f"recorded {number(chosen.error, 6)}, tolerance {chosen.tolerance:g}"

@@ -112,14 +112,13 @@ def solve(
     box = owner.inputs
     if at and len(at) > 1:
         raise UserError("solve takes one --at; `assay sample` solves many")
-    p = point(box, at[0]) if at else box.from_unit(np.full(box.dimension, 0.5))
+    p = point(box, at[0]) if at else box.centre
     check_new(out)
     if plot is not None:
         check_path(plot)
     if tolerance is not None and not 0 < tolerance < 1:
         raise UserError(f"--tolerance is a relative residual between 0 and 1, not {tolerance}")
     solution = owner.solution(p, tolerance)
-    where = ", ".join(f"{name}={value:.6g}" for name, value in zip(box.names, p, strict=True))
     payload = {
         "problem": problem,
         "settings": owner.settings,
@@ -142,7 +141,7 @@ def solve(
         write_arrays(out, coordinates=owner.coordinates, u=solution.u, inputs=p)
 
     def people(console: Console) -> None:
-        console.print(f"{owner.name} at {where}")
+        console.print(f"{owner.name} at {box.named(p)}")
         console.print(
             f"solved by {solution.method} in {1e3 * solution.seconds:.3g} ms, {solution.iterations} iterations, "
             f"relative residual {solution.residual:.1e}"
