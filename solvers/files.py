@@ -139,17 +139,16 @@ def same_file(file: int, path: Path) -> bool:
 
 
 @contextlib.contextmanager
-def locked(path: Path, wait: bool = True) -> Iterator[None]:
+def locked(path: Path) -> Iterator[None]:
     """Other processes that lock this path wait, by a lock file beside it.
 
     Raises:
-        OSError: the lock file cannot be made; without ``wait`` also where another process holds it.
+        OSError: the lock file cannot be made.
     """
     beside = path.with_name(f".{path.name}.lock")
     file = open_own(beside)
     try:
-        if not lock(file, wait):
-            raise OSError(errno.EBUSY, "another process is working on it: wait for it, or choose another", str(path))
+        lock(file, wait=True)
         yield
     finally:
         os.close(file)
