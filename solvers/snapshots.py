@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from .answers import LONGEST
 from .identity import check_rows, confirm
 from .journal import Journal
 from .precision import in_float64
@@ -35,7 +36,6 @@ from .snapshot_file import (
 
 __all__ = ["Snapshots", "load_snapshots", "sample"]
 
-REASON = 300  # characters of the reason why a solve failed
 IN_FLIGHT = 64  # tasks handed to an executor at a time: bounds what waits in memory
 SAME = 1e-10  # relative: two draws of one design differ by rounding only
 
@@ -235,7 +235,7 @@ class _RowSolver:
         if np.isfinite(u).all():
             return u, float(result.residual), ""
         why = self.problem.explain(p, result) or next(reversed(self.problem.failures()), "")
-        return u, float(result.residual), " ".join(why.split())[:REASON]
+        return u, float(result.residual), " ".join(why.split())[:LONGEST]
 
     @cached_property
     def _pickled(self) -> bytes:

@@ -18,6 +18,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save as as_bytes
 
+from ..solvers.answers import words
 from ..solvers.box import Box
 from ..solvers.catalogue import stored_problem
 from ..solvers.files import parse_json, replace
@@ -116,14 +117,9 @@ def _check_program(path: Path, loaded: Surrogate) -> None:
         )
         fits = basis.ndim == 2 and found.shape == (2, basis.shape[1])
     except Exception as error:  # whatever wrong kinds of settings and arrays lead to
-        raise ValueError(f"{path} is damaged: {loaded.name} cannot be evaluated with it ({one_line(error)})") from None
+        raise ValueError(f"{path} is damaged: {loaded.name} cannot be evaluated with it ({words(error)})") from None
     if not fits or not all(np.isfinite(a).all() for a in loaded.arrays.values()):
         raise ValueError(f"{path} is damaged: its arrays are not those of {loaded.name}, or not finite")
-
-
-def one_line(error: Exception) -> str:
-    """The beginning of what an error says."""
-    return f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
 
 
 def _read(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:

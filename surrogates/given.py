@@ -8,6 +8,7 @@ import numpy as np
 
 from ..solvers.identity import confirm, telling_row
 from ..solvers.problem import Problem
+from ..solvers.real import real_array
 from ..solvers.snapshots import Snapshots
 
 
@@ -58,12 +59,8 @@ def check_shapes(problem: Problem, P: np.ndarray, U: np.ndarray) -> None:
 
 
 def _numbers(name: str, a: Any) -> np.ndarray:
-    if np.ma.is_masked(a):
-        raise ValueError(f"the {name} have masked entries: fill them, with NaN where a solve failed")
     try:
-        found = np.asarray(a)
-        if np.iscomplexobj(found):
-            raise ValueError(f"the {name} are complex: a complex field is two components, real and imaginary part")
-        return found.astype(np.float64)
-    except TypeError:
-        raise ValueError(f"the {name} are not an array of numbers") from None
+        return real_array(a)
+    except ValueError as error:
+        failed = "; NaN stands where a solve failed" if np.ma.is_masked(a) else ""
+        raise ValueError(f"the {name} have {error}{failed}") from None
