@@ -29,10 +29,10 @@ from ..solvers.problem import Problem
 from ..solvers.seed import checked_seed
 from .box_search import PointBounds, ReducedPoints
 from .certificate import certify
-from .counterexample import measured_error
 from .flux_path import BY_FLUXES, FluxPath, flux_path
 from .frozen import Frozen
 from .map_checks import check_statement
+from .measured_error import measured_error
 from .proved_region import model_of
 from .reduced import reduced_path
 from .reproof.flux_leaf import FluxLeaves

@@ -25,8 +25,8 @@ from ..solvers.problem import Problem
 from .box_bound import BoxResult
 from .box_rounds import BATCH
 from .box_tree import BoxTree
-from .counterexample import measured_error
 from .kept import Kept
+from .measured_error import measured_error
 from .reduced import ReducedBound, ReducedData, reduced_bound
 from .surrogate import Model
 from .thomson import scaled_lower

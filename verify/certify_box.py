@@ -27,13 +27,13 @@ from .box_flux import make_flux_bound
 from .box_rounds import AT_LEAST, PER_OPERATION, BoxBounds, TooLong
 from .box_search import PointBounds, ReducedPoints, Report, Search, Witnesses
 from .box_tree import BoxTree
-from .certificate import against, assumptions
+from .certificate import against
 from .enclose import UnsupportedOperation
 from .first_call import check_answers
-from .flux_path import BY_FLUXES, flux_path
+from .flux_path import flux_path
 from .frozen import Frozen
 from .kept import Kept
-from .map_checks import TRACED
+from .map_checks import stands_on
 from .reasons import no_proof
 from .reduced import reduced_path
 from .surrogate import Model, captured
@@ -117,7 +117,7 @@ def certify_box(
     said = offered.changes()  # from here on nothing of it is called: the program is traced
     if isinstance(path, str):
         return _undecided(problem, inputs, allowed, path, *said)
-    model, stands_on = path.model, path.assumptions
+    model, by_fluxes = path.model, path.by_fluxes
     old = _checked_map(resume, problem, inputs, model.hash, allowed.scale)
     d = inputs.dimension
 
@@ -140,7 +140,7 @@ def certify_box(
     witnesses.compile(d)
 
     def finished(notes: list[str]) -> TrustMap:
-        return _finished(problem, model.hash, inputs, search, allowed, [*said, *notes], stands_on)
+        return _finished(problem, model.hash, inputs, search, allowed, [*said, *notes], by_fluxes)
 
     def save(trust: TrustMap) -> None:
         if checkpoint is not None and np.isfinite(trust.bound).any():
@@ -164,7 +164,6 @@ class _Path:
         self.problem, self.model, self.points, self.by_fluxes = problem, model, points, by_fluxes
         self.inputs = inputs
         self.given = Given(scaled_ends(inputs), data, model.weights, np.float64(points.scale))
-        self.assumptions = (BY_FLUXES,) if by_fluxes else ()
         self._bounds: BoxBounds | None = None
 
     def __call__(self, low: np.ndarray, high: np.ndarray) -> BoxResult:
@@ -262,7 +261,7 @@ def _finished(
     search: Search,
     allowed: Tolerance,
     notes: list[str],
-    stands_on: tuple[str, ...],
+    by_fluxes: bool,
 ) -> TrustMap:
     tree = search.tree
     bound = np.array(tree.bound)
@@ -288,7 +287,7 @@ def _finished(
         problem_settings=problem.settings,
         against=against(problem),
         notes=tuple(notes),
-        assumptions=(*assumptions(problem), TRACED, *stands_on),
+        assumptions=stands_on(problem, by_fluxes),
     )
     above = trust.witness_lower > trust.relative_upper_at(inputs.from_unit(trust.witness)) * (1 + 1e-12)
     if not (search.contradicted or above.any()):

@@ -14,6 +14,7 @@ from ..solvers.tolerance import Tolerance
 from .counterexample import Counterexample
 from .evidence import Evidence
 from .measured_error import exceeds, measured_error
+from .reasons import first_unsolved, with_others
 from .surrogate import evaluate
 from .unseen import Unseen
 
@@ -52,11 +53,8 @@ class Confirmation:
         self.report("solving", self.calls, self.budget)
         attempts = self.problem.attempt_batch(P)
         truths = np.asarray(attempts.u)
-        for i in np.flatnonzero(~np.isfinite(truths).all(axis=1)):
-            self.failed_solves += 1
-            if not self.first_failure:
-                row = type(attempts)(*(np.asarray(part)[i] for part in attempts))
-                self.first_failure = self.problem._failure(P[i], row)
+        self.failed_solves += int((~np.isfinite(truths).all(axis=1)).sum())
+        self.first_failure = self.first_failure or first_unsolved(self.problem, P, attempts)
         errors = self.compare(P, truths, how, solved=True)
         self.report("solving", self.calls, self.budget)
         return errors
@@ -124,10 +122,9 @@ class Confirmation:
         """What is not known, and why."""
         said = []
         if self.failed_solves:
-            reasons = "".join(f"; {reason}" for reason in self.problem.failures() if reason not in self.first_failure)
             said.append(
                 f"the solver failed at {self.failed_solves} of {self.calls} inputs: nothing is known about the "
-                f"surrogate there. The first: {self.first_failure}{reasons}"
+                f"surrogate there. The first: {with_others(self.problem, self.first_failure)}"
             )
         if self.not_numbers:
             said.append(

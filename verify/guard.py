@@ -33,7 +33,7 @@ from ..solvers.tolerance import Tolerance
 from .certificate import NOTHING, STEPS, Certificate, against, certifier, from_bounds, mask, nothing, remarks
 from .first_call import check_answers
 from .proved_region import ProvedRegion
-from .reasons import nothing_accepted
+from .reasons import first_unsolved, nothing_accepted, with_others
 from .reduced import reduced_path
 from .surrogate import CHUNK, Model, batch_difference, captured, evaluate, numbers
 from .thomson import FieldBound, scaled_upper
@@ -314,11 +314,9 @@ class Guard:
             batch.notes.append(f"{int(over.sum())} solved answers are only known to more than the tolerance: undecided")
             batch.notes += remarks(self.problem, P, truth, bound, good)
         if not good.all():
-            i = int(np.argmin(good))
-            first = self.problem._failure(P[i], type(attempts)(*(np.asarray(part)[i] for part in attempts)))
-            others = "".join(f"; {reason}" for reason in self.problem.failures() if reason not in first)
+            why = with_others(self.problem, first_unsolved(self.problem, P, attempts))
             batch.notes.append(
-                f"the solver failed at {int((~good).sum())} inputs: these rows are NaN. The first: {first}{others}"
+                f"the solver failed at {int((~good).sum())} inputs: these rows are NaN. The first: {why}"
             )
 
     def _finish(self, batch: _Batch, start: float) -> Answer:

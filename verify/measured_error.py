@@ -7,23 +7,19 @@ import numpy as np
 from jaxtyping import Float
 
 from ..solvers.coercive import CoerciveProblem
+from ..solvers.field_norm import homogeneous
 from ..solvers.problem import Problem
 from ..solvers.tolerance import scaled
 from .certificate import certifier
 from .evidence import Evidence
 from .thomson import energy_norm
 
-HUGE = 2.0**400  # sizes whose squares, and sums of them, are far from the ends of float64: between 1 / HUGE and HUGE
+_norm = homogeneous(lambda problem, p, u: jnp.asarray(problem.norm(p, u)))
 
 
 def norm_of(problem: Problem, p: np.ndarray, u: Float[np.ndarray, " N"]) -> float:
-    """||u||, evaluated at a moderate size: the squares in a norm may not vanish or overflow where the norm does not."""
-    largest = float(np.abs(u).max(initial=0.0))
-    if largest == 0 or not np.isfinite(largest) or 1 / HUGE <= largest <= HUGE:
-        return float(problem.norm(jnp.asarray(p), jnp.asarray(u)))
-    power = int(np.frexp(largest)[1])  # powers of two scale exactly
-    with np.errstate(over="ignore", under="ignore"):
-        return float(np.ldexp(float(problem.norm(jnp.asarray(p), jnp.asarray(np.ldexp(u, -power)))), power))
+    """||u||, also where a norm of somebody's own takes no care of squares that leave float64."""
+    return float(_norm(problem, jnp.asarray(p), u))
 
 
 def magnitude_of(problem: Problem, p: np.ndarray, u: Float[np.ndarray, " N"]) -> float:

@@ -7,7 +7,6 @@ without effect. The bounds of the leaves are believed as the file gives them; ``
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -16,10 +15,9 @@ from jaxtyping import Float
 
 from ..solvers.problem import Problem
 from .frozen import Frozen
-from .lookup import Lookup
 from .map_checks import check_map, check_statement
 from .surrogate import answering_basis, captured
-from .trust_map import TrustMap, load_trust_map
+from .trust_map import TrustMap
 
 FROM_THE_MAP = (
     "rows inside the trust map carry its leaves' bounds, which were not proved again here (`audit` does that)"
@@ -32,15 +30,12 @@ class ProvedRegion:
     ``scale``: of the guard; a map with a smaller one, whose bounds are larger, serves as well.
 
     Raises:
-        ValueError: the file is no trust map or was changed; the map is about another problem or surrogate, saying what
-            differs; or it proves nothing.
+        ValueError: the map says what cannot be, or is about another problem or surrogate, saying what differs; or it
+            proves nothing.
     """
 
-    def __init__(
-        self, problem: Problem, surrogate: Any, trust: TrustMap | str | Path, scale: float = 0.0, label: str = ""
-    ) -> None:
-        label = label or ("the trust map" if isinstance(trust, TrustMap) else str(trust))
-        trust = trust.copied() if isinstance(trust, TrustMap) else load_trust_map(trust)
+    def __init__(self, problem: Problem, surrogate: Any, trust: TrustMap, scale: float, label: str) -> None:
+        trust = trust.copied()
         check_map(trust)
         if trust.scale > scale:
             raise ValueError(
@@ -60,7 +55,7 @@ class ProvedRegion:
                 f"{label} is about a basis and its coefficients, with which this surrogate does not answer"
             )
         self.model = model_of(trust, problem, surrogate, label, basis)
-        self._lookup = Lookup(trust.box, trust.axis, trust.children)
+        self._lookup = trust.lookup
         self.assumptions = (*trust.assumptions, FROM_THE_MAP)
 
     def upper(self, P: Float[np.ndarray, "n d"]) -> Float[np.ndarray, " n"]:

@@ -10,7 +10,7 @@ import numpy as np
 
 from ..solvers.coercive import CoerciveProblem
 from ..solvers.precision import RANGE
-from ..solvers.problem import Problem
+from ..solvers.problem import Attempt, Problem
 
 LOOKED_AT = 32  # rows whose data are computed again to say what is wrong with them
 SHOWN = 3
@@ -29,6 +29,20 @@ def nothing_accepted(problem: Problem) -> str:
     return f"all were solved, for {no_proof(problem)}; a guard gains time only where bounds are known"
 
 
+def first_unsolved(problem: Problem, P: np.ndarray, attempts: Attempt) -> str:
+    """The first input that was not solved and why, in words; empty where all were."""
+    failed = np.flatnonzero(~np.isfinite(np.asarray(attempts.u)).all(axis=1))
+    if not len(failed):
+        return ""
+    i = failed[0]
+    return problem._failure(P[i], Attempt(*(np.asarray(part)[i] for part in attempts)))
+
+
+def with_others(problem: Problem, first: str) -> str:
+    """``first``, and the other reasons that the problem knows."""
+    return "; ".join([first, *(reason for reason in problem.failures() if reason not in first)])
+
+
 def without_bound(problem: CoerciveProblem, P: np.ndarray, fields: np.ndarray, rows: np.ndarray) -> list[str]:
     """Sentences about rows, finite and inside the box, whose absolute error has no upper bound."""
     found: Counter[str] = Counter()
@@ -39,7 +53,7 @@ def without_bound(problem: CoerciveProblem, P: np.ndarray, fields: np.ndarray, r
         first.setdefault(why, P[i])
     more = f" (of the first {LOOKED_AT} looked at)" if len(rows) > LOOKED_AT else ""
     return [
-        f"{count} fields have no upper bound{more}, such as at {_named(problem, first[why])}: {why}"
+        f"{count} fields have no upper bound{more}, such as at {problem.inputs.named(first[why])}: {why}"
         for why, count in found.most_common(SHOWN)
     ]
 
@@ -52,8 +66,8 @@ def without_relative_bound(problem: CoerciveProblem, P: np.ndarray, rows: np.nda
     notes = []
     if zero:
         notes.append(
-            f"{len(zero)} inputs, such as {_named(problem, P[zero[0]])}, have a load of zero and so the solution zero: "
-            "no relative error is defined there, give an absolute one beside the tolerance"
+            f"{len(zero)} inputs, such as {problem.inputs.named(P[zero[0]])}, have a load of zero and so the solution "
+            "zero: no relative error is defined there, give an absolute one beside the tolerance"
         )
     if len(rows) > len(zero):
         notes.append(
@@ -85,7 +99,3 @@ def _why(problem: CoerciveProblem, p: np.ndarray, field: np.ndarray) -> str:
     if not size <= RANGE**3:
         return f"a field of size {size:.3g} is too large to square"
     return f"the arithmetic leaves float64: weights {theta.min():.3g} to {theta.max():.3g}, load {load:.3g}"
-
-
-def _named(problem: Problem, p: np.ndarray) -> str:
-    return ", ".join(f"{name}={value:.6g}" for name, value in zip(problem.inputs.names, p, strict=True))

@@ -80,7 +80,9 @@ class ReducedBound:
     ) -> None:
         loads = problem.load_terms()
         if loads is None:
-            raise ValueError(f"{problem.name} is not affine in few terms: certify full fields instead")
+            raise ValueError(
+                f"{problem.name} is not affine in few terms: {problem.few_terms_remedy}certify full fields instead"
+            )
         V = numbers(basis)
         if V.ndim != 2 or V.shape[0] != problem.size or not np.isfinite(V).all():
             raise ValueError(f"the basis must be a finite [{problem.size}, k] array, not {list(V.shape)}")

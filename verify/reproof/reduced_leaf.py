@@ -175,20 +175,15 @@ class ReducedLeaves:
         off = size @ (data["load_mode_error"] + gamma(k) * np.abs(data["load_mode"])).T
         own = self._quadratic(data["stiffness"], v)
         own = own + self._quadratic(data["stiffness_error"] + gamma(2 * k) * np.abs(data["stiffness"]), size) * UP
-        work = total(_times(phi, loads), (0,))
+        work = total(scale(phi, loads), (0,))
         stray = 1.01 * (phi.magnitude * off).sum(axis=1)
-        least = total(_times(theta, own), (0,))
+        least = total(scale(theta, own), (0,))
         square = forms.weighted(mul(work, work), claim.square)
         beside = claim.whole.coefficients.copy()  # (scale + ||u||)^2 >= scale^2 + ||u||^2
         beside[0] -= claim.square * claim.scale**2 * (1 - 1e-12)
         lowered = replace(claim.whole, coefficients=beside, radius=claim.whole.radius + 2 * U * np.abs(beside[0]))
         G = add(mul(lowered, least), negative(square))
         return G, (claim.extra * least.magnitude + claim.square * 2 * stray * work.magnitude) * UP
-
-
-def _times(a: Model, numbers: np.ndarray) -> Model:
-    """[B, Q] times numbers [B, Q]."""
-    return scale(a, numbers)
 
 
 def _stacked(parts: list[Model]) -> Model:
