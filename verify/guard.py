@@ -117,8 +117,11 @@ class Guard:
         self._scale = allowed.scale
         self._offered = captured(surrogate)
         check_answers(problem, self._offered, may_raise=True)
-        self._trust = load_trust_map(trust) if isinstance(trust, str | Path) else trust
-        self._label = str(trust) if isinstance(trust, str | Path) else "the trust map"
+        self._trust: TrustMap | None
+        if trust is None or isinstance(trust, TrustMap):
+            self._trust, self._label = trust, "the trust map"
+        else:
+            self._trust, self._label = load_trust_map(trust), str(trust)
         self.reduced = reduced_path(problem, self._offered)
         self._prepare()
 
