@@ -14,12 +14,15 @@ from typing import Any, ParamSpec, TypeVar
 
 import jax
 import numpy as np
+from jax import lax
 
 UNIT_ROUNDOFF = float(np.finfo(np.float64).eps) / 2  # u = 2^-53, round to nearest
 RANGE = 2.0**100  # proofs need coefficients and loads between 1/RANGE and RANGE, so that no square leaves float64
 
 _ONE, _LITTLE = 1.0, 2.0**-60
 _enable_x64: Callable[[bool], Any] = getattr(jax if hasattr(jax, "enable_x64") else jax.experimental, "enable_x64")  # noqa: B009
+
+_ALGORITHMS = {preset.name for preset in lax.DotAlgorithmPreset}
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -49,9 +52,12 @@ def require_float64() -> None:
 def float64() -> Iterator[None]:
     """This thread computes in float64, compiled, promoting types as usual, NaN a value; afterwards all is as before.
 
-    Device and precision of products (of float32: ours are float64) are held at what they are.
+    Device and precision of products of float32 are held at what they are; an algorithm that computes products of
+    float64 in fewer digits, too, is not.
     """
     config: Any = jax.config
+    products = config.jax_default_matmul_precision
+    products = None if products in _ALGORITHMS else products
     with ExitStack() as stack:
         for setting in (
             _enable_x64(True),
@@ -60,7 +66,7 @@ def float64() -> Iterator[None]:
             jax.debug_infs(False),
             jax.numpy_dtype_promotion("standard"),
             jax.numpy_rank_promotion("allow"),
-            jax.default_matmul_precision(config.jax_default_matmul_precision),
+            jax.default_matmul_precision(products),
             jax.default_device(config.jax_default_device),
         ):
             stack.enter_context(setting)
@@ -90,3 +96,16 @@ def in_float64(function: Callable[P, T]) -> Callable[P, T]:
 def gamma(operations: int) -> float:
     """gamma_n = n u / (1 - n u), the relative error of n chained roundings (Higham 2002, Lemma 3.1)."""
     return operations * UNIT_ROUNDOFF / (1 - operations * UNIT_ROUNDOFF)
+
+
+def fewer_digits(params: dict[str, Any]) -> str:
+    """What makes an operation of a JAX program on float64 compute in other digits, by its parameters; empty if nothing.
+
+    An algorithm for products, such as F32_F32_F32, rounds float64 operands first; an accuracy lets functions be off.
+    """
+    asked = params.get("precision")
+    each = asked if type(asked) is tuple else (asked,)
+    plain = all(x is None or isinstance(x, lax.Precision) for x in each)
+    if "dimension_numbers" in params and not plain and asked != lax.DotAlgorithmPreset.F64_F64_F64:
+        return f"precision={asked}"
+    return f"accuracy={params['accuracy']}" if params.get("accuracy") is not None else ""

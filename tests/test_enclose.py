@@ -166,6 +166,7 @@ def test_nan_weights_give_infinite_bounds():
         (jnp.arctan, "atan"),
         (lambda x: jnp.fft.fft(x).real, "complex128"),
         (lambda x: x.astype(jnp.float32).astype(jnp.float64), "float32"),
+        (lambda x: jax.lax.dot(x, jnp.eye(2), precision="F32_F32_F32"), "F32_F32_F32"),
         (lambda x: jnp.where((x > 0) == (x[::-1] > 0), x, 2 * x), "'eq' between results of comparisons"),
         (lambda x: jnp.where((x > 0) != jnp.array([True, False]), x, 2 * x), "'ne' between results of comparisons"),
         (lambda x: jnp.where((x > 0) < (x > 1), x, 2 * x), "'lt' between results of comparisons"),

@@ -11,7 +11,7 @@ import pytest
 from assay.benchmarks.faulty import PodGalerkin, Quadratic
 from assay.solvers import Box, ThermalBlock, black_box, sample
 from assay.solvers.foreign import SettingsChanged, call_foreign
-from assay.solvers.precision import in_float64, require_float64, rounds_to_nearest
+from assay.solvers.precision import float64, in_float64, require_float64, rounds_to_nearest
 from assay.verify.audit import audit
 from assay.verify.certificate import certify
 from assay.verify.certify_box import certify_box
@@ -208,6 +208,20 @@ def test_a_function_is_refused_when_the_process_ends_in_single_precision():
     finally:
         jax.config.update("jax_enable_x64", True)
     require_float64()
+
+
+def test_products_have_all_their_digits_whatever_algorithm_the_process_asks_for():
+    x = np.outer([1, 2, 3], [1, 2, 3]) / 3.0
+    jax.config.update("jax_default_matmul_precision", "F32_F32_F32")
+    try:
+        assert abs(np.asarray(jax.numpy.asarray(x) @ x) - x @ x).max() > 1e-9  # float64 is rounded first, in JAX
+        with float64():
+            assert abs(np.asarray(jax.numpy.asarray(x) @ x) - x @ x).max() < 1e-14
+        jax.config.update("jax_default_matmul_precision", "highest")
+        with float64():
+            assert jax.config.jax_default_matmul_precision == "highest"
+    finally:
+        jax.config.update("jax_default_matmul_precision", None)
 
 
 def test_a_solver_that_changes_settings_solves_as_before():

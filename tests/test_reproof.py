@@ -1,5 +1,6 @@
 """Taylor models of the audit: every operation against Arb and sampled points, claims against the errors they are of."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -246,9 +247,28 @@ def test_programs_are_enclosed_with_what_they_lose(name, log):
 
 
 def test_programs_without_a_rule_are_refused_by_name():
-    for function, name in ((jnp.sort, "sort"), (lambda p: p.astype(jnp.float32) * 2, "float32"), (jnp.floor, "floor")):
+    refused = [
+        (jnp.sort, "sort"),
+        (lambda p: p.astype(jnp.float32) * 2, "float32"),
+        (jnp.floor, "floor"),
+        (lambda p: jnp.take(p, jnp.array([5, 0]), mode="fill", fill_value=0.0), "reaches beyond"),  # 0 is no entry
+        (lambda p: jax.lax.dot(p, jnp.eye(2), precision="F32_F32_F32"), "F32"),
+        (lambda p: jax.lax.exp(p, accuracy=jax.lax.AccuracyMode.DEFAULT), "accuracy"),
+    ]
+    for function, name in refused:
         with pytest.raises(ValueError, match=name):
             record(lambda p, f=function: (f(p),), 2)
+
+
+def test_inputs_that_are_not_logarithmic_may_be_negative_beside_those_that_are():
+    """An entry known by no exponential says nothing of its sign: the branch is chosen by its own range."""
+    ends, ones = np.array([[0.0, -2.0], [1.0, 1.0]]), np.ones((1, 2))
+    p = inputs(SPACE, ends, (True, False), 0 * ones, ones)
+    assert (p.lower[0] <= [1, -2]).all() and (p.upper[0] >= [np.e, -1]).all()
+    (out,) = evaluate(record(lambda p: (jnp.maximum(p, 0.5),), 2), p)
+    assert out.lower[0, 1] <= 0.5 <= out.upper[0, 1] < 0.6
+    moved = record(lambda p: (jnp.concatenate([p[:1], -p[:1]]),), 2)
+    assert evaluate(moved, p)[0].lower[0, 1] <= -np.e
 
 
 def test_totals_and_constants():

@@ -18,6 +18,7 @@ import numpy as np
 from jax.extend.core import ClosedJaxpr, Jaxpr, Literal
 from jax.lax import GatherScatterMode
 
+from ...solvers.precision import fewer_digits
 from . import ball, composition, elementary, factors, jet, piecewise, sigmoidal
 from .ball import Ball
 from .jet import Jet, Setting
@@ -159,6 +160,8 @@ class _Walk:
         return [self.setting.apart(lambda: self.arithmetic(name, eqn, args)) if known is None else known]
 
     def _refuse_other_floats(self, eqn: Any) -> None:
+        if asked := fewer_digits(eqn.params):
+            raise UnsupportedOperation(f"enclosures need float64, but {eqn.primitive.name!r} asks for {asked}")
         for atom in (*eqn.invars, *eqn.outvars):
             dtype = atom.aval.dtype
             if jnp.issubdtype(dtype, jnp.inexact) and dtype != jnp.float64:

@@ -72,13 +72,17 @@ class Model:
     def lower(self) -> Float[np.ndarray, "B ..."]:
         low = self.coefficients[0] - self.reach
         low = low - (np.abs(low) * 4 * U + TINY)
-        return low if self.log is None else np.fmax(low, np.exp(self.log.lower) * (1 - 1e-12))
+        if self.log is None:
+            return low
+        return np.where(np.isfinite(self.log.radius), np.fmax(low, np.exp(self.log.lower) * (1 - 1e-12)), low)
 
     @property
     def upper(self) -> Float[np.ndarray, "B ..."]:
         high = self.coefficients[0] + self.reach
         high = high + (np.abs(high) * 4 * U + TINY)
-        return high if self.log is None else np.fmin(high, np.exp(self.log.upper) * (1 + 1e-12))
+        if self.log is None:
+            return high
+        return np.where(np.isfinite(self.log.radius), np.fmin(high, np.exp(self.log.upper) * (1 + 1e-12)), high)
 
     def moved(self, what: Any) -> Model:
         """Entries rearranged: ``what`` acts on arrays [1, *S], row by row."""

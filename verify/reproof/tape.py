@@ -14,6 +14,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.extend.core import ClosedJaxpr, Jaxpr, Literal
+from jax.lax import GatherScatterMode
+
+from ...solvers.precision import fewer_digits
 
 CALLS = {
     *("jit", "pjit", "closed_call", "core_call", "remat", "remat2", "checkpoint"),
@@ -100,6 +103,8 @@ class _Recorder:
             aval: Any = v.aval
             if aval.dtype != jnp.float64:
                 raise ValueError(f"the operation {name!r} gives {aval.dtype} here, for which audits have no rule")
+        if asked := fewer_digits(params):
+            raise ValueError(f"the operation {name!r} asks for {asked}, for which audits have no rule")
         if name == "scan":
             return self.scan(params, x)
         if name in SAME:
@@ -152,7 +157,10 @@ class _Recorder:
             numbers.append(jnp.arange(start, start + size).reshape(atom.aval.shape))
             operands.append(value)
             start += size
-        found = eqn.primitive.bind(*numbers, **eqn.params)
+        params = eqn.params
+        if eqn.primitive.name == "gather" and params["mode"] == GatherScatterMode.FILL_OR_DROP:
+            params = {**params, "fill_value": -1}  # what fills is no entry: refused below
+        found = eqn.primitive.bind(*numbers, **params)
         out = []
         for index in found if eqn.primitive.multiple_results else [found]:
             index = np.asarray(index)
