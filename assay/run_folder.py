@@ -63,7 +63,8 @@ def versions() -> dict[str, str]:
 
 def first_difference(there: dict[str, Any], here: dict[str, Any], prefix: str = "") -> str | None:
     """The first setting in which two runs differ, in words; None where they do not."""
-    for key in [*there, *(k for k in here if k not in there)]:
+    keys = [*there, *(k for k in here if k not in there)]
+    for key in sorted(keys, key=lambda k: k == "fingerprint"):  # which says that something differs, not what
         a, b = there.get(key), here.get(key)
         if isinstance(a, dict) and isinstance(b, dict):
             inner = first_difference(a, b, f"{prefix}{key} ")

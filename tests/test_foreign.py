@@ -12,6 +12,7 @@ from assay.benchmarks.faulty import PodGalerkin, Quadratic
 from assay.solvers import Box, ThermalBlock, black_box, sample
 from assay.solvers.foreign import SettingsChanged, call_foreign
 from assay.solvers.precision import float64, in_float64, require_float64, rounds_to_nearest
+from assay.verify import certificate
 from assay.verify.audit import audit
 from assay.verify.certificate import certify
 from assay.verify.certify_box import certify_box
@@ -171,9 +172,18 @@ def test_every_verb_goes_on_in_float64(tmp_path):
     assert state() == before
 
 
-def test_a_thread_that_switches_it_off_for_good_is_refused(small, near):
+def test_a_thread_that_switches_it_off_for_good_is_refused(small, near, monkeypatch):
     P, _, _, fields = near
     stop, started = threading.Event(), threading.Event()
+    finish = certificate.from_bounds
+
+    def late(*args):
+        """The end of certify, when the thread has had its turn again."""
+        started.clear()
+        started.wait()
+        return finish(*args)
+
+    monkeypatch.setattr(certificate, "from_bounds", late)
 
     def work():
         while not stop.is_set():

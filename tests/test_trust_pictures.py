@@ -1,6 +1,7 @@
 """Pictures of trust maps show what the map holds; the command line draws them, lists clusters, guards with the file."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,7 +13,9 @@ from assay.registry import problem as find
 from assay.solvers import Box
 from assay.trust_pictures import COLOURS, _Picture, plot_trust_map
 from assay.verify import fingerprint
+from assay.verify.certificate import against
 from assay.verify.frozen import Frozen
+from assay.verify.map_checks import stands_on
 from assay.verify.trust_map import VERDICTS, TrustMap
 
 OWN = ["--problem", "thermal-block", "--set", "blocks=2,1", "--set", "cells=4"]
@@ -118,6 +121,13 @@ def here(tmp_path, monkeypatch):
         problem_settings=problem.settings,
         problem_hash=fingerprint.of_problem(problem),
         model_hash=Frozen(Quadratic(problem), 2).hash,
+    )
+    numbers, low, high = trust.leaves()
+    failures = np.full((len(trust.axis), 2), np.nan)
+    failures[numbers] = np.where(trust.verdicts[numbers, None] == 1, (low + high) / 2, np.nan)
+    bound = np.where(trust.axis >= 0, np.inf, np.where(trust.bound == 0.2, 1.2, trust.bound))
+    trust = replace(
+        trust, bound=bound, failures=failures, against=against(problem), assumptions=stands_on(problem, False)
     )
     monkeypatch.setattr(boxes, "certify_box", lambda *_, **__: trust)
     return trust

@@ -39,9 +39,13 @@ def assumptions(problem: CoerciveProblem) -> tuple[str, ...]:
     known = "by construction of the elements"
     if problem.indefiniteness is not None:
         known = "verified by factorisation up to rounding, for which the bounds are charged"
+    given = "theta(p) and f(p) are what their functions give, to a few roundings of each entry"
+    if problem.load_terms() is None:
+        given += ": what cancels inside of them is not seen (load terms are)"
     return (
         f"A(p) = sum_q theta_q(p) A_q with every A_q symmetric positive semidefinite, {known}",
         "theta_q(p) > 0, checked at every input",
+        given,
         "prescribed values exact, overwritten before certifying",
         "finite field, checked",
         "rounding, underflow covered for IEEE float64, libm error <= 16 ulp, no value-changing compiler optimisation",
