@@ -34,6 +34,7 @@ NOT_FINITE = "fields with values that are NaN or infinite: nothing is proved the
 NOTHING = (0.0, np.inf, 0.0, np.inf, np.inf, 0.0, np.inf)  # a FieldBound that says nothing
 
 
+@lru_cache(maxsize=16)
 def assumptions(problem: CoerciveProblem) -> tuple[str, ...]:
     """What the proofs of this problem stand on, and how it is known."""
     known = "by construction of the elements"
