@@ -74,7 +74,7 @@ def measured(one: Trained, yardstick: Yardstick, Q: Float[np.ndarray, "batch d"]
         remarks.append(f"{failed} snapshots failed")
     if search and proves(problem) and has_basis(member):
         result = falsify(problem, member, GUARD_TOLERANCE, BUDGET, 0, starts=1024)
-        worst["discrete"] = max(worst["discrete"], result.worst)
+        worst["discrete"] = float(np.fmax(worst["discrete"], result.worst))  # NaN: undecided
         remarks.append(f"search: {result.verdict}")
     means = [e.mean["discrete"] for e in found]
     return Row(

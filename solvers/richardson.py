@@ -81,7 +81,9 @@ def richardson(fine: Problem, coarse: Problem, p: Any, order: float) -> Discreti
     near = float(coarse.norm(row, jnp.asarray(u - below)))
     size = float(coarse.magnitude(row, jnp.asarray(u))) + coarse.zero_scale
     observed, doubt = np.nan, ""
-    if near > SAME * size:
+    if not np.isfinite(near + size):
+        doubt = "the difference of two grids has no finite norm"
+    elif near > SAME * size:
         observed = _observed(coarse, p, below, near)
         doubt = _doubt(observed, order)
     used = float(np.clip(observed, LEAST_ORDER, order)) if abs(observed - order) > ENOUGH * order else order
