@@ -26,7 +26,7 @@ def test_a_certificate_says_what_it_is(small, case):
     c = certify(small, 1.01 * U, P)
     assert len(c) == 5 and c.evidence is Evidence.PROVED
     assert c.against.startswith("against the discrete solution on this grid")
-    assert "energy" in c.norm and len(c.assumptions) == 5 and c.notes == ()
+    assert "energy" in c.norm and len(c.assumptions) == 6 and c.notes == ()
     np.testing.assert_allclose(c.relative_upper, 0.01 / np.sqrt(1.0), rtol=1e-2)
     assert (c.floor < 1e-6 * c.upper).all()
     assert c.cost["reference_solves"] == 5
