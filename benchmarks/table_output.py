@@ -94,8 +94,7 @@ def caption(table: Table) -> list[str]:
         "times: median [smallest, largest] of at least 5 runs, compilation apart; speedups at equal mean / equal worst "
         "error, in batches (> where no solve on this grid is that accurate)",
         "repaid after: queries after which training and snapshots are repaid, at the less favourable error",
-        f"win, tie, lose: by the less favourable speedup; no use: at whatever speed, the worst error is above "
-        f"{USEFUL:g}",
+        f"win, tie, lose: by the less favourable speedup; no use: no loss, but the worst error is above {USEFUL:g}",
         *table.notes,
         ", ".join(f"{k} {v}" for k, v in table.machine.items()),
     ]

@@ -144,7 +144,8 @@ def read_counterexamples(path: str | Path) -> list[Counterexample]:
     try:
         text = read_text(path)
     except OSError as error:
-        raise ValueError(f"{path} could not be read: {error.strerror}") from None
+        missing = "; falsify writes it where it finds a failure" if isinstance(error, FileNotFoundError) else ""
+        raise ValueError(f"{path} could not be read: {error.strerror}{missing}") from None
     records = []
     left = LARGEST
     for number, line in enumerate(text.splitlines(), start=1):

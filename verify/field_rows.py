@@ -39,4 +39,9 @@ def _remedy(shape: tuple[int, ...], n: int, problem: Problem) -> str:
         return f"the axes of a field are in the order {list(own)}, after that of the inputs"
     if len(shape) and shape[0] != n and shape[1:] == (size,):
         return "one row for every input"
-    return f"a field of {problem.name} has {size} values ({problem.settings or 'no settings'}); are its settings right?"
+    if problem.settings:
+        return f"a field of {problem.name} has {size} values ({problem.settings}); are its settings right?"
+    about = "" if problem.shape[2] == 1 else f", or {[n, *problem.shape[1:]]}"
+    if getattr(problem, "prescribed", None) is not None:
+        about += ": of the nodes that are not prescribed, in their order"
+    return f"a field of {problem.name} has {size} values: answer with {[n, size]}{about}"

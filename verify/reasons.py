@@ -26,7 +26,9 @@ def no_proof(problem: Problem) -> str:
 
 def nothing_accepted(problem: Problem) -> str:
     """The same, for a guard, which has solved everything."""
-    return f"all were solved, for {no_proof(problem)}; a guard gains time only where bounds are known"
+    return (
+        f"nothing was accepted without a solve, for {no_proof(problem)}; a guard gains time only where bounds are known"
+    )
 
 
 def first_unsolved(problem: Problem, P: np.ndarray, attempts: Attempt) -> str:
