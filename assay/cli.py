@@ -10,6 +10,7 @@ import os
 import sys
 import traceback
 from contextlib import suppress
+from contextvars import ContextVar
 from typing import Any
 
 import typer
@@ -48,13 +49,15 @@ for _verb in (
     app.command()(_verb)
 
 
+_debug: ContextVar[bool] = ContextVar("debug", default=False)  # of this command: the next one says it again
+
+
 @app.callback()
 def _root(
     version: bool = typer.Option(False, "--version", is_eager=True, callback=lambda shown: _version(shown)),
     debug: bool = typer.Option(False, "--debug", help="Show the traceback of an error (or set ASSAY_DEBUG=1)."),
 ) -> None:
-    if debug:
-        os.environ["ASSAY_DEBUG"] = "1"
+    _debug.set(debug)
 
 
 def _version(shown: bool) -> None:
@@ -67,6 +70,7 @@ def run(arguments: list[str] | None = None) -> int:
     """Run one command; returns the exit code."""
     words = sys.argv[1:] if arguments is None else arguments
     hook, sys.unraisablehook = sys.unraisablehook, comes_again
+    _debug.set(False)
     try:
         if "--json" in words:
             reserve_stdout()
@@ -106,7 +110,7 @@ def _interrupted() -> int:
 
 
 def _failed(error: Exception) -> int:
-    if os.environ.get("ASSAY_DEBUG"):
+    if _debug.get() or os.environ.get("ASSAY_DEBUG"):
         traceback.print_exception(error)
     usage: Any = getattr(error, "format_message", None)
     if usage is not None:  # the command-line library's own complaints

@@ -399,6 +399,8 @@ def test_an_internal_error_is_short_and_has_its_own_code(here, capsys, monkeypat
     assert "Traceback" not in err
     assert run(["--debug", "solve", "thermal-block"]) == 70
     assert "Traceback" in capsys.readouterr().err
+    assert run(["solve", "thermal-block"]) == 70  # what one command asked for is not left to the next
+    assert "Traceback" not in capsys.readouterr().err
 
 
 def test_json_stands_alone_on_stdout_even_where_a_module_prints(here):
