@@ -17,7 +17,7 @@ demo: .venv/ready
 	$(BIN)/assay demo
 
 table: .venv/ready
-	$(BIN)/python -m assay.benchmarks.readme_table --write README.md
+	$(BIN)/python -m assay.benchmarks.tables.readme_table --write README.md
 
 format: .venv/ready-test
 	$(BIN)/ruff check --fix .

@@ -22,22 +22,22 @@ if not (_ROOT / "assay" / "solvers").is_dir():
     __path__.append(str(_ROOT))
 
 # Public names.
-from .registry import problem  # noqa: E402
-from .solvers.affine import affine  # noqa: E402
-from .solvers.black_box import black_box  # noqa: E402
 from .solvers.box import Box  # noqa: E402
 from .solvers.problem import Problem, Solution, SolveError, solve  # noqa: E402
-from .solvers.snapshots import Snapshots, load_snapshots, sample  # noqa: E402
+from .solvers.problems.affine import affine  # noqa: E402
+from .solvers.problems.black_box import black_box  # noqa: E402
+from .solvers.problems.catalogue import problem  # noqa: E402
+from .solvers.snapshots.sample import Snapshots, load_snapshots, sample  # noqa: E402
 from .surrogates import Surrogate, load, save, train  # noqa: E402
 from .verify.audit import Audit, audit  # noqa: E402
+from .verify.boxes.trust_map import TrustMap, load_trust_map  # noqa: E402
 from .verify.certificate import Certificate, certify  # noqa: E402
 from .verify.certify_box import certify_box  # noqa: E402
-from .verify.counterexample import Counterexample, replay  # noqa: E402
 from .verify.enclose import enclose  # noqa: E402
 from .verify.evidence import Evidence  # noqa: E402
 from .verify.falsify import Falsification, falsify  # noqa: E402
 from .verify.guard import Answer, Guard, guard  # noqa: E402
-from .verify.trust_map import TrustMap, load_trust_map  # noqa: E402
+from .verify.search.counterexample import Counterexample, replay  # noqa: E402
 
 __all__ = [
     "Answer",

@@ -13,23 +13,23 @@ from rich.console import Group
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from .benchmarks.contestants import Trained
-from .benchmarks.effort import Effort
-from .benchmarks.ranking import Ranked
-from .benchmarks.table import Table, run_table
+from .benchmarks.tables.contestants import Trained
+from .benchmarks.tables.effort import Effort
+from .benchmarks.tables.ranking import Ranked
+from .benchmarks.tables.table import Table, run_table
 from .commands.output import upward
 from .pictures import plot_triptych
-from .registry import problem
 from .run_folder import RunFolder, about_problem, write_json
+from .run_training import Plan, run_training
 from .solvers.files import replace
 from .solvers.problem import Problem
-from .solvers.snapshots import load_snapshots
+from .solvers.problems.catalogue import problem
+from .solvers.snapshots.sample import load_snapshots
 from .surrogates import train
-from .training import Plan, run_training
 from .verify.certificate import Certificate, certify
-from .verify.counterexample import write_counterexamples
 from .verify.falsify import Falsification, falsify
 from .verify.guard import Answer, guard
+from .verify.search.counterexample import write_counterexamples
 
 TOLERANCE = 1e-2
 MEASURED = {"discrete": "distance to the discrete truth", "PDE": "distance to the PDE"}

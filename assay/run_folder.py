@@ -26,10 +26,10 @@ from pathlib import Path
 from typing import Any
 
 from .commands.errors import UserError
-from .registry import PROBLEMS, stored_problem
 from .solvers.files import HeldFolder, parse_json, read_text, replace
 from .solvers.identity import check_fingerprint
 from .solvers.problem import Problem
+from .solvers.problems.catalogue import PROBLEMS, stored_problem
 
 FORMAT = "assay-run-1"
 LARGEST = 1 << 26  # bytes of run.json

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from .commands.errors import UserError
-from .registry import problem
 from .run_folder import RunFolder
 from .solvers.problem import Problem
+from .solvers.problems.catalogue import problem
 
 _OWN = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
 

@@ -25,7 +25,7 @@ from matplotlib.ticker import LogFormatterSciNotation, LogLocator, NullFormatter
 
 from .commands.output import downward, upward
 from .pictures import check_path, save
-from .verify.trust_map import VERDICTS, TrustMap
+from .verify.boxes.trust_map import VERDICTS, TrustMap
 
 COLOURS = ("#56b4e9", "#d55e00", "#e4e4e4")  # of VERDICTS; told apart by all kinds of colour vision
 UNKNOWN = "#4d4d4d"  # no bound

@@ -3,13 +3,13 @@
 if __name__ == "solvers":
     raise ImportError("this folder is a room of assay: write `from assay.solvers import ...`")
 
-from .affine import affine
-from .black_box import black_box
 from .box import Box
-from .coercive import CoerciveProblem
+from .classes.coercive import CoerciveProblem
 from .problem import Problem, Solution, SolveError, solve
-from .snapshots import Snapshots, load_snapshots, sample
-from .thermal_block import ThermalBlock
+from .problems.affine import affine
+from .problems.black_box import black_box
+from .problems.thermal_block import ThermalBlock
+from .snapshots.sample import Snapshots, load_snapshots, sample
 
 __all__ = [
     "Box",

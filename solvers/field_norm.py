@@ -20,10 +20,10 @@ from jax import lax
 from jaxtyping import Array, Float
 from scipy.sparse.linalg import LinearOperator
 
-from .direct import host_call
 from .foreign import call_foreign
+from .linear_algebra.direct import host_call
+from .linear_algebra.semidefinite import indefiniteness
 from .real import real_array, real_csr
-from .semidefinite import indefiniteness
 
 NAMES = {
     "rms": "root mean square over the entries",

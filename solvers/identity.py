@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from .black_box import BlackBox
 from .problem import Problem
+from .problems.black_box import BlackBox
 
 SAME = 1e-6
 

@@ -3,9 +3,9 @@
 if __name__ == "surrogates":
     raise ImportError("this folder is a room of assay: write `from assay.surrogates import ...`")
 
+from .architectures import ARCHITECTURES, SURROGATES
 from .checkpoint import load, save
-from .registry import ARCHITECTURES, SURROGATES
 from .surrogate import Surrogate
-from .training import train
+from .training.train import train
 
 __all__ = ["ARCHITECTURES", "SURROGATES", "Surrogate", "load", "save", "train"]

@@ -20,11 +20,11 @@ from safetensors.numpy import save as as_bytes
 
 from ..solvers.answers import words
 from ..solvers.box import Box
-from ..solvers.catalogue import stored_problem
 from ..solvers.files import parse_json, replace
 from ..solvers.identity import check_fingerprint, check_solution, says_all
 from ..solvers.problem import Problem
-from .registry import ARCHITECTURES
+from ..solvers.problems.catalogue import stored_problem
+from .architectures import ARCHITECTURES
 from .surrogate import Surrogate
 
 FORMAT = "assay-surrogate-1"

@@ -9,9 +9,9 @@ import jax
 import pytest
 
 import assay  # noqa: F401  (turns float64 on)
-from assay.benchmarks.faulty import Pool
-from assay.benchmarks.true_error import TrueError
-from assay.solvers.thermal_block import ThermalBlock
+from assay.benchmarks.soundness.faulty import Pool
+from assay.benchmarks.soundness.true_error import TrueError
+from assay.solvers.problems.thermal_block import ThermalBlock
 
 
 def pytest_configure(config: pytest.Config) -> None:

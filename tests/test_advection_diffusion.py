@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from assay.solvers.advection_diffusion import AdvectionDiffusion
+from assay.solvers.problems.advection_diffusion import AdvectionDiffusion
 
 P = np.array([0.6, 1.2, 0.15])
 LAYER = np.array([0.6, 2.0, 0.002])  # cell Peclet number of 10 on 32 cells

@@ -11,9 +11,9 @@ import scipy.sparse as sp
 import scipy.sparse.linalg as spla
 
 from assay.solvers import Box, SolveError, ThermalBlock, affine
-from assay.solvers.affine_terms import constraint_rows
-from assay.solvers.direct import factorise
-from assay.solvers.semidefinite import smallest_eigenvalue
+from assay.solvers.linear_algebra.direct import factorise
+from assay.solvers.linear_algebra.semidefinite import smallest_eigenvalue
+from assay.solvers.problems.affine_terms import constraint_rows
 from assay.verify.certificate import certify
 
 BLOCK = ThermalBlock(blocks=(2, 2), cells=8)

@@ -10,7 +10,7 @@ import scipy.sparse as sp
 from assay.solvers import Box, affine, sample
 from assay.surrogates import train
 from assay.verify.certificate import certify
-from assay.verify.reduced import reduced_path
+from assay.verify.proofs.reduced import reduced_path
 
 
 def line(n=6):

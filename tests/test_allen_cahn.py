@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy.integrate import solve_ivp
 
-from assay.solvers.allen_cahn import AllenCahn
+from assay.solvers.problems.allen_cahn import AllenCahn
 
 BOUNDARIES = ["neumann", "periodic"]
 EPS = 0.1

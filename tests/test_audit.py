@@ -8,15 +8,15 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from assay.benchmarks.faulty import Quadratic
-from assay.benchmarks.tampering import LIES, certified, tampered
+from assay.benchmarks.soundness.faulty import Quadratic
+from assay.benchmarks.soundness.tampering import LIES, certified, tampered
 from assay.cli import run
 from assay.solvers import Box, ThermalBlock, affine
+from assay.verify.answers.fingerprint import of_problem
 from assay.verify.audit import Changed, NotReproduced, Refuted, audit
 from assay.verify.certificate import certify
 from assay.verify.certify_box import certify_box
-from assay.verify.fingerprint import of_problem
-from assay.verify.reproof.workers import processes
+from assay.verify.recheck.workers import processes
 
 PROBLEM = ThermalBlock((2, 1), 8, low=10**-0.5, high=10**0.5)
 CORNERS = PROBLEM.inputs.from_unit(np.array([[0, 0], [0, 1], [1, 0], [1, 1]], dtype=float))

@@ -8,19 +8,20 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from assay.benchmarks import command, effectivity, guard_speed
-from assay.benchmarks.bump import bumped
-from assay.benchmarks.effort import Effort
-from assay.benchmarks.fairness import breakeven, is_curve, matched_time, timed, verdict
-from assay.benchmarks.faulty import PodGalerkin
-from assay.benchmarks.grids import Transfer, resolutions
-from assay.benchmarks.readme_table import BEGIN, END, replace_between
-from assay.benchmarks.solver_curve import full_multigrid
-from assay.benchmarks.table import run_table
-from assay.benchmarks.yardstick import Yardstick, reference_error
-from assay.solvers.black_box import black_box
+from assay.benchmarks import command
+from assay.benchmarks.soundness import effectivity, guard_speed
+from assay.benchmarks.soundness.bump import bumped
+from assay.benchmarks.soundness.faulty import PodGalerkin
+from assay.benchmarks.tables.effort import Effort
+from assay.benchmarks.tables.fairness import breakeven, is_curve, matched_time, timed, verdict
+from assay.benchmarks.tables.grids import Transfer, resolutions
+from assay.benchmarks.tables.readme_table import BEGIN, END, replace_between
+from assay.benchmarks.tables.solver_curve import full_multigrid
+from assay.benchmarks.tables.table import run_table
+from assay.benchmarks.tables.yardstick import Yardstick, reference_error
 from assay.solvers.box import Box
-from assay.solvers.thermal_block import ThermalBlock
+from assay.solvers.problems.black_box import black_box
+from assay.solvers.problems.thermal_block import ThermalBlock
 
 
 def test_the_time_at_equal_error_is_read_off_the_lower_envelope():

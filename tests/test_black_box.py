@@ -9,7 +9,7 @@ import pytest
 import scipy.sparse as sp
 
 from assay.solvers import Box, CoerciveProblem, SolveError, black_box
-from assay.verify.signal import make_signal
+from assay.verify.search.signal import make_signal
 
 BOX = Box(("a", "b"), np.array([0.0, 1.0]), np.array([1.0, 100.0]), log=(False, True))
 

@@ -7,20 +7,20 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from assay.benchmarks.tampering import LIES, tampered
-from assay.benchmarks.true_error import TrueError
-from assay.solvers import q1
-from assay.solvers.lognormal_diffusion import LognormalDiffusion
-from assay.verify import fingerprint
+from assay.benchmarks.soundness.tampering import LIES, tampered
+from assay.benchmarks.soundness.true_error import TrueError
+from assay.solvers.discretisations import q1
+from assay.solvers.problems.lognormal_diffusion import LognormalDiffusion
+from assay.verify.answers import fingerprint
 from assay.verify.audit import audit
-from assay.verify.box_bound import Given, scaled_ends
-from assay.verify.box_flux import make_flux_bound
+from assay.verify.boxes.box_bound import Given, scaled_ends
+from assay.verify.boxes.box_flux import make_flux_bound
+from assay.verify.boxes.flux_family import defect
+from assay.verify.boxes.flux_path import BY_FLUXES, flux_path
+from assay.verify.boxes.log_weights import log_weights
 from assay.verify.certificate import certify
 from assay.verify.certify_box import _compiled, certify_box
-from assay.verify.flux_family import defect
-from assay.verify.flux_path import BY_FLUXES, flux_path
 from assay.verify.guard import guard
-from assay.verify.log_weights import log_weights
 
 PROBLEM = LognormalDiffusion(d=2, sigma=0.4, length=0.5, cells=8)
 LINE = LognormalDiffusion(d=1, sigma=0.4, length=0.5, cells=8)

@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 
-from assay.benchmarks import box_cases, box_methods, peer_residual, plain_intervals, second_derivative
-from assay.benchmarks.box_peers import WIDTHS
-from assay.benchmarks.crown_peer import Crown
-from assay.benchmarks.plain_intervals import Interval
+from assay.benchmarks.peers import box_methods, peer_residual, plain_intervals, second_derivative
+from assay.benchmarks.peers.box_peers import WIDTHS
+from assay.benchmarks.peers.crown_peer import Crown
+from assay.benchmarks.peers.plain_intervals import Interval
+from assay.benchmarks.soundness import box_cases
 
 RNG = np.random.default_rng(0)
 LAYERS = [(RNG.normal(size=(m, n)) / n**0.5, RNG.normal(size=m)) for n, m in ((2, 5), (5, 4), (4, 3))]

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from assay.benchmarks import box_soundness, planted
-from assay.benchmarks.box_networks import ACTIVATIONS, Design, Network, designs
-from assay.benchmarks.true_error import TrueError
-from assay.verify.trust_map import TrustMap
+from assay.benchmarks.soundness import box_soundness, planted
+from assay.benchmarks.soundness.box_networks import ACTIVATIONS, Design, Network, designs
+from assay.benchmarks.soundness.true_error import TrueError
+from assay.verify.boxes.trust_map import TrustMap
 
 PROBLEM = box_soundness.block()
 

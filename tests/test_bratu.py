@@ -9,9 +9,9 @@ import pytest
 import scipy.sparse.linalg as spla
 from scipy.optimize import brentq
 
-from assay.solvers.bratu import Bratu
+from assay.solvers.classes.richardson import restrict
 from assay.solvers.problem import SolveError
-from assay.solvers.richardson import restrict
+from assay.solvers.problems.bratu import Bratu
 
 bratu = cache(Bratu)  # compiled once for all tests
 WIDE = {"lam": (0.1, 8.0)}

@@ -9,7 +9,7 @@ import pytest
 from scipy.integrate import solve_ivp
 from scipy.interpolate import CubicSpline
 
-from assay.solvers.burgers import Burgers
+from assay.solvers.problems.burgers import Burgers
 
 BENCHMARK = 0.01 / np.pi
 

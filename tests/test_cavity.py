@@ -6,9 +6,9 @@ import jax
 import numpy as np
 import pytest
 
-from assay.solvers.cavity import Cavity
+from assay.solvers.classes.richardson import restrict
 from assay.solvers.problem import SolveError
-from assay.solvers.richardson import restrict
+from assay.solvers.problems.cavity import Cavity
 
 SPECTRAL = {  # Botella & Peyret 1998, Marchi et al. 2009: u on x = 1/2; v on y = 1/2
     100.0: {"u_min": -0.21404, "v_max": 0.17957, "v_min": -0.25380},

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from assay.benchmarks.true_error import check
-from assay.solvers.affine import affine
-from assay.solvers.black_box import black_box
+from assay.benchmarks.soundness.true_error import check
 from assay.solvers.box import Box
+from assay.solvers.problems.affine import affine
+from assay.solvers.problems.black_box import black_box
 from assay.verify.certificate import certify
 from assay.verify.evidence import Evidence
 

@@ -9,16 +9,18 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from assay.benchmarks.faulty import Quadratic
-from assay.benchmarks.true_error import TrueError
+from assay.benchmarks.soundness.faulty import Quadratic
+from assay.benchmarks.soundness.true_error import TrueError
 from assay.solvers import ThermalBlock
 from assay.solvers.problem import is_traced
-from assay.verify import box_rounds, box_search, fingerprint
-from assay.verify.box_tree import BoxTree
+from assay.verify.answers import fingerprint
+from assay.verify.answers.frozen import Frozen
+from assay.verify.boxes import batches as box_rounds
+from assay.verify.boxes import branch_and_bound as box_search
+from assay.verify.boxes.tree import BoxTree
+from assay.verify.boxes.trust_map import load_trust_map
 from assay.verify.certify_box import _compiled, certify_box
-from assay.verify.frozen import Frozen
 from assay.verify.guard import guard
-from assay.verify.trust_map import load_trust_map
 
 certify_box_module = sys.modules[certify_box.__wrapped__.__module__]  # its name is the function's, in the package
 PROBLEM = ThermalBlock((2, 1), 8, low=10**-0.5, high=10**0.5)

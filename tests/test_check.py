@@ -5,8 +5,8 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 
 from assay.commands.check import store_records
-from assay.verify.counterexample import Counterexample, read_counterexamples
 from assay.verify.evidence import Evidence
+from assay.verify.search.counterexample import Counterexample, read_counterexamples
 
 
 def test_records_are_added_once_and_none_is_lost(tmp_path):

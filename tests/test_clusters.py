@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from assay.solvers import Box
-from assay.verify.lookup import FEW
-from assay.verify.trust_map import VERDICTS, TrustMap
+from assay.verify.boxes.lookup import FEW
+from assay.verify.boxes.trust_map import VERDICTS, TrustMap
 
 DIMENSIONS = (1, 2, 3, 4)
 

@@ -5,10 +5,10 @@ import json
 import numpy as np
 import pytest
 
-from assay.solvers.thermal_block import ThermalBlock
-from assay.verify.counterexample import Counterexample, read_counterexamples, replay, write_counterexamples
+from assay.solvers.problems.thermal_block import ThermalBlock
 from assay.verify.evidence import Evidence
 from assay.verify.measured_error import measured_error
+from assay.verify.search.counterexample import Counterexample, read_counterexamples, replay, write_counterexamples
 
 
 @pytest.fixture(scope="module")

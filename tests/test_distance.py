@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from assay.solvers import Box, ThermalBlock, black_box
-from assay.solvers.burgers import Burgers
-from assay.solvers.distance import distance
-from assay.solvers.helmholtz import Helmholtz
-from assay.solvers.hyperelastic import Hyperelastic
+from assay.solvers.classes.distance import distance
+from assay.solvers.problems.burgers import Burgers
+from assay.solvers.problems.helmholtz import Helmholtz
+from assay.solvers.problems.hyperelastic import Hyperelastic
 from assay.verify.certificate import against
 
 

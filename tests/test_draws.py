@@ -3,7 +3,7 @@
 import pytest
 from scipy.stats import binom
 
-from assay.verify.draws import Draws, clopper_pearson
+from assay.verify.statistics.draws import Draws, clopper_pearson
 
 
 @pytest.mark.parametrize(("draws", "failed"), [(1, 0), (10, 0), (10, 3), (500, 7), (2995, 0)])

@@ -10,9 +10,10 @@ import skfem
 from scipy.sparse.linalg import spsolve
 from skfem.helpers import ddot, sym_grad, trace
 
-from assay.solvers import elastic_multigrid, membranes
-from assay.solvers import plane_stress as ps
-from assay.solvers.elasticity import Elasticity
+from assay.solvers.discretisations import membranes
+from assay.solvers.discretisations import plane_stress as ps
+from assay.solvers.discretisations import plane_stress_multigrid as elastic_multigrid
+from assay.solvers.problems.elasticity import Elasticity
 
 TIP = 1000 / (6 * 3e7 * 144) * ((4 + 5 * 0.3) * 12**2 * 48 / 4 + 2 * 48**3)  # Timoshenko's cantilever, 0.0089
 COOK = 23.967741  # u_y at the middle of the loaded edge, Cook's membrane; recomputed by a p-version code

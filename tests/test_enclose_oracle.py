@@ -6,7 +6,7 @@ import pytest
 
 pytest.importorskip("flint", reason="the oracle is python-flint: pip install 'assay-pde[audit]'")
 
-from assay.benchmarks import enclosure_soundness as oracle
+from assay.benchmarks.soundness import enclosure_soundness as oracle
 from assay.verify.enclose import ball, elementary, sigmoidal
 from assay.verify.enclose.ball import Ball
 

@@ -9,12 +9,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from assay.solvers.allen_cahn import AllenCahn
-from assay.solvers.burgers import Burgers
-from assay.solvers.evolution import EvolutionProblem
-from assay.solvers.heat import Heat
+from assay.solvers.classes.evolution import EvolutionProblem
 from assay.solvers.problem import SolveError
-from assay.solvers.wave import Wave
+from assay.solvers.problems.allen_cahn import AllenCahn
+from assay.solvers.problems.burgers import Burgers
+from assay.solvers.problems.heat import Heat
+from assay.solvers.problems.wave import Wave
 
 CASES = {
     "heat": Heat(cells=8, steps=4),

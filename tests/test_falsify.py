@@ -5,18 +5,18 @@ import pytest
 import scipy.sparse as sp
 from scipy.stats import beta
 
-from assay.benchmarks.bump import bumped
-from assay.benchmarks.faulty import PodGalerkin
-from assay.solvers.affine import affine
-from assay.solvers.black_box import black_box
+from assay.benchmarks.soundness.bump import bumped
+from assay.benchmarks.soundness.faulty import PodGalerkin
 from assay.solvers.box import Box
-from assay.solvers.burgers import Burgers
-from assay.solvers.snapshots import sample
-from assay.verify.counterexample import replay
+from assay.solvers.problems.affine import affine
+from assay.solvers.problems.black_box import black_box
+from assay.solvers.problems.burgers import Burgers
+from assay.solvers.snapshots.sample import sample
 from assay.verify.evidence import Evidence
 from assay.verify.falsify import falsify
-from assay.verify.search import find_peaks
-from assay.verify.signal import BROKEN, Signal, make_signal
+from assay.verify.search.counterexample import replay
+from assay.verify.search.peaks import find_peaks
+from assay.verify.search.signal import BROKEN, Signal, make_signal
 
 
 def truth(problem):

@@ -8,9 +8,9 @@ import scipy.sparse as sp
 import scipy.sparse.linalg as spla
 
 import assay
-from assay.registry import PROBLEMS
 from assay.solvers import Box, black_box
 from assay.solvers.field_norm import field_norm
+from assay.solvers.problems.catalogue import PROBLEMS
 
 BOX = Box(("a",), [0.0], [1.0])
 P = np.array([0.5])

@@ -3,19 +3,19 @@
 import numpy as np
 import pytest
 
-from assay.solvers.black_box import black_box
 from assay.solvers.box import Box
+from assay.solvers.problems.black_box import black_box
 from assay.solvers.tolerance import Tolerance
-from assay.verify.batch_remark import batch_remark
+from assay.verify.answers.batch_remark import batch_remark
+from assay.verify.answers.evaluate import evaluate
+from assay.verify.answers.field_rows import Unreadable, field_rows
+from assay.verify.answers.first_call import check_answers
 from assay.verify.certificate import certify
 from assay.verify.certify_box import certify_box
-from assay.verify.counterexample import Counterexample, replay
 from assay.verify.evidence import Evidence
 from assay.verify.falsify import falsify
-from assay.verify.field_rows import Unreadable, field_rows
-from assay.verify.first_call import check_answers
 from assay.verify.guard import guard
-from assay.verify.surrogate import evaluate
+from assay.verify.search.counterexample import Counterexample, replay
 
 BOX = Box(("a", "b"), np.zeros(2), np.ones(2))
 calls = []

@@ -8,18 +8,18 @@ import jax
 import numpy as np
 import pytest
 
-from assay.benchmarks.faulty import PodGalerkin, Quadratic
+from assay.benchmarks.soundness.faulty import PodGalerkin, Quadratic
 from assay.solvers import Box, ThermalBlock, black_box, sample
 from assay.solvers.foreign import SettingsChanged, call_foreign
 from assay.solvers.precision import float64, in_float64, require_float64, rounds_to_nearest
 from assay.verify import certificate
+from assay.verify.answers.frozen import Frozen
 from assay.verify.audit import audit
 from assay.verify.certificate import certify
 from assay.verify.certify_box import certify_box
-from assay.verify.counterexample import replay
 from assay.verify.falsify import falsify
-from assay.verify.frozen import Frozen
 from assay.verify.guard import guard
+from assay.verify.search.counterexample import replay
 
 LIBM = ctypes.CDLL(None)
 TINY = np.finfo(np.float64).tiny

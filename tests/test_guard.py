@@ -7,10 +7,10 @@ import jax.monitoring
 import numpy as np
 import pytest
 
-from assay.benchmarks.faulty import PodGalerkin
-from assay.solvers.black_box import black_box
+from assay.benchmarks.soundness.faulty import PodGalerkin
 from assay.solvers.box import Box
-from assay.solvers.thermal_block import ThermalBlock
+from assay.solvers.problems.black_box import black_box
+from assay.solvers.problems.thermal_block import ThermalBlock
 from assay.verify.certificate import certify
 from assay.verify.evidence import Evidence
 from assay.verify.guard import ROUTES, guard

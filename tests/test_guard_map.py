@@ -8,18 +8,18 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from assay.benchmarks import guard_map
-from assay.benchmarks.faulty import Quadratic
-from assay.benchmarks.true_error import TrueError
+from assay.benchmarks.soundness import guard_map
+from assay.benchmarks.soundness.faulty import Quadratic
+from assay.benchmarks.soundness.true_error import TrueError
 from assay.solvers import Box, ThermalBlock, affine
 from assay.solvers.problem import is_traced
-from assay.verify import fingerprint
+from assay.verify.answers import fingerprint
+from assay.verify.answers.frozen import Frozen
 from assay.verify.audit import audit
+from assay.verify.boxes.map_checks import TRACED, stands_on
+from assay.verify.boxes.trust_map import TrustMap
 from assay.verify.certificate import against
-from assay.verify.frozen import Frozen
 from assay.verify.guard import guard
-from assay.verify.map_checks import TRACED, stands_on
-from assay.verify.trust_map import TrustMap
 
 PROBLEM = ThermalBlock((2, 1), 8, low=10**-0.5, high=10**0.5)
 P = PROBLEM.inputs.sample(60, seed=2)

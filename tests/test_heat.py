@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 from scipy.integrate import solve_ivp
 
-from assay.solvers import q1, sine
-from assay.solvers.heat import Heat
+from assay.solvers.discretisations import q1
+from assay.solvers.discretisations import q1_sine as sine
 from assay.solvers.problem import SolveError
-from assay.solvers.thermal_block import ThermalBlock
+from assay.solvers.problems.heat import Heat
+from assay.solvers.problems.thermal_block import ThermalBlock
 
 K = 0.5  # diffusivity of the separable solutions
 SCHEMES = ["implicit-euler", "crank-nicolson"]

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import scipy.sparse.linalg as spla
 
-from assay.solvers.helmholtz import Helmholtz
 from assay.solvers.problem import SolveError
+from assay.solvers.problems.helmholtz import Helmholtz
 
 P = np.array([30.0, 0.05, 0.45, 0.6])
 

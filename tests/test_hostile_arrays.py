@@ -19,13 +19,13 @@ from assay.commands.errors import UserError
 from assay.run_folder import RunFolder, about_problem
 from assay.solvers import ThermalBlock, load_snapshots, sample
 from assay.solvers.files import read_arrays
-from assay.solvers.journal import MAGIC, _digest, _header, read
-from assay.solvers.snapshot_file import journal_path, owner_of
+from assay.solvers.snapshots.journal import MAGIC, _digest, _header, read
+from assay.solvers.snapshots.snapshot_file import journal_path, owner_of
 from assay.surrogates.checkpoint import load
-from assay.verify import counterexample
-from assay.verify.counterexample import Counterexample, read_counterexamples, write_counterexamples
+from assay.verify.boxes.trust_map import canonical, load_trust_map
 from assay.verify.evidence import Evidence
-from assay.verify.trust_map import canonical, load_trust_map
+from assay.verify.search import counterexample
+from assay.verify.search.counterexample import Counterexample, read_counterexamples, write_counterexamples
 
 DEEP = "[" * 200_000 + "]" * 200_000
 MUCH = 100 << 20  # bytes that no refusal may take

@@ -11,8 +11,8 @@ from assay.cli import run
 from assay.commands.errors import UserError
 from assay.run_folder import RunFolder
 from assay.solvers import sample
-from assay.verify.counterexample import Counterexample, write_counterexamples
 from assay.verify.evidence import Evidence
+from assay.verify.search.counterexample import Counterexample, write_counterexamples
 
 TRAP = "open('sprung', 'w').close()\ndef make(*_, **__): raise SystemExit('run')\n"
 SETTINGS = {"blocks": [2, 1], "cells": 4, "low": 0.1, "high": 10.0}

@@ -10,10 +10,10 @@ import scipy.sparse.linalg as spla
 from scipy.optimize import brentq
 
 import assay
-from assay.solvers import plane_stress
-from assay.solvers.hyperelastic import Hyperelastic
+from assay.solvers.classes.richardson import restrict
+from assay.solvers.discretisations import plane_stress
 from assay.solvers.problem import SolveError
-from assay.solvers.richardson import restrict
+from assay.solvers.problems.hyperelastic import Hyperelastic
 
 POISSON = 0.3
 GAUSS = [(s, t) for s in 0.5 + np.array([-1, 1]) / np.sqrt(12) for t in 0.5 + np.array([-1, 1]) / np.sqrt(12)]

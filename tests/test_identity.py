@@ -9,9 +9,9 @@ import scipy.sparse as sp
 from assay import surrogates
 from assay.solvers import Box, ThermalBlock, affine, black_box, load_snapshots, sample
 from assay.solvers.identity import SAME
-from assay.verify.counterexample import Counterexample, replay
 from assay.verify.evidence import Evidence
 from assay.verify.falsify import falsify
+from assay.verify.search.counterexample import Counterexample, replay
 
 BOX = Box(("a", "b"), [1.0, 1.0], [2.0, 2.0])
 X = np.linspace(0.1, 1.0, 5)

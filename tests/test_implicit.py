@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from assay.solvers.implicit import MAX_ITERATIONS, LinearSolves, differentiable_root, newton
+from assay.solvers.linear_algebra.implicit import MAX_ITERATIONS, LinearSolves, differentiable_root, newton
 
 
 def test_derivatives_of_a_root_to_third_order() -> None:

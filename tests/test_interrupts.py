@@ -14,8 +14,8 @@ import pytest
 import assay
 from assay.cli import run
 from assay.solvers import interrupts
-from assay.solvers.direct import host_call
 from assay.solvers.interrupts import finished
+from assay.solvers.linear_algebra.direct import host_call
 
 BOX = assay.Box(("a", "b"), lower=[0.0, 0.0], upper=[1.0, 1.0])
 X = np.linspace(0.0, 1.0, 5)

@@ -63,7 +63,7 @@ def module_name(path: Path) -> str:
         ("from ..solvers.box import Box", {"solvers"}),
         ("from .. import surrogates", {"surrogates"}),
         ("from .. import cli", {"assay"}),
-        ("def late():\n    import assay.benchmarks.table", {"benchmarks"}),
+        ("def late():\n    import assay.benchmarks.tables.table", {"benchmarks"}),
         ("from assay import solvers, __version__", {"solvers", "assay"}),
     ],
 )

@@ -7,10 +7,10 @@ import pytest
 import skfem
 from scipy.sparse.linalg import spsolve
 
-from assay.solvers import karhunen_loeve as kl
-from assay.solvers import q1
-from assay.solvers.lognormal_diffusion import LognormalDiffusion
+from assay.solvers.discretisations import karhunen_loeve as kl
+from assay.solvers.discretisations import q1
 from assay.solvers.precision import gamma
+from assay.solvers.problems.lognormal_diffusion import LognormalDiffusion
 
 # Ghanem and Spanos (1991), section 2.3.3; recomputed.
 EIGENVALUES = {

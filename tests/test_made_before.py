@@ -13,7 +13,7 @@ import scipy.sparse as sp
 from assay import surrogates
 from assay.run_folder import RunFolder
 from assay.solvers import Box, ThermalBlock, affine, black_box, load_snapshots, sample
-from assay.verify.counterexample import read_counterexamples
+from assay.verify.search.counterexample import read_counterexamples
 
 BOX = Box(("a", "b"), [1.0, 1.0], [2.0, 2.0])
 X = np.linspace(0.1, 1.0, 5)

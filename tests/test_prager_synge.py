@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from assay.solvers import prager_synge
-from assay.solvers.lognormal_diffusion import LognormalDiffusion
+from assay.solvers.discretisations import prager_synge
 from assay.solvers.precision import gamma
+from assay.solvers.problems.lognormal_diffusion import LognormalDiffusion
 
 # ||u||^2 = int u for -Lap u = 1: the double sine series 64/pi^6 sum 1/(i^2 j^2 (i^2 + j^2)) over odd i, j.
 ODD = np.arange(1.0, 801, 2)

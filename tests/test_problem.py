@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 
 import assay
-from assay.registry import PROBLEMS
 from assay.solvers import Box, SolveError, ThermalBlock, black_box, solve
 from assay.solvers.batching import RowMap
 from assay.solvers.precision import gamma, require_float64
+from assay.solvers.problems.catalogue import PROBLEMS
 
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -5,12 +5,12 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from assay.benchmarks.faulty import PodGalerkin, coefficient_faults
-from assay.benchmarks.true_error import check
+from assay.benchmarks.soundness.faulty import PodGalerkin, coefficient_faults
+from assay.benchmarks.soundness.true_error import check
 from assay.solvers.batching import VectorMap
-from assay.verify import reduced as room
 from assay.verify.certificate import certify
-from assay.verify.reduced import ReducedBound, reduced_path, solve_spd
+from assay.verify.proofs import reduced as room
+from assay.verify.proofs.reduced import ReducedBound, reduced_path, solve_spd
 
 
 @pytest.fixture(scope="module")

@@ -4,11 +4,11 @@ import jax
 import numpy as np
 import pytest
 
-from assay.solvers.burgers import Burgers
-from assay.solvers.heat import Heat
-from assay.solvers.richardson import richardson, shared_nodes
-from assay.solvers.thermal_block import ThermalBlock
-from assay.solvers.wave import Wave
+from assay.solvers.classes.richardson import richardson, shared_nodes
+from assay.solvers.problems.burgers import Burgers
+from assay.solvers.problems.heat import Heat
+from assay.solvers.problems.thermal_block import ThermalBlock
+from assay.solvers.problems.wave import Wave
 
 
 @pytest.mark.parametrize("scheme", ["implicit-euler", "crank-nicolson"])

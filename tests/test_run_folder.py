@@ -5,8 +5,8 @@ import json
 import pytest
 
 from assay.commands.errors import UserError
-from assay.registry import problem
 from assay.run_folder import RunFolder, about_problem, first_difference, write_json
+from assay.solvers.problems.catalogue import problem
 
 SETTINGS = {"problem": {"name": "thermal-block", "settings": {"cells": 8}}, "training": {"seed": 0, "steps": None}}
 

@@ -4,10 +4,10 @@ import numpy as np
 
 from assay.solvers.problem import Solution
 from assay.verify.certificate import Certificate
-from assay.verify.counterexample import Counterexample
 from assay.verify.evidence import Evidence
 from assay.verify.falsify import Falsification
 from assay.verify.guard import Answer
+from assay.verify.search.counterexample import Counterexample
 
 N = 5000
 ROWS = np.linspace(0.0, 1e-3, N)

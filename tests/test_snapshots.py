@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 
 from assay.solvers import Box, Snapshots, ThermalBlock, affine, black_box, load_snapshots, sample
-from assay.solvers.journal import Journal, read
-from assay.solvers.snapshot_file import journal_path
+from assay.solvers.snapshots.journal import Journal, read
+from assay.solvers.snapshots.snapshot_file import journal_path
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -358,7 +358,8 @@ def test_the_journal_of_another_run_is_named(tmp_path):
 
 def test_a_second_writer_is_refused(tmp_path):
     path = journal_path(tmp_path / "s.h5")
-    code = f"from pathlib import Path; from assay.solvers.journal import Journal; Journal(Path({str(path)!r}), {{}}, 1)"
+    names = "from pathlib import Path; from assay.solvers.snapshots.journal import Journal"
+    code = f"{names}; Journal(Path({str(path)!r}), {{}}, 1)"
     with Journal(path, {}, 1):
         result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
     assert "another process is writing" in result.stderr

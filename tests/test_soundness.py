@@ -1,6 +1,6 @@
 """Two thousand certificates over inputs and surrogates of every kind, and the checker itself on bounds that are wrong.
 
-The checker is the one that the benchmark of 10^5 certificates uses (``assay.benchmarks.true_error.check``).
+The checker is the one that the benchmark of 10^5 certificates uses (``assay.benchmarks.soundness.true_error.check``).
 """
 
 import dataclasses
@@ -8,10 +8,15 @@ import dataclasses
 import numpy as np
 import pytest
 
-from assay.benchmarks.certificates import climbed_certificates, field_certificates, inputs, reduced_certificates
-from assay.benchmarks.faulty import faults
-from assay.benchmarks.true_error import Interval, Tally, check
-from assay.solvers.thermal_block import ThermalBlock
+from assay.benchmarks.soundness.certificates import (
+    climbed_certificates,
+    field_certificates,
+    inputs,
+    reduced_certificates,
+)
+from assay.benchmarks.soundness.faulty import faults
+from assay.benchmarks.soundness.true_error import Interval, Tally, check
+from assay.solvers.problems.thermal_block import ThermalBlock
 from assay.verify.certificate import certify
 
 

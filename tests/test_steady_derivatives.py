@@ -5,11 +5,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from assay.solvers.advection_diffusion import AdvectionDiffusion
-from assay.solvers.bratu import Bratu
-from assay.solvers.cavity import Cavity
-from assay.solvers.helmholtz import Helmholtz
-from assay.solvers.hyperelastic import Hyperelastic
+from assay.solvers.problems.advection_diffusion import AdvectionDiffusion
+from assay.solvers.problems.bratu import Bratu
+from assay.solvers.problems.cavity import Cavity
+from assay.solvers.problems.helmholtz import Helmholtz
+from assay.solvers.problems.hyperelastic import Hyperelastic
 
 CASES = {
     "helmholtz": (Helmholtz(cells=16), [22.0, 0.05, 0.4, 0.55], 1e-10),

@@ -7,8 +7,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from assay.solvers import multigrid, q1, stencil_multigrid
-from assay.solvers.direct import factorise
+from assay.solvers.discretisations import q1
+from assay.solvers.discretisations import q1_multigrid as multigrid
+from assay.solvers.linear_algebra import stencil_multigrid
+from assay.solvers.linear_algebra.direct import factorise
 
 
 def rough(n, contrast=1e3, seed=0):

@@ -8,11 +8,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from assay.solvers.black_box import black_box
 from assay.solvers.box import Box
-from assay.solvers.heat import Heat
-from assay.solvers.snapshots import sample
-from assay.solvers.thermal_block import ThermalBlock
+from assay.solvers.problems.black_box import black_box
+from assay.solvers.problems.heat import Heat
+from assay.solvers.problems.thermal_block import ThermalBlock
+from assay.solvers.snapshots.sample import sample
 from assay.surrogates import SURROGATES, Surrogate, train
 
 QUICK = {"pod-mlp": {"steps": 2, "widths": (8,)}}

@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 
-from assay.solvers.black_box import black_box
 from assay.solvers.box import Box
-from assay.solvers.snapshots import sample
-from assay.solvers.thermal_block import ThermalBlock
+from assay.solvers.problems.black_box import black_box
+from assay.solvers.problems.thermal_block import ThermalBlock
+from assay.solvers.snapshots.sample import sample
 from assay.surrogates import train
-from assay.surrogates.polynomial import exponents
-from assay.surrogates.reduced import ReducedOperator
+from assay.surrogates.baselines.polynomial import exponents
+from assay.surrogates.training.reduced_operator import ReducedOperator
 
 BOX = Box(("a", "b"), [-1.0, 0.0], [1.0, 2.0])
 MODES = np.random.default_rng(0).standard_normal((3, 6))

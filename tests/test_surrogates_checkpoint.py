@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from assay.solvers.affine import affine
 from assay.solvers.box import Box
-from assay.solvers.heat import Heat
-from assay.solvers.snapshots import sample
-from assay.solvers.thermal_block import ThermalBlock
+from assay.solvers.problems.affine import affine
+from assay.solvers.problems.heat import Heat
+from assay.solvers.problems.thermal_block import ThermalBlock
+from assay.solvers.snapshots.sample import sample
 from assay.surrogates import SURROGATES, load, save, train
 
 QUICK = {"pod-mlp": {"steps": 2, "widths": (6, 5)}}

@@ -5,8 +5,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from assay.solvers.thermal_block import ThermalBlock
-from assay.surrogates.pod import box_points, pod, prepare, project, solve_few
+from assay.solvers.problems.thermal_block import ThermalBlock
+from assay.surrogates.training.pod import box_points, pod, prepare, project, solve_few
 
 
 @pytest.fixture(scope="module")

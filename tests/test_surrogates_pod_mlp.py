@@ -5,11 +5,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from assay.solvers.lognormal_diffusion import LognormalDiffusion
-from assay.solvers.snapshots import sample
-from assay.solvers.thermal_block import ThermalBlock
+from assay.solvers.problems.lognormal_diffusion import LognormalDiffusion
+from assay.solvers.problems.thermal_block import ThermalBlock
+from assay.solvers.snapshots.sample import sample
 from assay.surrogates import load, save, train
-from assay.surrogates.energy_loss import (
+from assay.surrogates.networks.energy_loss import (
     RIDGE,
     assemble,
     best_head,
@@ -19,8 +19,8 @@ from assay.surrogates.energy_loss import (
     physics_rows,
     with_constant,
 )
-from assay.surrogates.pod import pod, prepare, solve_few
-from assay.surrogates.reduced import ReducedOperator
+from assay.surrogates.training.pod import pod, prepare, solve_few
+from assay.surrogates.training.reduced_operator import ReducedOperator
 from assay.verify.enclose import enclose
 
 # One network and 160 rows of loss throughout: then L-BFGS is compiled once.
@@ -205,7 +205,7 @@ def straight(problem, half):
 def test_an_interrupted_run_goes_on_to_the_bit(problem, half, straight, tmp_path, monkeypatch, when):
     """Stopped in Adam or in L-BFGS; chunks of other lengths change nothing."""
     file = tmp_path / "state"
-    monkeypatch.setattr("assay.surrogates.optimise.PAUSE", 0.0)  # chunks of one step
+    monkeypatch.setattr("assay.surrogates.training.optimise.PAUSE", 0.0)  # chunks of one step
 
     def stop(done, total, note):
         if done >= when:

@@ -12,20 +12,20 @@ import numpy as np
 import pytest
 
 from assay import cli
-from assay.benchmarks.clock import Clock
-from assay.benchmarks.contestants import fitting
-from assay.benchmarks.effort import GRIDS, QUICK, Effort, quick_settings
-from assay.benchmarks.grids import Transfer, axes, finer, ratios, resolutions
-from assay.benchmarks.parts import Parts
-from assay.benchmarks.subjects_own import corner, flow, scalar
-from assay.benchmarks.table import run_table
-from assay.benchmarks.yardstick import Yardstick, why_no_reference
-from assay.registry import PROBLEMS, problem
-from assay.solvers.black_box import BlackBox, black_box
+from assay.benchmarks.subjects.own import corner, flow, scalar
+from assay.benchmarks.tables.clock import Clock
+from assay.benchmarks.tables.contestants import fitting
+from assay.benchmarks.tables.effort import GRIDS, QUICK, Effort, quick_settings
+from assay.benchmarks.tables.grids import Transfer, axes, finer, ratios, resolutions
+from assay.benchmarks.tables.parts import Parts
+from assay.benchmarks.tables.table import run_table
+from assay.benchmarks.tables.yardstick import Yardstick, why_no_reference
 from assay.solvers.box import Box
-from assay.solvers.elasticity import Elasticity
-from assay.solvers.heat import Heat
 from assay.solvers.problem import SolveError
+from assay.solvers.problems.black_box import BlackBox, black_box
+from assay.solvers.problems.catalogue import PROBLEMS, problem
+from assay.solvers.problems.elasticity import Elasticity
+from assay.solvers.problems.heat import Heat
 from assay.surrogates import SURROGATES
 
 LINE = Box(("a",), np.array([1.0]), np.array([2.0]))
@@ -113,7 +113,7 @@ def test_a_solver_of_one_accuracy_is_compared_with_nobody(cornered):
 def test_the_picture_names_the_norm_and_draws_zero_at_the_edge(cornered):
     from matplotlib.figure import Figure
 
-    from assay.benchmarks.table_picture import _draw
+    from assay.benchmarks.tables.table_picture import _draw
 
     figure = Figure()
     axis = figure.subplots()
@@ -304,7 +304,7 @@ def test_a_slow_solver_is_asked_for_no_more_than_the_time_allows():
 
 MODULE = """
 import numpy as np
-from assay.solvers.black_box import black_box
+from assay.solvers.problems.black_box import black_box
 from assay.solvers.box import Box
 calls = []
 def solve(p):

@@ -10,9 +10,11 @@ import pytest
 import skfem
 from skfem.helpers import dot, grad
 
-from assay.solvers import SolveError, ThermalBlock, coercive_solve, multigrid
-from assay.solvers.direct import solve_refined
-from assay.solvers.krylov import CgResult
+from assay.solvers import SolveError, ThermalBlock
+from assay.solvers.classes import coercive_solve
+from assay.solvers.discretisations import q1_multigrid as multigrid
+from assay.solvers.linear_algebra.direct import solve_refined
+from assay.solvers.linear_algebra.krylov import CgResult
 
 CENTRE = 0.0736713532815138  # of u for k = 1: the double sine series
 

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from assay.benchmarks.true_error import TrueError
-from assay.solvers.affine import affine
+from assay.benchmarks.soundness.true_error import TrueError
 from assay.solvers.box import Box
-from assay.verify import thomson
+from assay.solvers.problems.affine import affine
 from assay.verify.certificate import certify
-from assay.verify.thomson import Directions
+from assay.verify.proofs import thomson
+from assay.verify.proofs.thomson import Directions
 
 
 @pytest.fixture(scope="module")

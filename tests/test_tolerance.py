@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from assay.solvers.black_box import black_box
 from assay.solvers.box import Box
+from assay.solvers.problems.black_box import black_box
 from assay.solvers.tolerance import Tolerance
 
 

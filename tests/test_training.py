@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from assay.run_folder import RunFolder
-from assay.solvers.black_box import black_box
+from assay.run_training import Plan, errors_at, run_training, summary
 from assay.solvers.box import Box
-from assay.solvers.snapshots import sample
-from assay.training import Plan, errors_at, run_training, summary
+from assay.solvers.problems.black_box import black_box
+from assay.solvers.snapshots.sample import sample
 
 UNIT = Box(("a",), np.zeros(1), np.ones(1))
 

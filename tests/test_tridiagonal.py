@@ -4,7 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from assay.solvers.tridiagonal import Bands, apply, solve, transpose
+from assay.solvers.linear_algebra.tridiagonal import Bands, apply, solve, transpose
 
 
 def dense(a: Bands, cyclic: bool) -> np.ndarray:

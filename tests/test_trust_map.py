@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import assay
-from assay.verify.trust_map import TrustMap, canonical
+from assay.verify.boxes.trust_map import TrustMap, canonical
 
 
 @pytest.fixture(scope="module")

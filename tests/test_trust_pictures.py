@@ -7,21 +7,21 @@ import numpy as np
 import pytest
 
 import assay.commands.boxes as boxes
-from assay.benchmarks.faulty import Quadratic
+from assay.benchmarks.soundness.faulty import Quadratic
 from assay.cli import run
-from assay.registry import problem as find
 from assay.solvers import Box
+from assay.solvers.problems.catalogue import problem as find
 from assay.trust_pictures import COLOURS, _Picture, plot_trust_map
-from assay.verify import fingerprint
+from assay.verify.answers import fingerprint
+from assay.verify.answers.frozen import Frozen
+from assay.verify.boxes.map_checks import stands_on
+from assay.verify.boxes.trust_map import VERDICTS, TrustMap
 from assay.verify.certificate import against
-from assay.verify.frozen import Frozen
-from assay.verify.map_checks import stands_on
-from assay.verify.trust_map import VERDICTS, TrustMap
 
 OWN = ["--problem", "thermal-block", "--set", "blocks=2,1", "--set", "cells=4"]
 MODULE = """
 import assay
-from assay.benchmarks.faulty import Quadratic
+from assay.benchmarks.soundness.faulty import Quadratic
 poor = Quadratic(assay.problem("thermal-block", blocks=(2, 1), cells=4))
 """
 

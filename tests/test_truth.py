@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from assay.benchmarks import peers, truth
+from assay.benchmarks.peers import truth
+from assay.benchmarks.peers import truth_peers as peers
 from assay.solvers import ThermalBlock
 
 

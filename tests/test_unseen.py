@@ -4,11 +4,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from assay.solvers.black_box import black_box
 from assay.solvers.box import Box
 from assay.solvers.component_errors import component_errors, component_shares
+from assay.solvers.problems.black_box import black_box
 from assay.solvers.tolerance import Tolerance
-from assay.verify.unseen import Unseen
+from assay.verify.search.unseen import Unseen
 
 UNIT = Box(("a",), np.zeros(1), np.ones(1))
 POINTS = np.linspace(0, 1, 4)[:, None]

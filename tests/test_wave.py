@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from scipy.integrate import solve_ivp
 
-from assay.solvers import sine
-from assay.solvers.wave import Wave
+from assay.solvers.discretisations import q1_sine as sine
+from assay.solvers.problems.wave import Wave
 
 C = 1.3
 

@@ -5,7 +5,7 @@ that cannot be (``trust_map.py``, ``map_checks.py``); problem and model are the 
 one tree whose volumes add to one in rational arithmetic; every witness, solved again, is as wrong as recorded; every
 falsified leaf holds a point whose proved lower bound is above the tolerance; at a few points of every leaf no error
 above its bound can be proved; every bound that is not infinite is proved anew, by other means than the first time
-(``reproof``), leaves being halved as long as it takes.
+(``recheck``), leaves being halved as long as it takes.
 
 What does not hold is told apart: ``Changed``, ``Refuted``, ``NotReproduced``, all of them ``ValueError``.
 """
@@ -23,25 +23,25 @@ from typing import Any
 
 import numpy as np
 
-from ..solvers.coercive import CoerciveProblem
+from ..solvers.classes.coercive import CoerciveProblem
 from ..solvers.precision import in_float64
 from ..solvers.problem import Problem
 from ..solvers.seed import checked_seed
-from .box_search import PointBounds, ReducedPoints
+from .answers.evaluate import answering_basis, captured
+from .answers.frozen import Frozen
+from .boxes.branch_and_bound import PointBounds, ReducedPoints
+from .boxes.flux_path import BY_FLUXES, FluxPath, flux_path
+from .boxes.map_checks import check_statement
+from .boxes.region import model_of
+from .boxes.trust_map import TrustMap, load_trust_map
 from .certificate import certify
-from .flux_path import BY_FLUXES, FluxPath, flux_path
-from .frozen import Frozen
-from .map_checks import check_statement
 from .measured_error import measured_error
-from .proved_region import model_of
-from .reduced import reduced_path
-from .reproof.flux_leaf import FluxLeaves
-from .reproof.halving import BUDGET, PROVED
-from .reproof.prepare import flux_leaves, leaves_of, reduced_leaves
-from .reproof.reduced_leaf import ReducedLeaves
-from .reproof.workers import prove_all
-from .surrogate import answering_basis, captured
-from .trust_map import TrustMap, load_trust_map
+from .proofs.reduced import reduced_path
+from .recheck.flux_leaf import FluxLeaves
+from .recheck.halving import BUDGET, PROVED
+from .recheck.prepare import flux_leaves, leaves_of, reduced_leaves
+from .recheck.reduced_leaf import ReducedLeaves
+from .recheck.workers import prove_all
 
 NOT_CHECKED = (
     "how long the proof took and how many boxes it bounded: only that they are numbers",

@@ -18,16 +18,16 @@ import numpy as np
 from jaxtyping import Array, Bool, Float
 
 from ..solvers.batching import RowMap
-from ..solvers.coercive import CoerciveProblem
-from ..solvers.distance import distance
+from ..solvers.classes.coercive import CoerciveProblem
+from ..solvers.classes.distance import distance
 from ..solvers.foreign import call_foreign
 from ..solvers.precision import in_float64
 from ..solvers.problem import Problem
+from .answers.evaluate import captured, evaluate, numbers
+from .answers.first_call import check_answers
 from .evidence import Evidence
-from .first_call import check_answers
+from .proofs.thomson import FieldBound, bound_field, bound_polished, scaled_lower, scaled_upper
 from .reasons import no_proof, without_bound, without_relative_bound
-from .surrogate import captured, evaluate, numbers
-from .thomson import FieldBound, bound_field, bound_polished, scaled_lower, scaled_upper
 
 STEPS = 2  # CG steps of the default bound
 NOT_FINITE = "fields with values that are NaN or infinite: nothing is proved there"
@@ -180,7 +180,8 @@ def certify(problem: Problem, surrogate: Callable[[Any], Any] | Any, P: Any, *, 
 
     Args:
         surrogate: any callable P -> [n, N], called once per query, or the fields themselves as an array [n, N].
-        steps: CG steps that sharpen the bound; 0 is one reference solve. How sharp: ``benchmarks/effectivity.py``.
+        steps: CG steps that sharpen the bound; 0 is one reference solve. How sharp:
+            ``benchmarks/soundness/effectivity.py``.
 
     Raises:
         ValueError: P is not [n, d], NaN or infinite; an array of fields of another shape.

@@ -1,4 +1,4 @@
-"""``certify_box``: a proof over a whole box of inputs, by branch and bound from both sides (``box_search.py``).
+"""``certify_box``: a proof over a whole box of inputs, by branch and bound from both sides (``branch_and_bound.py``).
 
 A leaf is certified when its bound is within the tolerance, falsified when it holds a proved failure and is no wider
 than ``width`` (one counterexample does not decide a whole box), else undecided. Anytime: whatever stops it, the map so
@@ -17,27 +17,27 @@ import jax
 import numpy as np
 
 from ..solvers.box import Box
-from ..solvers.coercive import CoerciveProblem
+from ..solvers.classes.coercive import CoerciveProblem
 from ..solvers.precision import in_float64
 from ..solvers.problem import Problem
 from ..solvers.tolerance import Tolerance
-from . import fingerprint
-from .box_bound import BoxResult, Given, make_box_bound, scaled_ends
-from .box_flux import make_flux_bound
-from .box_rounds import AT_LEAST, PER_OPERATION, BoxBounds, TooLong
-from .box_search import PointBounds, ReducedPoints, Report, Search, Witnesses
-from .box_tree import BoxTree
+from .answers import fingerprint
+from .answers.evaluate import Model, captured
+from .answers.first_call import check_answers
+from .answers.frozen import Frozen
+from .boxes.batches import AT_LEAST, PER_OPERATION, BoxBounds, TooLong
+from .boxes.box_bound import BoxResult, Given, make_box_bound, scaled_ends
+from .boxes.box_flux import make_flux_bound
+from .boxes.branch_and_bound import PointBounds, ReducedPoints, Report, Search, Witnesses
+from .boxes.compiled_cache import Kept
+from .boxes.flux_path import flux_path
+from .boxes.map_checks import stands_on
+from .boxes.tree import BoxTree
+from .boxes.trust_map import TrustMap, load_trust_map
 from .certificate import against
 from .enclose import UnsupportedOperation
-from .first_call import check_answers
-from .flux_path import flux_path
-from .frozen import Frozen
-from .kept import Kept
-from .map_checks import stands_on
+from .proofs.reduced import reduced_path
 from .reasons import no_proof
-from .reduced import reduced_path
-from .surrogate import Model, captured
-from .trust_map import TrustMap, load_trust_map
 
 WIDTHS = {1: 1 / 64, 2: 1 / 64, 3: 1 / 32, 4: 1 / 16}  # of falsified leaves, by dimension; beyond, 1/8
 PATIENCE = 120.0  # seconds that compiling may always take

@@ -1,7 +1,7 @@
 """``falsify``: search the input space for failures, spending solves only on confirmation.
 
-The climb (``search.py``) follows the sharpest signal that costs no solve (``signal.py``); the solver then confirms the
-best distinct peaks, so that a counterexample is never a matter of the signal. A tenth of the budget goes to
+The climb (``peaks.py``) follows the sharpest signal that costs no solve (``signal.py``); the solver then confirms
+the best distinct peaks, so that a counterexample is never a matter of the signal. A tenth of the budget goes to
 independent draws from the sampling law: only they enter the statistics (``draws.py``), points found by optimisation
 never do. Where there is no signal at all the true error is climbed within the budget by the same evolution strategy."""
 
@@ -18,17 +18,17 @@ from jaxtyping import Float
 from ..solvers.precision import in_float64
 from ..solvers.problem import Problem
 from ..solvers.seed import checked_seed
-from ..solvers.snapshot_file import Snapshots, as_json
+from ..solvers.snapshots.snapshot_file import Snapshots, as_json
 from ..solvers.tolerance import Tolerance
-from .batch_remark import batch_remark
+from .answers.batch_remark import batch_remark
+from .answers.evaluate import captured
+from .answers.first_call import check_answers
 from .certificate import against
-from .confirmation import Confirmation
-from .counterexample import Counterexample
-from .draws import Draws
-from .first_call import check_answers
-from .search import STARTS, find_peaks
-from .signal import BROKEN, Signal, make_signal
-from .surrogate import captured
+from .search.confirmation import Confirmation
+from .search.counterexample import Counterexample
+from .search.peaks import STARTS, find_peaks
+from .search.signal import BROKEN, Signal, make_signal
+from .statistics.draws import Draws
 
 VERDICTS = ("falsified", "not falsified", "undecided")
 

@@ -25,19 +25,19 @@ import numpy as np
 from jaxtyping import Float
 
 from ..solvers.batching import VectorMap
-from ..solvers.coercive import CoerciveProblem
+from ..solvers.classes.coercive import CoerciveProblem
 from ..solvers.foreign import SettingsChanged
 from ..solvers.precision import in_float64
 from ..solvers.problem import Problem
 from ..solvers.tolerance import Tolerance
+from .answers.evaluate import CHUNK, Model, batch_difference, captured, evaluate, numbers
+from .answers.first_call import check_answers
+from .boxes.region import ProvedRegion
+from .boxes.trust_map import TrustMap, load_trust_map
 from .certificate import NOTHING, STEPS, Certificate, against, certifier, from_bounds, mask, nothing, remarks
-from .first_call import check_answers
-from .proved_region import ProvedRegion
+from .proofs.reduced import reduced_path
+from .proofs.thomson import FieldBound, scaled_upper
 from .reasons import first_unsolved, nothing_accepted, with_others
-from .reduced import reduced_path
-from .surrogate import CHUNK, Model, batch_difference, captured, evaluate, numbers
-from .thomson import FieldBound, scaled_upper
-from .trust_map import TrustMap, load_trust_map
 
 SIZES = (16, 256)  # rows of one compiled bound: few, for each is compiled
 LARGEST = 1024  # rows at most that a surrogate is warmed up for

@@ -6,13 +6,13 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
-from ..solvers.coercive import CoerciveProblem
+from ..solvers.classes.coercive import CoerciveProblem
 from ..solvers.field_norm import homogeneous
 from ..solvers.problem import Problem
 from ..solvers.tolerance import scaled
 from .certificate import certifier
 from .evidence import Evidence
-from .thomson import energy_norm
+from .proofs.thomson import energy_norm
 
 _norm = homogeneous(lambda problem, p, u: jnp.asarray(problem.norm(p, u)))
 

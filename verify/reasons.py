@@ -8,7 +8,7 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from ..solvers.coercive import CoerciveProblem
+from ..solvers.classes.coercive import CoerciveProblem
 from ..solvers.precision import RANGE
 from ..solvers.problem import Attempt, Problem
 

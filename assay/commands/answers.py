@@ -11,15 +11,15 @@ from jaxtyping import Float
 from rich.console import Console
 
 from ..pictures import check_path
-from ..solvers.coercive import CoerciveProblem
+from ..solvers.classes.coercive import CoerciveProblem
 from ..targets import Target, find_surrogate
+from ..verify.answers.evaluate import evaluate
+from ..verify.answers.first_call import check_answers
 from ..verify.certificate import NOT_FINITE, Certificate
 from ..verify.certificate import certify as bound
 from ..verify.evidence import Evidence
-from ..verify.first_call import check_answers
 from ..verify.guard import Answer
 from ..verify.guard import guard as guarded
-from ..verify.surrogate import evaluate
 from .boxes import over_box
 from .check import RunWord, measured, save_report
 from .errors import DONE, FAILED, UNDECIDED, UserError, keeps

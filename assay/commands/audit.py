@@ -11,7 +11,7 @@ from rich.console import Console
 from ..targets import find_surrogate
 from ..verify.audit import BOXES, Changed, NotReproduced, Refuted
 from ..verify.audit import audit as check
-from ..verify.reproof.workers import processes
+from ..verify.recheck.workers import processes
 from .errors import DONE, FAILED, UNDECIDED, UserError
 from .output import emit, progress_bar, say
 from .settings import Config, Json, ProblemOption, Set, pairs

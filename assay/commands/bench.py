@@ -14,18 +14,18 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 import typer
 from rich.console import Console
 
-from ..registry import surrogate_name
 from ..run_folder import RunFolder, about_problem, write_json
 from ..solvers.files import replace
 from ..solvers.problem import Problem, SolveError
+from ..surrogates.architectures import surrogate_name
 from ..targets import find_problem
 from .errors import DONE, UNDECIDED, UserError, keeps, one_line
 from .output import emit, progress_bar, say
 from .settings import Config, Json, Seed, Set, pairs
 
 if TYPE_CHECKING:
-    from ..benchmarks.effort import Effort
-    from ..benchmarks.table import Table
+    from ..benchmarks.tables.effort import Effort
+    from ..benchmarks.tables.table import Table
 
 
 def bench(
@@ -103,8 +103,8 @@ def _subject(word: str, asked: dict[str, Any], surrogates: list[str] | None, qui
     Raises:
         ValueError, UserError: an unknown problem, setting or surrogate, or a surrogate that does not fit the problem.
     """
-    from ..benchmarks.contestants import fitting  # here, so that the other verbs start without the benchmarks
-    from ..benchmarks.effort import quick_settings
+    from ..benchmarks.tables.contestants import fitting  # here, so that the other verbs start without the benchmarks
+    from ..benchmarks.tables.effort import quick_settings
 
     settings, coarse = quick_settings(word, asked) if quick else (asked, [])
     found = find_problem(word, settings)
@@ -115,7 +115,7 @@ def _subject(word: str, asked: dict[str, Any], surrogates: list[str] | None, qui
 
 def _base(quick: bool, seed: int, seeds: int | None) -> Effort:
     """The defaults, or the quick ones, with the seeds that are asked for."""
-    from ..benchmarks.effort import QUICK, Effort
+    from ..benchmarks.tables.effort import QUICK, Effort
 
     base = QUICK if quick else Effort()
     return replaced(base, seeds=tuple(seed + k for k in range(len(base.seeds) if seeds is None else seeds)))
@@ -133,7 +133,7 @@ def _tables(
     subjects: dict[str, _Subject], effort: Effort, folder: RunFolder | None
 ) -> tuple[dict[str, Table], dict[str, str]]:
     """Tables by word; problems whose solver failed are said, and do not end the others'."""
-    from ..benchmarks.table import run_table
+    from ..benchmarks.tables.table import run_table
 
     tables: dict[str, Table] = {}
     failed: dict[str, str] = {}
@@ -173,7 +173,7 @@ def _tables(
 
 def _truth(as_json: bool) -> int:
     """In a process of its own, for one thread of linear algebra: a second one beside the compiler's disturbs both."""
-    command = [sys.executable, "-m", "assay.benchmarks.truth", *(["--json"] if as_json else [])]
+    command = [sys.executable, "-m", "assay.benchmarks.peers.truth", *(["--json"] if as_json else [])]
     done = subprocess.run(command, env={**os.environ, "OMP_NUM_THREADS": "1"}, stdout=subprocess.PIPE, text=True)
     if done.returncode:
         raise UserError("the comparison ended early: what went wrong stands above")

@@ -11,9 +11,9 @@ from rich.console import Console
 from ..solvers.box import Box
 from ..targets import Target
 from ..trust_pictures import plot_trust_map
+from ..verify.boxes.trust_map import TrustMap
 from ..verify.certify_box import certify_box
 from ..verify.evidence import Evidence
-from ..verify.trust_map import TrustMap
 from .check import measured
 from .errors import DONE, FAILED, UNDECIDED, UserError, keeps
 from .output import downward, emit, progress_bar, say, upward

@@ -10,17 +10,17 @@ import numpy as np
 import typer
 from rich.console import Console
 
-from ..registry import stored_problem
 from ..run_folder import write_json
 from ..solvers.files import locked
 from ..solvers.problem import Problem, SolveError
-from ..solvers.snapshots import Snapshots, load_snapshots
+from ..solvers.problems.catalogue import stored_problem
+from ..solvers.snapshots.sample import Snapshots, load_snapshots
 from ..solvers.tolerance import Tolerance
 from ..targets import Target, find_callable, find_problem, find_surrogate, is_own
-from ..verify.counterexample import Counterexample, read_counterexamples, write_counterexamples
-from ..verify.counterexample import replay as solve_again
 from ..verify.falsify import VERDICTS, Falsification
 from ..verify.falsify import falsify as search
+from ..verify.search.counterexample import Counterexample, read_counterexamples, write_counterexamples
+from ..verify.search.counterexample import replay as solve_again
 from .errors import DONE, FAILED, UNDECIDED, UserError, keeps
 from .output import downward, emit, number, plain, progress_bar, table, upward
 from .settings import Absolute, Config, Json, ProblemOption, Seed, Set, pairs

@@ -12,10 +12,10 @@ import typer
 from rich.console import Console
 
 from ..pictures import check_path, plot_field
-from ..registry import PROBLEMS
-from ..solvers.coercive import CoerciveProblem
+from ..solvers.classes.coercive import CoerciveProblem
 from ..solvers.problem import Problem
-from ..solvers.snapshots import sample as take_sample
+from ..solvers.problems.catalogue import PROBLEMS
+from ..solvers.snapshots.sample import sample as take_sample
 from ..targets import find_problem
 from .errors import DONE, UNDECIDED, UserError, keeps
 from .output import check_new, emit, number, plain, progress_bar, table, write_arrays

@@ -16,7 +16,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 from rich.table import Table
 
 from ..solvers.files import replace
-from ..verify.counterexample import json_number
+from ..verify.search.counterexample import json_number
 from .errors import UserError
 
 LONGEST = 1200  # characters of a message

@@ -3,7 +3,7 @@
 from .ball import Ball
 from .bounds import coefficients, directional, enclose, gram_bound, norm_bound, rounding_error
 from .jaxprs import UnsupportedOperation
-from .search import Range, range_bound
+from .range_search import Range, range_bound
 
 __all__ = [
     "Ball",

@@ -1,0 +1,1 @@
+"""Beside other people's solvers and enclosures."""

@@ -1,0 +1,1 @@
+"""Bounds, guards, searches and files against the truth, at sizes that tests cannot afford."""

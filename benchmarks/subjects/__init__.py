@@ -1,0 +1,1 @@
+"""What is measured besides the built-in problems: solvers as users have them."""

@@ -1,0 +1,1 @@
+"""Speed/accuracy tables: rules, yardsticks, rows and what they are printed as."""

@@ -1,0 +1,1 @@
+"""What problems of one kind have in common: coercive, indefinite, nonlinear, evolution."""

@@ -1,0 +1,158 @@
+"""Symmetric coercive problems: A(p) u = f(p), A(p) = sum_q theta_q(p) A_q, A_q positive semidefinite, theta_q(p) > 0.
+
+This is what the proved bounds stand on (``verify/proofs/thomson.py``). q may number subdomains, tensor parts or single
+cells.
+The class exposes the operator by its parts, never a matrix, together with what a proof in floating point needs: a bound
+of the rounding errors of one residual and a lower bound of the smallest eigenvalue.
+"""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Callable
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+import scipy.sparse as sp
+from jaxtyping import Array, Bool, Float
+
+from ..field_norm import homogeneous
+from ..precision import UNIT_ROUNDOFF
+from ..problem import Attempt, Problem
+
+
+class CoerciveProblem(Problem):
+    """Every method but ``matrix`` is JAX code for one input. Operators act on fields [N]; prescribed rows give 0."""
+
+    @property
+    @abc.abstractmethod
+    def free(self) -> Bool[np.ndarray, " N"]:
+        """Which entries are unknowns; the others are prescribed."""
+
+    @property
+    @abc.abstractmethod
+    def rounding_count(self) -> int:
+        """n such that one entry of load - A N carries at most gamma_n times the sum of its absolute terms; those of the
+        load count twice, which f.N + N.(f - A N) has them.
+        """
+
+    @abc.abstractmethod
+    def theta(self, p: Float[Array, " d"]) -> Float[Array, " Q"]:
+        """The weights; all positive inside the box."""
+
+    @abc.abstractmethod
+    def load(self, p: Float[Array, " d"]) -> Float[Array, " N"]:
+        """f(p), zero in prescribed rows."""
+
+    @abc.abstractmethod
+    def apply(self, theta: Float[Array, " Q"], u: Float[Array, " N"]) -> Float[Array, " N"]:
+        """sum_q theta_q A_q u in free rows."""
+
+    @abc.abstractmethod
+    def apply_absolute(self, theta: Float[Array, " Q"], u: Float[Array, " N"]) -> Float[Array, " N"]:
+        """sum_q theta_q |A_q| |u| in free rows (or more)."""
+
+    @abc.abstractmethod
+    def terms(self, u: Float[Array, " N"]) -> Float[Array, "Q N"]:
+        """Every A_q u apart; only where Q is small."""
+
+    @abc.abstractmethod
+    def flux_energy(self, scales: Float[Array, "K Q"], fields: Float[Array, "K N"]) -> tuple[Array, Array]:
+        """sum_q |sum_k scales_kq B_q fields_k|^2 with A_q = B_q' B_q, and a bound of its rounding error."""
+
+    @abc.abstractmethod
+    def coercivity(self, theta: Float[Array, " Q"]) -> Float[Array, ""]:
+        """A proved lower bound of the smallest eigenvalue of A(theta) over the free entries."""
+
+    @property
+    @abc.abstractmethod
+    def reference_theta(self) -> Float[np.ndarray, " Q"]:
+        """The weights of the reference operator that ``reference_solve`` inverts."""
+
+    @abc.abstractmethod
+    def reference_solve(self, r: Float[Array, " N"]) -> Float[Array, " N"]:
+        """z ~ A_ref^-1 r, zero in prescribed rows; its own inexactness is measured and added by the bounds."""
+
+    @property
+    def indefiniteness(self) -> Float[np.ndarray, " Q"] | None:
+        """s_q >= 0 with A_q + s_q I verified positive semidefinite; None where A_q = B_q' B_q by construction."""
+        return None
+
+    def preconditioner(self, theta: Float[Array, " Q"]) -> Callable[[Array], Array] | None:
+        """A symmetric approximate inverse of A(theta) that follows the weights (a multigrid cycle), or None."""
+        return None
+
+    def load_terms(self) -> Float[np.ndarray, "J N"] | None:
+        """Vectors f_j with f(p) = sum_j load_weights(p)_j f_j; None where f has no such expansion or Q is large.
+
+        With it the problem is affine in few terms, and surrogates with a basis can be certified in reduced coordinates.
+        """
+        return None
+
+    def load_weights(self, p: Float[Array, " d"]) -> Float[Array, " J"]:
+        """The weights of ``load_terms``."""
+        return jnp.ones(1)
+
+    @property
+    def proof_notes(self) -> tuple[str, ...]:
+        """Why upper bounds are, or may be, infinite in this problem's box, and what to do about it."""
+        return ()
+
+    @abc.abstractmethod
+    def matrix(self, theta: Float[np.ndarray, " Q"]) -> sp.csr_matrix:
+        """A(theta) over the free entries, for scipy."""
+
+    # ---- final from here on --------------------------------------------------------------------------------------
+
+    def load_absolute(self, p: Float[Array, " d"]) -> Float[Array, " N"]:
+        """sum_j |load_weights_j| |f_j|: the size that the rounding errors of ``load`` go by."""
+        terms = self.load_terms()
+        if terms is None:
+            return jnp.abs(self.load(p))
+        return jnp.abs(self.load_weights(p)) @ jnp.abs(jnp.asarray(terms))
+
+    def explain(self, p: Float[np.ndarray, " d"], result: Attempt) -> str:
+        """What the weights have to do with it."""
+        theta = np.asarray(self.theta(jnp.asarray(p)))
+        if not (theta > 0).all():
+            return "a weight is not positive there"
+        contrast = theta.max() / theta.min()
+        if contrast < 1e6:
+            return ""
+        return (
+            f"coefficients that differ by a factor of {contrast:.1g} are more than float64 resolves: take less contrast"
+        )
+
+    def flux_factor(self, theta: Float[Array, " Q"]) -> Any:
+        """(1 + sum theta_q s_q / lambda_min(A))^(1/2) for the s_q of ``indefiniteness``."""
+        if self.indefiniteness is None:
+            return 1.0
+        return jnp.sqrt(1 + 1.001 * (theta @ jnp.asarray(self.indefiniteness)) / self.coercivity(theta))
+
+    @property
+    def norm_name(self) -> str:
+        return "energy norm ||v||_A(p)"
+
+    @homogeneous
+    def norm(self, p: Any, u: Any) -> Float[Array, ""]:
+        """sqrt(u' A(p) u), as the length of the flux: no cancellation."""
+        p, u = jnp.asarray(p, dtype=jnp.float64), jnp.asarray(u, dtype=jnp.float64)
+        return jnp.sqrt(self.flux_energy(jnp.sqrt(self.theta(p))[None], u[None])[0])
+
+    def residual(self, p: Any, u: Any) -> Float[Array, " N"]:
+        """A(p) u - f(p) in free rows, u minus the prescribed value in the others. Differentiable in both."""
+        p, u = jnp.asarray(p, dtype=jnp.float64), jnp.asarray(u, dtype=jnp.float64)
+        return jnp.where(self.free, self.apply(self.theta(p), u) - self.load(p), u - self.prescribe(p, u))
+
+    def residual_rounding(self, theta: Array, f: Array, u: Array) -> Float[Array, ""]:
+        """A bound of the Euclidean norm of the rounding errors in evaluating f - A u in float64, and of sum_q theta_q
+        s_q u where the terms are semidefinite only up to s_q. Where f is a sum, ``load_absolute`` stands for it.
+        """
+        g = jnp.abs(f) + self.apply_absolute(theta, u)
+        n = self.rounding_count
+        # 1.01: the few roundings of evaluating this bound itself, at most (N + 3) u relative.
+        rounding = 1.01 * n * UNIT_ROUNDOFF * jnp.sqrt(jnp.vdot(g, g))
+        if self.indefiniteness is None:
+            return rounding
+        return rounding + 1.01 * (theta @ jnp.asarray(self.indefiniteness)) * jnp.sqrt(jnp.vdot(u, u))

@@ -1,0 +1,207 @@
+"""Time-dependent problems: a one-step scheme that carries a state from an initial one over equal steps.
+
+A state [S] is flat over (nodes, components); a field [N] holds every state of the scheme, the initial one first, flat
+over (times, nodes, components). ``coordinates`` have the time in their first column. The residual of a field is that
+of the same scheme, step by step: row n + 1 holds ``step_residual`` of the states n and n + 1, row 0 the state minus
+the initial one, and entries prescribed at all times (boundary values) hold the value minus the prescribed one. Steps
+do not depend on the time.
+"""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Callable
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+from jaxtyping import Array, Bool, Float
+
+from ..precision import in_float64
+from ..problem import METHODS, Attempt, Problem, marked
+from .richardson import DiscretisationEstimate, richardson
+
+TOLERANCE = 1e-12
+SCHEMES = {"implicit-euler": 1.0, "crank-nicolson": 0.5}  # weight of the new state; the old one has the rest
+
+
+class Step(NamedTuple):
+    """One step of the scheme with its account."""
+
+    u: Float[Array, " S"]
+    residual: Float[Array, ""]  # recomputed from u, relative to the step's data
+    iterations: Float[Array, ""]
+    converged: Bool[Array, ""]
+
+
+class EvolutionProblem(Problem):
+    """See the module's docstring."""
+
+    @property
+    @abc.abstractmethod
+    def points(self) -> Float[np.ndarray, "nodes dim"]:
+        """Where each node lies, boundary included."""
+
+    @property
+    @abc.abstractmethod
+    def times(self) -> Float[np.ndarray, " steps+1"]:
+        """The times of the states, from 0."""
+
+    @property
+    @abc.abstractmethod
+    def components(self) -> int:
+        """Numbers per node."""
+
+    @property
+    @abc.abstractmethod
+    def order(self) -> int:
+        """The order of convergence in the width of the cells, steps being refined as ``coarser`` coarsens them."""
+
+    @property
+    @abc.abstractmethod
+    def coarser(self) -> EvolutionProblem:
+        """The same problem with half the cells per side, and steps so much longer that both errors grow alike.
+
+        Raises:
+            ValueError: these numbers cannot be divided.
+        """
+
+    @abc.abstractmethod
+    def initial(self, p: Float[Array, " d"]) -> Float[Array, " S"]:
+        """The initial state."""
+
+    @abc.abstractmethod
+    def constrain(self, p: Float[Array, " d"], state: Float[Array, " S"]) -> Float[Array, " S"]:
+        """The state with the values that are prescribed at all times."""
+
+    @abc.abstractmethod
+    def stepper(self, p: Float[Array, " d"], tolerance: float) -> Callable[[Float[Array, " S"]], Step]:
+        """The map from one state to the next, with all that is common to the steps computed once."""
+
+    @abc.abstractmethod
+    def step_residual(
+        self, p: Float[Array, " d"], before: Float[Array, " S"], after: Float[Array, " S"]
+    ) -> Float[Array, " S"]:
+        """The residual of one step: zero where ``after`` follows ``before``."""
+
+    # ---- final from here on --------------------------------------------------------------------------------------
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        return (len(self.times), len(self.points), self.components)
+
+    @cached_property
+    def coordinates(self) -> Float[np.ndarray, "N 1+dim"]:
+        """Time and place of every node at every time, the time in the first column."""
+        steps, nodes = len(self.times), len(self.points)
+        return np.hstack([np.repeat(self.times, nodes)[:, None], np.tile(self.points, (steps, 1))])
+
+    def states(self, u: Float[Array, " N"]) -> Float[Array, "steps+1 S"]:
+        """A field, or anything of its size, by time."""
+        return u.reshape(len(self.times), -1)
+
+    @in_float64
+    def step(self, p: Any, state: Any) -> Float[Array, " S"]:
+        """The next state, solved to the default tolerance; differentiable in both. NaN where it was not solved."""
+        p, state = jnp.asarray(p, dtype=jnp.float64), jnp.asarray(state, dtype=jnp.float64)
+        done = self.stepper(p, TOLERANCE)(state)
+        return marked(done.converged & jnp.all(jnp.isfinite(done.u)), done.u, p, state)
+
+    def attempt(self, p: Float[Array, " d"], tolerance: float | None = None) -> Attempt:
+        """All steps. ``tolerance``: relative residual of each; the residual reported is the largest of them."""
+        advance = self.stepper(p, TOLERANCE if tolerance is None else tolerance)
+        start = self.initial(p)
+
+        def one(state: tuple[Array, Array], _: None) -> tuple[tuple[Array, Array], Step]:
+            u, alive = state
+            done = advance(u)
+            alive_now = alive & done.converged
+            residual = jnp.where(jnp.isnan(done.residual), jnp.inf, done.residual)
+            # After a failure the state is NaN, on which every inner iteration stops at once, and counts no more.
+            residual, iterations = jnp.where(alive, residual, 0.0), jnp.where(alive, done.iterations, 0.0)
+            u = jnp.where(alive_now, done.u, jnp.nan)
+            return (u, alive_now), Step(u, residual, iterations, alive_now)
+
+        (_, good), steps = lax.scan(one, (start, jnp.asarray(True)), length=len(self.times) - 1)
+        u = jnp.concatenate([start, steps.u.reshape(-1)])
+        return Attempt(
+            marked(good, u),
+            jnp.max(steps.residual),
+            jnp.sum(steps.iterations).astype(int),
+            jnp.asarray(METHODS.index("time-stepping")),
+        )
+
+    def residual(self, p: Any, u: Any) -> Float[Array, " N"]:
+        """The scheme's residual, laid out as the field (module docstring). Differentiable in both."""
+        p, u = jnp.asarray(p, dtype=jnp.float64), jnp.asarray(u, dtype=jnp.float64)
+        states = self.states(u)
+        rest = jax.vmap(lambda before, after: self.step_residual(p, before, after))(states[:-1], states[1:])
+        return jnp.concatenate([states[0] - self.initial(p), rest.reshape(-1)])
+
+    def prescribe(self, p: Float[Array, " d"], u: Float[Array, " N"]) -> Float[Array, " N"]:
+        rest = jax.vmap(lambda state: self.constrain(p, state))(self.states(u)[1:])
+        return jnp.concatenate([self.initial(p), rest.reshape(-1)])
+
+    def state(self, u: Any, time: float) -> Float[Array, "nodes components"]:
+        """The state at a time, linear between those of the scheme.
+
+        Raises:
+            ValueError: a time before the start or beyond the end.
+        """
+        end = float(self.times[-1])
+        if not 0 <= time <= end:
+            raise ValueError(
+                f"time={time} is outside [0, {end}]: build {self.name} with a larger end_time to go further"
+            )
+        states = jnp.asarray(u, dtype=jnp.float64).reshape(self.shape)
+        after = min(int(np.searchsorted(self.times, time)), len(self.times) - 1)
+        before = max(after - 1, 0)
+        if after == before:
+            return states[0]
+        share = (time - self.times[before]) / (self.times[after] - self.times[before])
+        return (1 - share) * states[before] + share * states[after]
+
+    def discretisation_error(self, p: Any) -> DiscretisationEstimate:
+        """How far the truth is from the differential equation: Richardson's estimate against half the resolution."""
+        return richardson(self, self.coarser, p, self.order)
+
+
+def check_steps(steps: int, end_time: float) -> None:
+    """
+    Raises:
+        ValueError: no steps, or an end time that is not positive and finite.
+    """
+    if int(steps) != steps or steps < 1:
+        raise ValueError(f"steps must be a whole number of at least 1, not {steps}")
+    if not 0 < end_time < np.inf:
+        raise ValueError(f"end_time must be positive and finite, not {end_time}")
+
+
+def check_scheme(scheme: str) -> None:
+    """
+    Raises:
+        ValueError: not the name of a scheme.
+    """
+    if scheme not in SCHEMES:
+        raise ValueError(f"scheme must be one of {', '.join(SCHEMES)}, not {scheme!r}")
+
+
+def divide(what: str, count: int, by: int, least: int) -> int:
+    """
+    Raises:
+        ValueError: not a multiple, or fewer than ``least`` are left.
+    """
+    if count % by or count // by < least:
+        raise ValueError(
+            f"an error estimate needs a coarser grid too: {what}={count} is no multiple of {by}, or below {least * by}"
+        )
+    return count // by
+
+
+def trapezoidal(times: Float[np.ndarray, " m"]) -> Float[np.ndarray, " m"]:
+    """Weights of the trapezoidal rule."""
+    gaps = np.diff(times)
+    return (np.append(gaps, 0.0) + np.insert(gaps, 0, 0.0)) / 2

@@ -1,0 +1,119 @@
+"""Nonlinear stationary problems: F(p, u) = 0, solved by Newton's method with a sparse Jacobian.
+
+Their proofs (Newton-Kantorovich, monotone iterations) need the residual, its Jacobian over the unknowns and the
+matrix of the norm. The truth is one solution on one named branch; another may exist.
+"""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import scipy.sparse as sp
+from jaxtyping import Array, Bool, Float
+
+from ..linear_algebra.implicit import LinearSolves, Root, differentiable_root
+from ..linear_algebra.sparse_lu import ProbedJacobian
+from ..problem import METHODS, Attempt, Problem, marked
+from .richardson import DiscretisationEstimate, richardson
+
+
+class NonlinearProblem(Problem):
+    """Every method is JAX code for one input, except the matrices."""
+
+    @property
+    @abc.abstractmethod
+    def free(self) -> Bool[np.ndarray, " N"]:
+        """Which entries are unknowns; the others are prescribed."""
+
+    @property
+    @abc.abstractmethod
+    def order(self) -> int:
+        """The order of convergence on smooth solutions."""
+
+    @property
+    @abc.abstractmethod
+    def coarser(self) -> NonlinearProblem:
+        """The same problem with half the cells per side.
+
+        Raises:
+            ValueError: their number is odd or too small.
+        """
+
+    @property
+    @abc.abstractmethod
+    def probing(self) -> ProbedJacobian:
+        """The pattern of the Jacobian over the unknowns."""
+
+    @abc.abstractmethod
+    def residual(self, p: Any, u: Any) -> Float[Array, " N"]:
+        """F(p, u) in free rows, u minus the prescribed value in the others. Differentiable in both."""
+
+    @abc.abstractmethod
+    def load_size(self, p: Float[Array, " d"]) -> Float[Array, ""]:
+        """The Euclidean norm that a solve's residual is relative to."""
+
+    @abc.abstractmethod
+    def residual_rounding(self, p: Float[Array, " d"], u: Float[Array, " N"]) -> Float[Array, ""]:
+        """A bound of the Euclidean norm of the rounding errors in evaluating F(p, u) in float64."""
+
+    @abc.abstractmethod
+    def norm_matrix(self, p: Any) -> sp.csr_matrix:
+        """X over the free entries, symmetric positive definite: norm(p, v)^2 = v' X v for v zero in prescribed rows."""
+
+    def order_at(self, p: Any) -> float:
+        """The order of convergence in the problem's norm at p: ``order``, less where the solution is not smooth."""
+        return self.order
+
+    # ---- final from here on ------------------------------------------------------------------------------------------
+
+    def field(self, p: Float[Array, " d"], v: Float[Array, " n"]) -> Float[Array, " N"]:
+        """Unknowns to field."""
+        return self.prescribe(p, jnp.zeros(self.size).at[np.flatnonzero(self.free)].set(v))
+
+    def equation(self, p: Float[Array, " d"], v: Float[Array, " n"]) -> Float[Array, " n"]:
+        """F over the unknowns."""
+        return self.residual(p, self.field(p, v))[np.flatnonzero(self.free)]
+
+    def jacobian_entries(self, p: Float[Array, " d"], v: Float[Array, " n"]) -> Float[Array, " nnz"]:
+        """dF/du over the unknowns, in the order of the pattern."""
+        return self.probing.entries(jax.linearize(lambda w: self.equation(p, w), v)[1])
+
+    def jacobian(self, p: Any, u: Any) -> sp.csr_matrix:
+        """dF/du over the free entries at a field, for scipy."""
+        p, u = jnp.asarray(p, dtype=jnp.float64), jnp.asarray(u, dtype=jnp.float64)
+        return self.probing.lu.matrix(np.asarray(self.jacobian_entries(p, u[np.flatnonzero(self.free)])))
+
+    def correction(self, p: Float[Array, " d"], v: Float[Array, " n"], r: Float[Array, " n"]) -> Float[Array, " n"]:
+        """(dF/du)^-1 r at the unknowns v."""
+        return self.probing.lu.solve(self.jacobian_entries(p, v), r)
+
+    def finish(self, p: Float[Array, " d"], find: Callable[[Array], Root], tolerance: float) -> Attempt:
+        """The attempt from a Newton iteration ``find``, differentiable in p by the implicit function theorem alone.
+
+        Accepted: a relative residual of ``tolerance``, or what rounding leaves of it.
+        """
+
+        def solves(p: Array, v: Array) -> LinearSolves:
+            return self.probing.lu.solves(self.jacobian_entries(p, v))
+
+        root = differentiable_root(self.equation, find, solves)(p)
+        u = self.field(p, root.u)
+        size = self.load_size(p)
+        residual = root.residual / size
+        good = jnp.isfinite(root.u).all() & (residual <= jnp.maximum(tolerance, self.residual_rounding(p, u) / size))
+        newton = jnp.asarray(METHODS.index("newton"))
+        return Attempt(marked(good, u), residual, root.iterations.astype(int), newton)
+
+    def discretisation_error(self, p: Any) -> DiscretisationEstimate:
+        """Richardson's estimate of the distance to the differential equation's solution, from this and a coarser grid.
+
+        Raises:
+            ValueError: an input outside the box, or cells that cannot be halved.
+            SolveError: one of the two solves failed.
+        """
+        return richardson(self, self.coarser, p, self.order_at(p))

@@ -1,0 +1,1 @@
+"""The problems, a page each: equation, scheme, reference; with what only they use."""

@@ -1,0 +1,250 @@
+"""The Allen-Cahn equation in one and two dimensions: phases -1 and 1 separated by fronts of width about eps.
+
+    u_t = eps^2 Lap u + u - u^3  on (0, length)^dimension,   no flux through the boundary ("neumann") or periodic
+
+Energy E(u) = integral of eps^2 |grad u|^2/2 + (1 - u^2)^2/4. Inputs: eps (log-scaled) and the coefficients of the
+initial state in products of basis functions, ``modes`` per axis: cos(k pi x/length), k = 0.., where there is no flux,
+and 1, cos(w x), sin(w x), cos(2 w x), .., w = 2 pi/length, where periodic. ``front`` adds the profile
+(1 - tanh((x - front)/(2 sqrt2 eps)))/2 along the first axis, which far from the ends invades the state 0 at the speed
+3 eps/sqrt2.
+
+Discretisation: linear (in 2D: five-point) differences with lumped mass M and stiffness K on equal cells, and in time
+
+    M (b - a)/dt + eps^2 K (a + b)/2 + M (a + b)(a^2 + b^2 - 2)/4 = 0,   a = u^n, b = u^{n+1}
+
+of order 2 in both, whose last term is the exact difference quotient of (1 - u^2)^2/4. So, exactly, E(b) - E(a) =
+-|b - a|_M^2/dt: the energy falls whatever the step. Below dt = 2 (checked) the step has one solution, for the step's
+functional is convex. Newton; tridiagonal solves in 1D, conjugate gradients in the constant operator's eigenbasis in 2D.
+Good ranges: cells no wider than eps (fronts stick to coarser grids), dt <= 0.1.
+References: Allen, Cahn 1979; Du, Nicolaides 1991 (the scheme).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import cached_property
+from itertools import product
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+from jaxtyping import Array, Float
+
+from ..box import Box
+from ..classes.evolution import EvolutionProblem, Step, check_steps, divide, trapezoidal
+from ..discretisations.lumped import LumpedGrid
+from ..field_norm import homogeneous
+from ..linear_algebra.implicit import LinearSolves, Root, differentiable_root, newton
+from ..precision import gamma
+from ..problem import ZERO_SHARE, Attempt
+
+BOUNDARIES = ("neumann", "periodic")
+FLOOR = gamma(32)  # times the absolute terms: what rounding leaves of a residual
+INNER = 1e-4  # relative accuracy of a Newton correction: the iteration loses little and the solves half their work
+
+
+@dataclass(frozen=True, eq=False)
+class AllenCahn(EvolutionProblem):
+    """See the module's docstring. ``eps_low``, ``eps_high``: the range of eps; ``amplitude``: that of the coefficients.
+
+    ``cells`` and ``modes`` left out: 128 and 4 in one dimension, 48 and 2 in two.
+
+    Raises:
+        ValueError: an unknown boundary, numbers out of range, steps of 2 or longer.
+    """
+
+    dimension: int = 1
+    boundary: str = "neumann"
+    modes: int | None = None
+    cells: int | None = None
+    steps: int = 64
+    end_time: float = 4.0
+    length: float = 1.0
+    eps_low: float = 0.02
+    eps_high: float = 0.1
+    amplitude: float = 0.5
+    front: float | None = None
+
+    def __post_init__(self) -> None:
+        check_steps(self.steps, self.end_time)
+        if self.dimension not in (1, 2):
+            raise ValueError(f"dimension must be 1 or 2, not {self.dimension}")
+        if self.boundary not in BOUNDARIES:
+            raise ValueError(f"boundary must be one of {', '.join(BOUNDARIES)}, not {self.boundary!r}")
+        cells = (128 if self.dimension == 1 else 48) if self.cells is None else self.cells
+        modes = (4 if self.dimension == 1 else 2) if self.modes is None else self.modes
+        if int(cells) != cells or cells < 4:
+            raise ValueError(f"cells must be a whole number of at least 4, not {cells}")
+        if int(modes) != modes or not 1 <= modes <= cells / 2:
+            raise ValueError(f"modes must be a whole number from 1 to cells/2={cells / 2}, not {modes}")
+        object.__setattr__(self, "cells", int(cells))
+        object.__setattr__(self, "modes", int(modes))
+        if not 0 < self.eps_low < self.eps_high < np.inf:
+            raise ValueError(
+                f"eps needs 0 < eps_low < eps_high < infinity, not eps_low={self.eps_low}, eps_high={self.eps_high}"
+            )
+        for what, value in (("length", self.length), ("amplitude", self.amplitude)):
+            if not 0 < value < np.inf:
+                raise ValueError(f"{what} must be positive and finite, not {value}")
+        if self.front is not None and not np.isfinite(self.front):
+            raise ValueError(f"front must be a place along the first axis, or None, not {self.front}")
+        if self._dt >= 2:
+            raise ValueError(
+                f"steps={self.steps} to end_time={self.end_time} are {self._dt:.3g} long, and only steps below 2 have "
+                f"one solution: take at least {int(self.end_time // 2) + 1} steps, or better {int(10 * self.end_time)}"
+            )
+
+    @property
+    def name(self) -> str:
+        return "allen-cahn"
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        return {
+            "dimension": int(self.dimension),
+            "boundary": self.boundary,
+            "modes": self.modes,
+            "cells": self.cells,
+            "steps": int(self.steps),
+            "end_time": float(self.end_time),
+            "length": float(self.length),
+            "eps_low": float(self.eps_low),
+            "eps_high": float(self.eps_high),
+            "amplitude": float(self.amplitude),
+            "front": None if self.front is None else float(self.front),
+        }
+
+    @property
+    def _dt(self) -> float:
+        return self.end_time / self.steps
+
+    @cached_property
+    def grid(self) -> LumpedGrid:
+        """Mass and stiffness."""
+        assert self.cells is not None
+        return LumpedGrid(self.dimension, self.boundary == "periodic", self.cells, self.length)
+
+    @cached_property
+    def inputs(self) -> Box:
+        assert self.modes is not None
+        between = "" if self.modes <= 10 else "_"
+        names = [between.join(str(k) for k in ks) for ks in product(range(self.modes), repeat=self.dimension)]
+        top = np.full(len(names), float(self.amplitude))
+        return Box(
+            ("eps", *(f"c{n}" for n in names)),
+            np.append(self.eps_low, -top),
+            np.append(self.eps_high, top),
+            log=(True,) + (False,) * len(names),
+        )
+
+    @property
+    def components(self) -> int:
+        return 1
+
+    @property
+    def order(self) -> int:
+        return 2
+
+    @property
+    def points(self) -> Float[np.ndarray, "nodes dim"]:
+        return self.grid.points
+
+    @cached_property
+    def times(self) -> Float[np.ndarray, " steps+1"]:
+        return np.linspace(0, self.end_time, self.steps + 1)
+
+    @cached_property
+    def coarser(self) -> AllenCahn:
+        assert self.cells is not None
+        return replace(self, cells=divide("cells", self.cells, 2, 4), steps=divide("steps", self.steps, 2, 1))
+
+    @cached_property
+    def _basis(self) -> Float[np.ndarray, "S d-1"]:
+        k = np.arange(self.modes or 0)
+        x = self.grid.axis[:, None] / self.length
+        if self.grid.periodic:
+            angle = 2 * np.pi * ((k + 1) // 2) * x
+            one = np.where(k % 2, np.cos(angle), np.where(k > 0, np.sin(angle), 1.0))
+        else:
+            one = np.cos(np.pi * k * x)
+        return one if self.dimension == 1 else np.kron(one, one)
+
+    def initial(self, p: Float[Array, " d"]) -> Float[Array, " S"]:
+        u = jnp.asarray(self._basis) @ p[1:]
+        if self.front is not None:
+            u = u + (1 - jnp.tanh((self.points[:, 0] - self.front) / (2 * np.sqrt(2) * p[0]))) / 2
+        return u
+
+    def constrain(self, p: Float[Array, " d"], state: Float[Array, " S"]) -> Float[Array, " S"]:
+        """Nothing is prescribed: no flux is a natural boundary condition."""
+        return state
+
+    def energy(self, p: Float[Array, " d"], state: Float[Array, " S"]) -> Float[Array, ""]:
+        """E of one state."""
+        gradient = jnp.vdot(state, self.grid.stiffness(state))
+        return p[0] ** 2 * gradient / 2 + jnp.vdot(self.grid.mass, (1 - state**2) ** 2) / 4
+
+    def _equation(self, eps: Array, a: Array, b: Array) -> Array:
+        reaction = (a + b) * (a**2 + b**2 - 2) / 4
+        return jnp.asarray(self.grid.mass) * ((b - a) / self._dt + reaction) + eps**2 * self.grid.stiffness((a + b) / 2)
+
+    def step_residual(
+        self, p: Float[Array, " d"], before: Float[Array, " S"], after: Float[Array, " S"]
+    ) -> Float[Array, " S"]:
+        """The left-hand side of the scheme."""
+        return self._equation(p[0], before, after)
+
+    def stepper(self, p: Float[Array, " d"], tolerance: float) -> Callable[[Float[Array, " S"]], Step]:
+        mass, dt = self.grid.mass, self._dt
+
+        def solver(eps: Array, a: Array, b: Array) -> Callable[[Array, float], Array]:
+            """Solves with the derivative of ``_equation`` in b, which is symmetric."""
+            return self.grid.solver(1 / dt + (3 * b**2 + 2 * a * b + a**2 - 2) / 4, eps**2 / 2)
+
+        def targets(eps: Array, a: Array) -> tuple[Array, Array]:
+            """The size of the step's data, and the residual to reach: the tolerance, or what rounding allows."""
+            size = jnp.linalg.norm(mass * a / dt)
+            absolute = mass * jnp.abs(a) * (1 / dt + 1 + a**2 + eps**2 * self.grid.stiffest)
+            return size, jnp.maximum(tolerance * size, FLOOR * jnp.linalg.norm(absolute))
+
+        def find(args: tuple[Array, Array]) -> Root:
+            eps, a = args
+            return newton(
+                lambda b: self._equation(eps, a, b), lambda b, r: solver(eps, a, b)(r, INNER), a, targets(eps, a)[1]
+            )
+
+        def solves(args: tuple[Array, Array], b: Array) -> LinearSolves:
+            solve = solver(args[0], args[1], b)
+            return LinearSolves(lambda r: solve(r, 1e-14), lambda r: solve(r, 1e-14))
+
+        root = differentiable_root(lambda args, b: self._equation(args[0], args[1], b), find, solves)
+
+        def advance(state: Array) -> Step:
+            done = root((p[0], state))
+            size, target = lax.stop_gradient(targets(p[0], state))
+            relative = done.residual / jnp.where(size > 0, size, 1.0)
+            return Step(done.u, relative, done.iterations, (done.residual <= target) & (p[0] > 0))
+
+        return advance
+
+    @property
+    def zero_scale(self) -> float:
+        """All coefficients may vanish, unless there is a front; typical is a pure phase, u = 1."""
+        if self.front is not None:
+            return 0.0
+        return ZERO_SHARE * float(np.sqrt(self.end_time * self.length**self.dimension))
+
+    def explain(self, p: Float[np.ndarray, " d"], result: Attempt) -> str:
+        return f"Newton's method failed in a step of dt={self._dt:.3g}: take more than steps={self.steps}"
+
+    @property
+    def norm_name(self) -> str:
+        return "L2 norm in space and time"
+
+    @homogeneous
+    def norm(self, p: Any, u: Any) -> Float[Array, ""]:
+        """sqrt(sum_n tau_n sum_i m_i (u_i^n)^2), tau the weights of the trapezoidal rule."""
+        square = self.states(jnp.asarray(u, dtype=jnp.float64)) ** 2
+        return jnp.sqrt(trapezoidal(self.times) @ square @ self.grid.mass)

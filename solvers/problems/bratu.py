@@ -1,0 +1,267 @@
+"""Bratu's problem (solid fuel ignition): no solution beyond a fold.
+
+    2D:  -(anisotropy u_xx + u_yy / anisotropy) = lambda e^u  in (0, 1)^2,    u = 0 on the boundary
+    1D:  -u'' = lambda e^u  in (0, 1),    u(0) = u(1) = 0
+
+Two solutions below the fold (lambda = 3.51383071912516 in 1D; 6.80812442258 in 2D at anisotropy 1, larger at any
+other), one there, none beyond. Discretisation: three- or five-point differences, second order; the grid has a fold of
+its own, O(h^2) away. Lower branch: Newton's method from u = 0. K is an M-matrix and e^u convex, so that the iterates
+increase towards the smallest solution whenever one exists; a step that is not positive therefore proves (up to
+rounding) that there is none. Upper branch: the curve is followed beyond the fold (bratu_branch.py). Inputs: lambda
+and, in 2D, anisotropy (log-scaled); good ranges are lambda in [0.1, 0.98 of the fold], anisotropy in [1/4, 4].
+Reference: Bratu 1914; Boyd, Applied Mathematics and Computation (2003); Doedel et al., Int. J. Bif. Chaos 1
+(1991).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cached_property, lru_cache
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+import scipy.sparse as sp
+from jax import lax
+from jaxtyping import Array, Float
+
+from ..box import Box
+from ..classes.indefinite import halved
+from ..classes.nonlinear import NonlinearProblem
+from ..discretisations import five_point
+from ..discretisations.five_point import check_cells, check_range
+from ..field_norm import homogeneous
+from ..linear_algebra.direct import host_call
+from ..linear_algebra.implicit import Root, newton
+from ..linear_algebra.sparse_lu import ProbedJacobian, stencil
+from ..precision import gamma
+from ..problem import Attempt
+from .bratu_branch import Curve, Point
+
+TOLERANCE = 1e-12
+MAX_ITERATIONS = 60  # each halves the distance at worst (at the fold itself)
+NEGATIVE = 1e-6  # relative size of a negative entry of a step that rounding does not explain
+DEFAULTS = {1: (256, (0.5, 3.4)), 2: (64, (0.5, 6.6))}  # cells, range of lambda
+BRANCHES = ("lower", "upper")
+
+
+@dataclass(frozen=True, eq=False)
+class Bratu(NonlinearProblem):
+    """See the module's docstring. ``lam`` and ``anisotropy`` are (low, high); cells and lam have defaults by dimension.
+
+    Raises:
+        ValueError: a dimension that is not 1 or 2, fewer than 4 cells, an unknown branch, ranges that are not
+            increasing or not positive.
+    """
+
+    dimension: int = 2
+    cells: int | None = None
+    lam: tuple[float, float] | None = None
+    anisotropy: tuple[float, float] = (0.5, 2.0)
+    branch: str = "lower"
+
+    def __post_init__(self) -> None:
+        put = object.__setattr__
+        if self.dimension not in DEFAULTS:
+            raise ValueError(f"dimension must be 1 or 2, not {self.dimension!r}")
+        cells, lam = DEFAULTS[self.dimension]
+        put(self, "cells", check_cells(cells if self.cells is None else self.cells))
+        put(self, "lam", check_range("lam", lam if self.lam is None else self.lam, 0.0, open_end=True))
+        put(self, "anisotropy", check_range("anisotropy", self.anisotropy, 0.0, open_end=True))
+        if self.branch not in BRANCHES:
+            raise ValueError(f"branch must be one of {', '.join(BRANCHES)}, not {self.branch!r}")
+
+    @property
+    def name(self) -> str:
+        return "bratu"
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        assert self.lam is not None
+        ranges = {"lam": list(self.lam), "anisotropy": list(self.anisotropy)}
+        return {"dimension": self.dimension, "cells": self.n, **ranges, "branch": self.branch}
+
+    @property
+    def n(self) -> int:
+        """Cells per side."""
+        assert self.cells is not None
+        return self.cells
+
+    @cached_property
+    def inputs(self) -> Box:
+        assert self.lam is not None
+        if self.dimension == 1:
+            return Box(("lambda",), np.array(self.lam[:1]), np.array(self.lam[1:]))
+        low, high = zip(self.lam, self.anisotropy, strict=True)
+        return Box(("lambda", "anisotropy"), np.array(low), np.array(high), log=(False, True))
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        return (1, (self.n + 1) ** self.dimension, 1)
+
+    @cached_property
+    def coordinates(self) -> Float[np.ndarray, "nodes dim"]:
+        return np.arange(self.n + 1)[:, None] / self.n if self.dimension == 1 else five_point.coordinates(self.n)
+
+    @cached_property
+    def free(self) -> np.ndarray:
+        inside = five_point.interior(self.n)
+        return inside[:, 1] if self.dimension == 1 else inside.ravel()
+
+    @property
+    def order(self) -> int:
+        return 2
+
+    @cached_property
+    def coarser(self) -> Bratu:
+        return replace(self, cells=halved(self.n, 4))
+
+    @cached_property
+    def probing(self) -> ProbedJacobian:
+        if self.dimension == 1:
+            return stencil((self.n - 1,), [(-1,), (0,), (1,)], (1,), 3)
+        star = [(0, 0), (1, 0), (-1, 0), (0, 1), (0, -1)]
+        return stencil((self.n - 1, self.n - 1), star, (1, 2), 5)
+
+    # ---- the scheme: sum_axis weight_axis (2 u_P - u_E - u_W) - lambda mass e^u --------------------------------------
+
+    @property
+    def mass(self) -> float:
+        """Of a node: the length or area of a cell."""
+        return float(self.n) ** -self.dimension
+
+    def _weights(self, p: Any) -> list[Any]:
+        """Of the second differences along the axes."""
+        return [float(self.n)] if self.dimension == 1 else [p[1], 1 / p[1]]
+
+    def _grid(self, u: Array) -> Array:
+        """[n+1, n+1], or [n+1, 3] of three equal columns' width in one dimension, of which the middle one counts."""
+        return jnp.broadcast_to(u[:, None], (self.n + 1, 3)) if self.dimension == 1 else u.reshape(self.n + 1, -1)
+
+    def _flat(self, v: Array) -> Float[Array, " N"]:
+        return jnp.pad(v[:, 0], 1) if self.dimension == 1 else five_point.pad(v).reshape(-1)
+
+    def residual(self, p: Any, u: Any) -> Float[Array, " N"]:
+        p, u = jnp.asarray(p, dtype=jnp.float64), jnp.asarray(u, dtype=jnp.float64)
+        v = self._grid(u)
+        total = -p[0] * self.mass * jnp.exp(v[1:-1, 1:-1])
+        for axis, weight in enumerate(self._weights(p)):
+            total = total + weight * five_point.second(v, axis)
+        return jnp.where(self.free, self._flat(total), u - self.prescribe(p, u))
+
+    def residual_rounding(self, p: Float[Array, " d"], u: Float[Array, " N"]) -> Float[Array, ""]:
+        v = self._grid(u)
+        total = p[0] * self.mass * jnp.exp(v[1:-1, 1:-1])
+        for axis, weight in enumerate(self._weights(p)):
+            before, after = (jnp.abs(w) for w in five_point.neighbours(v, axis))
+            total = total + weight * (2 * jnp.abs(v[1:-1, 1:-1]) + before + after)
+        # Differences, weights and sums: 8 roundings at most; the exponential: 16 ulp, and its argument is exact.
+        size = jnp.sqrt(jnp.vdot(self._flat(total), self._flat(total)))
+        return gamma(40) * size
+
+    def load_size(self, p: Float[Array, " d"]) -> Float[Array, ""]:
+        return p[0] * self.mass * np.sqrt((self.n - 1.0) ** self.dimension)
+
+    def prescribe(self, p: Float[Array, " d"], u: Float[Array, " N"]) -> Float[Array, " N"]:
+        return jnp.where(self.free, u, 0.0)
+
+    def norm_matrix(self, p: Any) -> sp.csr_matrix:
+        if self.dimension == 1:
+            bands = [np.full(self.n - 2, -1.0), np.full(self.n - 1, 2.0), np.full(self.n - 2, -1.0)]
+            return sp.diags(bands, [-1, 0, 1], format="csr") * self.n
+        return sum(float(w) * five_point.second_matrix(self.n, axis) for axis, w in enumerate(self._weights(p)))
+
+    @property
+    def norm_name(self) -> str:
+        return "energy norm |v|_K" if self.dimension == 1 else "energy norm |v|_K(anisotropy)"
+
+    @homogeneous
+    def norm(self, p: Any, u: Any) -> Float[Array, ""]:
+        p, u = jnp.asarray(p, dtype=jnp.float64), jnp.asarray(u, dtype=jnp.float64)
+        v = u if self.dimension == 1 else u.reshape(self.n + 1, -1)
+        total: Any = 0.0
+        for axis, weight in enumerate(self._weights(p)):
+            jumps = jnp.diff(v, axis=axis)
+            total = total + weight * jnp.vdot(jumps, jumps)
+        return jnp.sqrt(total)
+
+    # ---- the solve ---------------------------------------------------------------------------------------------------
+
+    def attempt(self, p: Float[Array, " d"], tolerance: float | None = None) -> Attempt:
+        tolerance = TOLERANCE if tolerance is None else tolerance
+
+        def find(p: Array) -> Root:
+            return self._lower(p, tolerance) if self.branch == "lower" else self._upper(p, tolerance)
+
+        return self.finish(p, find, tolerance)
+
+    def _lower(self, p: Array, tolerance: float) -> Root:
+        """Monotone Newton from zero; NaN where a step is not positive."""
+
+        def size(v: Array) -> Array:
+            r = self.equation(p, v)
+            return jnp.sqrt(jnp.vdot(r, r))
+
+        def target(v: Array) -> Array:
+            return jnp.maximum(tolerance * self.load_size(p), self.residual_rounding(p, self.field(p, v)))
+
+        def go_on(state: tuple[Array, ...]) -> Array:
+            v, norm, k, rises = state
+            return (norm > target(v)) & rises & (k < MAX_ITERATIONS)
+
+        def step(state: tuple[Array, Array, Array, Array]) -> tuple[Array, Array, Array, Array]:
+            v, _, k, _ = state
+            dv = -self.correction(p, v, self.equation(p, v))
+            rises = jnp.min(dv) >= -NEGATIVE * jnp.max(jnp.abs(dv))
+            return v + dv, size(v + dv), k + 1, rises
+
+        start = jnp.zeros(int(self.free.sum()))
+        v, norm, k, rises = lax.while_loop(go_on, step, (start, size(start), jnp.zeros(()), jnp.asarray(True)))
+        return Root(jnp.where(rises, v, jnp.nan), norm, k)
+
+    def _upper(self, p: Array, tolerance: float) -> Root:
+        """Newton from a point of the curve beyond the fold; NaN where there is none."""
+
+        def on_host(p: np.ndarray) -> np.ndarray:
+            try:
+                return _upper(self, float(p[0]), *(float(x) for x in p[1:]))
+            except (ArithmeticError, ValueError):  # no point there, or a singular matrix on the way
+                return np.full(int(self.free.sum()), np.nan)
+
+        start = host_call(on_host, jnp.zeros(int(self.free.sum())), p)
+        target = tolerance * self.load_size(p)
+        return newton(lambda v: self.equation(p, v), lambda v, r: self.correction(p, v, r), start, target)
+
+    def curve(self, anisotropy: float = 1.0) -> Curve:
+        middle = np.ravel_multi_index((self.n // 2 - 1,) * self.dimension, (self.n - 1,) * self.dimension)
+        return Curve(self.norm_matrix([1.0, anisotropy]), self.mass, int(middle))
+
+    def fold(self, anisotropy: float = 1.0) -> float:
+        """The largest lambda at which this grid has a solution; O(h^2) from that of the equation."""
+        return _fold(self, float(anisotropy))[1].lam
+
+    def explain(self, p: Float[np.ndarray, " d"], result: Attempt) -> str:
+        try:
+            fold = self.fold(*(float(x) for x in p[1:]))
+        except (ArithmeticError, ValueError):  # the curve was lost before its fold: nothing is known
+            return ""
+        if p[0] > fold:
+            where = "" if self.dimension == 1 else f" and anisotropy {p[1]:.6g}"
+            return (
+                f"no solution on this branch, nor on any other: lambda={p[0]:.6g} lies beyond the fold, which is at "
+                f"{fold:.6g} for {self.n} cells{where}; take lambda below it"
+            )
+        if self.branch == "upper":
+            return f"the upper branch was lost at lambda={p[0]:.6g}: take a larger lambda or more cells"
+        return ""
+
+
+@lru_cache(maxsize=64)
+def _fold(problem: Bratu, anisotropy: float) -> tuple[Curve, Point]:
+    curve = problem.curve(anisotropy)
+    return curve, curve.fold()
+
+
+def _upper(problem: Bratu, lam: float, anisotropy: float = 1.0) -> np.ndarray:
+    curve, fold = _fold(problem, anisotropy)
+    return curve.upper(fold, lam)

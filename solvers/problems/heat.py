@@ -1,0 +1,238 @@
+"""Heat equation in a square of bx x by blocks, each with its own diffusivity, with a uniform source.
+
+    u_t - div(k grad u) = s  in (0, 1)^2,   u = 0 on the boundary,   u(t=0) = initial_amplitude sin(m pi x) sin(n pi y)
+
+Discretisation: bilinear (Q1) elements on cells x cells squares, lumped mass h^2 (M), stiffness A(k) = sum_q k_q A_q:
+
+    h^2 (u^{n+1} - u^n)/dt + A(k) (theta u^{n+1} + (1 - theta) u^n) = s h^2
+
+theta = 1 is implicit Euler (order 1 in time, damps everything), theta = 1/2 Crank-Nicolson (order 2, keeps the fastest
+modes of a rough state alive with alternating sign). Order 2 in space, block corners permitting. A lumped mass keeps
+the matrix an M-matrix: implicit Euler obeys the maximum principle. Each step is solved by multigrid-preconditioned
+conjugate gradients. With k equal everywhere the solution is exact: each mode decays with exp(-k pi^2 (m^2 + n^2) t),
+the discrete one by a factor per step in closed form.
+
+Inputs: bx * by diffusivities (log-scaled) and the amplitude s of the source. Good ranges: contrasts high/low up to
+1000. Reference: Thomee, Galerkin Finite Element Methods for Parabolic Problems (2006), chapters 1 and 15.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+from jaxtyping import Array, Float
+
+from ..box import Box
+from ..classes.evolution import SCHEMES, EvolutionProblem, Step, check_scheme, check_steps, divide
+from ..discretisations import q1
+from ..discretisations import q1_mass_multigrid as heat_multigrid
+from ..discretisations.blocks import checked_blocks, checked_cells, numbered, spread
+from ..discretisations.q1_multigrid import FLOOR, stiffness
+from ..field_norm import homogeneous
+from ..problem import ZERO_SHARE, Attempt
+
+
+@dataclass(frozen=True, eq=False)
+class Heat(EvolutionProblem):
+    """See the module's docstring. ``source``: the range of s; ``mode``: (m, n) of the initial state.
+
+    Raises:
+        ValueError: cells not a multiple of the blocks, an unknown scheme, numbers out of range.
+    """
+
+    blocks: tuple[int, int] = (2, 2)
+    cells: int = 32
+    steps: int = 32
+    end_time: float = 0.5
+    low: float = 0.1
+    high: float = 1.0
+    source: tuple[float, float] = (0.0, 10.0)
+    initial_amplitude: float = 1.0
+    mode: tuple[int, int] = (1, 1)
+    scheme: str = "implicit-euler"
+
+    def __post_init__(self) -> None:
+        check_scheme(self.scheme)
+        check_steps(self.steps, self.end_time)
+        for what, kind in (("source", float), ("mode", operator.index)):
+            try:
+                first, second = (kind(b) for b in getattr(self, what))
+            except (TypeError, ValueError):
+                raise ValueError(f"{what} are two numbers, not {getattr(self, what)!r}") from None
+            object.__setattr__(self, what, (first, second))
+        object.__setattr__(self, "blocks", checked_blocks(self.blocks))
+        object.__setattr__(self, "cells", checked_cells(self.cells, self.blocks))
+        if not 0 < self.low < self.high < np.inf:
+            raise ValueError(f"diffusivities need 0 < low < high < infinity, not low={self.low}, high={self.high}")
+        if not -np.inf < self.source[0] < self.source[1] < np.inf:
+            raise ValueError(f"source needs two finite numbers, the first one smaller, not {self.source}")
+        if not np.isfinite(self.initial_amplitude):
+            raise ValueError(f"initial_amplitude must be finite, not {self.initial_amplitude}")
+        if not all(1 <= m < self.cells for m in self.mode):
+            raise ValueError(f"mode needs two whole numbers from 1 to cells-1={self.cells - 1}, not {self.mode}")
+
+    @property
+    def name(self) -> str:
+        return "heat"
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        return {
+            "blocks": list(self.blocks),
+            "cells": int(self.cells),
+            "steps": int(self.steps),
+            "end_time": float(self.end_time),
+            "low": float(self.low),
+            "high": float(self.high),
+            "source": list(self.source),
+            "initial_amplitude": float(self.initial_amplitude),
+            "mode": list(self.mode),
+            "scheme": self.scheme,
+        }
+
+    @cached_property
+    def inputs(self) -> Box:
+        names = numbered("k", self.blocks)
+        d = len(names)
+        lower = np.append(np.full(d, self.low), self.source[0])
+        upper = np.append(np.full(d, self.high), self.source[1])
+        return Box((*names, "s"), lower, upper, log=(True,) * d + (False,))
+
+    @property
+    def components(self) -> int:
+        return 1
+
+    @property
+    def order(self) -> int:
+        return 2
+
+    @cached_property
+    def points(self) -> Float[np.ndarray, "nodes 2"]:
+        ticks = np.linspace(0, 1, self.cells + 1)
+        x, y = np.meshgrid(ticks, ticks, indexing="ij")
+        return np.stack([x.ravel(), y.ravel()], axis=1)
+
+    @cached_property
+    def times(self) -> Float[np.ndarray, " steps+1"]:
+        return np.linspace(0, self.end_time, self.steps + 1)
+
+    @cached_property
+    def coarser(self) -> Heat:
+        times = 2 if self.scheme == "crank-nicolson" else 4  # of order 2 and 1
+        return replace(self, cells=divide("cells", self.cells, 2, 2), steps=divide("steps", self.steps, times, 1))
+
+    @property
+    def mass(self) -> float:
+        """The lumped mass of an interior node."""
+        return 1 / self.cells**2
+
+    @property
+    def _theta(self) -> float:
+        return SCHEMES[self.scheme]
+
+    @property
+    def _dt(self) -> float:
+        return self.end_time / self.steps
+
+    def explain(self, p: Float[np.ndarray, " d"], result: Attempt) -> str:
+        """What the diffusivities have to do with it."""
+        k = np.asarray(p)[:-1]
+        contrast = float(k.max() / k.min())
+        if contrast < 1e5:
+            return ""
+        names = ", ".join(self.inputs.names[:-1])
+        return f"{names} differ by a factor of {contrast:.1g}, more than a step resolves in float64: take less contrast"
+
+    def cell_weights(self, k: Float[Array, " Q"]) -> Float[Array, "n n"]:
+        """One diffusivity per block to one per cell."""
+        return spread(k, self.blocks, (self.cells, self.cells))
+
+    def _interior(self, state: Array) -> Array:
+        return state.reshape(self.cells + 1, self.cells + 1)[1:-1, 1:-1]
+
+    def _state(self, v: Array) -> Array:
+        return jnp.pad(v, 1).reshape(-1)
+
+    @cached_property
+    def _initial(self) -> np.ndarray:
+        ticks = np.arange(1, self.cells) / self.cells
+        along = [np.sin(np.pi * m * ticks) for m in self.mode]
+        return self.initial_amplitude * np.outer(*along)
+
+    def initial(self, p: Float[Array, " d"]) -> Float[Array, " S"]:
+        return self._state(jnp.asarray(self._initial))
+
+    def constrain(self, p: Float[Array, " d"], state: Float[Array, " S"]) -> Float[Array, " S"]:
+        return self._state(self._interior(state))
+
+    def step_residual(
+        self, p: Float[Array, " d"], before: Float[Array, " S"], after: Float[Array, " S"]
+    ) -> Float[Array, " S"]:
+        """Left minus right-hand side of the scheme in interior nodes, the value itself on the boundary."""
+        w = self.cell_weights(p[:-1])
+        a, b = self._interior(before), self._interior(after)
+        middle = stiffness(w, self._theta * b + (1 - self._theta) * a)
+        r = self.mass * (b - a) / self._dt + middle - p[-1] * self.mass
+        return after - self.constrain(p, after) + self._state(r)
+
+    def stepper(self, p: Float[Array, " d"], tolerance: float) -> Callable[[Float[Array, " S"]], Step]:
+        # The unknown is the increment, so that the old state is the initial guess:
+        # (h^2 + theta dt A) du = dt (s h^2 - A u^n).
+        w = self._dt * self.cell_weights(p[:-1])
+        source = self._dt * p[-1] * self.mass
+        h = lax.stop_gradient(heat_multigrid.hierarchy(self._theta * w, self.mass))
+
+        def operator(v: Array) -> Array:
+            return self.mass * v + self._theta * stiffness(w, v)
+
+        def solve(_: Any, b: Array) -> tuple[Array, Array]:
+            done = heat_multigrid.solve(h, b, tolerance)
+            return done.u, done.iterations
+
+        def advance(state: Array) -> Step:
+            a = self._interior(state)
+            spread = stiffness(w, a)
+            b = source - spread
+            du, iterations = lax.custom_linear_solve(operator, b, solve, symmetric=True, has_aux=True)
+            norm = jnp.linalg.norm(b - operator(du))
+            size = jnp.linalg.norm(self.mass * a + b + self._theta * spread)
+            scale = self.mass * jnp.abs(a) + q1.apply_absolute(w, jnp.pad(a, 1)) + jnp.abs(source)
+            good = (norm <= jnp.maximum(tolerance * size, FLOOR * jnp.linalg.norm(scale))) & h.positive
+            return Step(self._state(a + du), norm / jnp.where(size > 0, size, 1.0), iterations.astype(float), good)
+
+        return advance
+
+    @property
+    def zero_scale(self) -> float:
+        """Zero only without an initial state and a source; typical is the steady state of a mean source, |u|_A^2 =
+        0.0351 s^2/k (the integral of Poisson's solution over the square is 0.0351).
+        """
+        first, last = self.source
+        if self.initial_amplitude != 0 or not first <= 0 <= last:
+            return 0.0
+        mean_square = (first**2 + first * last + last**2) / 3
+        return ZERO_SHARE * float(np.sqrt(self.end_time * 0.0351 * mean_square / np.sqrt(self.low * self.high)))
+
+    @property
+    def norm_name(self) -> str:
+        return "L2 norm in time of the energy norm ||v||_A(p)"
+
+    @homogeneous
+    def norm(self, p: Any, u: Any) -> Float[Array, ""]:
+        """sqrt(sum_n dt |theta u^{n+1} + (1 - theta) u^n|_A(p)^2), as the length of the flux: no cancellation.
+
+        The norm that the scheme's own energy identity bounds; it is one on fields that are right at the initial time.
+        """
+        p, u = jnp.asarray(p, dtype=jnp.float64), jnp.asarray(u, dtype=jnp.float64)
+        states = u.reshape(-1, self.cells + 1, self.cells + 1)
+        middle = self._theta * states[1:] + (1 - self._theta) * states[:-1]
+        flux = jax.vmap(q1.flux)(middle)
+        return jnp.sqrt(self._dt * jnp.sum(self.cell_weights(p[:-1]) * flux**2))

@@ -1,0 +1,1 @@
+"""The truth at many inputs: sampled, on disk, resumable."""

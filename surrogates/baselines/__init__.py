@@ -1,0 +1,1 @@
+"""The dull baselines that a network has to beat."""

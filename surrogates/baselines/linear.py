@@ -1,0 +1,26 @@
+"""linear: least squares, affine in the features. Linear problems with linear inputs are learnt exactly."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from jaxtyping import Array, Float
+
+from ...solvers.box import Box
+from ...solvers.problem import Problem
+from ..surrogate import Surrogate, scaled_features
+from .regression import Regression, least_squares
+
+
+def train_linear(problem: Problem, snapshots: Any, seed: int = 0, box: Box | None = None) -> Surrogate:
+    """One weighted least squares problem."""
+    r = Regression.of(problem, snapshots, box)
+    W = least_squares(np.c_[r.x, np.ones(len(r.x))], r.targets, r.weights)
+    return r.surrogate("linear", {"slope": W[:-1], "constant": W[-1]}, predict, seed)
+
+
+def predict(problem: Problem, architecture: dict[str, Any], arrays: dict[str, Any], P: Array) -> Float[Array, "n k"]:
+    """Coefficients."""
+    x, s = scaled_features(problem, arrays, P)
+    return s[:, None] * (x @ arrays["slope"] + arrays["constant"])

@@ -1,0 +1,28 @@
+"""nearest: the field of the nearest snapshot in the scaled features, times the amplitude."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from ...solvers.box import Box
+from ...solvers.problem import Problem
+from ..surrogate import Surrogate, scaled_features
+from .regression import Regression
+
+
+def train_nearest(problem: Problem, snapshots: Any, seed: int = 0, box: Box | None = None) -> Surrogate:
+    """Keep the snapshots, in POD coordinates."""
+    r = Regression.of(problem, snapshots, box, least=1, max_rank=512)
+    return r.surrogate("nearest", {"points": r.x, "values": r.targets}, predict, seed)
+
+
+def predict(problem: Problem, architecture: dict[str, Any], arrays: dict[str, Any], P: Array) -> Float[Array, "n k"]:
+    """Coefficients; features that are NaN give NaN."""
+    x, s = scaled_features(problem, arrays, P)
+    points = jnp.asarray(arrays["points"])
+    squares = jnp.sum(points**2, axis=1) - 2 * x @ points.T  # less |x|^2, the same for all
+    chosen = jnp.asarray(arrays["values"])[jnp.argmin(squares, axis=1)]
+    return (s + 0 * jnp.sum(x, axis=1))[:, None] * chosen

@@ -1,0 +1,76 @@
+"""polynomial: least squares in products of Chebyshev polynomials of the features, of limited total degree.
+
+The degree is chosen by a held-out part.
+
+Reference: Adcock, Brugiapaglia, Webster, Sparse Polynomial Approximation of High-Dimensional Functions (2022).
+"""
+
+from __future__ import annotations
+
+from math import comb
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int
+
+from ...solvers.box import Box
+from ...solvers.problem import Problem
+from ..surrogate import Surrogate, scaled_features
+from .regression import Regression, choose, least_squares
+
+TERMS = 1500  # at most
+
+
+def train_polynomial(
+    problem: Problem, snapshots: Any, seed: int = 0, box: Box | None = None, *, degree: int | None = None
+) -> Surrogate:
+    """``degree``: the total one; None to choose it, with at most half as many terms as there are snapshots."""
+    r = Regression.of(problem, snapshots, box)
+    m = r.x.shape[1]
+    if degree is not None and (degree < 0 or comb(m + degree, degree) > TERMS):
+        raise ValueError(f"degree {degree} in {m} features is negative or has more than {TERMS} terms")
+    fit, held = r.halves(seed=seed)
+    limit = min(TERMS, max(len(fit) // 2, 1))
+    allowed = [D for D in range(17) if comb(m + D, D) <= limit]
+
+    def score(D: int) -> float:
+        powers = exponents(m, D)
+        W = least_squares(_basis_on_host(r.x[fit], powers), r.targets[fit], r.weights[fit], cut=1e-10)
+        return r.error(_basis_on_host(r.x[held], powers) @ W, held)
+
+    degree = choose(allowed, score) if degree is None else degree
+    powers = exponents(m, degree)
+    W = least_squares(_basis_on_host(r.x, powers), r.targets, r.weights, cut=1e-10)
+    return r.surrogate("polynomial", {"powers": powers, "values": W}, predict, seed, degree=degree)
+
+
+def exponents(m: int, degree: int) -> Int[np.ndarray, "terms m"]:
+    """Every multi-index of m numbers whose sum is at most the degree."""
+    rows = [()] if m == 0 else [(a, *rest) for a in range(degree + 1) for rest in exponents(m - 1, degree - a).tolist()]
+    return np.array(rows, dtype=np.int64).reshape(len(rows), m)
+
+
+def predict(problem: Problem, architecture: dict[str, Any], arrays: dict[str, Any], P: Array) -> Float[Array, "n k"]:
+    """Coefficients."""
+    x, s = scaled_features(problem, arrays, P)
+    return s[:, None] * (_basis(x, np.asarray(arrays["powers"])) @ arrays["values"])
+
+
+def _basis(x: Float[Array, "n m"], powers: Int[np.ndarray, "terms m"]) -> Float[Array, "n terms"]:
+    table = [jnp.ones_like(x), x]
+    for _ in range(2, int(powers.max(initial=0)) + 1):
+        table.append(2 * x * table[-1] - table[-2])
+    T = jnp.stack(table, axis=2)  # [n, m, degree + 1]
+    out = jnp.ones((x.shape[0], len(powers)))
+    for j in range(x.shape[1]):
+        out = out * T[:, j, powers[:, j]]
+    return out
+
+
+def _basis_on_host(x: Float[np.ndarray, "n m"], powers: Int[np.ndarray, "terms m"]) -> Float[np.ndarray, "n terms"]:
+    T = np.polynomial.chebyshev.chebvander(x, int(powers.max(initial=0)))
+    out = np.ones((len(x), len(powers)))
+    for j in range(x.shape[1]):
+        out *= T[:, j, powers[:, j]]
+    return out

@@ -1,0 +1,87 @@
+"""What the dull baselines share: targets in POD coordinates, row weights, and a part of the rows to choose settings by.
+
+Every baseline regresses C = c / s on the features x, with the rows weighted so that residuals are relative errors in
+the norm of the basis; as the basis is orthonormal there, the plain Euclidean norm of a row is that error.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from ...solvers.box import Box
+from ...solvers.problem import Problem
+from ..surrogate import Predict, Surrogate
+from ..training.pod import Data, pod, prepare, project
+from ..training.twins import groups_of
+
+TOLERANCE = 1e-7  # of the basis: far below what a regression reaches
+
+
+@dataclass(frozen=True)
+class Regression:
+    """Rows of features and targets."""
+
+    data: Data
+    basis: Float[np.ndarray, "N k"]
+    x: Float[np.ndarray, "n m"]
+    targets: Float[np.ndarray, "n k"]
+    weights: Float[np.ndarray, " n"]  # s / ||u||: error of a target to relative error
+    groups: Int[np.ndarray, " n"]  # rows that are left out together
+    started: float
+
+    @staticmethod
+    def of(problem: Problem, snapshots: Any, box: Box | None, least: int = 2, max_rank: int = 64) -> Regression:
+        """Raises ValueError as ``prepare``."""
+        started = time.perf_counter()
+        data = prepare(problem, snapshots, box, least)
+        V = pod(data, TOLERANCE, max_rank)
+        s = data.amplitudes
+        groups = groups_of(data.features)
+        return Regression(
+            data, V, data.features, project(data, V) / s[:, None], np.abs(s) / data.norms, groups, started
+        )
+
+    def error(self, predicted: Float[np.ndarray, "n k"], rows: Any = slice(None)) -> float:
+        """Root mean square relative error over some rows."""
+        difference = (predicted - self.targets[rows]) * self.weights[rows][:, None]
+        return float(np.sqrt(np.mean(np.sum(difference**2, axis=1))))
+
+    def halves(self, share: float = 0.2, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+        """Rows to fit and rows to choose by, every group in one of them; both are all rows where there is one group."""
+        order = np.random.default_rng(seed).permutation(int(self.groups.max()) + 1)
+        held = np.isin(self.groups, order[: max(1, int(share * len(order)))])
+        if held.all():
+            return np.flatnonzero(held), np.flatnonzero(held)
+        return np.flatnonzero(~held), np.flatnonzero(held)
+
+    def surrogate(self, name: str, arrays: dict[str, Any], predict: Predict, seed: int, **settings: Any) -> Surrogate:
+        """Everything a surrogate carries."""
+        data = self.data
+        arrays = {"basis": self.basis, **data.arrays, **{k: np.asarray(v) for k, v in arrays.items()}}
+        training = {
+            "seconds": time.perf_counter() - self.started,
+            "snapshots": len(data.inputs),
+            "dropped": data.dropped,
+        }
+        architecture = {"name": name, "lift": data.lift, **settings}
+        return Surrogate(data.problem, architecture, arrays, predict, data.box, seed, data.hash, training)
+
+
+def least_squares(
+    H: Float[np.ndarray, "n h"], targets: Float[np.ndarray, "n k"], weights: Float[np.ndarray, " n"], cut: float = 1e-12
+) -> Float[np.ndarray, "h k"]:
+    """Weighted least squares of minimal norm."""
+    found: np.ndarray = np.linalg.lstsq(H * weights[:, None], targets * weights[:, None], rcond=cut)[0]
+    return found
+
+
+def choose(candidates: list[Any], score: Callable[[Any], float]) -> Any:
+    """The candidate of the smallest score; the first among equals."""
+    scores = [score(candidate) for candidate in candidates]
+    return candidates[int(np.nanargmin(scores))] if not np.isnan(scores).all() else candidates[0]

@@ -1,0 +1,236 @@
+"""Adam, then L-BFGS with a zoom line search, on the full batch: interruptible, and resumable to the bit.
+
+Steps run in compiled chunks; clock, checkpoint and progress come between them. How many steps a chunk holds changes
+nothing in the numbers, so a run stopped by the clock after n steps is repeated exactly by ``steps=n``, and an
+interrupted run goes on as if nothing had happened. It stops early when STALL steps have not lowered the loss by a
+factor of 1 - GAIN.
+References: Kingma and Ba 2015; Liu and Nocedal 1989; Nocedal and Wright (2006), algorithm 3.5.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+import zipfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax  # type: ignore[import-untyped]
+from jax import lax
+
+from ...solvers.files import parse_json, read_arrays, replace
+
+Progress = Callable[[float, float | None, str], object]  # (done, total, what to show), in steps or seconds
+Loss = Callable[[Any, Any], Any]  # (weights, rows) -> scalar
+
+PAUSE = 0.3  # seconds of work between looks at the clock
+SAVE = 5.0  # seconds between checkpoints
+STALL, GAIN = 100, 0.01
+MEMORY = 20
+
+
+@dataclass(frozen=True)
+class Budget:
+    """When to stop, whichever comes first, and where to keep the state meanwhile. The clock started at ``start``."""
+
+    steps: int
+    seconds: float | None = None
+    start: float = 0.0
+    checkpoint: Path | None = None
+    progress: Progress | None = None
+    identity: str = ""  # of the run: a checkpoint of another one is refused
+
+
+class Outcome(NamedTuple):
+    weights: Any
+    steps: int
+    seconds: float
+    loss: float
+    stopped: str  # steps, seconds, converged, diverged
+
+
+def identity(*facts: Any) -> str:
+    """A name for everything that determines a run."""
+    return hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def minimise(loss: Loss, weights: Any, rows: Any, budget: Budget, adam_steps: int = 50, rate: float = 2e-3) -> Outcome:
+    """Minimise loss(weights, rows).
+
+    Raises:
+        ValueError: the checkpoint is damaged or belongs to another run.
+        RuntimeError: the loss is not finite at the start.
+    """
+    adam_steps = min(adam_steps, budget.steps)
+    phases = ((adam_steps, *_adam(loss, adam_steps, rate)), (budget.steps, *_lbfgs(loss)))
+    run = _Run(budget)
+    state: Any = (weights, None)
+    for number, (end, begin, advance) in enumerate(phases):
+        over = run.stopped or run.step >= end > 0
+        if number < run.phase or (over and run.leaves is None):
+            continue
+        fresh = jax.tree.map(lambda a: jnp.asarray(np.asarray(a)), begin(state[0]))
+        state = run.restored(fresh) if run.leaves is not None else fresh
+        run.phase = number
+        if not run.history:
+            run.look(float(jax.jit(loss)(state[0], rows)))
+        state = run.through(state, end, lambda s, n, go=advance: go(s, rows, n))  # type: ignore[misc]
+    return Outcome(state[0], run.step, run.elapsed, run.history[-1], run.stopped or "steps")
+
+
+@lru_cache(maxsize=16)  # a second training run of the same shape compiles nothing
+def _adam(loss: Loss, steps: int, rate: float) -> tuple[Callable[..., Any], Callable[..., Any]]:
+    optimiser = optax.adam(optax.cosine_decay_schedule(rate, max(steps, 1), alpha=0.05))
+
+    def advance(state: Any, rows: Any, count: Any) -> tuple[Any, Any]:
+        def body(_: Any, state: Any) -> Any:
+            weights, inner = state
+            updates, inner = optimiser.update(jax.grad(loss)(weights, rows), inner, weights)
+            return optax.apply_updates(weights, updates), inner
+
+        state = lax.fori_loop(0, count, body, state)
+        return state, loss(state[0], rows)
+
+    return jax.jit(lambda weights: (weights, optimiser.init(weights))), jax.jit(advance)
+
+
+@lru_cache(maxsize=16)
+def _lbfgs(loss: Loss) -> tuple[Callable[..., Any], Callable[..., Any]]:
+    search = optax.scale_by_zoom_linesearch(max_linesearch_steps=20, initial_guess_strategy="one")
+    optimiser = optax.lbfgs(memory_size=MEMORY, linesearch=search)
+
+    def advance(state: Any, rows: Any, count: Any) -> tuple[Any, Any]:
+        def value(weights: Any) -> Any:
+            return loss(weights, rows)
+
+        def body(_: Any, state: Any) -> Any:
+            weights, inner = state
+            f, g = optax.value_and_grad_from_state(value)(weights, state=inner)
+            updates, inner = optimiser.update(g, inner, weights, value=f, grad=g, value_fn=value)
+            return optax.apply_updates(weights, updates), inner
+
+        state = lax.fori_loop(0, count, body, state)
+        return state, optax.tree.get(state[1], "value")
+
+    return jax.jit(lambda weights: (weights, optimiser.init(weights))), jax.jit(advance)
+
+
+class _Run:
+    """Where a run stands: step, phase, losses, seconds, and the state's numbers while they wait to be restored."""
+
+    def __init__(self, budget: Budget) -> None:
+        self.budget = budget
+        self.phase, self.step, self.before = 0, 0, 0.0
+        self.history: list[float] = []  # the loss at every multiple of STALL / 2 steps
+        self.stopped = ""
+        self.leaves: list[np.ndarray] | None = None
+        self.started = budget.start or time.perf_counter()
+        self.saved = time.perf_counter()
+        self.size = 1
+        self.latest: Any = None  # the state
+        self._load()
+
+    @property
+    def elapsed(self) -> float:
+        return self.before + time.perf_counter() - self.started
+
+    def through(self, state: Any, end: int, advance: Callable[[Any, int], tuple[Any, Any]]) -> Any:
+        """Steps up to ``end``, or until it is time to stop."""
+        try:
+            return self._through(state, end, advance)
+        finally:  # an interruption loses nothing but the chunk in progress
+            self.save(self.latest)
+
+    def _through(self, state: Any, end: int, advance: Callable[[Any, int], tuple[Any, Any]]) -> Any:
+        half = STALL // 2
+        warm = False
+        self.size, self.latest = 1, state
+        while self.step < end and not self.stopped:
+            if self.budget.seconds is not None and self.elapsed >= self.budget.seconds:
+                self.stopped = "seconds"
+                break
+            count = min(self.size if warm else 1, end - self.step, half - self.step % half)
+            began = time.perf_counter()
+            new, value = advance(self.latest, count)
+            value = float(value)
+            spent = (time.perf_counter() - began) / count
+            if not np.isfinite(value):
+                self.stopped = "diverged"
+                break
+            self.latest, self.step = new, self.step + count
+            if warm:
+                self.size = max(1, min(half, int(PAUSE / max(spent, 1e-6))))
+            warm = True
+            if self.step % half == 0:
+                self.look(value)
+            self._report(value, spent)
+            if time.perf_counter() - self.saved > SAVE:
+                self.save(self.latest)
+        return self.latest
+
+    def look(self, value: float) -> None:
+        """Note the loss; stop if it has stalled."""
+        if not self.history and not np.isfinite(value):
+            raise RuntimeError("training cannot start: the loss is not finite at the initial weights")
+        self.history.append(value)
+        # rounding floors the loss: 1e-15 of the constant it is computed from
+        if len(self.history) > 2 + 1 and value > (1 - GAIN) * self.history[-3] - 1e-15:
+            self.stopped = "converged"
+
+    def _report(self, value: float, spent: float) -> None:
+        b = self.budget
+        if b.progress is None:
+            return
+        left = (b.steps - self.step) * spent
+        done, total = float(self.step), float(b.steps)
+        if b.seconds is not None and b.seconds - self.elapsed < left:
+            left = max(b.seconds - self.elapsed, 0.0)
+            done, total = min(self.elapsed, b.seconds), b.seconds
+        b.progress(done, total, f"loss {value:.2e}, {1 / max(spent, 1e-9):.3g} steps/s, {left:.0f} s left")
+
+    def save(self, state: Any) -> None:
+        """Write where the run stands, in one step: a reader finds the old state or the new one."""
+        path = self.budget.checkpoint
+        if path is None or state is None:
+            return
+        about = [self.phase, self.step, self.elapsed, self.history, self.stopped, self.budget.identity]
+        leaves = {f"leaf{i:03d}": np.asarray(a) for i, a in enumerate(jax.tree.leaves(state))}
+        path.parent.mkdir(parents=True, exist_ok=True)
+        replace(path, lambda stream: np.savez(stream, about=np.array(json.dumps(about)), **leaves))  # type: ignore[arg-type]
+        self.saved = time.perf_counter()
+
+    def _load(self) -> None:
+        path = self.budget.checkpoint
+        if path is None or not path.exists():
+            return
+        try:
+            stored = read_arrays(path)
+            phase, step, before, history, stopped, whose = parse_json(str(stored.pop("about")), nan=True)
+            if any(type(x) is not int or x < 0 for x in (phase, step)) or not 0 <= float(before) < np.inf:
+                raise ValueError("no number of steps or seconds")
+            history = [float(x) for x in history]
+            leaves = [stored[key] for key in sorted(stored)]
+        except (OSError, ValueError, KeyError, TypeError, EOFError, OverflowError, zipfile.BadZipFile) as error:
+            raise ValueError(
+                f"{path} is damaged, or no training checkpoint ({type(error).__name__}): delete it"
+            ) from None
+        if whose != self.budget.identity:
+            raise ValueError(f"{path} belongs to another training run: delete it, or name another checkpoint")
+        self.phase, self.step, self.before, self.history, self.leaves = phase, step, before, history, leaves
+        # a larger budget goes on where a smaller one ended
+        self.stopped = stopped if stopped in ("converged", "diverged") else ""
+
+    def restored(self, like: Any) -> Any:
+        """The stored state, in the structure of a fresh one."""
+        leaves, structure = jax.tree.flatten(like)
+        stored, self.leaves = self.leaves or [], None
+        if [np.shape(a) for a in leaves] != [a.shape for a in stored]:
+            raise ValueError(f"{self.budget.checkpoint} belongs to another training run: delete it")
+        return jax.tree.unflatten(structure, [jnp.asarray(a) for a in stored])

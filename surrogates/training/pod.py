@@ -1,0 +1,188 @@
+"""Snapshots made ready to be learnt, and their proper orthogonal decomposition (POD).
+
+For a coercive problem the basis is orthonormal in its reference energy, V' A_ref V = I, elsewhere in the Euclidean
+product; it minimises the mean square error of the relative snapshots u_i / ||u_i|| in that product. Method of
+snapshots: the eigenvectors of their Gram matrix resolve about half of the digits, so what is found is projected off
+and the rest decomposed again. Entries that the problem prescribes are zero in every mode; a lift stands in for their
+values.
+References: Sirovich 1987; Quarteroni, Manzoni, Negri, Reduced Basis Methods for PDEs (2016), chapter 6.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import scipy.sparse as sp
+from jaxtyping import Bool, Float
+
+from ...solvers.batching import RowMap
+from ...solvers.box import Box
+from ...solvers.classes.coercive import CoerciveProblem
+from ...solvers.identity import check_rows
+from ...solvers.problem import Problem
+from .given import check_shapes
+from .twins import averaged
+
+CORNERS = 10  # inputs up to which all corners of a box are listed
+
+
+@dataclass(frozen=True)
+class Data:
+    """Rows of snapshots inside the training box that were solved, without their prescribed values; twins averaged."""
+
+    problem: Problem
+    box: Box
+    inputs: Float[np.ndarray, "n d"]
+    fields: Float[np.ndarray, "n N"]  # zero in prescribed entries
+    norms: Float[np.ndarray, " n"]  # ||u_i|| in the inner product of the basis, of ``fields``
+    features: Float[np.ndarray, "n m"]  # scaled
+    amplitudes: Float[np.ndarray, " n"]
+    shift: Float[np.ndarray, " m"]
+    gain: Float[np.ndarray, " m"]
+    free: Bool[np.ndarray, " N"]
+    lift: bool
+    hash: str
+    dropped: dict[str, int]  # rows left out, by reason
+
+    def first(self, n: int) -> Data:
+        """The first n rows."""
+        cut = {k: getattr(self, k)[:n] for k in ("inputs", "fields", "norms", "features", "amplitudes")}
+        return Data(**{**self.__dict__, **cut})
+
+    @property
+    def arrays(self) -> dict[str, np.ndarray]:
+        """The normaliser, as a surrogate keeps it."""
+        return {"shift": self.shift, "gain": self.gain}
+
+
+def box_points(box: Box, n: int, seed: int) -> Float[np.ndarray, "n d"]:
+    """n points: the corners of the box, if they take at most a quarter of them, and draws from its sampling laws."""
+    corners = np.zeros((0, box.dimension))
+    if box.dimension <= CORNERS and 4 * 2**box.dimension <= n:
+        corners = box.from_unit(np.array(list(itertools.product((0.0, 1.0), repeat=box.dimension))))
+    return np.concatenate([corners, box.sample(n - len(corners), seed)])
+
+
+def prepare(problem: Problem, snapshots: Any, box: Box | None = None, least: int = 2) -> Data:
+    """The usable rows of snapshots.
+
+    Raises:
+        ValueError: snapshots of another problem or shape; fewer than ``least`` rows that were solved and lie in the
+        box.
+    """
+    box = problem.inputs if box is None else box
+    check_owner(problem, snapshots)
+    P, U = np.asarray(snapshots.inputs, dtype=np.float64), np.asarray(snapshots.fields, dtype=np.float64)
+    check_shapes(problem, P, U)
+    solved = np.isfinite(U).all(axis=1) & np.isfinite(P).all(axis=1)
+    inside = np.zeros(len(P), dtype=bool)
+    inside[solved] = box.contains(P[solved])
+    dropped = {"failed": int((~solved).sum()), "outside": int((solved & ~inside).sum())}
+    distinct = len(np.unique(P[inside], axis=0))
+    if distinct < least:
+        again = int(inside.sum()) - distinct
+        repeats = f", {again} repeat{'s' * (again == 1)} the inputs of others" if again else ""
+        why = f" (why solves failed: {'; '.join(problem.failures())})" if problem.failures() else ""
+        raise ValueError(
+            f"training needs at least {least} snapshots; of {len(P)}, {dropped['failed']} failed and "
+            f"{dropped['outside']} lie outside the training box{repeats}, which leaves {distinct}: sample more, or "
+            f"widen the box{why}"
+        )
+    return _data(problem, box, P[inside], U[inside], str(snapshots.hash), dropped)
+
+
+def solve_few(problem: Problem, box: Box, n: int, seed: int) -> Data:
+    """``prepare`` for n snapshots solved here."""
+    P = box.sample(n, seed)
+    U = np.asarray(problem.solve_batch(P))
+    solved = np.isfinite(U).all(axis=1)
+    if not solved.any():
+        why = "; ".join(problem.failures())
+        raise ValueError(f"none of the {n} solves for a basis succeeded{': ' if why else ''}{why}")
+    digest = hashlib.sha256(P.tobytes() + U.tobytes()).hexdigest()
+    return _data(problem, box, P[solved], U[solved], digest, {"failed": int((~solved).sum()), "outside": 0})
+
+
+def check_owner(problem: Problem, snapshots: Any) -> None:
+    """Raise ValueError naming what differs, if these are snapshots of another problem (``solvers/identity.py``)."""
+    if snapshots.problem_name != problem.name:
+        raise ValueError(f"these are snapshots of {snapshots.problem_name}, not of {problem.name}")
+    there, here = snapshots.problem_settings, problem.settings
+    for key in [*here, *(k for k in there if k not in here)]:
+        a, b = there.get(key), here.get(key)
+        if (list(a) if isinstance(a, tuple) else a) != (list(b) if isinstance(b, tuple) else b):
+            raise ValueError(f"these are snapshots of {problem.name} with {key}={a}, not {key}={b}")
+    check_rows("the set of snapshots", problem, snapshots)
+
+
+def _data(problem: Problem, box: Box, P: np.ndarray, U: np.ndarray, digest: str, dropped: dict[str, int]) -> Data:
+    features = jax.jit(jax.vmap(problem.features))
+    around = np.concatenate([box_points(box, 4 * 2 ** min(box.dimension, CORNERS), seed=0), P])
+    x, _ = (np.asarray(a) for a in features(around))
+    low, high = x.min(axis=0), x.max(axis=0)
+    width = high - low
+    shift, gain = (low + high) / 2, np.where(width > 0, 2 / np.where(width > 0, width, 1.0), 0.0)
+    x, s = (np.array(a) for a in features(P))
+    lifts = RowMap(lambda p: problem.prescribe(p, jnp.zeros(problem.size)))(around)
+    ones = np.asarray(problem.prescribe(jnp.asarray(P[0]), jnp.ones(problem.size)))
+    free = ones != np.asarray(problem.prescribe(jnp.asarray(P[0]), jnp.zeros(problem.size)))
+    x = (x - shift) * gain
+    rows, fields = averaged(x, s, np.where(free, U, 0.0))
+    dropped = {**dropped, "repeated": len(P) - len(rows)}
+    P, x, s = P[rows], x[rows], s[rows]
+    product = inner_product(problem, free)
+    norms = np.sqrt(np.maximum(np.einsum("ni,ni->n", fields[:, free], product(fields[:, free].T).T), 0.0))
+    norms = np.where(norms > 0, norms, 1.0)
+    lift = bool(lifts.any())
+    return Data(problem, box, P, fields, norms, x, s, shift, gain, free, lift, digest, dropped)
+
+
+def inner_product(problem: Problem, free: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
+    """Y [n_free, m] -> M Y, M the matrix of the basis's inner product over the free entries."""
+    if isinstance(problem, CoerciveProblem):
+        M: sp.csr_matrix = problem.matrix(problem.reference_theta)
+        return lambda Y: M @ Y
+    return lambda Y: Y
+
+
+def pod(data: Data, tolerance: float = 1e-5, max_rank: int = 48) -> Float[np.ndarray, "N k"]:
+    """V, orthonormal: as many modes as leave a share ``tolerance`` of the relative snapshots (root mean square)."""
+    product = inner_product(data.problem, data.free)
+    Y = (data.fields[:, data.free] / data.norms[:, None]).T
+    total = np.sqrt(len(data.norms))  # every column has length one
+    V = np.zeros((len(Y), 0))
+    limit = min(max_rank, Y.shape[1], len(Y))
+    while V.shape[1] < limit:
+        eigenvalues, vectors = np.linalg.eigh(Y.T @ product(Y))
+        squares = np.maximum(eigenvalues[::-1], 0.0)
+        sizes = np.sqrt(squares)
+        rest = np.sqrt(np.cumsum(squares[::-1])[::-1])  # what is left if the modes from here on are dropped
+        keep = (sizes > 1e-6 * sizes[0]) & (rest > tolerance * total)
+        keep &= (np.arange(len(keep)) < limit - V.shape[1]) & (sizes > 0)
+        if not keep.any():
+            break
+        new = (Y @ vectors[:, ::-1][:, keep]) / sizes[keep]
+        for _ in range(2):  # once more against rounding
+            new = new - V @ (V.T @ product(new))
+            new = np.linalg.solve(np.linalg.cholesky(new.T @ product(new)), new.T).T
+        V = np.concatenate([V, new], axis=1)
+        if keep.all() or rest[keep.sum()] <= tolerance * total:
+            break
+        for _ in range(2):
+            Y = Y - new @ (new.T @ product(Y))
+    full = np.zeros((data.problem.size, V.shape[1]))
+    full[data.free] = V
+    return full
+
+
+def project(data: Data, V: Float[np.ndarray, "N k"]) -> Float[np.ndarray, "n k"]:
+    """Coefficients of the snapshots, best in the inner product of the basis."""
+    weighted = inner_product(data.problem, data.free)(V[data.free])
+    return data.fields[:, data.free] @ weighted

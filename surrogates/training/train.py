@@ -1,0 +1,131 @@
+"""``train``: one door to every architecture, where names, boxes and options are checked."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import inspect
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from ...solvers.box import Box
+from ...solvers.identity import says_all, telling_row
+from ...solvers.precision import in_float64
+from ...solvers.problem import Problem
+from ...solvers.seed import checked_seed
+from ..architectures import ARCHITECTURES
+from ..surrogate import Surrogate
+from .given import as_snapshots
+from .optimise import Progress
+
+
+@in_float64
+def train(
+    problem: Problem,
+    architecture: str,
+    snapshots: Any,
+    *,
+    seed: int = 0,
+    box: Box | None = None,
+    physics_weight: float | None = None,
+    seconds: float | None = None,
+    steps: int | None = None,
+    checkpoint: Any = None,
+    progress: Progress | None = None,
+    **options: Any,
+) -> Surrogate:
+    """A surrogate of the problem, learnt from snapshots.
+
+    Args:
+        architecture: a name in ``SURROGATES``.
+        snapshots: the truth at a design of inputs, or a pair (P, U) of inputs [n, d] and fields [n, N]; rows that
+            failed (NaN) or lie outside the box are left out, rows of equal inputs averaged, both counted in
+            ``surrogate.training["dropped"]``. None for training on physics alone.
+        box: train on a part of the problem's box.
+        physics_weight: share of the physics loss (``pod_mlp.py``); None for the architecture's own choice.
+        seconds, steps: when to stop.
+        checkpoint: file that keeps the state of training; one that exists is gone on with.
+        progress: called with (done, total, "loss ..., ... steps/s, ... s left").
+        options: of the architecture, see its file.
+
+    Raises:
+        ValueError: an unknown architecture or option (the closest match is offered), a box that is not inside the
+            problem's, too few snapshots or those of another problem, numbers that make no sense.
+    """
+    if architecture not in ARCHITECTURES:
+        raise _unknown(architecture, ARCHITECTURES, "surrogate")
+    seed = checked_seed(seed)
+    for name, value in (("seconds", seconds), ("steps", steps)):
+        if value is not None and not value > 0:
+            raise ValueError(f"{name} must be positive, not {value}")
+    box = check_box(problem.inputs, box)
+    snapshots = as_snapshots(problem, snapshots)
+    check_options(architecture, options, physics_weight, snapshots is not None)
+    function = ARCHITECTURES[architecture].train
+    known = inspect.signature(function).parameters
+    given = {
+        "seconds": seconds,
+        "steps": steps,
+        "checkpoint": checkpoint,
+        "progress": progress,
+        "physics_weight": physics_weight,
+    }
+    passed = {key: value for key, value in given.items() if key in known}
+    surrogate: Surrogate = function(problem, snapshots, seed, box, **passed, **options)
+    if snapshots is None or says_all(problem, problem.fingerprint):
+        return surrogate
+    row = telling_row(np.asarray(snapshots.fields))
+    return dataclasses.replace(
+        surrogate, solution=(np.asarray(snapshots.inputs)[row], np.asarray(snapshots.fields)[row])
+    )
+
+
+def check_options(
+    architecture: str, options: Iterable[str], physics_weight: float | None, with_snapshots: bool
+) -> None:
+    """What can be said of a training run before anything is solved for it.
+
+    Raises:
+        ValueError: an option that the architecture does not have (the closest match is offered), physics or snapshots
+            where it knows no use for them, or needs them.
+    """
+    known = inspect.signature(ARCHITECTURES[architecture].train).parameters
+    if "physics_weight" not in known and physics_weight:
+        raise ValueError(f"{architecture} has no physics loss: leave physics_weight out")
+    if "physics_weight" not in known and not with_snapshots:
+        raise ValueError(f"{architecture} is learnt from snapshots: give some")
+    for key in options:
+        if key not in known or key in ("problem", "snapshots"):
+            own = [k for k in known if k not in ("problem", "snapshots", "seed", "box")]
+            raise _unknown(key, own, f"option of {architecture}")
+
+
+def check_box(whole: Box, box: Box | None) -> Box:
+    """The training box.
+
+    Raises:
+        ValueError: other inputs than the problem's, or not inside its box; the message names the input.
+    """
+    if box is None:
+        return whole
+    if box.names != whole.names:
+        raise ValueError(
+            f"the training box has inputs {', '.join(box.names)}; the problem has {', '.join(whole.names)}"
+        )
+    for i, name in enumerate(whole.names):
+        ends = whole.to_unit([box.lower, box.upper])[:, i]
+        if not (ends[0] >= -1e-12 and ends[1] <= 1 + 1e-12):
+            raise ValueError(
+                f"the training box must lie inside the problem's: {name} is [{box.lower[i]:.6g}, {box.upper[i]:.6g}] "
+                f"there and [{whole.lower[i]:.6g}, {whole.upper[i]:.6g}] in the problem"
+            )
+    return box
+
+
+def _unknown(name: str, names: Iterable[str], what: str) -> ValueError:
+    names = sorted(names)
+    match = difflib.get_close_matches(str(name), names, n=1, cutoff=0.4)
+    hint = f"did you mean {match[0]!r}?" if match else f"there are: {', '.join(names) or 'none'}"
+    return ValueError(f"there is no {what} called {name!r}; {hint}")

@@ -1,0 +1,361 @@
+"""Taylor models of the audit: every operation against Arb and sampled points, claims against the errors they are of."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from assay.benchmarks.soundness.faulty import Quadratic
+from assay.solvers import ThermalBlock
+from assay.solvers.problems.lognormal_diffusion import LognormalDiffusion
+from assay.verify.answers.frozen import Frozen
+from assay.verify.boxes.flux_path import flux_path
+from assay.verify.certificate import certify
+from assay.verify.proofs.reduced import reduced_path
+from assay.verify.recheck import forms, functions
+from assay.verify.recheck.halving import BUDGET, HOPELESS, PROVED, Leaves, prove
+from assay.verify.recheck.leaf_boxes import inputs
+from assay.verify.recheck.model import Model, add, constant, linear, mul, total
+from assay.verify.recheck.prepare import flux_leaves, leaves_of, reduced_leaves
+from assay.verify.recheck.space import space
+from assay.verify.recheck.tape import record
+from assay.verify.recheck.taylor_evaluate import evaluate
+
+flint = pytest.importorskip("flint", reason="the oracle is python-flint: pip install 'assay-pde[audit]'")
+
+SPACE = space(2, 5)
+RNG = np.random.default_rng(0)
+T = np.concatenate([RNG.uniform(-1, 1, (40, 2)), [[-1, -1], [-1, 1], [1, -1], [1, 1], [0, 0]]])
+
+
+def monomials(t, where=SPACE):
+    return np.prod(np.asarray(t)[:, None] ** where.exponents[None], axis=2)
+
+
+def model(centres, spread, radius, degree=2):
+    """Random polynomials around ``centres`` [B]."""
+    n = SPACE.count[degree]
+    c = RNG.standard_normal((n, len(centres))) * spread / n
+    c[0] = centres
+    return Model(SPACE, c, np.full(len(centres), radius), np.zeros(len(centres)))
+
+
+def values_of(a, shift):
+    """Members of the models in Arb: at every point of T, the polynomial plus shift times the radius, [points, B]."""
+    flint.ctx.prec = 160
+    out = []
+    for t in monomials(T).tolist():
+        row = []
+        for b in range(a.radius.shape[0]):
+            terms = zip(t, a.coefficients[:, b].tolist(), strict=False)
+            total_ = sum((flint.arb(x) * flint.arb(c) for x, c in terms), flint.arb(0))
+            row.append(total_ + flint.arb(shift) * flint.arb(float(a.radius[b])))
+        out.append(row)
+    return out
+
+
+def assert_holds(out, exact):
+    """Every exact value lies in its model; returns the largest distance as a share of the radius."""
+    worst = 0.0
+    for t, row in zip(monomials(T).tolist(), exact, strict=True):
+        for b, value in enumerate(row):
+            r = float(out.radius[b])
+            if not np.isfinite(r):
+                continue
+            terms = zip(t, out.coefficients[:, b].tolist(), strict=False)
+            polynomial = sum((flint.arb(x) * flint.arb(c) for x, c in terms), flint.arb(0))
+            off = abs(value - polynomial)
+            assert off <= flint.arb(r), (b, r, off)
+            worst = max(worst, float(off) / r if r else 0.0)
+    return worst
+
+
+UNARY = [
+    ("exp", functions.exp, lambda v: v.exp(), False),
+    ("tanh", functions.tanh, lambda v: v.tanh(), False),
+    ("logistic", functions.logistic, lambda v: 1 / (1 + (-v).exp()), False),
+    ("sin", functions.sin, lambda v: v.sin(), False),
+    ("cos", functions.cos, lambda v: v.cos(), False),
+    ("log", functions.log, lambda v: v.log(), True),
+    ("sqrt", lambda a: functions.power(a, 0.5), lambda v: v.sqrt(), True),
+    ("rsqrt", lambda a: functions.power(a, -0.5), lambda v: v.rsqrt(), True),
+    ("1.7", lambda a: functions.power(a, 1.7), lambda v: v ** flint.arb(1.7), True),
+    ("reciprocal", functions.reciprocal, lambda v: 1 / v, True),
+    ("cube", lambda a: functions.integer_power(a, 3), lambda v: v**3, False),
+    ("square inverse", lambda a: functions.integer_power(a, -2), lambda v: 1 / v**2, True),
+]
+
+
+@pytest.mark.parametrize(("name", "apply", "exact", "positive"), UNARY, ids=[u[0] for u in UNARY])
+@pytest.mark.parametrize("spread", [1e-12, 1e-3, 0.5, 3.0])
+@pytest.mark.parametrize("radius", [0.0, 1e-9, 0.3])
+def test_functions_of_models_hold_every_value(name, apply, exact, positive, spread, radius):
+    centres = np.array([1e-3, 0.7, 2.0, 9.0]) if positive else np.array([-9.0, -1.1, 0.0, 0.4, 30.0])
+    a = model(centres, spread, radius)
+    with np.errstate(all="ignore"):
+        out = apply(a)
+    fine = a.lower > 0 if positive else np.ones(len(centres), bool)
+    assert not np.isfinite(out.radius[~fine]).any()  # where the function may have no value, nothing is claimed
+    a, out = (Model(SPACE, m.coefficients[:, fine], m.radius[fine], m.loss[fine]) for m in (a, out))
+    for shift in (-1, 0, 1):
+        assert_holds(out, [[exact(v) for v in row] for row in values_of(a, shift)])
+    if spread <= 1e-3 and radius == 0:  # sharp: cubes of a small box, and rounding
+        away = np.abs(a.coefficients[0]) > 0.3
+        assert (out.radius <= 1e-7 * np.maximum(np.abs(out.coefficients[0]), 1e-2))[away].all()
+
+
+def test_reciprocals_on_either_side_of_zero():
+    a = model(np.array([-2.0, -0.5, 0.01]), 0.3, 0.0)
+    with np.errstate(all="ignore"):
+        out = functions.reciprocal(a)
+    assert np.isinf(out.radius[2]) and np.isfinite(out.radius[:2]).all()
+    assert_holds(out, [[1 / v for v in row] for row in values_of(a, 0)])
+
+
+def test_sums_and_products_hold_every_value():
+    a, b = model(np.array([1.0, -2.0, 1e8]), 3.0, 1e-3, 4), model(np.array([0.3, 1e-8, 5.0]), 2.0, 0.2, 5)
+    for shift in (-1, 1):
+        pairs = list(zip(values_of(a, shift), values_of(b, -shift), strict=True))
+        assert_holds(mul(a, b), [[x * y for x, y in zip(*rows, strict=True)] for rows in pairs])
+        assert_holds(mul(a, b, 2), [[x * y for x, y in zip(*rows, strict=True)] for rows in pairs])
+        assert_holds(add(a, b), [[x + y for x, y in zip(*rows, strict=True)] for rows in pairs])
+
+
+def vector(batch, size, radius):
+    c = RNG.standard_normal((SPACE.count[3], batch, size))
+    return Model(SPACE, c, np.full((batch, size), radius), np.zeros((batch, size)))
+
+
+def entry(m, index):
+    return Model(
+        SPACE,
+        m.coefficients[(slice(None), slice(None), *index)],
+        m.radius[(slice(None), *index)],
+        m.loss[(slice(None), *index)],
+    )
+
+
+def test_linear_maps_and_quadratic_forms_hold_every_value():
+    v, W = vector(3, 4, 1e-4), RNG.standard_normal((4, 2))
+    out, members = linear(v, "...a,ab->...b", W, 4), [values_of(entry(v, (i,)), 1) for i in range(4)]
+    for j in range(2):
+        exact = [
+            [sum((flint.arb(W[i, j]) * members[i][t][b] for i in range(4)), flint.arb(0)) for b in range(3)]
+            for t in range(len(T))
+        ]
+        assert_holds(entry(out, (j,)), exact)
+    S = RNG.standard_normal((4, 4))
+    exact = [
+        [
+            sum(
+                (members[i][t][b] * flint.arb(S[i, j]) * members[j][t][b] for i in range(4) for j in range(4)),
+                flint.arb(0),
+            )
+            for b in range(3)
+        ]
+        for t in range(len(T))
+    ]
+    assert_holds(forms.energy(v, S), exact)
+    polynomials = vector(3, 4, 0.0)
+    h = np.ascontiguousarray(polynomials.coefficients.transpose(1, 0, 2))
+    members = [values_of(entry(polynomials, (i,)), 0) for i in range(4)]
+    exact = [[sum((members[i][t][b] ** 2 for i in range(4)), flint.arb(0)) for b in range(3)] for t in range(len(T))]
+    assert_holds(forms.squares(SPACE, h), exact)
+    a = vector(3, 2, 1e-3)
+    out = forms.outer(a, v)
+    for q in range(2):
+        for i in range(4):
+            one, other = values_of(entry(a, (q,)), -1), values_of(entry(v, (i,)), 1)
+            assert_holds(
+                entry(out, (q, i)),
+                [[x * y for x, y in zip(*rows, strict=True)] for rows in zip(one, other, strict=True)],
+            )
+
+
+@pytest.mark.parametrize(("d", "order"), [(1, 8), (2, 5), (3, 4)])
+def test_bounds_of_polynomials(d, order):
+    """Never below a value, and equal to the largest where the polynomial is affine."""
+    where, rng = space(d, order), np.random.default_rng(1)
+    c = rng.standard_normal((len(where.degree), 50)) * rng.uniform(0, 1, len(where.degree))[:, None]
+    a = Model(where, c, np.full(50, 0.01), np.zeros(50))
+    t = np.concatenate([rng.uniform(-1, 1, (400, d)), np.sign(rng.standard_normal((50, d)))])
+    values = monomials(t, where) @ c
+    high, low = forms.highest(a), forms.lowest(a)
+    assert (high >= values.max(axis=0) + 0.01).all() and (low <= values.min(axis=0) - 0.01).all()
+    affine = Model(where, c[: 1 + d], np.zeros(50), np.zeros(50))
+    np.testing.assert_allclose(forms.highest(affine), c[0] + np.abs(c[1 : 1 + d]).sum(axis=0), rtol=1e-12)
+
+
+def tanh_series(x, j):
+    """tanh^(j)(x) / j!."""
+    flint.ctx.prec, flint.ctx.cap = 160, j + 1
+    e = (-2 * flint.arb_series([flint.arb(float(x)), 1], j + 1)).exp()
+    return ((1 - e) / (1 + e))[j]
+
+
+@pytest.mark.parametrize("j", [1, 4, 6, 9])
+def test_derivatives_of_tanh_are_never_larger_than_the_table_says(j):
+    rng = np.random.default_rng(j)
+    low = np.concatenate([rng.uniform(-10, 10, 300), [-40.0, 7.99, -8.0, 0.0]])
+    high = low + np.concatenate([10.0 ** rng.uniform(-9, 1, 300), [1.0, 0.02, 0.0, 0.0]])
+    found = functions.largest_tanh(low, high, j)
+    for share in np.linspace(0, 1, 21):
+        series = [tanh_series(x, j) for x in low + share * (high - low)]
+        assert all(float(abs(v).lower()) <= m for v, m in zip(series, found, strict=True))
+    assert (found[-4:-3] < 1e-4).all() and np.isinf(
+        functions.largest_tanh(np.array([np.nan]), np.array([1.0]), j)
+    ).all()
+
+
+W = np.random.default_rng(5).standard_normal((2, 3, 3))
+PROGRAMS = {
+    "network": lambda p: jnp.tanh(jnp.tanh(jnp.log(p) @ W[0, :2]) @ W[1]),
+    "polynomial": lambda p: jnp.stack([p[0] ** 3 - p[1], p[0] * p[1] ** 2, 1 / (1 + p[0] ** 2)]),
+    "waves": lambda p: jnp.cos(3 * p) * jnp.sin(p[::-1]) + jnp.sqrt(p),
+    "moves": lambda p: jnp.concatenate([p, p[jnp.array([1, 0])], jnp.zeros(1)]).at[1].set(2.0)[1:4] * p[0],
+    "choices": lambda p: jnp.where(jnp.arange(2) > 0, p, -p) / jnp.maximum(p[0], 0.1) + jnp.abs(p - 0.7),
+    "matrix": lambda p: jnp.outer(p, p) @ jnp.stack([p, p**0.3]),
+    "logistic": lambda p: p * (1 / (1 + jnp.exp(-p))) + jnp.sum(p) - jnp.mean(p),
+}
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+@pytest.mark.parametrize("log", [(True, True), (True, False)])
+def test_programs_are_enclosed_with_what_they_lose(name, log):
+    function = PROGRAMS[name]
+    tape = record(lambda p: (function(p),), 2)
+    low = np.array([[0.0, 0.0], [0.3, 0.5], [0.9, 0.2]])
+    high = low + np.array([[0.4], [0.01], [1e-9]])
+    ends = np.stack([np.where(log, np.log(0.2), 0.2), np.where(log, np.log(9.0), 1.6)])
+    (out,) = evaluate(tape, inputs(SPACE, ends, log, low, high))
+    assert np.isfinite(out.radius).all() and (out.loss < 1e-11).all()
+    for t in T:
+        x = (low + high) / 2 + (high - low) / 2 * t
+        z = ends[0] + ends[1] * x
+        for b, p in enumerate(np.where(log, np.exp(z), z)):
+            polynomial = np.tensordot(
+                monomials([t])[0],
+                np.pad(
+                    out.coefficients,
+                    [(0, len(SPACE.degree) - len(out.coefficients))] + [(0, 0)] * (out.coefficients.ndim - 1),
+                ),
+                1,
+            )[b]
+            off = np.abs(np.asarray(function(jnp.asarray(p))) - polynomial)
+            assert (off <= out.radius[b] + out.loss[b] + 1e-14).all()
+    assert (out.radius[2] < 1e-12).all()  # a narrow box leaves rounding
+
+
+def test_programs_without_a_rule_are_refused_by_name():
+    refused = [
+        (jnp.sort, "sort"),
+        (lambda p: p.astype(jnp.float32) * 2, "float32"),
+        (jnp.floor, "floor"),
+        (lambda p: jnp.take(p, jnp.array([5, 0]), mode="fill", fill_value=0.0), "reaches beyond"),  # 0 is no entry
+        (lambda p: jax.lax.dot(p, jnp.eye(2), precision="F32_F32_F32"), "F32"),
+        (lambda p: jax.lax.exp(p, accuracy=jax.lax.AccuracyMode.DEFAULT), "accuracy"),
+    ]
+    for function, name in refused:
+        with pytest.raises(ValueError, match=name):
+            record(lambda p, f=function: (f(p),), 2)
+
+
+def test_inputs_that_are_not_logarithmic_may_be_negative_beside_those_that_are():
+    """An entry known by no exponential says nothing of its sign: the branch is chosen by its own range."""
+    ends, ones = np.array([[0.0, -2.0], [1.0, 1.0]]), np.ones((1, 2))
+    p = inputs(SPACE, ends, (True, False), 0 * ones, ones)
+    assert (p.lower[0] <= [1, -2]).all() and (p.upper[0] >= [np.e, -1]).all()
+    (out,) = evaluate(record(lambda p: (jnp.maximum(p, 0.5),), 2), p)
+    assert out.lower[0, 1] <= 0.5 <= out.upper[0, 1] < 0.6
+    moved = record(lambda p: (jnp.concatenate([p[:1], -p[:1]]),), 2)
+    assert evaluate(moved, p)[0].lower[0, 1] <= -np.e
+
+
+def test_totals_and_constants():
+    v = constant(SPACE, np.arange(6.0).reshape(2, 3))
+    np.testing.assert_array_equal(total(v, (1,)).coefficients[0, 0], [3.0, 12.0])
+
+
+# --- claims -----------------------------------------------------------------------------------------------------------
+
+BLOCK = ThermalBlock((2, 1), 8, low=10**-0.5, high=10**0.5)
+LEAF = np.array([[0.25, 0.5]]), np.array([[0.5, 0.75]])
+
+
+def largest_error(problem, surrogate, low, high):
+    """The largest certificate at points of a leaf, and the largest proved error."""
+    X = np.concatenate([low + (high - low) * np.random.default_rng(0).random((200, low.shape[1])), low, high])
+    P = problem.inputs.from_unit(X)
+    found = certify(problem, surrogate(P), P)
+    return float(found.relative_upper.max()), float(found.relative_lower.max())
+
+
+@pytest.mark.parametrize("share", [0.5, 0.99, 1.03, 3.0])
+def test_a_leaf_is_proved_if_its_claim_is_true(share):
+    surrogate = Quadratic(BLOCK)
+    bound = reduced_leaves(BLOCK, reduced_path(BLOCK, surrogate), Frozen(surrogate, 2), BLOCK.inputs)
+    upper, lower = largest_error(BLOCK, surrogate, *LEAF)
+    leaves = leaves_of(BLOCK, BLOCK.inputs, *LEAF, np.array([share * (upper if share > 1 else lower)]))
+    (answer,), (spent,) = prove(bound, leaves, 3000)
+    assert answer == (PROVED if share > 1 else HOPELESS) and spent < 100
+    assert prove(bound, leaves, 3000, stop=lambda: True)[0] == [BUDGET]
+
+
+def scaled_errors(problem, surrogate, low, high, scale):
+    """The largest ||e|| / (scale + ||u||) at points of a leaf, by the certificate and proved from below."""
+    X = np.concatenate([low + (high - low) * np.random.default_rng(0).random((200, low.shape[1])), low, high])
+    P = problem.inputs.from_unit(X)
+    found = certify(problem, surrogate(P), P)
+    upper = found.upper / (scale + np.sqrt(found.quantity_lower))
+    return float(upper.max()), float((found.lower / (scale + np.sqrt(found.quantity_upper))).max())
+
+
+@pytest.mark.parametrize("kind", ["reduced", "fluxes"])
+@pytest.mark.parametrize("share", [0.99, 1.05])
+@pytest.mark.parametrize("scale", [0.01, 1.0, 1e3])
+def test_errors_with_an_absolute_part(kind, share, scale, lognormal):
+    """Relative to scale + ||u||: where the scale is large, what is bounded is the absolute error."""
+    if kind == "reduced":
+        problem, (low, high) = BLOCK, LEAF
+        surrogate = Quadratic(BLOCK)
+        bound = reduced_leaves(BLOCK, reduced_path(BLOCK, surrogate), Frozen(surrogate, 2), BLOCK.inputs)
+    else:
+        problem, surrogate, _, bound = lognormal
+        low, high = np.array([[0.5, 0.375]]), np.array([[0.625, 0.5]])
+    upper, lower = scaled_errors(problem, surrogate, low, high, scale)
+    leaves = leaves_of(problem, problem.inputs, low, high, np.array([share * (upper if share > 1 else lower)]), scale)
+    assert (prove(bound, leaves, 500)[0] == [PROVED]) == (share > 1)
+
+
+def test_a_budget_that_does_not_reach_is_told_apart():
+    surrogate, whole = Quadratic(BLOCK), (np.zeros((1, 2)), np.ones((1, 2)))
+    bound = reduced_leaves(BLOCK, reduced_path(BLOCK, surrogate), Frozen(surrogate, 2), BLOCK.inputs)
+    leaves = leaves_of(BLOCK, BLOCK.inputs, *whole, np.array([1.03 * largest_error(BLOCK, surrogate, *whole)[0]]))
+    assert prove(bound, leaves, 4)[0] == [BUDGET] and prove(bound, leaves, 3000)[0] == [PROVED]
+
+
+@pytest.mark.parametrize("share", [0.5, 0.99, 1.05])
+def test_a_leaf_is_proved_by_fluxes_if_its_claim_is_true(share, lognormal):
+    problem, surrogate, path, bound = lognormal
+    low, high = np.array([[0.5, 0.375]]), np.array([[0.625, 0.5]])
+    upper, lower = largest_error(problem, surrogate, low, high)
+    claimed = np.array([share * (upper if share > 1 else lower)])
+    (answer,), _ = prove(bound, Leaves(low, high, claimed, {"scale": np.zeros(1)}), 500)
+    assert answer == (PROVED if share > 1 else HOPELESS)
+
+
+class Plain(Quadratic):
+    """The same in the inputs themselves."""
+
+    @staticmethod
+    def terms(P):
+        x, y = jnp.asarray(P).T
+        return jnp.stack([jnp.ones_like(x), x, y, x * x, x * y, y * y], axis=1)
+
+
+@pytest.fixture(scope="module")
+def lognormal():
+    problem = LognormalDiffusion(d=2, cells=4, sigma=0.5)
+    surrogate = Plain(problem)
+    path = flux_path(problem, surrogate)
+    return problem, surrogate, path, flux_leaves(path, problem.inputs)

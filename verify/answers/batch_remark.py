@@ -1,0 +1,44 @@
+"""Whether a surrogate answers an input alone as it does in company: not if it normalises by its batch, or draws."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from ...solvers.foreign import SettingsChanged
+from ...solvers.problem import Problem
+from ...solvers.tolerance import Tolerance
+from ..measured_error import magnitude_of, norm_of
+from .evaluate import captured
+from .field_rows import field_rows
+
+SHARE = 0.1  # of the tolerance: by how much an answer may change without a word
+
+
+def batch_remark(problem: Problem, surrogate: Any, alone: Float[np.ndarray, "n N"], allowed: Tolerance) -> str:
+    """A remark where the answer at the centre is another beside another input than by itself (``alone``, its answers
+    there), or another from call to call: one more call, of the centre and the lower corner.
+    """
+    centre = problem.inputs.centre
+    corner = problem.inputs.from_unit(np.zeros((1, problem.inputs.dimension)))
+    rows = np.concatenate([centre[None], np.repeat(corner, len(alone) - 1, axis=0)])
+    try:
+        beside = field_rows(captured(surrogate)(rows), len(rows), problem)
+    except SettingsChanged:
+        raise
+    except Exception:  # what it does at the corner is found by the search
+        return ""
+    size = magnitude_of(problem, centre, alone[0])
+    random, changed = (
+        allowed.scaled(norm_of(problem, centre, other - alone[0]), size) for other in (alone[1], beside[0])
+    )
+    if random > SHARE * allowed.relative:
+        return f"the surrogate answers at random: at the centre of the box two answers differ by {random:.2g}"
+    if changed > SHARE * allowed.relative:
+        return (
+            f"the surrogate's answer depends on the other inputs of its batch: at the centre of the box it changes by "
+            f"{changed:.2g} beside the lower corner. Errors are of the answers in this search's batches"
+        )
+    return ""

@@ -1,0 +1,211 @@
+"""Any callable is a surrogate: what is asked of it, and how it is read and called without ever being trusted."""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Bool, Float
+
+from ...solvers.classes.coercive import CoerciveProblem
+from ...solvers.foreign import SettingsChanged, call_foreign
+from ...solvers.precision import RANGE
+from ...solvers.problem import Problem, is_traced
+from ...solvers.real import real_array
+from .field_rows import Unreadable, field_rows
+
+CHUNK = 256  # rows per call of the surrogate
+REASONS = 4  # distinct ones why calls failed that are told
+
+
+class Model(abc.ABC):
+    """A surrogate as a verb knows it: one basis or none, and two functions. ``said``: what foreign code changed."""
+
+    basis: Float[np.ndarray, "N k"] | None
+    said: dict[str, None]
+
+    @abc.abstractmethod
+    def __call__(self, P: Any) -> Any:
+        """[n, d] -> [n, N]: a float64 copy, JAX's own values where it is tracing."""
+
+    @abc.abstractmethod
+    def coefficients(self, P: Any) -> Any:
+        """[n, d] -> [n, k], alike."""
+
+    def changes(self) -> list[str]:
+        """What foreign code changed since the last time, in sentences."""
+        found = list(self.said)
+        self.said.clear()
+        return found
+
+
+class Captured(Model):
+    """Somebody's surrogate: ``basis`` and ``coefficients`` are read from it once, here, and the basis is copied.
+
+    Both functions are called as foreign code, with inputs of their own, which they may write to.
+    """
+
+    def __init__(self, surrogate: Any) -> None:
+        self.said = {}
+        self.basis = None
+        self._function = surrogate
+        self._coefficients = self._of(_attribute, surrogate, "coefficients")
+        basis = self._of(_attribute, surrogate, "basis")
+        if basis is None or not callable(self._coefficients):
+            return
+        try:
+            self.basis = self._of(numbers, basis)
+            self.basis.flags.writeable = False
+        except SettingsChanged:
+            raise
+        except Exception as error:  # no basis then: it needs no trust
+            self.said[f"the surrogate's basis could not be read: {type(error).__name__}: {error}"] = None
+
+    def __call__(self, P: Any) -> Any:
+        return self._of(_answer, self._function, P)
+
+    def coefficients(self, P: Any) -> Any:
+        return self._of(_answer, self._coefficients, P)
+
+    def _of(self, function: Callable[..., Any], *args: Any) -> Any:
+        return call_foreign(function, *args, whose="the surrogate", said=self.said)
+
+
+def captured(surrogate: Any) -> Model:
+    """The one reading of a surrogate that a verb works with and passes on."""
+    return surrogate if isinstance(surrogate, Model) else Captured(surrogate)
+
+
+def _attribute(surrogate: Any, name: str) -> Any:
+    try:
+        return getattr(surrogate, name, None)
+    except Exception:  # a property of somebody's own may fail in any way it likes
+        return None
+
+
+def _answer(function: Callable[[Any], Any], P: Any) -> Any:
+    if is_traced(P):
+        return jnp.asarray(function(P))
+    return numbers(function(P.copy()))
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Fields as the surrogate gave them, float64; rows that are not ``good`` are NaN, ``trouble`` says why.
+    ``answered``: there was a field, if not one of numbers.
+    """
+
+    fields: Float[np.ndarray, "n N"]
+    good: Bool[np.ndarray, " n"]
+    answered: Bool[np.ndarray, " n"]
+    trouble: tuple[str, ...]
+
+
+def evaluate(surrogate: Callable[[np.ndarray], Any], P: Float[np.ndarray, "n d"], problem: Problem) -> Evaluation:
+    """Each query answered once, in chunks; float32 and other arrays are converted, shapes by ``field_rows``.
+
+    A row that cannot be answered by itself has failed (``asked_in_parts``), and so has one with a value that is NaN or
+    infinite.
+    """
+    model = captured(surrogate)
+    fields = np.full((len(P), problem.size), np.nan)
+    answered, trouble = asked_in_parts(lambda rows: field_rows(model(rows), len(rows), problem), P, fields)
+    good = np.isfinite(fields).all(axis=1)
+    if not answered.all():
+        trouble.append(f"{int((~answered).sum())} of {len(P)} inputs were not answered")
+    if not good[answered].all():
+        trouble.append("the surrogate answered with values that are NaN or infinite")
+    fields[~good] = np.nan
+    return Evaluation(fields, good, answered, tuple(dict.fromkeys([*trouble, *model.changes()])))
+
+
+def asked_in_parts(
+    ask: Callable[[np.ndarray], np.ndarray], P: Float[np.ndarray, "n d"], out: Float[np.ndarray, "n k"]
+) -> tuple[Bool[np.ndarray, " n"], list[str]]:
+    """``ask(rows)`` written to the rows of ``out``, in chunks: (which were answered, some reasons why others were not).
+
+    Where a chunk raises its halves are asked again, down to single rows: one that fails by itself fails no other.
+    """
+    answered, reasons = np.zeros(len(P), dtype=bool), dict[str, None]()
+    waiting = [slice(start, min(start + CHUNK, len(P))) for start in range(0, len(P), CHUNK)][::-1]
+    while waiting:
+        part = waiting.pop()
+        try:
+            out[part] = ask(P[part])
+            answered[part] = True
+            continue
+        except SettingsChanged:
+            raise
+        except Unreadable as error:
+            reason = f"the surrogate answered {error}"
+        except Exception as error:  # a surrogate may fail in any way it likes: the rows count as failed
+            reason = f"the surrogate raised {type(error).__name__}: {error}"
+        if len(reasons) < REASONS:
+            reasons[reason] = None
+        if part.stop - part.start > 1:
+            middle = (part.start + part.stop) // 2
+            waiting += [slice(middle, part.stop), slice(part.start, middle)]
+    return answered, list(reasons)
+
+
+def numbers(answer: Any) -> np.ndarray:
+    """A float64 copy: what is certified may not change afterwards.
+
+    Raises:
+        Unreadable: complex or masked values, or none that are numbers; the message goes on from "answered".
+    """
+    try:
+        return real_array(answer)
+    except ValueError as error:
+        raise Unreadable(f"with {error}") from None
+    except Exception as error:  # whoever's array it is has its own way to say no
+        remedy = "return .detach().cpu().numpy()" if hasattr(answer, "detach") else "return a numpy array"
+        raise Unreadable(f"with a {type(answer).__name__} that numpy cannot read ({error}): {remedy}") from None
+
+
+def batch_difference(model: Model, P: Float[np.ndarray, "n d"]) -> float:
+    """By how much the answer at the first row changes with the rows beside it, of its largest value; two calls."""
+    alone, beside = (np.asarray(model(rows), dtype=np.float64)[:1] for rows in (P[:1], P))
+    largest = np.abs(alone).max(initial=0.0)
+    return float(np.abs(alone - beside).max(initial=0.0) / largest) if largest > 0 else 0.0
+
+
+def has_basis(surrogate: Any) -> bool:
+    """Whether the surrogate offers ``basis`` [N, k] and ``coefficients(P)``: reduced path and box proofs need them."""
+    return captured(surrogate).basis is not None
+
+
+def basis_facts(problem: Problem, V: np.ndarray) -> tuple[list[int], float]:
+    """The basis' shape and its largest size in prescribed entries (NaN where it has none), for messages."""
+    fits = isinstance(problem, CoerciveProblem) and V.ndim == 2 and V.shape[0] == problem.size
+    stray = np.abs(V[~problem.free]) if isinstance(problem, CoerciveProblem) and fits else np.zeros(0)
+    return list(V.shape), float(stray.max()) if stray.size else float("nan")
+
+
+def answering_basis(problem: Problem, surrogate: Any) -> Float[np.ndarray, "N k"] | None:
+    """V [N, k], finite, zero where values are prescribed, its columns zero or of a length between 1 / RANGE and RANGE,
+    if V c is what the surrogate answers at the centre.
+    """
+    model = captured(surrogate)
+    V = model.basis
+    if not isinstance(problem, CoerciveProblem) or V is None:
+        return None
+    if V.ndim != 2 or V.shape[0] != problem.size or not np.isfinite(V).all() or V[~problem.free].any():
+        return None
+    lengths = np.linalg.norm(V, axis=0)
+    if not ((lengths == 0) & ~V.any(axis=0) | (lengths >= 1 / RANGE) & (lengths <= RANGE)).all():
+        return None
+    centre = problem.inputs.centre[None]
+    try:
+        field_there, c = model(centre), model.coefficients(centre)
+        product = c @ V.T
+    except SettingsChanged:
+        raise
+    except Exception:  # anything unusual about the basis: it needs no trust
+        return None
+    same = product.shape == field_there.shape and np.allclose(product, field_there, rtol=1e-9, atol=1e-12)
+    return V if same else None

@@ -1,0 +1,39 @@
+"""A surrogate is called once before anything is spent on it: what it cannot have meant is a mistake, told at once."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from ...solvers.foreign import SettingsChanged
+from ...solvers.problem import Problem
+from .evaluate import captured
+from .field_rows import Unreadable, field_rows
+
+
+def check_answers(problem: Problem, surrogate: Any, *, may_raise: bool = False) -> Float[np.ndarray, "n N"] | None:
+    """One call, at the centre of the problem's box, asked several times over: the answers, in the shape of fields.
+
+    ``may_raise``: None where the surrogate raises, for verbs that count that and go on.
+
+    Raises:
+        ValueError: it raises, or answers with something that is no array of real numbers, or in another shape.
+    """
+    count = 2 if problem.size != 2 else 3  # a transposed answer must not look like one that is not
+    centre = np.repeat(problem.inputs.centre[None], count, axis=0)
+    try:
+        return field_rows(captured(surrogate)(centre), count, problem)
+    except SettingsChanged:
+        raise
+    except Unreadable as error:
+        raise ValueError(f"the surrogate answered {count} inputs {error}") from None
+    except Exception as error:
+        if may_raise:
+            return None
+        asked = f"inputs of shape {list(centre.shape)}, the centre of the box"
+        raise ValueError(
+            f"the surrogate raised {type(error).__name__}: {error}; it was asked for {asked}, and has to answer "
+            f"[n, {problem.inputs.dimension}] with [n, {problem.size}]"
+        ) from error

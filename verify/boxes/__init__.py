@@ -1,0 +1,1 @@
+"""Bounds over whole boxes of inputs, and the trust maps that hold them."""

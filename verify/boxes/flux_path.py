@@ -1,0 +1,106 @@
+"""Surrogates with a basis, for problems with one coefficient per cell: what box proofs by fluxes need, once for each.
+
+``flux_path`` says why there is none; there is one for fields of log-affine coefficients with at most ``HIGHEST`` inputs
+(``log_weights.py``) and a load that is the same everywhere.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+from jaxtyping import Float
+
+from ...solvers.batching import VectorMap
+from ...solvers.classes.diffusion import CellDiffusion
+from ...solvers.precision import RANGE
+from ...solvers.problem import Problem
+from ..answers.evaluate import answering_basis, basis_facts, captured
+from ..answers.frozen import Frozen
+from ..certificate import STEPS, certifier
+from ..enclose import UnsupportedOperation, coefficients
+from ..proofs.thomson import scaled_lower
+from .flux_data import FluxData, flux_data
+from .flux_family import flux_family
+from .log_weights import log_weights
+
+HIGHEST = 4  # inputs: nodes and boxes multiply with every one
+BY_FLUXES = "bounds by fluxes that balance the load; logarithms of cells' weights affine in the inputs, as enclosed"
+CHUNKS = (16, 256)  # rows of fields at a time
+
+
+class FluxPath:
+    """``data`` for the bound over boxes; ``lower`` and ``estimate`` at points, for what searches beside it."""
+
+    def __init__(self, problem: CellDiffusion, surrogate: Frozen, data: FluxData, scale: float = 0.0) -> None:
+        self.problem, self.model, self.data, self.scale = problem, surrogate, data, scale
+        self._estimates = VectorMap(self._estimate, CHUNKS)
+
+    def lower(self, P: Float[np.ndarray, "n d"], c: Float[np.ndarray, "n k"]) -> Float[np.ndarray, " n"]:
+        """Proved lower bounds of ||e|| / (scale + ||u||)."""
+        fields = c @ self.model.basis.T
+        bound = certifier(self.problem).bounds(P, fields, STEPS)[1]
+        return np.where(np.isfinite(fields).all(axis=1), np.asarray(scaled_lower(bound, self.scale, np)), 0.0)
+
+    def estimate(self, P: Float[np.ndarray, "n d"], c: Float[np.ndarray, "n k"]) -> Float[np.ndarray, " n"]:
+        """The same to a percent or so, without a solve and without proof."""
+        found = np.asarray(self._estimates(P, c))
+        return np.where(np.isfinite(found), found, 0.0)
+
+    def _estimate(self, p: Array, c: Array) -> Array:
+        a = self.problem.cell_weights(self.problem.theta(p)).reshape(-1)
+        family = self.data.family
+        flux = family.start + jnp.tensordot(family.best(1 / a), family.modes, 1)
+        gradient = jnp.tensordot(c, self.data.modes, 1)
+        error = jnp.sum((flux - a * gradient) ** 2 / a)
+        return jnp.sqrt(error) / (self.scale + jnp.sqrt(jnp.maximum(jnp.sum(flux**2 / a), 1e-300)))
+
+
+def flux_path(problem: Problem, surrogate: Any, scale: float = 0.0) -> FluxPath | str:
+    """The path, or why there is none.
+
+    Raises:
+        jax.errors.JAXTypeError, ValueError: of ``Frozen``.
+    """
+    offered = captured(surrogate)
+    if offered.basis is None:
+        return "box proofs need a surrogate with basis and coefficients"
+    basis = answering_basis(problem, offered)
+    if basis is None:
+        shape, stray = basis_facts(problem, offered.basis)
+        return (
+            f"box proofs need a basis [{problem.size}, k] (here {shape}) that is exactly zero where values are "
+            f"prescribed (~problem.free; largest here: {stray:.1g}), and finite coefficients [n, k] with "
+            "coefficients(P) @ basis.T what the surrogate answers"
+        )
+    if not isinstance(problem, CellDiffusion):
+        return (
+            f"box proofs of {problem.name} need matrices and loads of few terms, and modes of lengths between 2^-100 "
+            "and 2^100"
+        )
+    d = problem.inputs.dimension
+    if d > HIGHEST:
+        return f"box proofs of {problem.name} take at most {HIGHEST} inputs, not {d}"
+    weights = log_weights(problem)
+    if weights is None:
+        return f"box proofs of {problem.name} need weights whose logarithms are affine in the inputs"
+    if not _one_load(problem):
+        return f"box proofs of {problem.name} need a load that is the same for all inputs"
+    model = Frozen(offered, d, basis)
+    family = flux_family(problem, model)
+    if family is None:
+        return f"box proofs of {problem.name} need a few solutions to start from, but the solver failed"
+    return FluxPath(problem, model, flux_data(problem, basis, family, weights), scale)
+
+
+def _one_load(problem: CellDiffusion) -> bool:
+    """Whether the load is the same all over the box, and of a size that proofs allow."""
+    inputs = problem.inputs
+    try:
+        value, _ = coefficients(problem.load, inputs.lower, inputs.upper, 1)
+    except (UnsupportedOperation, NotImplementedError):
+        return False
+    size = np.abs(np.asarray(value.mid)).max()
+    return not np.asarray(value.rad).any() and bool(size == 0 or 1 / RANGE <= size <= RANGE)

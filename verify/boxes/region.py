@@ -1,0 +1,86 @@
+"""What a guard takes over from a trust map: the program that the map speaks of, and the bound of every leaf.
+
+A map is about one problem and one program of coefficients in one basis. Both must have the hashes that the map carries,
+and the answers must come from that very program: so it is frozen here, and what the surrogate does afterwards is
+without effect. The bounds of the leaves are believed as the file gives them; ``audit`` proves them again.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import numpy as np
+from jaxtyping import Float
+
+from ...solvers.problem import Problem
+from ..answers.evaluate import answering_basis, captured
+from ..answers.frozen import Frozen
+from .map_checks import check_map, check_statement
+from .trust_map import TrustMap
+
+FROM_THE_MAP = (
+    "rows inside the trust map carry its leaves' bounds, which were not proved again here (`audit` does that)"
+)
+
+
+class ProvedRegion:
+    """``model``: the frozen surrogate. ``upper(P)``: proved bounds of ||e|| / (scale + ||u||) of its answers e.
+
+    ``scale``: of the guard; a map with a smaller one, whose bounds are larger, serves as well.
+
+    Raises:
+        ValueError: the map says what cannot be, or is about another problem or surrogate, saying what differs; or it
+            proves nothing.
+    """
+
+    def __init__(self, problem: Problem, surrogate: Any, trust: TrustMap, scale: float, label: str) -> None:
+        trust = trust.copied()
+        check_map(trust)
+        if trust.scale > scale:
+            raise ValueError(
+                f"{label} allows {trust.absolute:.3g} beside its tolerance {trust.tolerance:g}, more than this guard "
+                "does: guard with the same tolerance and absolute, or without the map"
+            )
+        self.scale = trust.scale
+        self._bound = np.where(trust.axis < 0, trust.bound, np.inf)
+        if not np.isfinite(self._bound).any():
+            why = f" ({'; '.join(trust.notes)})" if trust.notes else ""
+            raise ValueError(f"{label} proves nothing{why}: guard without it")
+        check_statement(trust, problem, label)
+        surrogate = captured(surrogate)
+        basis = answering_basis(problem, surrogate)
+        if basis is None:
+            raise ValueError(
+                f"{label} is about a basis and its coefficients, with which this surrogate does not answer"
+            )
+        self.model = model_of(trust, problem, surrogate, label, basis)
+        self._lookup = trust.lookup
+        self.assumptions = (*trust.assumptions, FROM_THE_MAP)
+
+    def upper(self, P: Float[np.ndarray, "n d"]) -> Float[np.ndarray, " n"]:
+        """The bound of the leaf of every row; infinite outside the map's box and where no bound is known."""
+        leaf = self._lookup(P)
+        return np.where(leaf >= 0, self._bound[leaf], np.inf)
+
+
+def model_of(
+    trust: TrustMap, problem: Problem, surrogate: Any, label: str, basis: Float[np.ndarray, "N k"] | None = None
+) -> Frozen:
+    """The surrogate, frozen.
+
+    Raises:
+        ValueError: it is not the one that the map is about.
+    """
+    try:
+        model = Frozen(surrogate, problem.inputs.dimension, basis)
+    except (AttributeError, jax.errors.JAXTypeError):
+        raise ValueError(
+            f"{label} is a proof about another surrogate: this one has no basis with coefficients in JAX"
+        ) from None
+    if trust.model_hash != model.hash:
+        raise ValueError(
+            f"{label} is a proof about another surrogate: its weights, basis or program differ (what another version "
+            "of JAX makes of a function counts as another program)"
+        )
+    return model

@@ -1,0 +1,1 @@
+"""The search for failures: signals, peaks, confirmation, records."""

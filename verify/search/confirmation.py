@@ -1,0 +1,138 @@
+"""What a search spends its solves on: solve, measure, keep what fails, and remember what the errors do not say."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from ...solvers.component_errors import component_errors
+from ...solvers.problem import Problem
+from ...solvers.tolerance import Tolerance
+from ..answers.evaluate import evaluate
+from ..evidence import Evidence
+from ..measured_error import exceeds, measured_error
+from ..reasons import first_unsolved, with_others
+from .counterexample import Counterexample
+from .unseen import Unseen
+
+
+class Confirmation:
+    """Confirmed errors, at no more than ``budget`` solver calls."""
+
+    def __init__(
+        self,
+        problem: Problem,
+        surrogate: Callable[[Any], Any],
+        allowed: Tolerance,
+        budget: int,
+        seed: int,
+        report: Callable[[str, int, int], None],
+    ) -> None:
+        self.problem, self.surrogate, self.allowed = problem, surrogate, allowed
+        self.budget, self.seed, self.report = budget, seed, report
+        self.calls, self.compared, self.failed_solves, self.not_numbers, self.open = 0, 0, 0, 0, 0
+        self.first_failure = ""
+        self.found: list[Counterexample] = []
+        self.trouble: dict[str, None] = {}
+        self.unseen = Unseen(problem, allowed)
+        self.component_errors: dict[str, float] = {}
+        self.worst, self.worst_inputs = 0.0, np.full(problem.inputs.dimension, np.nan)
+
+    @property
+    def left(self) -> int:
+        return max(self.budget - self.calls, 0)
+
+    def check(self, P: np.ndarray, how: str) -> Float[np.ndarray, " n"]:
+        """Confirmed errors at P, as far as the budget reaches; NaN where nothing could be compared."""
+        P = P[: self.left]
+        if not len(P):
+            return np.zeros(0)
+        self.report("solving", self.calls, self.budget)
+        attempts = self.problem.attempt_batch(P)
+        truths = np.asarray(attempts.u)
+        self.failed_solves += int((~np.isfinite(truths).all(axis=1)).sum())
+        self.first_failure = self.first_failure or first_unsolved(self.problem, P, attempts)
+        errors = self.compare(P, truths, how, solved=True)
+        self.report("solving", self.calls, self.budget)
+        return errors
+
+    def compare(self, P: np.ndarray, truths: np.ndarray, how: str, solved: bool = False) -> Float[np.ndarray, " n"]:
+        """Errors against truths that are known; ``solved``: each of them cost a call."""
+        evaluation = evaluate(self.surrogate, P, self.problem)
+        self.trouble.update(dict.fromkeys(evaluation.trouble))
+        errors = np.full(len(P), np.nan)
+        rows = zip(P, evaluation.fields, evaluation.answered, truths, strict=True)
+        for i, (p, field, answered, truth) in enumerate(rows):
+            self.calls += int(solved)
+            if np.isfinite(truth).all():
+                errors[i] = self._measure(p, field, truth, how, bool(answered))
+        return errors
+
+    def _measure(self, p: np.ndarray, field: np.ndarray, truth: np.ndarray, how: str, answered: bool) -> float:
+        error, lower, upper, evidence = measured_error(self.problem, p, field, truth, self.allowed.scale)
+        if not answered:  # a field that is not there has no proved error
+            evidence = Evidence.OBSERVED
+        if np.isnan(error):
+            self.not_numbers += 1
+            return error
+        self.compared += 1
+        self.unseen.add(p, truth)
+        parts = component_errors(self.problem, p, field, truth, self.allowed.scale)
+        for name, part in parts.items():
+            self.component_errors[name] = float(np.maximum(part, self.component_errors.get(name, 0.0)))
+        if not np.isfinite(self.worst_inputs).all() or error > self.worst:
+            self.worst, self.worst_inputs = error, p
+        if exceeds(error, lower, evidence, self.allowed.relative):
+            self.found.append(self._record(p, (error, lower, upper, evidence), field, how, parts))
+        elif error > self.allowed.relative or (evidence is Evidence.PROVED and upper > self.allowed.relative):
+            self.open += 1
+        return error
+
+    def _record(
+        self,
+        p: np.ndarray,
+        measured: tuple[float, float, float, Evidence],
+        field: np.ndarray,
+        how: str,
+        parts: dict[str, float],
+    ) -> Counterexample:
+        error, lower, upper, evidence = measured
+        return Counterexample(
+            inputs=p,
+            error=error,
+            lower=lower,
+            upper=upper,
+            evidence=evidence,
+            tolerance=self.allowed.relative,
+            found=how,
+            solver_calls=self.calls,
+            field=field,
+            problem_name=self.problem.name,
+            problem_settings=self.problem.settings,
+            fingerprint=self.problem.fingerprint,
+            seed=self.seed,
+            absolute=self.allowed.absolute,
+            component_errors=parts,
+        )
+
+    def notes(self) -> list[str]:
+        """What is not known, and why."""
+        said = []
+        if self.failed_solves:
+            said.append(
+                f"the solver failed at {self.failed_solves} of {self.calls} inputs: nothing is known about the "
+                f"surrogate there. The first: {with_others(self.problem, self.first_failure)}"
+            )
+        if self.not_numbers:
+            said.append(
+                f"at {self.not_numbers} inputs the error is not a number (a norm that is NaN, or infinite): undecided"
+            )
+        if self.open:
+            said.append(
+                f"at {self.open} inputs the solver's own error is too large to tell on which side of the tolerance "
+                "the surrogate is: solve more accurately"
+            )
+        return [*said, *self.unseen.notes(), *self.trouble]

@@ -1,0 +1,1 @@
+"""What independent draws say, at a stated confidence."""
