@@ -13,7 +13,7 @@ from assay.solvers.discretisations import q1
 from assay.solvers.problems.lognormal_diffusion import LognormalDiffusion
 from assay.verify.answers import fingerprint
 from assay.verify.audit import audit
-from assay.verify.boxes.box_bound import Given, scaled_ends
+from assay.verify.boxes.box_bound import BoundInputs, scaled_ends
 from assay.verify.boxes.box_flux import make_flux_bound
 from assay.verify.boxes.flux_family import defect
 from assay.verify.boxes.flux_path import BY_FLUXES, flux_path
@@ -82,7 +82,7 @@ def compiled(plane):
     ends = scaled_ends(PROBLEM.inputs)
 
     def bound(low, high, data=path.data, scale=0.0):
-        return np.asarray(bounds(low, high, Given(ends, data, model.weights, np.float64(scale))).upper)
+        return np.asarray(bounds(low, high, BoundInputs(ends, data, model.weights, np.float64(scale))).upper)
 
     return bound, path.data
 
@@ -216,7 +216,7 @@ def test_a_planted_failure_and_coefficients_that_are_no_numbers_show_in_every_le
     path = flux_path(LINE, surrogate)
     model = path.model
     compiled = jax.jit(make_flux_bound((False,), model.architecture, ORDER))
-    given = Given(scaled_ends(LINE.inputs), path.data, model.weights)
+    given = BoundInputs(scaled_ends(LINE.inputs), path.data, model.weights)
 
     def bound(low, high):
         return np.array([float(compiled(a, b, given, np.True_).upper) for a, b in zip(low, high, strict=True)])

@@ -122,7 +122,7 @@ def test_an_interrupt_between_two_halves_leaves_a_tree():
     for values in (tree.children, tree.bound):  # as if the next pair were begun
         values.append(values[0])
     tree.close()
-    assert tree.numbers() == [1, 2] and {len(values) for values in vars(tree).values()} == {3}
+    assert tree.leaf_numbers() == [1, 2] and {len(values) for values in vars(tree).values()} == {3}
 
 
 @pytest.mark.parametrize(

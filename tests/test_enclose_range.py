@@ -61,7 +61,7 @@ def test_the_range_of_a_function_is_closed_from_both_sides():
     values = np.asarray(jax.vmap(wave)(x))
     assert result.gap <= 1e-4
     assert result.lower <= values.min() and values.max() <= result.upper
-    assert result.lower <= result.found_lower <= values.min() + 1e-3 and result.found_upper >= values.max() - 1e-3
+    assert result.lower <= result.attained_lower <= values.min() + 1e-3 and result.attained_upper >= values.max() - 1e-3
 
 
 def bend(x):

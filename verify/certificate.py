@@ -23,7 +23,7 @@ from ..solvers.classes.distance import distance
 from ..solvers.foreign import call_foreign
 from ..solvers.precision import in_float64
 from ..solvers.problem import Problem
-from .answers.evaluate import captured, evaluate, numbers
+from .answers.evaluate import as_float64, captured, evaluate
 from .answers.first_call import check_answers
 from .evidence import Evidence
 from .proofs.thomson import FieldBound, bound_field, bound_polished, scaled_lower, scaled_upper
@@ -196,7 +196,7 @@ def certify(problem: Problem, surrogate: Callable[[Any], Any] | Any, P: Any, *, 
         fields, notes = evaluation.fields, list(evaluation.trouble)
     else:
         said: dict[str, None] = {}
-        fields = call_foreign(numbers, surrogate, whose="the array of fields", said=said)
+        fields = call_foreign(as_float64, surrogate, whose="the array of fields", said=said)
         if fields.shape != (len(P), problem.size):
             raise ValueError(f"fields must have shape {[len(P), problem.size]}, not {list(fields.shape)}")
         notes = list(said)

@@ -26,10 +26,10 @@ from .answers.evaluate import Model, captured
 from .answers.first_call import check_answers
 from .answers.frozen import Frozen
 from .boxes.batches import AT_LEAST, PER_OPERATION, BoxBounds, TooLong
-from .boxes.box_bound import BoxResult, Given, make_box_bound, scaled_ends
+from .boxes.box_bound import BoundInputs, BoxResult, make_box_bound, scaled_ends
 from .boxes.box_flux import make_flux_bound
-from .boxes.branch_and_bound import PointBounds, ReducedPoints, Report, Search, Witnesses
-from .boxes.compiled_cache import Kept
+from .boxes.branch_and_bound import ConfirmedErrors, PointBounds, ReducedPoints, Report, Search
+from .boxes.compiled_cache import CompiledCache
 from .boxes.flux_path import flux_path
 from .boxes.map_checks import stands_on
 from .boxes.tree import BoxTree
@@ -121,7 +121,7 @@ def certify_box(
     old = _checked_map(resume, problem, inputs, model.hash, allowed.scale)
     d = inputs.dimension
 
-    witnesses = Witnesses(problem, inputs, path.points, model, budget)
+    witnesses = ConfirmedErrors(problem, inputs, path.points, model, budget)
     if old is not None:
         witnesses.points, witnesses.lower = list(old.witness), old.witness_lower.tolist()
     tree = BoxTree(d) if old is None else BoxTree.of_map(old, allowed.relative)
@@ -163,7 +163,7 @@ class _Path:
     ) -> None:
         self.problem, self.model, self.points, self.by_fluxes = problem, model, points, by_fluxes
         self.inputs = inputs
-        self.given = Given(scaled_ends(inputs), data, model.weights, np.float64(points.scale))
+        self.given = BoundInputs(scaled_ends(inputs), data, model.weights, np.float64(points.scale))
         self._bounds: BoxBounds | None = None
 
     def __call__(self, low: np.ndarray, high: np.ndarray) -> BoxResult:
@@ -204,7 +204,7 @@ def _too_long(needed: float, seconds: float) -> str:
     )
 
 
-_kept: Kept[BoxBounds] = Kept(4)
+_kept: CompiledCache[BoxBounds] = CompiledCache(4)
 
 
 def _compiled(problem: CoerciveProblem, model: Frozen, log: tuple[bool, ...], order: int, by_fluxes: bool) -> BoxBounds:

@@ -30,7 +30,8 @@ from ..solvers.foreign import SettingsChanged
 from ..solvers.precision import in_float64
 from ..solvers.problem import Problem
 from ..solvers.tolerance import Tolerance
-from .answers.evaluate import CHUNK, Model, batch_difference, captured, evaluate, numbers
+from .answers.batch_remark import batch_difference
+from .answers.evaluate import CHUNK, Model, as_float64, captured, evaluate
 from .answers.first_call import check_answers
 from .boxes.region import ProvedRegion
 from .boxes.trust_map import TrustMap, load_trust_map
@@ -232,7 +233,7 @@ class Guard:
         assert self.reduced is not None
         P, k = batch.P, len(self._modes)
         try:
-            c = numbers(self.surrogate.coefficients(P))
+            c = as_float64(self.surrogate.coefficients(P))
         except SettingsChanged:
             raise
         except Exception as error:  # counted and solved instead, whatever it was

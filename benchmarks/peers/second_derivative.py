@@ -239,7 +239,7 @@ def over_time(
     layers: Layers, methods: dict[str, Bounds], seconds: float, grid: np.ndarray
 ) -> tuple[list[Trace], float]:
     """Branch and bound over [-1, 1]^2 by everybody, ours last; and the largest value attained, proved in interval
-    arithmetic at a point (``Range.found_upper``). A bound below that is wrong, were it by the last digit.
+    arithmetic at a point (``Range.attained_upper``). A bound below that is wrong, were it by the last digit.
     """
     low, high = -np.ones(2), np.ones(2)
     values = values_of(layers)(grid)
@@ -255,7 +255,7 @@ def over_time(
         trace, found = by_range_bound(layers, order, seconds, low, high)
         trace.verdict = check(Interval(np.array([[found.lower]]), np.array([[found.upper]])), grid, values).verdict
         traces.append(trace)
-        attained = max(attained, found.found_upper, -found.found_lower)
+        attained = max(attained, found.attained_upper, -found.attained_lower)
     for trace in traces:
         excess = attained - trace.at(seconds)
         trace.counts = "UNSOUND" not in trace.verdict and excess <= ROUNDING * attained

@@ -51,26 +51,26 @@ class Rows:
     terms: Float[Array, "Q k k"]
 
 
-class _Part(NamedTuple):
+class LossRows(NamedTuple):
     x: np.ndarray
     phi: np.ndarray
     b: np.ndarray
     constant: float
 
 
-def field_rows(data: Data, V: np.ndarray, operator: ReducedOperator | None) -> _Part:
+def field_rows(data: Data, V: np.ndarray, operator: ReducedOperator | None) -> LossRows:
     """Rows from snapshots; weights that sum to one."""
     n = len(data.inputs)
     s = data.amplitudes
     if operator is None:
         scale = 1 / (n * data.norms**2)
-        return _Part(data.features, (scale * s**2)[:, None], (scale * s)[:, None] * project(data, V), 1.0)
+        return LossRows(data.features, (scale * s**2)[:, None], (scale * s)[:, None] * project(data, V), 1.0)
     theta, _ = operator.weights(data.inputs)
     inner = np.stack([data.fields[:, data.free] @ image for image in operator.images], axis=1)  # u'A_q V, [n, Q, k]
     g = np.einsum("nq,nqk->nk", theta, inner)
     energy = _energies(data, operator, theta)
     scale = 1 / (n * energy)
-    return _Part(data.features, theta * (scale * s**2)[:, None], (scale * s)[:, None] * g, 1.0)
+    return LossRows(data.features, theta * (scale * s**2)[:, None], (scale * s)[:, None] * g, 1.0)
 
 
 def _energies(data: Data, operator: ReducedOperator, theta: np.ndarray) -> np.ndarray:
@@ -80,14 +80,14 @@ def _energies(data: Data, operator: ReducedOperator, theta: np.ndarray) -> np.nd
     return np.where(energy > 0, energy, 1.0)
 
 
-def physics_rows(P: np.ndarray, x: np.ndarray, s: np.ndarray, operator: ReducedOperator) -> _Part:
+def physics_rows(P: np.ndarray, x: np.ndarray, s: np.ndarray, operator: ReducedOperator) -> LossRows:
     """Rows from the energy functional alone; weights that sum to one."""
     theta, phi = operator.weights(P)
     scale = 1 / (len(P) * operator.energy_of_solution(P))
-    return _Part(x, theta * (scale * s**2)[:, None], (scale * s)[:, None] * (phi @ operator.loads), 1.0)
+    return LossRows(x, theta * (scale * s**2)[:, None], (scale * s)[:, None] * (phi @ operator.loads), 1.0)
 
 
-def assemble(parts: list[tuple[float, _Part]], terms: np.ndarray) -> tuple[Rows, Float[np.ndarray, "k k"]]:
+def assemble(parts: list[tuple[float, LossRows]], terms: np.ndarray) -> tuple[Rows, Float[np.ndarray, "k k"]]:
     """Weighted parts as one set of rows, and T with y = T y'."""
     phi = np.concatenate([w * part.phi for w, part in parts])
     b = np.concatenate([w * part.b for w, part in parts])

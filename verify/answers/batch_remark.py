@@ -11,7 +11,7 @@ from ...solvers.foreign import SettingsChanged
 from ...solvers.problem import Problem
 from ...solvers.tolerance import Tolerance
 from ..measured_error import magnitude_of, norm_of
-from .evaluate import captured
+from .evaluate import Model, captured
 from .field_rows import field_rows
 
 SHARE = 0.1  # of the tolerance: by how much an answer may change without a word
@@ -42,3 +42,10 @@ def batch_remark(problem: Problem, surrogate: Any, alone: Float[np.ndarray, "n N
             f"{changed:.2g} beside the lower corner. Errors are of the answers in this search's batches"
         )
     return ""
+
+
+def batch_difference(model: Model, P: Float[np.ndarray, "n d"]) -> float:
+    """By how much the answer at the first row changes with the rows beside it, of its largest value; two calls."""
+    alone, beside = (np.asarray(model(rows), dtype=np.float64)[:1] for rows in (P[:1], P))
+    largest = np.abs(alone).max(initial=0.0)
+    return float(np.abs(alone - beside).max(initial=0.0) / largest) if largest > 0 else 0.0

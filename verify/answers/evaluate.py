@@ -58,7 +58,7 @@ class Captured(Model):
         if basis is None or not callable(self._coefficients):
             return
         try:
-            self.basis = self._of(numbers, basis)
+            self.basis = self._of(as_float64, basis)
             self.basis.flags.writeable = False
         except SettingsChanged:
             raise
@@ -90,7 +90,7 @@ def _attribute(surrogate: Any, name: str) -> Any:
 def _answer(function: Callable[[Any], Any], P: Any) -> Any:
     if is_traced(P):
         return jnp.asarray(function(P))
-    return numbers(function(P.copy()))
+    return as_float64(function(P.copy()))
 
 
 @dataclass(frozen=True)
@@ -152,7 +152,7 @@ def asked_in_parts(
     return answered, list(reasons)
 
 
-def numbers(answer: Any) -> np.ndarray:
+def as_float64(answer: Any) -> np.ndarray:
     """A float64 copy: what is certified may not change afterwards.
 
     Raises:
@@ -165,13 +165,6 @@ def numbers(answer: Any) -> np.ndarray:
     except Exception as error:  # whoever's array it is has its own way to say no
         remedy = "return .detach().cpu().numpy()" if hasattr(answer, "detach") else "return a numpy array"
         raise Unreadable(f"with a {type(answer).__name__} that numpy cannot read ({error}): {remedy}") from None
-
-
-def batch_difference(model: Model, P: Float[np.ndarray, "n d"]) -> float:
-    """By how much the answer at the first row changes with the rows beside it, of its largest value; two calls."""
-    alone, beside = (np.asarray(model(rows), dtype=np.float64)[:1] for rows in (P[:1], P))
-    largest = np.abs(alone).max(initial=0.0)
-    return float(np.abs(alone - beside).max(initial=0.0) / largest) if largest > 0 else 0.0
 
 
 def has_basis(surrogate: Any) -> bool:

@@ -22,7 +22,7 @@ from ...solvers.batching import VectorMap
 from ...solvers.problem import is_traced
 from ..enclose.programs import inner_programs
 from . import fingerprint
-from .evaluate import Model, captured, numbers
+from .evaluate import Model, as_float64, captured
 
 SIZES = (1, 16, 128, 1024)  # rows per compiled call
 
@@ -75,7 +75,7 @@ class Frozen(Model):
         model = captured(surrogate)
         if model.basis is None:
             raise AttributeError("it offers no basis with coefficients")
-        V = self.basis = numbers(model.basis if basis is None else basis)
+        V = self.basis = as_float64(model.basis if basis is None else basis)
         V.flags.writeable = False
         program = fingerprint.trace(lambda p: model.coefficients(p[None])[0], dimension)
         shapes = [list(aval.shape) for aval in program.out_avals]

@@ -44,10 +44,10 @@ class BoxBounds:
         """``size``: boxes of one pass."""
         chunk = jax.vmap(bound, in_axes=(0, 0, None, None))
 
-        def through(low: Array, high: Array, given: Any, alive: Array, count: Array) -> BoxResult:
+        def through(low: Array, high: Array, given: Any, always_true: Array, count: Array) -> BoxResult:
             def body(i: Array, out: BoxResult) -> BoxResult:
                 one, other = (jax.lax.dynamic_slice_in_dim(x, i * size, size) for x in (low, high))
-                part = chunk(one, other, given, alive)
+                part = chunk(one, other, given, always_true)
                 return jax.tree.map(lambda x, y: jax.lax.dynamic_update_slice_in_dim(x, y, i * size, 0), out, part)
 
             n = low.shape[0]

@@ -70,7 +70,7 @@ def scaled_ends(box: Box) -> Float[np.ndarray, "2 d"]:
 ModelWeights = tuple[Any, ...]
 
 
-class Given(NamedTuple):
+class BoundInputs(NamedTuple):
     """What the compiled bound is given besides the box, so that it serves other boxes and weights."""
 
     ends: Float[Any, "2 d"]  # ``scaled_ends`` of the whole box
@@ -81,15 +81,15 @@ class Given(NamedTuple):
 
 def make_box_bound(
     problem: CoerciveProblem, coefficients_of: Callable[[ModelWeights, Array], Array], log: tuple[bool, ...], order: int
-) -> Callable[[Array, Array, Given, Array], BoxResult]:
-    """A function of (low [d], high [d]) in unit coordinates, ``Given`` and True, to be vmapped over low and high only
-    and jitted. ``coefficients_of``: weights and one input [d] to [k].
+) -> Callable[[Array, Array, BoundInputs, Array], BoxResult]:
+    """A function of (low [d], high [d]) in unit coordinates, ``BoundInputs`` and a run-time True, to be vmapped
+    over low and high only and jitted. ``coefficients_of``: weights and one input [d] to [k].
     """
 
-    def bound(low: Array, high: Array, given: Given, alive: Array) -> BoxResult:
+    def bound(low: Array, high: Array, given: BoundInputs, always_true: Array) -> BoxResult:
         coefficients_at = partial(coefficients_of, given.weights)
         return _BoxBound(problem, coefficients_at, unit_to_inputs(log, given.ends), given.data, order, given.scale)(
-            low, high, alive
+            low, high, always_true
         )
 
     return bound
@@ -136,7 +136,7 @@ class _BoxBound:
         difference = (work - jnp.sum(scaled * (stretched @ y)))[None]
         return jnp.concatenate([flux.reshape(-1), difference, theta, phi, c, amplitude[None], theta * amplitude])
 
-    def __call__(self, low: Array, high: Array, alive: Array) -> BoxResult:
+    def __call__(self, low: Array, high: Array, always_true: Array) -> BoxResult:
         data = self.data
         (count, Q), rank = data.references.shape, data.factors.shape[-1]
         low, high = low - INFLATION, high + INFLATION
@@ -148,18 +148,18 @@ class _BoxBound:
         w = jnp.stack(simplex_weights(flat @ flat.T)) if count > 1 else jnp.ones(1)
         combined = jnp.einsum("k,kq,krm->qrm", w, data.references, data.solves)
         T = jnp.einsum("qrs,qsm->qrm", data.factors, combined).reshape(Q * rank, -1)
-        return self.evaluate(low, high, partial(self.vector, T), w, c, alive)
+        return self.evaluate(low, high, partial(self.vector, T), w, c, always_true)
 
     def evaluate(
-        self, low: Array, high: Array, whole: Callable[[Array], Array], w: Array, c: Array, alive: Array
+        self, low: Array, high: Array, whole: Callable[[Array], Array], w: Array, c: Array, always_true: Array
     ) -> BoxResult:
         data, order, d = self.data, self.order, low.shape[0]
         Q, rank = data.references.shape[1], data.factors.shape[-1]
         box = balls.from_bounds(low, high)
         K = Q * rank + 1  # the length of g
-        ranges, jets = coefficients(whole, low, high, order, alive)
+        ranges, jets = coefficients(whole, low, high, order, always_true)
         jets = jets[:, :, :K]
-        losses = rounding_error(whole, low, high, alive)
+        losses = rounding_error(whole, low, high, always_true)
         slopes = jnp.sum(jnp.where(jnp.isfinite(balls.magnitude(jets)[0]), balls.magnitude(jets)[0], jnp.inf), axis=0)
         points = bernstein.grid(box, order)
         values = jax.vmap(whole)(points.mid)[:, :K]
@@ -172,7 +172,7 @@ class _BoxBound:
         rest = bernstein.remainder(flux_highest, box.rad, order)
         c_rest = bernstein.remainder(highest[:, -1], box.rad, order)
         first, second = K + Q, K + Q + data.load_mode.shape[0]
-        sizes_of = Sizes(
+        sizes_of = BoxExtrema(
             balls.lower(ranges[K:first]),
             balls.upper(ranges[K:first]),
             balls.magnitude(ranges[first:second]),
@@ -238,7 +238,7 @@ def energy_below(data: ReducedData, loads: Ball, scaled: Ball, c: Float[Array, "
     return jnp.where(good, least**2 / jnp.where(good, most, 1.0) * (1 - 1e-12), 0.0)
 
 
-class Sizes(NamedTuple):
+class BoxExtrema(NamedTuple):
     """What ``rounding_floor`` has to know of a box: ranges of the weights, and sizes."""
 
     theta_low: Float[Array, " Q"]
@@ -250,7 +250,7 @@ class Sizes(NamedTuple):
 
 
 def rounding_floor(
-    problem: CoerciveProblem, data: ReducedData, w: Float[Array, " K"], box: Sizes
+    problem: CoerciveProblem, data: ReducedData, w: Float[Array, " K"], box: BoxExtrema
 ) -> tuple[Array, Array, Any]:
     """Everything that is rounding or defect, over a whole box, scaled as ``vector`` is: of the bound, of c; and the
     factor of the flux (``CoerciveProblem.flux_factor``).

@@ -38,21 +38,21 @@ from ..enclose import ball as balls
 from ..enclose import bernstein, coefficients, rounding_error
 from ..enclose.ball import Ball
 from ..proofs.thomson import SLACK, UNDERFLOW
-from .box_bound import INFLATION, BoxResult, Given, ModelWeights, axis_to_halve, quotient, unit_to_inputs
+from .box_bound import INFLATION, BoundInputs, BoxResult, ModelWeights, axis_to_halve, quotient, unit_to_inputs
 from .flux_data import FLUX_NORM, FluxData
 from .flux_series import Weights, norm, remainders, weights_of
 
 
 def make_flux_bound(
     log: tuple[bool, ...], coefficients_of: Callable[[ModelWeights, Array], Array], order: int
-) -> Callable[[Array, Array, Given, Array], BoxResult]:
-    """A function of (low [d], high [d]) in unit coordinates, ``Given`` and True, to be vmapped over low and high only
-    and jitted. ``coefficients_of``: weights of the model and one input [d] to [k].
+) -> Callable[[Array, Array, BoundInputs, Array], BoxResult]:
+    """A function of (low [d], high [d]) in unit coordinates, ``BoundInputs`` and a run-time True, to be vmapped
+    over low and high only and jitted. ``coefficients_of``: weights of the model and one input [d] to [k].
     """
     d = len(log)
     nodes = np.stack(np.meshgrid(*[bernstein.nodes(order)] * d, indexing="ij"), axis=-1).reshape(-1, d)
 
-    def bound(low: Array, high: Array, given: Given, alive: Array) -> BoxResult:
+    def bound(low: Array, high: Array, given: BoundInputs, always_true: Array) -> BoxResult:
         ends, data = given.ends, given.data
         low, high = low - INFLATION, high + INFLATION
         box = balls.from_bounds(low, high)
@@ -61,8 +61,8 @@ def make_flux_bound(
         def coefficients_at(x: Array) -> Array:
             return coefficients_of(given.weights, to_inputs(x))
 
-        ranges, jets = coefficients(coefficients_at, low, high, order, alive)
-        losses = rounding_error(coefficients_at, low, high, alive)
+        ranges, jets = coefficients(coefficients_at, low, high, order, always_true)
+        losses = rounding_error(coefficients_at, low, high, always_true)
         points = bernstein.grid(box, order)
         c, central = jax.vmap(coefficients_at)(points.mid), coefficients_at(box.mid)
         weights, field = weights_of(data, ends, box, central, nodes)

@@ -28,7 +28,7 @@ from ..proofs.reduced import ReducedBound, ReducedData, reduced_bound
 from ..proofs.thomson import scaled_lower
 from .batches import BATCH
 from .box_bound import BoxResult
-from .compiled_cache import Kept
+from .compiled_cache import CompiledCache
 from .tree import BoxTree
 
 MARGIN = 1e-6  # by which a failure must exceed the tolerance, so that whoever proves it again by other means agrees
@@ -50,7 +50,7 @@ class PointBounds(Protocol):
     def estimate(self, P: np.ndarray, c: np.ndarray) -> np.ndarray: ...
 
 
-_kept: Kept[VectorMap] = Kept(4)
+_kept: CompiledCache[VectorMap] = CompiledCache(4)
 
 
 class ReducedPoints:
@@ -72,7 +72,7 @@ def _lower_bound(problem: CoerciveProblem, data: ReducedData, scale: Array, p: A
     return jnp.where(scale == 0, bound.relative_lower, scaled_lower(bound, scale))
 
 
-class Witnesses:
+class ConfirmedErrors:
     """Failures and large errors confirmed by the solver."""
 
     def __init__(self, problem: Problem, box: Box, bounds: PointBounds, surrogate: Model, budget: int) -> None:
@@ -132,7 +132,7 @@ class Search:
     def __init__(
         self,
         bound: Callable[..., BoxResult],
-        witnesses: Witnesses,
+        witnesses: ConfirmedErrors,
         tolerance: float,
         ratio: float | None,
         width: float,
@@ -154,7 +154,7 @@ class Search:
             self._seed()
             if self.tree.leaves == 1:
                 self._evaluate([0])
-            for node in self.tree.numbers():
+            for node in self.tree.leaf_numbers():
                 self._push(node)
             while True:
                 now = time.perf_counter()
@@ -186,7 +186,7 @@ class Search:
 
     def state(self) -> dict[str, float]:
         """Where it stands, for progress: shares of the volume, the sandwich, boxes per second."""
-        numbers = np.array(self.tree.numbers())
+        numbers = np.array(self.tree.leaf_numbers())
         bound, shares = np.array(self.tree.bound)[numbers], 0.5 ** np.array(self.tree.depth)[numbers]
         certified = bound <= self.tolerance
         falsified = np.array(self.tree.falsified)[numbers] & ~certified

@@ -9,7 +9,7 @@ from typing import Generic, TypeVar
 T = TypeVar("T")
 
 
-class Kept(Generic[T]):
+class CompiledCache(Generic[T]):
     """``get`` makes a thing, or hands out the one that was made under this key. Safe for threads."""
 
     def __init__(self, most: int) -> None:

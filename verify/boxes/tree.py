@@ -35,7 +35,7 @@ class BoxTree:
     def leaves(self) -> int:
         return len(self.axis) // 2 + 1
 
-    def numbers(self) -> list[int]:
+    def leaf_numbers(self) -> list[int]:
         """Of all leaves."""
         return [node for node, axis in enumerate(self.axis) if axis < 0]
 

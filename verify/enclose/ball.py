@@ -15,7 +15,7 @@ Hypotheses, about how a float64 operation is carried out:
 4. No fast-math. XLA's algebraic simplifier does rewrite some expressions, with errors that 1. does not describe:
    x / c into x * (1/c), which is 0 for c = 1.7e308; (x + c) + d into x + (c + d); exp(x) * exp(y) into exp(x + y);
    x / (y / z) into x * z / y. Constants and the results of divisions and library functions therefore pass through
-   ``opaque``, which the simplifier does not look through, and which is gone again before loops are fused.
+   ``no_simplify``, which the simplifier does not look through, and which is gone again before loops are fused.
 
 Radii. A sum of k non-negative terms, products of two included, is computed within k relative roundings, so that
 ``_outward`` (relative 2^-46 = 128 u, absolute 64 TINY) more than covers k <= 60; every radius below has fewer.
@@ -70,7 +70,7 @@ def leading(k: ArrayLike | Sequence[float], shape: tuple[int, ...]) -> Array:
     return jnp.asarray(k).reshape((-1,) + (1,) * len(shape))
 
 
-def opaque(x: Array) -> Array:
+def no_simplify(x: Array) -> Array:
     """x, hidden from the algebraic simplifier (hypothesis 4)."""
     return jax.lax.optimization_barrier(x)
 
@@ -84,7 +84,7 @@ def _outward(rad: Array) -> Array:
 
 def point(x: ArrayLike) -> Ball:
     """Exactly x. A subnormal x becomes 0 +- TINY."""
-    x = opaque(jnp.asarray(x, jnp.float64))
+    x = no_simplify(jnp.asarray(x, jnp.float64))
     not_zero = (jax.lax.bitcast_convert_type(x, jnp.int64) << 1) != 0
     subnormal = (jnp.abs(x) < TINY) & not_zero
     return Ball(jnp.where(subnormal, 0.0, x), jnp.where(subnormal, TINY, 0.0))
@@ -134,7 +134,7 @@ def bounded(a: Ball) -> Array:
 
 
 def ends(a: Ball) -> tuple[Array, Array]:
-    """Float64 numbers below and above every element; NaN where a is everything: follow it by ``spoil``."""
+    """Float64 numbers below and above every element; NaN where a is everything: follow it by ``poison``."""
     low, high = a.mid - a.rad, a.mid + a.rad
     return low - (jnp.abs(low) * 2.0**-52 + 4 * TINY), high + (jnp.abs(high) * 2.0**-52 + 4 * TINY)
 
@@ -155,7 +155,7 @@ def magnitude(a: Ball) -> Array:
     return jnp.where(bounded(a), (jnp.abs(a.mid) + a.rad) * (1 + 2.0**-50), jnp.inf)
 
 
-def spoil(a: Ball, *sources: Ball) -> Ball:
+def poison(a: Ball, *sources: Ball) -> Ball:
     """a, but everything wherever one of the sources is: the results of comparisons with NaN are not to be trusted."""
     fine = jnp.ones((), bool)
     for source in sources:
@@ -210,7 +210,7 @@ def mul(a: Ball, b: Ball) -> Ball:
 
 def scale(a: Ball, k: ArrayLike) -> Ball:
     """a k for a constant k, exact or given within 3u. Also where k is subnormal, and so read as 0."""
-    k = opaque(jnp.asarray(k, jnp.float64))
+    k = no_simplify(jnp.asarray(k, jnp.float64))
     mid = a.mid * k
     lost = TINY * (jnp.abs(a.mid) + a.rad)
     return Ball(mid, _outward(jnp.abs(k) * a.rad * (1 + 4 * U) + 4 * U * jnp.abs(mid) + lost))
@@ -220,7 +220,7 @@ def scale(a: Ball, k: ArrayLike) -> Ball:
 def reciprocal(a: Ball) -> Ball:
     """1/x is monotone on either side of zero; everything where a touches zero."""
     low, high = lower(a), upper(a)
-    at_low, at_high = opaque(1 / low), opaque(1 / high)
+    at_low, at_high = no_simplify(1 / low), no_simplify(1 / high)
     out = hull(_down(at_high, 2 * U), _up(at_low, 2 * U))
     return Ball(out.mid, jnp.where(bounded(a) & ((low > 0) | (high < 0)), out.rad, jnp.inf))
 
@@ -267,14 +267,14 @@ def _up(x: Array, relative: ArrayLike, tinies: ArrayLike = 1) -> Array:
 
 def bracket(value: Array, relative: float = LIBM) -> tuple[Array, Array]:
     """Bounds of what a library function should have returned (hypothesis 3)."""
-    value = opaque(value)
+    value = no_simplify(value)
     return _down(value, relative), _up(value, relative)
 
 
 @jax.jit
 def union(a: Ball, b: Ball) -> Ball:
     (a_low, a_high), (b_low, b_high) = ends(a), ends(b)
-    return spoil(hull(jnp.minimum(a_low, b_low), jnp.maximum(a_high, b_high)), a, b)
+    return poison(hull(jnp.minimum(a_low, b_low), jnp.maximum(a_high, b_high)), a, b)
 
 
 @jax.jit

@@ -59,16 +59,18 @@ def enclose(
 
 @in_float64
 def coefficients(
-    fn: Function, lower: ArrayLike, upper: ArrayLike, order: int, alive: Array | None = None
+    fn: Function, lower: ArrayLike, upper: ArrayLike, order: int, always_true: Array | None = None
 ) -> tuple[Ball, Ball]:
     """The range [*k] of fn over the box, and its Taylor coefficients [order, d, *k] along every axis.
 
-    Entry (m-1, a) holds d_a^m fn(x) / m! for every x in the box. ``alive``: a run-time True from outside of any vmap,
-    which makes it quick to compile (``Setting.apart``).
+    Entry (m-1, a) holds d_a^m fn(x) / m! for every x in the box. ``always_true``: a run-time True from outside of any
+    vmap, which makes it quick to compile (``Setting.compile_separately``).
     """
 
     def bounds(low: Array, high: Array) -> tuple[Ball, Ball]:
-        out = _run(fn, ball.from_bounds(low, high), [jnp.eye(low.size)], (order,), gradient=True, alive=alive)
+        out = _run(
+            fn, ball.from_bounds(low, high), [jnp.eye(low.size)], (order,), gradient=True, always_true=always_true
+        )
         return out.base, aligned(out, tuple((m,) for m in range(1, order + 1)), low.size)
 
     return jax.jit(bounds)(*_box(lower, upper))
@@ -107,19 +109,21 @@ def directional(
 
 
 @in_float64
-def rounding_error(fn: Function, lower: ArrayLike, upper: ArrayLike, alive: Array | None = None) -> Float[Array, "*k"]:
+def rounding_error(
+    fn: Function, lower: ArrayLike, upper: ArrayLike, always_true: Array | None = None
+) -> Float[Array, "*k"]:
     """At least |fn as computed in float64 - fn exactly| at every float64 point of the box: see ``rounding``."""
 
     def bound(low: Array, high: Array) -> Array:
         program = trace(fn, low.shape)
-        setting = Setting((1,), 1, sums=longest_sum(program.jaxpr), alive=_alive(low, alive))
+        setting = Setting((1,), 1, sums=longest_sum(program.jaxpr), always_true=_always_true(low, always_true))
         out = propagate(program, Jet(ball.from_bounds(low, high)), setting)
         return ball.magnitude(aligned(out, ((1,),), 1)[0, 0])
 
     return jax.jit(bound)(*_box(lower, upper))
 
 
-def _alive(low: Array, given: Array | None) -> Array:
+def _always_true(low: Array, given: Array | None) -> Array:
     """True at run time for every box that is one."""
     return low[0] == low[0] if given is None else given
 
@@ -130,11 +134,11 @@ def _run(
     directions: list[Array],
     order: tuple[int, ...],
     gradient: bool,
-    alive: Array | None = None,
+    always_true: Array | None = None,
 ) -> Jet:
     program = trace(fn, box.shape)
     widths = box.rad if gradient else None
-    setting = Setting(order, directions[0].shape[0], widths=widths, alive=_alive(box.mid, alive))
+    setting = Setting(order, directions[0].shape[0], widths=widths, always_true=_always_true(box.mid, always_true))
     units = [tuple(int(i == v) for i in range(len(order))) for v in range(len(order))]
     used = sorted((k, i) for i, (k, m) in enumerate(zip(units, order, strict=True)) if m > 0)
     terms = ball.point(jnp.stack([directions[i] for _, i in used])) if used else None

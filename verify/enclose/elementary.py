@@ -34,11 +34,11 @@ from .ball import (
     mul,
     nothing,
     point,
+    poison,
     power,
     powers,
     reciprocal,
     scale,
-    spoil,
     union,
     upper,
 )
@@ -61,8 +61,8 @@ def _increasing(X: Ball, value: Callable[[Array], Array], least: float = -math.i
     first, last = ends(X)
     low, high = bracket(value(first))[0], bracket(value(last))[1]
     if least == 0:
-        return spoil(hull_from_zero(jnp.maximum(low, 0.0), high), X)
-    return spoil(hull(jnp.maximum(low, least), high), X)
+        return poison(hull_from_zero(jnp.maximum(low, 0.0), high), X)
+    return poison(hull(jnp.maximum(low, least), high), X)
 
 
 def _real(X: Ball, D: Ball, allowed: Array) -> Ball:
@@ -195,7 +195,7 @@ def _wave(X: Ball, value: Callable[[Array], Array], phase: float) -> Ball:
     smallest = jnp.where(holds(phase + math.pi), -1.0, jnp.maximum(jnp.minimum(low_0, low_1), -1.0))
     largest = jnp.where(holds(phase), 1.0, jnp.minimum(jnp.maximum(high_0, high_1), 1.0))
     far = (jnp.abs(low) > _FAR) | (jnp.abs(high) > _FAR)
-    return spoil(hull(jnp.where(far, -1.0, smallest), jnp.where(far, 1.0, largest)), X)
+    return poison(hull(jnp.where(far, -1.0, smallest), jnp.where(far, 1.0, largest)), X)
 
 
 def absolute(X: Ball) -> Ball:
@@ -203,4 +203,4 @@ def absolute(X: Ball) -> Ball:
     low, high = lower(X), upper(X)
     inside = (low <= 0) & (high >= 0)
     smallest = jnp.where(inside, 0.0, jnp.minimum(jnp.abs(low), jnp.abs(high)))
-    return spoil(hull_from_zero(smallest, jnp.maximum(jnp.abs(low), jnp.abs(high))), X)
+    return poison(hull_from_zero(smallest, jnp.maximum(jnp.abs(low), jnp.abs(high))), X)

@@ -37,7 +37,7 @@ def exponential(z: Jet, y: Jet | None, shape: tuple[int, ...], setting: Setting)
         e = jet.spread(jet.plain(composition.unary(elementary.exp, z, setting)), shape)
         return jet.plain(e if y is None else composition.mul(e, jet.plain(y), setting))
 
-    return replace(setting.apart(compute), exponent=z, cofactor=y)
+    return replace(setting.compile_separately(compute), exponent=z, cofactor=y)
 
 
 def arithmetic(name: str, y: int | None, args: list[Jet], setting: Setting) -> Jet | None:
@@ -93,7 +93,7 @@ def _product(name: str, a: Jet, b: Jet, setting: Setting) -> Jet:
     elif left is None:
         y = right if name == "mul" else composition.unary(elementary.integer_power(-1), right, setting)
     else:
-        y = setting.apart(
+        y = setting.compile_separately(
             lambda: jet.plain((composition.mul if name == "mul" else composition.div)(left, right, setting))
         )
     if total is None:
@@ -104,8 +104,8 @@ def _product(name: str, a: Jet, b: Jet, setting: Setting) -> Jet:
 
 def _spoilt(out: Jet, dropped: Jet) -> Jet:
     """``out``, but everything where an exponent that cancelled was, as log(-1) is: there the function has no value."""
-    centre = None if out.centre is None else ball.spoil(out.centre, dropped.base)
-    return replace(out, base=ball.spoil(out.base, dropped.base), centre=centre)
+    centre = None if out.centre is None else ball.poison(out.centre, dropped.base)
+    return replace(out, base=ball.poison(out.base, dropped.base), centre=centre)
 
 
 def _cofactor(a: Jet) -> Jet:
@@ -134,7 +134,7 @@ def dot(a: Jet, by: Callable[[Array], Callable[[Array], Array]], W: Array, terms
         size = a.base.mid.size
         whole = ball.point(jnp.eye(size).reshape((size, *a.shape)))
         nothing = ball.point(jnp.zeros((1, *a.shape)))
-        out = setting.apart(lambda: jet.linear(jet.plain(a), balls))
+        out = setting.compile_separately(lambda: jet.linear(jet.plain(a), balls))
         return replace(out, source=Linear(jet.plain(a), balls(whole), balls(nothing)[0]))
     h, matrix, offset = a.source.of, balls(a.source.matrix), balls(a.source.offset[None])[0]
     count, shape = matrix.shape[0], matrix.shape[1:]
@@ -149,7 +149,7 @@ def dot(a: Jet, by: Callable[[Array], Callable[[Array], Array]], W: Array, terms
         centre = None if out.centre is None else ball.add(out.centre, offset)
         return replace(out, base=ball.add(out.base, offset), centre=centre)
 
-    return replace(setting.apart(compute), source=Linear(h, matrix, offset))
+    return replace(setting.compile_separately(compute), source=Linear(h, matrix, offset))
 
 
 def shifted(out: Jet, a: Jet, known: Array) -> Jet:
@@ -162,7 +162,7 @@ def shifted(out: Jet, a: Jet, known: Array) -> Jet:
 
 def scaled(a: Jet, factor: Callable[[Ball], Ball], setting: Setting) -> Jet:
     """``factor`` multiplies rows by known numbers, entry by entry."""
-    out = setting.apart(lambda: jet.linear(jet.plain(a), factor))
+    out = setting.compile_separately(lambda: jet.linear(jet.plain(a), factor))
     if a.source is not None:
         linear = Linear(a.source.of, factor(a.source.matrix), factor(a.source.offset[None])[0])
         out = replace(out, source=linear)

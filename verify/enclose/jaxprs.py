@@ -157,7 +157,7 @@ class _Walk:
         if name in LIGHT and (name != "neg" or _known(args[0]) or args[0].exponent is None):
             return [self.arithmetic(name, eqn, args)]
         known = self.factored(name, eqn, args)
-        return [self.setting.apart(lambda: self.arithmetic(name, eqn, args)) if known is None else known]
+        return [self.setting.compile_separately(lambda: self.arithmetic(name, eqn, args)) if known is None else known]
 
     def _refuse_other_floats(self, eqn: Any) -> None:
         if asked := fewer_digits(eqn.params):

@@ -86,26 +86,26 @@ class Setting:
     directions run over all axes.
 
     ``sums``: the run follows a computed value instead (``rounding``), in whose sums at most so many terms occur.
-    ``alive``: a run-time value that is true; see ``apart``.
+    ``always_true``: a run-time value that is true; see ``compile_separately``.
     """
 
     order: Index
     rows: int
     widths: Array | None = None
     sums: int | None = None
-    alive: Array | None = None
+    always_true: Array | None = None
 
-    def apart(self, compute: Callable[[], Jet]) -> Jet:
-        """``compute()``, in a branch on ``alive``, which is a boundary for the compiler; everything where it is false.
+    def compile_separately(self, compute: Callable[[], Jet]) -> Jet:
+        """``compute()``, in a branch on ``always_true``: a boundary for the compiler; everything where it is false.
 
         Without boundaries the arithmetic of one operation is fused into every reader of its result, and copied there:
         seven times as much code, and as many times longer to compile.
         """
-        if self.alive is None:
+        if self.always_true is None:
             return compute()
         once = jax.jit(compute)  # traced once, for its shapes and for the branch
         nothing = jax.tree.map(lambda x: jnp.full(x.shape, jnp.nan), jax.eval_shape(once))
-        found: Jet = jax.lax.cond(self.alive, once, lambda: nothing)
+        found: Jet = jax.lax.cond(self.always_true, once, lambda: nothing)
         return found
 
     def at_points(self) -> Setting:

@@ -122,7 +122,7 @@ def maximum(a: Jet, b: Jet, setting: Setting) -> Jet:
 def larger(a: Ball, b: Ball) -> Ball:
     """max(x, y); of two balls that do not overlap, one of them as it is."""
     (a_low, a_high), (b_low, b_high) = _ends(a), _ends(b)
-    either = ball.spoil(ball.hull(jnp.maximum(a_low, b_low), jnp.maximum(a_high, b_high)), a, b)
+    either = ball.poison(ball.hull(jnp.maximum(a_low, b_low), jnp.maximum(a_high, b_high)), a, b)
     first, second = a_low >= b_high, b_low >= a_high
     mid = jnp.where(first, a.mid, jnp.where(second, b.mid, either.mid))
     return Ball(mid, jnp.where(first, a.rad, jnp.where(second, b.rad, either.rad)))

@@ -29,20 +29,20 @@ _VARIATION = 0.15  # weight of the control points' variation against the remaind
 
 @dataclass(frozen=True)
 class Range:
-    """lower <= g <= upper everywhere; values at most ``found_lower`` and at least ``found_upper`` are attained."""
+    """lower <= g <= upper everywhere; values at most ``attained_lower`` and at least ``attained_upper`` occur."""
 
     lower: float
     upper: float
-    found_lower: float
-    found_upper: float
+    attained_lower: float
+    attained_upper: float
     boxes: int
     seconds: float
 
     @property
     def gap(self) -> float:
         """What is undecided on either side, relative to the range that was found."""
-        undecided = max(self.upper - self.found_upper, self.found_lower - self.lower)
-        width = self.found_upper - self.found_lower
+        undecided = max(self.upper - self.attained_upper, self.attained_lower - self.lower)
+        width = self.attained_upper - self.attained_lower
         return undecided / width if width > 0 else math.inf
 
 

@@ -39,11 +39,11 @@ from .ball import (
     hull_from_zero,
     leading,
     neg,
+    no_simplify,
     nothing,
-    opaque,
     point,
+    poison,
     scale,
-    spoil,
 )
 
 Polynomial = tuple[Fraction, ...]  # coefficients, constant first
@@ -192,9 +192,9 @@ def _range(
 def tanh(X: Ball, m: int) -> tuple[Ball, Ball]:
     """Errors of s Q_j(T): 2^-44 from s, relative; |Q_j'| 34u from T; 3j roundings of Horner's rule with |T| <= 1."""
     low, high = ends(X)
-    T = opaque(jnp.tanh(low)), opaque(jnp.tanh(high))
+    T = no_simplify(jnp.tanh(low)), no_simplify(jnp.tanh(high))
     places = jnp.maximum(bracket(T[0])[0], -1.0), jnp.minimum(bracket(T[1])[1], 1.0)
-    out = spoil(hull(*places), X)
+    out = poison(hull(*places), X)
     if m == 0:
         return out, nothing(X)
     s = _sech_squared(low), _sech_squared(high)
@@ -206,24 +206,24 @@ def tanh(X: Ball, m: int) -> tuple[Ball, Ball]:
     tiny = leading(8 * TINY * (1 + size), X.shape)
     values = s[0] * _horner(Q, T[0]), s[1] * _horner(Q, T[1])
     errors = s[0] * slack + tiny, s[1] * slack + tiny
-    return out, spoil(_range(places, values, errors, [tanh_extrema(j) for j in orders]), X)
+    return out, poison(_range(places, values, errors, [tanh_extrema(j) for j in orders]), X)
 
 
 def _sech_squared(x: Array) -> Array:
-    e = opaque(jnp.exp(-2 * jnp.abs(x)))
-    return opaque(4 * e / ((1 + e) * (1 + e)))
+    e = no_simplify(jnp.exp(-2 * jnp.abs(x)))
+    return no_simplify(4 * e / ((1 + e) * (1 + e)))
 
 
 def logistic(X: Ball, m: int) -> tuple[Ball, Ball]:
     """1 / (1 + exp(-x)); derivatives 2^-(j+1) tanh^(j)(x/2)."""
 
     def value(x: Array) -> Array:  # four roundings and exp: within 20 ulp, also far to the left
-        e = opaque(jnp.exp(-jnp.abs(x)))
+        e = no_simplify(jnp.exp(-jnp.abs(x)))
         return jnp.where(x < 0, e, 1.0) / (1 + e)
 
     first, last = ends(X)
     low, high = bracket(value(first), 2 * LIBM)[0], bracket(value(last), 2 * LIBM)[1]
-    out = spoil(hull_from_zero(jnp.maximum(low, 0.0), jnp.minimum(high, 1.0)), X)
+    out = poison(hull_from_zero(jnp.maximum(low, 0.0), jnp.minimum(high, 1.0)), X)
     halves = [2.0 ** -(j + 1) for j in range(1, m + 1)]
     return out, scale(tanh(scale(X, 0.5), m)[1], leading(halves, X.shape))
 
@@ -235,12 +235,12 @@ def softplus(X: Ball, m: int) -> tuple[Ball, Ball]:
     """
 
     def value(x: Array) -> tuple[Array, Array]:
-        out = jnp.maximum(x, 0.0) + opaque(jnp.log(1 + opaque(jnp.exp(-jnp.abs(x)))))
+        out = jnp.maximum(x, 0.0) + no_simplify(jnp.log(1 + no_simplify(jnp.exp(-jnp.abs(x)))))
         return out, 3 * LIBM + 4 * U * jnp.abs(out)
 
     first, last = ends(X)
     (low, low_error), (high, high_error) = value(first), value(last)
-    out = spoil(hull_from_zero(jnp.maximum(low - low_error, 0.0), high + high_error), X)
+    out = poison(hull_from_zero(jnp.maximum(low - low_error, 0.0), high + high_error), X)
     if m == 0:
         return out, nothing(X)
     S, higher = logistic(X, m - 1)
@@ -251,7 +251,7 @@ def erf(X: Ball, m: int) -> tuple[Ball, Ball]:
     """erf' = 2/sqrt(pi) exp(-x^2). The exponent's rounding, u x^2, is a relative error of the exponential."""
     places = ends(X)
     low, high = bracket(lax.erf(places[0]))[0], bracket(lax.erf(places[1]))[1]
-    out = spoil(hull(jnp.maximum(low, -1.0), jnp.minimum(high, 1.0)), X)
+    out = poison(hull(jnp.maximum(low, -1.0), jnp.minimum(high, 1.0)), X)
     if m == 0:
         return out, nothing(X)
     orders = range(1, m + 1)
@@ -259,12 +259,12 @@ def erf(X: Ball, m: int) -> tuple[Ball, Ball]:
     absolute = [tuple(abs(c) for c in h) for h in H]
     values, errors = [], []
     for x in (jnp.clip(x, -_FLAT, _FLAT) for x in places):
-        g = opaque(jnp.exp(-x * x))
+        g = no_simplify(jnp.exp(-x * x))
         values.append(g * _horner(H, x))
         size = g * _horner(absolute, jnp.abs(x))
         errors.append(size * (2 * LIBM + 4 * U * x * x + 8 * U * leading(np.array(orders), x.shape)) + 1e-290)
     bumps = _range(places, (values[0], values[1]), (errors[0], errors[1]), [hermite_extrema(j) for j in orders])
-    return out, spoil(scale(bumps, 2 / math.sqrt(math.pi)), X)
+    return out, poison(scale(bumps, 2 / math.sqrt(math.pi)), X)
 
 
 def erfc(X: Ball, m: int) -> tuple[Ball, Ball]:

@@ -31,7 +31,7 @@ from ...solvers.foreign import SettingsChanged
 from ...solvers.linear_algebra.direct import factorise
 from ...solvers.precision import RANGE, UNIT_ROUNDOFF, gamma
 from ...solvers.problem import Problem
-from ..answers.evaluate import answering_basis, captured, numbers
+from ..answers.evaluate import answering_basis, as_float64, captured
 from .thomson import SLACK, UNDERFLOW, FieldBound, assemble, dual_factor, in_range, simplex_weights, solve_spd
 
 RANK_TOLERANCE = 1e-11  # directions of W dropped below this share; what they carried is measured and added
@@ -83,7 +83,7 @@ class ReducedBound:
             raise ValueError(
                 f"{problem.name} is not affine in few terms: {problem.few_terms_remedy}certify full fields instead"
             )
-        V = numbers(basis)
+        V = as_float64(basis)
         if V.ndim != 2 or V.shape[0] != problem.size or not np.isfinite(V).all():
             raise ValueError(f"the basis must be a finite [{problem.size}, k] array, not {list(V.shape)}")
         if V[~problem.free].any():
@@ -94,7 +94,7 @@ class ReducedBound:
         self.problem = problem
         self.basis = V
         P = problem.inputs.sample(128, seed=1)
-        c = np.nan_to_num(np.abs(numbers(coefficients(P))).max(axis=0))
+        c = np.nan_to_num(np.abs(as_float64(coefficients(P))).max(axis=0))
         if c.shape != (V.shape[1],):
             raise ValueError(f"coefficients(P) must have one column per mode ({V.shape[1]}), not shape {list(c.shape)}")
         theta = np.abs(np.stack([np.asarray(problem.theta(jnp.asarray(p))) for p in P])).max(axis=0)
