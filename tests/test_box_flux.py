@@ -14,10 +14,10 @@ from assay.solvers.problems.lognormal_diffusion import LognormalDiffusion
 from assay.verify.answers import fingerprint
 from assay.verify.audit import audit
 from assay.verify.boxes.box_bound import BoundInputs, scaled_ends
-from assay.verify.boxes.box_flux import make_flux_bound
-from assay.verify.boxes.flux_family import defect
-from assay.verify.boxes.flux_path import BY_FLUXES, flux_path
-from assay.verify.boxes.log_weights import log_weights
+from assay.verify.boxes.fluxes.box_flux import make_flux_bound
+from assay.verify.boxes.fluxes.flux_family import defect
+from assay.verify.boxes.fluxes.flux_path import BY_FLUXES, flux_path
+from assay.verify.boxes.fluxes.log_weights import log_weights
 from assay.verify.certificate import certify
 from assay.verify.certify_box import _compiled, certify_box
 from assay.verify.guard import guard

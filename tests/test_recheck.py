@@ -9,7 +9,7 @@ from assay.benchmarks.soundness.faulty import Quadratic
 from assay.solvers import ThermalBlock
 from assay.solvers.problems.lognormal_diffusion import LognormalDiffusion
 from assay.verify.answers.frozen import Frozen
-from assay.verify.boxes.flux_path import flux_path
+from assay.verify.boxes.fluxes.flux_path import flux_path
 from assay.verify.certificate import certify
 from assay.verify.proofs.reduced import reduced_path
 from assay.verify.recheck import forms, functions

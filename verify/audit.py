@@ -30,7 +30,7 @@ from ..solvers.seed import checked_seed
 from .answers.evaluate import answering_basis, captured
 from .answers.frozen import Frozen
 from .boxes.branch_and_bound import PointBounds, ReducedPoints
-from .boxes.flux_path import BY_FLUXES, FluxPath, flux_path
+from .boxes.fluxes.flux_path import BY_FLUXES, FluxPath, flux_path
 from .boxes.map_checks import check_statement
 from .boxes.region import model_of
 from .boxes.trust_map import TrustMap, load_trust_map

@@ -27,10 +27,10 @@ from .answers.first_call import check_answers
 from .answers.frozen import Frozen
 from .boxes.batches import AT_LEAST, PER_OPERATION, BoxBounds, TooLong
 from .boxes.box_bound import BoundInputs, BoxResult, make_box_bound, scaled_ends
-from .boxes.box_flux import make_flux_bound
 from .boxes.branch_and_bound import ConfirmedErrors, PointBounds, ReducedPoints, Report, Search
 from .boxes.compiled_cache import CompiledCache
-from .boxes.flux_path import flux_path
+from .boxes.fluxes.box_flux import make_flux_bound
+from .boxes.fluxes.flux_path import flux_path
 from .boxes.map_checks import stands_on
 from .boxes.tree import BoxTree
 from .boxes.trust_map import TrustMap, load_trust_map

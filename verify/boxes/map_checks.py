@@ -16,7 +16,7 @@ from ...solvers.classes.coercive import CoerciveProblem
 from ...solvers.problem import Problem
 from ..answers import fingerprint
 from ..certificate import against, assumptions
-from .flux_path import BY_FLUXES
+from .fluxes.flux_path import BY_FLUXES
 
 if TYPE_CHECKING:
     from .trust_map import TrustMap

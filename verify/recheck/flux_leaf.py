@@ -1,6 +1,6 @@
 """The relative error of a surrogate by fluxes over many small boxes, against one claim each: one coefficient per cell.
 
-For any flux y and N = V c(p), A(p) = B' diag(a(p)) B, log a affine (``verify/boxes/box_flux.py`` states the theorem)
+For any flux y and N = V c(p), A(p) = B' diag(a(p)) B, log a affine (the theorem: ``verify/boxes/fluxes/box_flux.py``)
 
     ||u - N||_A <= E = || a^(-1/2) y - a^(1/2) B N ||_2 + || f - B'y ||_2 / lambda_min(A)^(1/2)
 
@@ -19,7 +19,7 @@ from jaxtyping import Float
 from scipy.stats import qmc
 
 from ...solvers.precision import RANGE
-from ..boxes.flux_data import FLUX_NORM
+from ..boxes.fluxes.flux_data import FLUX_NORM
 from . import forms, functions
 from .claims import Claim, Verdicts, axis_to_halve, returned
 from .leaf_boxes import inputs, scaled

@@ -12,7 +12,7 @@ import numpy as np
 from ...solvers.box import Box
 from ...solvers.classes.coercive import CoerciveProblem
 from ..boxes.box_bound import INFLATION, scaled_ends
-from ..boxes.flux_path import FluxPath
+from ..boxes.fluxes.flux_path import FluxPath
 from ..proofs.reduced import ReducedBound
 from .flux_leaf import FluxLeaves
 from .halving import Leaves

@@ -21,10 +21,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from ...solvers.classes.diffusion import CellDiffusion
-from ...solvers.discretisations import q1
-from ...solvers.precision import gamma
-from ..proofs.thomson import solve_spd
+from ....solvers.classes.diffusion import CellDiffusion
+from ....solvers.discretisations import q1
+from ....solvers.precision import gamma
+from ...proofs.thomson import solve_spd
 
 MOST = 48  # modes
 STEP = 8

@@ -9,9 +9,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from ...solvers.classes.diffusion import CellDiffusion
-from ...solvers.precision import gamma
-from ..enclose import Ball
+from ....solvers.classes.diffusion import CellDiffusion
+from ....solvers.precision import gamma
+from ...enclose import Ball
 from .flux_family import FluxFamily, gradients
 from .log_weights import LogWeights
 

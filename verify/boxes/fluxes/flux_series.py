@@ -18,11 +18,11 @@ import numpy as np
 from jax import Array
 from jaxtyping import Float
 
-from ...solvers.precision import gamma
-from ..enclose import ball as balls
-from ..enclose import bernstein, elementary
-from ..enclose.ball import Ball
-from ..proofs.thomson import UNDERFLOW
+from ....solvers.precision import gamma
+from ...enclose import ball as balls
+from ...enclose import bernstein, elementary
+from ...enclose.ball import Ball
+from ...proofs.thomson import UNDERFLOW
 from .flux_data import FluxData
 
 

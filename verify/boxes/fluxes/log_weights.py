@@ -17,9 +17,9 @@ import numpy as np
 from jax import Array
 from jaxtyping import Float
 
-from ...solvers.classes.diffusion import CellDiffusion
-from ..enclose import Ball, UnsupportedOperation, coefficients
-from .box_bound import unit_to_inputs
+from ....solvers.classes.diffusion import CellDiffusion
+from ...enclose import Ball, UnsupportedOperation, coefficients
+from ..box_bound import unit_to_inputs
 
 WIDER = 1e-6  # share of the box's width by which the enclosed box exceeds it: inflated leaves lie inside
 CONSTANT = 1e-10  # largest radius of centre and slopes

@@ -33,12 +33,12 @@ import numpy as np
 from jax import Array
 from jaxtyping import Float
 
-from ...solvers.precision import RANGE, gamma
-from ..enclose import ball as balls
-from ..enclose import bernstein, coefficients, rounding_error
-from ..enclose.ball import Ball
-from ..proofs.thomson import SLACK, UNDERFLOW
-from .box_bound import INFLATION, BoundInputs, BoxResult, ModelWeights, axis_to_halve, quotient, unit_to_inputs
+from ....solvers.precision import RANGE, gamma
+from ...enclose import ball as balls
+from ...enclose import bernstein, coefficients, rounding_error
+from ...enclose.ball import Ball
+from ...proofs.thomson import SLACK, UNDERFLOW
+from ..box_bound import INFLATION, BoundInputs, BoxResult, ModelWeights, axis_to_halve, quotient, unit_to_inputs
 from .flux_data import FLUX_NORM, FluxData
 from .flux_series import Weights, norm, remainders, weights_of
 

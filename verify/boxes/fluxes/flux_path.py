@@ -13,15 +13,15 @@ import numpy as np
 from jax import Array
 from jaxtyping import Float
 
-from ...solvers.batching import VectorMap
-from ...solvers.classes.diffusion import CellDiffusion
-from ...solvers.precision import RANGE
-from ...solvers.problem import Problem
-from ..answers.evaluate import answering_basis, basis_facts, captured
-from ..answers.frozen import Frozen
-from ..certificate import STEPS, certifier
-from ..enclose import UnsupportedOperation, coefficients
-from ..proofs.thomson import scaled_lower
+from ....solvers.batching import VectorMap
+from ....solvers.classes.diffusion import CellDiffusion
+from ....solvers.precision import RANGE
+from ....solvers.problem import Problem
+from ...answers.evaluate import answering_basis, basis_facts, captured
+from ...answers.frozen import Frozen
+from ...certificate import STEPS, certifier
+from ...enclose import UnsupportedOperation, coefficients
+from ...proofs.thomson import scaled_lower
 from .flux_data import FluxData, flux_data
 from .flux_family import flux_family
 from .log_weights import log_weights
