@@ -114,7 +114,7 @@ class Box:
     def to_unit(self, P: ArrayLike) -> Float[np.ndarray, "*n d"]:
         """Coordinates in [0, 1]^d, logarithmic where the input is."""
         P = np.asarray(P, dtype=np.float64)
-        low, width = self._scaled_ends()
+        low, width = self.scaled_ends()
         log = np.array(self.log)
         with np.errstate(divide="ignore", invalid="ignore"):
             return (np.where(log, np.log(np.where(log, P, 1.0)), P) - low) / width
@@ -122,7 +122,7 @@ class Box:
     def from_unit(self, X: ArrayLike) -> Float[np.ndarray, "*n d"]:
         """The inverse of ``to_unit``; points of [0, 1]^d land in the closed box whatever the rounding."""
         X = np.asarray(X, dtype=np.float64)
-        low, width = self._scaled_ends()
+        low, width = self.scaled_ends()
         log = np.array(self.log)
         scaled = low + X * width
         P = np.where(log, np.exp(np.where(log, scaled, 0.0)), scaled)
@@ -130,7 +130,8 @@ class Box:
         P = np.where(inside, np.clip(P, self.lower, self.upper), P)
         return np.where(X == 0, self.lower, np.where(X == 1, self.upper, P))
 
-    def _scaled_ends(self) -> tuple[np.ndarray, np.ndarray]:
+    def scaled_ends(self) -> tuple[Float[np.ndarray, " d"], Float[np.ndarray, " d"]]:
+        """The lower ends and the widths of the inputs, of the logarithm where an input is scaled by it."""
         log = np.array(self.log)
         low = np.where(log, np.log(np.where(log, self.lower, 1.0)), self.lower)
         high = np.where(log, np.log(np.where(log, self.upper, 1.0)), self.upper)

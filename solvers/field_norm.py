@@ -21,7 +21,7 @@ from jaxtyping import Array, Float
 from scipy.sparse.linalg import LinearOperator
 
 from .foreign import call_foreign
-from .linear_algebra.direct import host_call
+from .linear_algebra.direct import callback_float64
 from .linear_algebra.semidefinite import indefiniteness
 from .real import real_array, real_csr
 
@@ -72,7 +72,9 @@ class FieldNorm:
         p = jnp.asarray(p, dtype=jnp.float64)
         if self.kind == "jax":
             return jnp.asarray(self._call(p, u), dtype=jnp.float64).reshape(())
-        return host_call(lambda p, u: call_foreign(self._call, p, np.array(u), whose="the norm"), jnp.zeros(()), p, u)
+        return callback_float64(
+            lambda p, u: call_foreign(self._call, p, np.array(u), whose="the norm"), jnp.zeros(()), p, u
+        )
 
     def _call(self, p: Any, u: Any) -> Any:
         return self.data(p, u) if self.of_input else self.data(u)

@@ -1,8 +1,8 @@
 """Ctrl-C while compiled code runs: it comes out as KeyboardInterrupt where the compiled code was called.
 
-Compiled code calls Python (``direct.host_call``) from inside XLA, which makes an error of its own of whatever is raised
-there. So such functions are wrapped by ``deferred``: what they raise beyond ``Exception`` (Ctrl-C, sys.exit) is kept,
-this call and all further ones answer NaN, and ``finished`` raises what was kept as soon as the compiled call returns.
+Compiled code calls Python (``direct.callback_float64``) from inside XLA, which makes an error of its own of whatever is
+raised there. So such functions are wrapped by ``deferred``: what they raise beyond ``Exception`` (Ctrl-C, sys.exit) is
+kept, this call and all further ones answer NaN, and ``finished`` raises it as soon as the compiled call returns.
 
 XLA compiles on threads of its own. Waiting for them can be interrupted, they cannot; and an interpreter that exits
 meanwhile takes their client away, which ends in a segmentation fault. ``_settle`` waits for them at exit.

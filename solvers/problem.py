@@ -1,6 +1,6 @@
 """A parametrised problem with its discrete truth: the one thing that everything else in this library refers to.
 
-Abstract or final: a problem says how one input is solved (``attempt``), in what norm errors are measured, and nothing
+Abstract or final: a problem says how one input is solved (``solve_jax``), in what norm errors are measured, and nothing
 more; checking, batching, compiling and reporting are done once, here. Narrower classes add what a proof needs
 (``coercive.py``).
 """
@@ -67,7 +67,7 @@ def is_traced(*values: Any) -> bool:
     return any(isinstance(value, jax.core.Tracer) for value in values)
 
 
-def marked(good: Bool[Array, ""], u: Float[Array, " N"], *inputs: Float[Array, "..."]) -> Float[Array, " N"]:
+def nan_unless(good: Bool[Array, ""], u: Float[Array, " N"], *inputs: Float[Array, "..."]) -> Float[Array, " N"]:
     """u, or NaN where the solve failed, with derivatives that are NaN, too, in both modes: a select would have zeros
     there, as a stationary point has. Those in ``inputs`` are NaN whatever lies between these and u.
     """
@@ -130,7 +130,7 @@ class Problem(abc.ABC):
         """The norm that errors are measured in, in words."""
 
     @abc.abstractmethod
-    def attempt(self, p: Float[Array, " d"], tolerance: float | None = None) -> Attempt:
+    def solve_jax(self, p: Float[Array, " d"], tolerance: float | None = None) -> Attempt:
         """Solve once, in JAX; differentiable in ``p``. ``tolerance``: relative residual, None for the default truth."""
 
     @abc.abstractmethod
@@ -146,7 +146,7 @@ class Problem(abc.ABC):
 
         Without any: the unit coordinates and 1.
         """
-        low, width = self.inputs._scaled_ends()
+        low, width = self.inputs.scaled_ends()
         log = jnp.asarray(self.inputs.log)
         scaled = jnp.where(log, jnp.log(jnp.where(log, p, 1.0)), p)
         return 2 * (scaled - low) / width - 1, jnp.ones(())
@@ -179,8 +179,8 @@ class Problem(abc.ABC):
         return ""
 
     @property
-    def attempt_on_host(self) -> Callable[[np.ndarray, float | None], Attempt] | None:
-        """``attempt`` in plain Python, where the solver is: not called from compiled code it can be interrupted."""
+    def solve_on_host(self) -> Callable[[np.ndarray, float | None], Attempt] | None:
+        """``solve_jax`` in plain Python, where the solver is: not called from compiled code it can be interrupted."""
         return None
 
     def identity(self) -> str:
@@ -216,11 +216,11 @@ class Problem(abc.ABC):
 
     @cached_property
     def _compiled(self) -> Callable[..., Attempt]:
-        return partial(finished, jax.jit(self.attempt, static_argnums=1))
+        return partial(finished, jax.jit(self.solve_jax, static_argnums=1))
 
     def attempt_once(self, p: Float[np.ndarray, " d"], tolerance: float | None = None) -> Attempt:
-        """``attempt`` at one checked input, computed."""
-        on_host = self.attempt_on_host
+        """``solve_jax`` at one checked input, computed."""
+        on_host = self.solve_on_host
         if on_host is not None:
             return on_host(np.array(p), tolerance)
         return self._compiled(jnp.asarray(p), tolerance)
@@ -243,14 +243,14 @@ class Problem(abc.ABC):
         """
         if is_traced(p):
             return self._traced(jnp.asarray(p, dtype=jnp.float64), tolerance)
-        return jnp.asarray(self.solution(p, tolerance).u)
+        return jnp.asarray(self.solve_report(p, tolerance).u)
 
     @in_float64
     def _traced(self, p: Float[Array, " d"], tolerance: float | None) -> Float[Array, " N"]:
-        u = self.attempt(p, tolerance).u
-        return marked(jnp.all(jnp.isfinite(lax.stop_gradient(u))), u, p)
+        u = self.solve_jax(p, tolerance).u
+        return nan_unless(jnp.all(jnp.isfinite(lax.stop_gradient(u))), u, p)
 
-    def solution(self, p: Any, tolerance: float | None = None) -> Solution:
+    def solve_report(self, p: Any, tolerance: float | None = None) -> Solution:
         """``solve`` with residual, iterations, method and seconds."""
         tolerance = checked_tolerance(tolerance)
         row = np.asarray(p)
@@ -258,9 +258,7 @@ class Problem(abc.ABC):
         if len(row) != 1:
             d = self.inputs.dimension
             raise ValueError(f"solve takes one input of {d} numbers; use solve_batch for {len(row)} rows")
-        if (
-            self.attempt_on_host is None and tolerance not in self._warm
-        ):  # compile first, so that seconds are of solving
+        if self.solve_on_host is None and tolerance not in self._warm:  # compile first, so that seconds are of solving
             self.attempt_once(row[0], tolerance)
             self._warm.add(tolerance)
         start = time.perf_counter()
@@ -268,10 +266,11 @@ class Problem(abc.ABC):
         seconds = time.perf_counter() - start
         u = np.asarray(result.u)
         if not np.isfinite(u).all():
-            raise SolveError(self._failure(row[0], result))
+            raise SolveError(self.failure_message(row[0], result))
         return Solution(u, float(result.residual), int(result.iterations), METHODS[int(result.method)], seconds)
 
-    def _failure(self, p: np.ndarray, result: Attempt) -> str:
+    def failure_message(self, p: Float[np.ndarray, " d"], result: Attempt) -> str:
+        """One sentence about a solve that failed at p: what was tried, how far it came, and why where that is known."""
         method, why = METHODS[int(result.method)], self.explain(p, result)
         account = f"{self.name} was not solved at {self.inputs.named(p)}"
         if method == "user":  # nothing is known of its iterations
@@ -295,15 +294,15 @@ class Problem(abc.ABC):
 
     @in_float64
     def attempt_batch(self, P: Any, tolerance: float | None = None) -> Attempt:
-        """``attempt`` for many checked inputs, as host arrays with one row each."""
+        """``solve_jax`` for many checked inputs, as host arrays with one row each."""
         tolerance = checked_tolerance(tolerance)
         P = self.inputs.check(P)
-        on_host = self.attempt_on_host
+        on_host = self.solve_on_host
         if on_host is not None and len(P):
             rows = [on_host(p, tolerance) for p in P.copy()]
             return Attempt(*(np.stack(column) for column in zip(*rows, strict=True)))  # type: ignore[arg-type]
         if tolerance not in self._row_maps:
-            self._row_maps[tolerance] = RowMap(lambda p: self.attempt(p, tolerance))
+            self._row_maps[tolerance] = RowMap(lambda p: self.solve_jax(p, tolerance))
         return self._row_maps[tolerance](P)
 
     def relative_error(self, p: Any, u: Any, truth: Any) -> Float[Array, ""]:
@@ -324,5 +323,5 @@ class Problem(abc.ABC):
 
 
 def solve(problem: Problem, p: Any, tolerance: float | None = None) -> Solution:
-    """One truth solve: the field with its true residual, iterations, method and seconds (``Problem.solution``)."""
-    return problem.solution(p, tolerance)
+    """One truth solve: the field with its true residual, iterations, method and seconds (``Problem.solve_report``)."""
+    return problem.solve_report(p, tolerance)

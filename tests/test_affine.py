@@ -40,7 +40,7 @@ def unit(d=2):
 def test_the_thermal_blocks_terms_give_the_thermal_block(twin):
     free = BLOCK.free
     for p in BLOCK.inputs.sample(4):
-        u, v = np.asarray(BLOCK.solve(p)), twin.solution(p)
+        u, v = np.asarray(BLOCK.solve(p)), twin.solve_report(p)
         assert v.method == "direct" and v.residual <= 1e-12
         np.testing.assert_allclose(v.u, u[free], rtol=0, atol=1e-11 * u.max())
         w = np.random.default_rng(0).standard_normal(BLOCK.size) * free
@@ -48,7 +48,9 @@ def test_the_thermal_blocks_terms_give_the_thermal_block(twin):
         residual = BLOCK.residual(p, w)
         close = {"rtol": 0, "atol": 1e-13 * np.abs(residual).max()}
         np.testing.assert_allclose(twin.residual(p, w[free]), residual[free], **close)
-        np.testing.assert_allclose(twin.terms(jnp.asarray(w[free])), BLOCK.terms(jnp.asarray(w))[:, free], **close)
+        np.testing.assert_allclose(
+            twin.operator_terms(jnp.asarray(w[free])), BLOCK.operator_terms(jnp.asarray(w))[:, free], **close
+        )
         np.testing.assert_allclose(twin.matrix(p).toarray(), BLOCK.matrix(p).toarray(), rtol=1e-14, atol=1e-15)
 
 

@@ -28,14 +28,14 @@ def test_the_front_has_the_exact_profile_with_order_two() -> None:
         p = np.array([EPS, 0.0])
         t, x = problem.coordinates.T
         exact = (1 - np.tanh((x - 3 - SPEED * t) / (2 * np.sqrt(2) * EPS))) / 2
-        errors.append(float(jax.jit(problem.relative_error)(p, problem.solution(p).u, exact)))
+        errors.append(float(jax.jit(problem.relative_error)(p, problem.solve_report(p).u, exact)))
     rates = np.log2(np.array(errors[:-1]) / errors[1:])
     assert np.allclose(rates, 2, atol=0.01), (errors, rates)
 
 
 def test_the_front_has_the_exact_speed() -> None:
     problem = front(512)
-    states = problem.solution([EPS, 0.0]).u.reshape(129, -1)
+    states = problem.solve_report([EPS, 0.0]).u.reshape(129, -1)
     x = problem.points[:, 0]
     place = [np.interp(-0.5, -u, x) for u in (states[64], states[128])]
     assert (place[1] - place[0]) / 2 == pytest.approx(SPEED, rel=1e-3)
@@ -48,7 +48,7 @@ def test_a_uniform_state_follows_the_logistic_equation(dimension: int, boundary:
     errors = []
     for steps in (16, 32, 64):
         problem = AllenCahn(dimension=dimension, boundary=boundary, cells=4, modes=1, steps=steps, end_time=2.0)
-        states = problem.solution([0.05, 0.3]).u.reshape(steps + 1, -1)
+        states = problem.solve_report([0.05, 0.3]).u.reshape(steps + 1, -1)
         assert np.ptp(states[-1]) <= 1e-13
         errors.append(abs(states[-1, 0] - 0.3 / np.sqrt(0.09 + 0.91 * np.exp(-4.0))))
     assert np.allclose(np.log2(np.array(errors[:-1]) / errors[1:]), 2, atol=0.1)
@@ -73,11 +73,11 @@ def test_a_state_constant_along_one_axis_is_the_one_dimensional_one(boundary: st
     common = {"boundary": boundary, "cells": 24, "steps": 8, "modes": 3}
     one, two = AllenCahn(dimension=1, **common), AllenCahn(dimension=2, **common)
     c = np.array([0.2, -0.4, 0.3])
-    line = one.solution([0.05, *c]).u.reshape(9, -1)
+    line = one.solve_report([0.05, *c]).u.reshape(9, -1)
     for along in (0, 1):
         grid = np.zeros((3, 3))
         grid[(slice(None), 0) if along == 0 else (0, slice(None))] = c
-        states = two.solution([0.05, *grid.ravel()]).u.reshape(9, *two.grid.sides)
+        states = two.solve_report([0.05, *grid.ravel()]).u.reshape(9, *two.grid.sides)
         repeated = line[:, :, None] if along == 0 else line[:, None, :]
         assert np.abs(states - repeated).max() <= 1e-10
 
@@ -95,7 +95,7 @@ def test_the_scheme_converges_to_scipys_integration_of_the_same_semidiscrete_sys
     done = solve_ivp(lambda t, u: u - u**3 - p[0] ** 2 * (stiffness @ u), (0, 1), start, rtol=1e-9, atol=1e-10)
     errors = []
     for steps in (8, 16, 32):
-        ours = AllenCahn(**common, steps=steps).solution(p).u.reshape(steps + 1, -1)[-1]
+        ours = AllenCahn(**common, steps=steps).solve_report(p).u.reshape(steps + 1, -1)[-1]
         errors.append(np.abs(ours - done.y[:, -1]).max())
     assert errors[-1] <= 1e-3 and np.allclose(np.log2(np.array(errors[:-1]) / errors[1:]), 2, atol=0.1)
 
@@ -115,7 +115,7 @@ def test_the_stiffness_is_second_order_and_knows_its_boundary() -> None:
 def test_symmetry_and_phases() -> None:
     """-u of -u0; and long after, phases at -1 and 1."""
     problem = AllenCahn(cells=64, steps=100, end_time=10.0, modes=2)
-    plus, minus = (problem.solution([0.05, 0.0, c]).u for c in (0.4, -0.4))
+    plus, minus = (problem.solve_report([0.05, 0.0, c]).u for c in (0.4, -0.4))
     assert np.abs(plus + minus).max() <= 1e-11
     last = plus.reshape(101, -1)[-1]
     assert last[0] == pytest.approx(1, abs=1e-3) and last[-1] == pytest.approx(-1, abs=1e-3)

@@ -22,7 +22,7 @@ def test_the_solver_is_called_with_the_input():
     problem = black_box(linear, BOX)
     P = BOX.sample(40)
     np.testing.assert_array_equal(problem.solve_batch(P), [linear(p) for p in P])
-    solution = problem.solution([0.5, 2.0])
+    solution = problem.solve_report([0.5, 2.0])
     assert solution.method == "user" and np.isnan(solution.residual)
     assert problem.size == 4 and problem.name == "black-box" and not isinstance(problem, CoerciveProblem)
 
@@ -154,7 +154,7 @@ def test_with_a_size_nothing_is_solved_to_make_the_problem():
 
     problem = black_box(counted, BOX, size=4)
     assert problem.shape == (1, 4, 1) and not calls
-    np.testing.assert_array_equal(problem.solution([0.5, 2.0]).u, linear([0.5, 2.0]))
+    np.testing.assert_array_equal(problem.solve_report([0.5, 2.0]).u, linear([0.5, 2.0]))
     assert len(calls) == 1  # nor is the first solve done twice
     with pytest.raises(SolveError, match="the solver answered with 4 values, not 5"):
         black_box(linear, BOX, size=5).solve([0.5, 2.0])

@@ -26,7 +26,7 @@ def shock(cells: int, steps: int, end_time: float) -> tuple[np.ndarray, np.ndarr
     problem = Burgers(
         modes=1, cells=cells, steps=steps, end_time=end_time, nu_low=BENCHMARK, amplitude=1.0, grading=5.0
     )
-    return problem.points[:, 0], problem.solution([BENCHMARK, -1.0]).u.reshape(steps + 1, -1)[-1]
+    return problem.points[:, 0], problem.solve_report([BENCHMARK, -1.0]).u.reshape(steps + 1, -1)[-1]
 
 
 def test_the_slope_of_the_shock_is_the_published_one() -> None:
@@ -64,7 +64,7 @@ def test_observed_order_in_space_and_time(settings: dict, steps: Callable[[int],
         p = np.array([0.1, -1.0, *(0.0 for _ in problem.inputs.names[2:])])
         x = problem.points[:, 0]
         exact = [-np.sin(np.pi * x), *(cole_hopf(x, t, 0.1) for t in problem.times[1:])]
-        errors.append(float(jax.jit(problem.relative_error)(p, problem.solution(p).u, np.concatenate(exact))))
+        errors.append(float(jax.jit(problem.relative_error)(p, problem.solve_report(p).u, np.concatenate(exact))))
     rates = np.log2(np.array(errors[:-1]) / errors[1:])
     assert np.allclose(rates, 2, atol=0.1), (errors, rates)
 
@@ -72,10 +72,10 @@ def test_observed_order_in_space_and_time(settings: dict, steps: Callable[[int],
 def test_implicit_euler_has_order_one_in_time() -> None:
     """Against the same grid with many steps of the midpoint rule."""
     p = [0.05, 0.5, -0.3, 0.2]
-    fine = Burgers(cells=32, steps=512).solution(p).u.reshape(513, -1)[-1]
+    fine = Burgers(cells=32, steps=512).solve_report(p).u.reshape(513, -1)[-1]
     errors = []
     for steps in (64, 128, 256):
-        u = Burgers(cells=32, steps=steps, scheme="implicit-euler").solution(p).u.reshape(steps + 1, -1)[-1]
+        u = Burgers(cells=32, steps=steps, scheme="implicit-euler").solve_report(p).u.reshape(steps + 1, -1)[-1]
         errors.append(np.abs(u - fine).max())
     assert np.allclose(np.log2(np.array(errors[:-1]) / errors[1:]), 1, atol=0.1)
 
@@ -85,7 +85,7 @@ def test_mass_is_conserved_and_energy_falls_by_the_work_of_viscosity(scheme: str
     for settings in ({"boundary": "periodic"}, {"grading": 2.0}):
         problem = Burgers(cells=64, steps=10, scheme=scheme, nu_low=1e-3, modes=2, **settings)
         p = problem.inputs.sample(4, seed=2)[1]
-        states = problem.solution(p).u.reshape(11, -1)
+        states = problem.solve_report(p).u.reshape(11, -1)
         v = np.asarray(jax.vmap(problem.unknowns)(jnp.asarray(states)))
         if problem.boundary == "periodic":
             total = v @ problem.mass
@@ -119,7 +119,7 @@ def test_the_midpoint_rule_converges_to_scipys_integration_of_the_same_semidiscr
     )
     errors = []
     for steps in (16, 32, 64):
-        ours = Burgers(cells=32, steps=steps, **settings).solution(p).u.reshape(steps + 1, -1)[-1]
+        ours = Burgers(cells=32, steps=steps, **settings).solve_report(p).u.reshape(steps + 1, -1)[-1]
         errors.append(np.abs(np.asarray(problem.unknowns(jnp.asarray(ours))) - done.y[:, -1]).max())
     assert errors[-1] <= 1e-3 and np.allclose(np.log2(np.array(errors[:-1]) / errors[1:]), 2, atol=0.1)
 
@@ -129,7 +129,7 @@ def test_galilean_invariance() -> None:
     errors = []
     for n in (64, 128):
         problem = Burgers(boundary="periodic", modes=1, cells=n, steps=n, amplitude=2.0, nu_low=0.05)
-        still, carried = (problem.solution([0.1, 0.4, a0, 0.3]).u.reshape(n + 1, -1)[-1] for a0 in (0.0, 2.0))
+        still, carried = (problem.solve_report([0.1, 0.4, a0, 0.3]).u.reshape(n + 1, -1)[-1] for a0 in (0.0, 2.0))
         errors.append(np.abs(carried - 2 - still).max())
     assert errors[1] <= 5e-3 and errors[0] / errors[1] == pytest.approx(4, rel=0.1)
 

@@ -62,7 +62,7 @@ def test_ghias_profile_at_100(default):
 def test_second_order_with_the_regularised_lid():
     p = np.array([100.0, 1.0])
     problems = [cavity(cells=n) for n in (24, 48, 96, 192)]
-    fields = [problem.solution(p).u for problem in problems]
+    fields = [problem.solve_report(p).u for problem in problems]
     changes = [
         float(coarse.norm(p, restrict(fine, coarse, v) - u))
         for coarse, fine, u, v in zip(problems, problems[1:], fields, fields[1:], strict=False)
@@ -130,7 +130,7 @@ def test_the_estimated_discretisation_error_is_the_true_one():
     p = [100.0, 1.0]
     coarse, fine = cavity(cells=24), cavity(cells=96)
     u = np.asarray(coarse.solve(p))
-    truth = restrict(fine, coarse, fine.solution(p).u)
+    truth = restrict(fine, coarse, fine.solve_report(p).u)
     true = float(coarse.norm(p, u - truth) / coarse.norm(p, truth)) * 16 / 15  # the fine one has 1/16 of the error
     assert coarse.discretisation_error(p).relative == pytest.approx(true, rel=0.25)
 

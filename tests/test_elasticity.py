@@ -109,7 +109,7 @@ def test_cantilever_bends_by_timoshenkos_formula() -> None:
         u = directly(beam(n), [3e7])
         tips.append(u.reshape(4 * n + 1, n + 1, 2)[-1, n // 2, 1])
         energies.append(u @ np.asarray(beam(n).load(jnp.asarray([3e7]))))
-    np.testing.assert_allclose(beam(4).solution([3e7]).u, directly(beam(4), [3e7]), atol=1e-9 * TIP)
+    np.testing.assert_allclose(beam(4).solve_report([3e7]).u, directly(beam(4), [3e7]), atol=1e-9 * TIP)
     assert tips[-1] == pytest.approx(TIP, rel=4e-3)
     limit = tips[2] + (tips[2] - tips[1]) ** 2 / ((tips[1] - tips[0]) - (tips[2] - tips[1]))
     assert limit == pytest.approx(TIP, rel=5e-4)
@@ -129,7 +129,7 @@ def _cantilever_energy() -> float:
 
 def test_cantilever_reactions_vanish() -> None:
     """The supports of the cantilever only hold rigid motions: its tractions are in equilibrium."""
-    u = jnp.asarray(beam(4).solution([3e7]).u)
+    u = jnp.asarray(beam(4).solve_report([3e7]).u)
     nx, ny = beam(4).grid
     full = ps.apply(beam(4)._levels[0].elements, jnp.full((nx, ny), 3e7), beam(4).to_grid(u))
     nodes = beam(4).coordinates.reshape(nx + 1, ny + 1, 2)
@@ -151,7 +151,7 @@ def test_cooks_membrane_to_four_digits() -> None:
 def test_uniform_tension_is_exact() -> None:
     """nu = 0: u_x = traction x / E, u_y = 0 solves the clamped square as well."""
     bar = Elasticity(blocks=(1, 1), cells=4, poisson=0.0, angle=0.0, traction=2.0)
-    u = bar.solution([4.0]).u.reshape(-1, 2)
+    u = bar.solve_report([4.0]).u.reshape(-1, 2)
     np.testing.assert_allclose(u, np.stack([bar.coordinates[:, 0] / 2, 0 * u[:, 0]], axis=1), atol=1e-12)
 
 
@@ -193,7 +193,7 @@ def test_scikit_fem_agrees(geometry: str) -> None:
 
 def test_truth_has_the_residual_that_it_reports(problem: Elasticity, inputs: np.ndarray) -> None:
     for p in inputs[:2]:
-        solution = problem.solution(p)
+        solution = problem.solve_report(p)
         load = np.asarray(problem.load(jnp.asarray(p)))
         r = np.asarray(problem.residual(p, solution.u))
         assert solution.method == "multigrid-cg" and solution.iterations <= 25
@@ -218,7 +218,7 @@ def test_scaling_of_the_moduli(problem: Elasticity, inputs: np.ndarray) -> None:
     p[:4] = [0.5, 1.0, 2.0, 0.7]
     q = p.copy()
     q[:4] *= 4
-    np.testing.assert_allclose(problem.solution(p).u, 4 * problem.solution(q).u, rtol=1e-9, atol=1e-9)
+    np.testing.assert_allclose(problem.solve_report(p).u, 4 * problem.solve_report(q).u, rtol=1e-9, atol=1e-9)
     (x, s), (y, t) = problem.features(jnp.asarray(p)), problem.features(jnp.asarray(q))
     np.testing.assert_allclose(x, y, atol=1e-13)
     assert float(s / t) == pytest.approx(4, rel=1e-13)
@@ -230,7 +230,7 @@ def test_multigrid_needs_the_same_steps_on_every_grid() -> None:
     for n in (9, 27):
         problem = Elasticity(blocks=(3, 3), cells=n, low=0.03, high=30.0)
         p = np.where(np.arange(9) % 2, 30.0, 0.03)
-        steps.append(problem.solution(p, 1e-10).iterations)
+        steps.append(problem.solve_report(p, 1e-10).iterations)
     assert max(steps) <= 30
 
 
@@ -283,7 +283,7 @@ def test_derivatives_agree(problem: Elasticity, inputs: np.ndarray) -> None:
 
 
 def test_batch_marks_nothing_and_equals_single_solves(problem: Elasticity, inputs: np.ndarray) -> None:
-    single = np.stack([problem.solution(p).u for p in inputs])
+    single = np.stack([problem.solve_report(p).u for p in inputs])
     np.testing.assert_array_equal(problem.solve_batch(inputs), single)
 
 
@@ -307,7 +307,7 @@ def test_data_of_the_proofs(geometry: str) -> None:
     assert float(own) >= 0.5 * np.linalg.eigvalsh(problem.matrix(problem.reference_theta).toarray())[0]
     r = problem.apply(jnp.asarray(problem.reference_theta), fields[0])
     np.testing.assert_allclose(problem.reference_solve(r), fields[0], atol=1e-10)
-    np.testing.assert_allclose(theta @ problem.terms(fields[0]), problem.apply(theta, fields[0]), atol=1e-12)
+    np.testing.assert_allclose(theta @ problem.operator_terms(fields[0]), problem.apply(theta, fields[0]), atol=1e-12)
     assert (problem.apply_absolute(theta, fields[0]) >= jnp.abs(problem.apply(theta, fields[0]))).all()
     assert problem._flux_norm >= _norm_of_absolute_factor(problem)
 

@@ -43,7 +43,7 @@ def point(problem: EvolutionProblem) -> np.ndarray:
 
 @cache
 def solved(problem: EvolutionProblem) -> np.ndarray:
-    return problem.solution(point(problem)).u
+    return problem.solve_report(point(problem)).u
 
 
 @cache
@@ -71,7 +71,7 @@ def data_size(problem: EvolutionProblem) -> float:
 
 def test_the_solution_has_the_residual_of_its_tolerance(problem: EvolutionProblem) -> None:
     p = point(problem)
-    done = problem.solution(p)
+    done = problem.solve_report(p)
     assert done.residual <= 1e-12 and done.method == "time-stepping"
     r = np.asarray(residual_of(problem)(p, done.u))
     assert np.linalg.norm(r, np.inf) <= 1e-11 * data_size(problem)
@@ -98,7 +98,7 @@ def test_prescribed_rows_of_the_residual_are_the_value_minus_the_prescribed_one(
 @pytest.mark.parametrize("problem", COMPILED, indirect=True)
 def test_a_looser_tolerance_costs_less_and_errs_more_but_not_much(problem: EvolutionProblem) -> None:
     p = point(problem)
-    tight, loose = problem.solution(p), problem.solution(p, tolerance=1e-3)
+    tight, loose = problem.solve_report(p), problem.solve_report(p, tolerance=1e-3)
     norm = norm_of(problem)
     error = float(norm(p, loose.u - tight.u) / norm(p, tight.u))
     if isinstance(problem, Wave):  # explicit
@@ -218,7 +218,7 @@ def test_defaults_solve_everywhere_in_their_box() -> None:
     for kind in (Heat, AllenCahn, Burgers, Wave):
         problem = kind()
         P = problem.inputs.sample(4)
-        assert all(np.isfinite(problem.solution(p).u).all() for p in P)
+        assert all(np.isfinite(problem.solve_report(p).u).all() for p in P)
         estimate = problem.discretisation_error(P[0])
         # waves across four blocks are 0.165 from those on a grid four times as fine, estimated as 0.28 with a doubt
         assert 0 < estimate.relative < (0.2 if estimate.reliable else 0.3) and estimate.evidence == "estimate"

@@ -25,7 +25,7 @@ def exact(problem: Heat) -> np.ndarray:
 
 def error(problem: Heat) -> float:
     p = np.array([K, 0.0])
-    return float(jax.jit(problem.relative_error)(p, problem.solution(p).u, exact(problem)))
+    return float(jax.jit(problem.relative_error)(p, problem.solve_report(p).u, exact(problem)))
 
 
 @pytest.mark.parametrize(
@@ -49,7 +49,7 @@ def test_each_mode_decays_by_the_factor_of_the_scheme(scheme: str, mode: tuple[i
     problem = Heat(blocks=(1, 1), cells=16, steps=8, end_time=0.1, scheme=scheme, mode=mode)
     z = 0.1 / 8 * K * 16**2 * sine.eigenvalues(16, 16)[mode[0] - 1, mode[1] - 1]
     factor = 1 / (1 + z) if scheme == "implicit-euler" else (1 - z / 2) / (1 + z / 2)
-    states = problem.solution([K, 0.0]).u.reshape(9, -1)
+    states = problem.solve_report([K, 0.0]).u.reshape(9, -1)
     expected = factor ** np.arange(9)[:, None] * states[0]
     assert np.abs(states - expected).max() <= 1e-11
 
@@ -58,8 +58,8 @@ def test_the_long_time_limit_is_the_thermal_block() -> None:
     """Two solvers of one operator: after many decay times u/s solves -div(k grad u) = 1."""
     k = np.array([0.1, 1.0, 0.4, 0.2])
     problem = Heat(cells=16, steps=8, end_time=800.0)
-    u = problem.solution(np.append(k, 3.0)).u.reshape(9, -1)[-1]
-    steady = ThermalBlock(cells=16).solution(k).u
+    u = problem.solve_report(np.append(k, 3.0)).u.reshape(9, -1)[-1]
+    steady = ThermalBlock(cells=16).solve_report(k).u
     assert np.abs(u - 3 * steady).max() <= 1e-9 * np.abs(steady).max()
 
 
@@ -73,7 +73,7 @@ def test_crank_nicolson_converges_to_scipys_integration_of_the_same_semidiscrete
     )
     errors = []
     for steps in (16, 32, 64):
-        ours = Heat(cells=8, steps=steps, end_time=0.3, scheme="crank-nicolson").solution(np.append(k, s)).u
+        ours = Heat(cells=8, steps=steps, end_time=0.3, scheme="crank-nicolson").solve_report(np.append(k, s)).u
         errors.append(np.abs(ours.reshape(-1, 9, 9)[-1, 1:-1, 1:-1].ravel() - done.y[:, -1]).max())
     assert errors[-1] <= 5e-5 and np.allclose(np.log2(np.array(errors[:-1]) / errors[1:]), 2, atol=0.05)
 
@@ -89,7 +89,7 @@ def test_the_energy_identity_of_the_errors(scheme: str) -> None:
     rng = np.random.default_rng(0)
     e = np.zeros((6, 9, 9))
     e[1:, 1:-1, 1:-1] = rng.standard_normal((5, 7, 7))
-    r = np.asarray(jax.jit(problem.residual)(p, problem.solution(p).u + e.ravel())).reshape(6, 9, 9)
+    r = np.asarray(jax.jit(problem.residual)(p, problem.solve_report(p).u + e.ravel())).reshape(6, 9, 9)
     dense = q1.CsrMap(8, 8)(np.repeat(np.repeat(p[:4].reshape(2, 2), 4, 0), 4, 1)).toarray()
     dual = lambda x: float(x @ np.linalg.solve(dense, x))  # noqa: E731
     dt, m = 0.2 / 5, 1 / 64
@@ -109,7 +109,7 @@ def test_the_energy_identity_of_the_errors(scheme: str) -> None:
 def test_implicit_euler_obeys_the_maximum_principle() -> None:
     """Lumped mass and Q1 stiffness make an M-matrix: no source, so maxima fall and nothing becomes negative."""
     problem = Heat(cells=16, steps=16, end_time=0.2, low=0.01, high=10.0, mode=(1, 1))
-    states = problem.solution([0.01, 10.0, 10.0, 0.01, 0.0]).u.reshape(17, -1)
+    states = problem.solve_report([0.01, 10.0, 10.0, 0.01, 0.0]).u.reshape(17, -1)
     assert states.min() >= -1e-15
     assert (np.diff(states.max(axis=1)) <= 1e-13).all()
 
@@ -118,13 +118,13 @@ def test_superposition() -> None:
     """Linear in source and initial state together."""
     k = [0.1, 1.0, 0.4, 0.2]
     problem = Heat(cells=8, steps=4)
-    no, half, full = (problem.solution([*k, s]).u for s in (0.0, 2.5, 5.0))
+    no, half, full = (problem.solve_report([*k, s]).u for s in (0.0, 2.5, 5.0))
     assert np.abs((no + full) / 2 - half).max() <= 1e-13
 
 
 def test_nothing_to_do_is_done() -> None:
     problem = Heat(cells=8, steps=4, initial_amplitude=0.0)
-    done = problem.solution([0.1, 1.0, 0.4, 0.2, 0.0])
+    done = problem.solve_report([0.1, 1.0, 0.4, 0.2, 0.0])
     assert not done.u.any() and done.residual == 0
 
 

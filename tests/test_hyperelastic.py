@@ -79,7 +79,7 @@ def test_uniaxial_stretch_is_the_closed_form(problem: Hyperelastic, stretch: flo
     mu, lam = lame(1.0)
     a = brentq(lambda a: mu * (a * a - 1) + lam * np.log(a * stretch), 0.1, 3, xtol=1e-14)
     p = [columns[0], columns[0], columns[1], columns[1], stretch]
-    solution = problem.solution(p)
+    solution = problem.solve_report(p)
     x, y = problem.coordinates.T
     np.testing.assert_allclose(solution.u.reshape(-1, 2), np.stack([(a - 1) * x, (stretch - 1) * y], 1), atol=1e-9)
     stress = (mu * (stretch - 1 / stretch) + lam * np.log(a * stretch) / stretch) * np.mean(columns)
@@ -169,7 +169,7 @@ def test_small_loads_are_linear_elasticity(problem: Hyperelastic) -> None:
     linear[problem.free] -= spla.spsolve(
         stiffness.tocsc(), np.asarray(forces).transpose(1, 2, 0).reshape(-1)[problem.free]
     )
-    far, near = (np.abs(problem.solution([*e, 1 + h]).u / h - linear).max() for h in (2e-3, 1e-3))
+    far, near = (np.abs(problem.solve_report([*e, 1 + h]).u / h - linear).max() for h in (2e-3, 1e-3))
     assert near < 2e-3 and far / near == pytest.approx(2, abs=0.02)
 
 
@@ -214,10 +214,10 @@ def test_manufactured_solution_converges_with_order_two(sheared: Hyperelastic, n
 def test_the_estimated_discretisation_error_is_near_the_true_one(fine: Hyperelastic) -> None:
     coarse = fine.coarser.coarser.coarser
     for p, order in (([1.0, 10.0, 1.0, 10.0, 1.4], (0.8, 1.2)), ([1.0, 10.0, 10.0, 1.0, 1.4], (0.25, 0.6))):
-        truth = restrict(fine, coarse, fine.solution(p).u)
+        truth = restrict(fine, coarse, fine.solve_report(p).u)
         estimate = coarse.discretisation_error(p)
         assert order[0] <= estimate.order <= order[1]  # layers, and a checkerboard's singular corner
-        true = float(coarse.norm(p, coarse.solution(p).u - truth) / coarse.norm(p, truth))
+        true = float(coarse.norm(p, coarse.solve_report(p).u - truth) / coarse.norm(p, truth))
         assert estimate.relative == pytest.approx(true / (1 - 8**-estimate.order), rel=0.35)  # fine's own error
     smooth = coarse.discretisation_error([3.0, 3.0, 3.0, 3.0, 1.4])
     assert smooth.relative < 1e-9 and smooth.order == 2
@@ -227,12 +227,12 @@ def test_the_estimated_discretisation_error_is_near_the_true_one(fine: Hyperelas
 
 def test_truth_is_a_root_and_only_ratios_of_moduli_matter(problem: Hyperelastic) -> None:
     p = np.array([1.5, 4.0, 9.0, 2.0, 1.4])
-    solution = problem.solution(p)
+    solution = problem.solve_report(p)
     size = float(problem.load_size(jnp.asarray(p)))
     residual = np.linalg.norm(problem.residual(p, solution.u)) / size
     assert solution.method == "newton" and solution.residual <= 1e-11
     assert residual == pytest.approx(solution.residual, rel=1e-3, abs=1e-14)
-    np.testing.assert_allclose(problem.solution([*(3 * p[:4]), p[4]]).u, solution.u, atol=1e-9)
+    np.testing.assert_allclose(problem.solve_report([*(3 * p[:4]), p[4]]).u, solution.u, atol=1e-9)
     assert (problem.smallest_jacobian(solution.u) > 0).all()
     x, amplitude = problem.features(jnp.asarray(p))
     np.testing.assert_allclose(problem.features(jnp.asarray([*(3 * p[:4]), p[4]]))[0], x, atol=1e-14)
@@ -244,11 +244,11 @@ def test_a_failure_is_reported_and_marks_its_row_alone(problem: Hyperelastic) ->
     """A stiff and a soft material pushed far beyond what the soft one stands."""
     bad, good = [1.0, 1000.0, 500.0, 1.0, 0.05], [2.0, 3.0, 4.0, 2.0, 1.2]
     with pytest.raises(SolveError, match=r"E01=1000.*turn.* inside out .*take a stretch nearer to 1 or less contrast"):
-        problem.solution(bad)
+        problem.solve_report(bad)
     P = np.array([good, bad, good])
     rows = np.asarray(problem.solve_batch(P))
     assert np.isnan(rows[1]).all()
-    np.testing.assert_allclose(rows[[0, 2]], np.stack([problem.solution(good).u] * 2), atol=1e-11)
+    np.testing.assert_allclose(rows[[0, 2]], np.stack([problem.solve_report(good).u] * 2), atol=1e-11)
     mapped = np.asarray(jax.jit(jax.vmap(problem.solve))(P))
     np.testing.assert_allclose(mapped, rows, atol=1e-10)
 
@@ -329,7 +329,7 @@ def test_an_unstable_branch_is_never_the_answer():
     problem = Hyperelastic(blocks=(4, 4), cells=8, low=1.0, high=10.0, amount=(0.7, 1.5))
     for column in ((10.0, 9.0, 8.0, 10.0), (10.0, 5.0, 10.0, 10.0)):
         p = np.array([1.0] * 12 + [*column, 0.8])
-        u = problem.solution(p).u
+        u = problem.solve_report(p).u
         assert np.linalg.eigvalsh(problem.jacobian(p, u).toarray())[0] > 0.03  # 0.039 along the path from rest
     p[-1] = 0.8
     soft = Hyperelastic(blocks=(2, 2), cells=8, low=0.5, high=2.0, amount=(0.25, 1.0))

@@ -15,7 +15,7 @@ import assay
 from assay.cli import run
 from assay.solvers import interrupts
 from assay.solvers.interrupts import finished
-from assay.solvers.linear_algebra.direct import host_call
+from assay.solvers.linear_algebra.direct import callback_float64
 
 BOX = assay.Box(("a", "b"), lower=[0.0, 0.0], upper=[1.0, 1.0])
 X = np.linspace(0.0, 1.0, 5)
@@ -50,7 +50,7 @@ def surrogate(problem):
 
 
 VERBS = {
-    "solve": lambda problem, surrogate: problem.solution([0.3, 0.4]),
+    "solve": lambda problem, surrogate: problem.solve_report([0.3, 0.4]),
     "sample": lambda problem, surrogate: assay.sample(problem, 6, seed=3),
     "falsify": lambda problem, surrogate: assay.falsify(problem, surrogate, 1e-9, budget=8),
     "guard": lambda problem, surrogate: assay.guard(problem, surrogate, 1e-9)(BOX.sample(6)),
@@ -109,7 +109,7 @@ def test_an_exception_of_a_host_function_stays_an_error():
         raise ZeroDivisionError("by zero")
 
     with pytest.raises(jax.errors.JaxRuntimeError, match="by zero"):
-        finished(jax.jit(lambda x: host_call(bad, x, x)), jnp.ones(3))
+        finished(jax.jit(lambda x: callback_float64(bad, x, x)), jnp.ones(3))
 
 
 SCRIPT = """

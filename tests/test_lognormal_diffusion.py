@@ -80,7 +80,7 @@ def test_field_has_the_covariance_of_its_modes() -> None:
 
 def test_solution_solves_the_same_system_as_scipy(problem: LognormalDiffusion, inputs: np.ndarray) -> None:
     for p in inputs[:2]:
-        solution = problem.solution(p)
+        solution = problem.solve_report(p)
         assert solution.method == "multigrid-cg" and solution.residual <= 1e-12
         matrix = problem.matrix(np.asarray(problem.theta(jnp.asarray(p))))
         load = np.asarray(problem.load(jnp.asarray(p)))[problem.free]
@@ -257,7 +257,7 @@ def test_a_failed_iteration_is_solved_directly() -> None:
     """Contrasts of 1e30 that no cycle of averages follows."""
     problem = LognormalDiffusion(d=64, sigma=20.0, length=0.1, cells=16)
     p = np.random.default_rng(0).standard_normal(64).clip(-3, 3)
-    solution = problem.solution(p)
+    solution = problem.solve_report(p)
     assert solution.method == "direct"
     load = np.asarray(problem.load(p))[problem.free]
     matrix = problem.matrix(np.asarray(problem.theta(jnp.asarray(p))))
@@ -287,7 +287,7 @@ def test_bad_inputs_and_missing_structure_are_named(problem: LognormalDiffusion)
     with pytest.raises(ValueError, match="'xi2': 3.5 is outside"):
         problem.solve([0, 3.5, 0, 0])
     with pytest.raises(ValueError, match="one term per cell"):
-        problem.terms(jnp.zeros(problem.size))
+        problem.operator_terms(jnp.zeros(problem.size))
 
 
 def test_settings_build_the_same_problem(problem: LognormalDiffusion) -> None:

@@ -43,7 +43,7 @@ def picklable(p):
     ],
 )
 def test_bad_inputs_of_one_solve_are_named(problem, bad, message):
-    for attempt in (problem.solve, problem.solution, lambda p: solve(problem, p)):
+    for attempt in (problem.solve, problem.solve_report, lambda p: solve(problem, p)):
         with pytest.raises(ValueError, match=message):
             attempt(bad)
 
@@ -139,15 +139,15 @@ def test_a_solver_that_gives_no_numbers_says_where():
     with pytest.raises(
         SolveError, match=r"black-box was not solved at heat=0.95: the solver answered with 1 of 1 values NaN"
     ):
-        flaky.solution([0.95])
+        flaky.solve_report([0.95])
 
 
 @pytest.mark.parametrize("tolerance", [1, 1.0, np.inf, np.nan, -1e-6, True, "abc", [1e-6]])
 def test_a_tolerance_that_asks_for_nothing_is_refused(problem, tolerance):
     """At 1 the zero field would do."""
-    for solved in (problem.solution, problem.solve_batch):
+    for solved in (problem.solve_report, problem.solve_batch):
         with pytest.raises(ValueError, match="at least 0 and below 1"):
-            solved([1.0, 1.0] if solved == problem.solution else [[1.0, 1.0]], tolerance)
+            solved([1.0, 1.0] if solved == problem.solve_report else [[1.0, 1.0]], tolerance)
 
 
 def test_where_a_solve_failed_its_derivatives_are_not_numbers_either(problem):

@@ -17,7 +17,7 @@ def test_the_estimate_is_near_the_known_error(scheme: str) -> None:
     p = np.array([0.5, 0.0])
     t, x, y = problem.coordinates.T
     exact = np.exp(-(np.pi**2) * t) * np.sin(np.pi * x) * np.sin(np.pi * y)
-    error = float(jax.jit(problem.relative_error)(p, problem.solution(p).u, exact))
+    error = float(jax.jit(problem.relative_error)(p, problem.solve_report(p).u, exact))
     estimate = problem.discretisation_error(p)
     # Wrong by the next order, which in time is 1/8 of the first on the coarse grid of Euler's 8 steps.
     assert estimate.relative == pytest.approx(error, rel=0.15)
@@ -40,8 +40,8 @@ def test_steady_problems_are_compared_in_space_alone() -> None:
     # Energy norm of interpolated differences: superconvergent for a Q1 grid of equal cells, order 2.
     estimate = richardson(fine, coarse, p, order=2).relative
     index = shared_nodes(finest, fine)
-    difference = fine.solution(p).u - finest.solution(p).u[index]
-    known = float(fine.norm(p, difference) / fine.norm(p, fine.solution(p).u)) * 4 / 3
+    difference = fine.solve_report(p).u - finest.solve_report(p).u[index]
+    known = float(fine.norm(p, difference) / fine.norm(p, fine.solve_report(p).u)) * 4 / 3
     assert estimate == pytest.approx(known, rel=0.2)
 
 

@@ -35,7 +35,7 @@ def case(request):
 
 def test_the_residual_of_the_solution_is_at_the_tolerance(case):
     problem, p, tolerance = case
-    solution = problem.solution(p)
+    solution = problem.solve_report(p)
     evaluate = jax.jit(problem.residual)
     residual = np.asarray(evaluate(p, solution.u))
     at_zero = np.asarray(evaluate(p, problem.prescribe(p, jnp.zeros(problem.size))))
@@ -94,8 +94,8 @@ def test_vmap_gives_the_rows_of_a_batch(name):
 @pytest.mark.parametrize("name", ["bratu in 2D", "cavity"])
 def test_a_looser_tolerance_is_kept_and_reported(name):
     problem, p, _ = CASES[name]
-    loose = problem.solution(p, 1e-3)
-    assert 1e-8 < loose.residual <= 1e-3 and loose.iterations < problem.solution(p).iterations
+    loose = problem.solve_report(p, 1e-3)
+    assert 1e-8 < loose.residual <= 1e-3 and loose.iterations < problem.solve_report(p).iterations
 
 
 @pytest.mark.parametrize("name", ["helmholtz", "advection-diffusion, fitted"])
@@ -107,7 +107,7 @@ def test_matrices_are_those_of_the_operator_and_the_norm(name):
     inner = v[problem.free]
     applied = np.asarray(problem.apply(theta, v))
     np.testing.assert_allclose(problem.matrix(theta) @ inner, applied[problem.free], atol=1e-13)
-    np.testing.assert_allclose(problem.terms(v).T @ theta, applied, atol=1e-13)
+    np.testing.assert_allclose(problem.operator_terms(v).T @ theta, applied, atol=1e-13)
     assert inner @ problem.norm_matrix() @ inner == pytest.approx(float(problem.norm(np.array(p), v)) ** 2, rel=1e-13)
     absolute = abs(problem.matrix(theta)) @ abs(inner)
     assert (np.asarray(problem.apply_absolute(theta, v))[problem.free] >= absolute * (1 - 1e-14)).all()

@@ -123,7 +123,7 @@ def test_the_residual_shows_values_on_the_boundary():
 def test_the_truth_has_the_residual_it_claims():
     problem = block()
     for p in inputs(problem, 5):
-        solution = problem.solution(p)
+        solution = problem.solve_report(p)
         f = np.asarray(problem.load(p))
         true = np.linalg.norm(problem.residual(p, solution.u)) / np.linalg.norm(f)
         assert solution.residual <= 1e-12 and solution.method == "multigrid-cg" and 5 <= solution.iterations <= 20
@@ -135,7 +135,7 @@ def test_the_truth_has_the_residual_it_claims():
 def test_a_looser_tolerance_is_kept_and_cheaper():
     problem = block()
     p = inputs(problem, 1)[0]
-    loose, tight = problem.solution(p, 1e-3), problem.solution(p)
+    loose, tight = problem.solve_report(p, 1e-3), problem.solve_report(p)
     assert 1e-12 < loose.residual <= 1e-3 and loose.iterations < tight.iterations
 
 
@@ -143,7 +143,7 @@ def test_a_looser_tolerance_is_kept_and_cheaper():
 def test_odd_and_tiny_grids_need_no_fallback(cells, blocks):
     problem = block((blocks, blocks), cells)
     p = np.resize([0.1, 10.0, 1.0, 3.0], blocks**2)
-    solution = problem.solution(p)
+    solution = problem.solve_report(p)
     direct = solve_refined(problem.matrix(p), np.asarray(problem.load(p))[problem.free])
     assert solution.method == "multigrid-cg" and solution.iterations <= 25
     np.testing.assert_allclose(solution.u[problem.free], direct, rtol=0, atol=1e-10 * direct.max())
@@ -240,7 +240,7 @@ def test_every_term_is_one_block():
     problem = block((3, 2), 12)
     u = fields(problem, 1)[0]
     p = inputs(problem, 1)[0]
-    np.testing.assert_allclose(p @ problem.terms(u), problem.apply(p, u), rtol=0, atol=1e-12 * np.abs(u).max())
+    np.testing.assert_allclose(p @ problem.operator_terms(u), problem.apply(p, u), rtol=0, atol=1e-12 * np.abs(u).max())
 
 
 def test_the_eigenvalue_bound_is_below_and_tight_for_equal_blocks():
@@ -325,10 +325,10 @@ def not_converged(w, b, tolerance, **_):
 
 def test_where_multigrid_fails_a_direct_solve_takes_over(monkeypatch):
     p = jnp.asarray([1.0, 2.0, 3.0, 4.0])
-    good, slope = block().solution(p), pullback()(p, jnp.ones(block().size))
+    good, slope = block().solve_report(p), pullback()(p, jnp.ones(block().size))
     monkeypatch.setattr(multigrid, "solve", not_converged)
     problem = ThermalBlock(cells=8)
-    solution = problem.solution(p)
+    solution = problem.solve_report(p)
     assert solution.method == "direct" and solution.residual <= 1e-12
     np.testing.assert_allclose(solution.u, good.u, rtol=0, atol=1e-11)
     np.testing.assert_allclose(jax.grad(lambda p: problem.solve(p).sum())(p), slope, rtol=1e-9)

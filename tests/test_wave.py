@@ -40,7 +40,7 @@ def test_observed_order(blocks: tuple[int, ...], p: list[float], grids: tuple[in
     for n in grids:
         problem = Wave(blocks=blocks, cells=n, steps=2 * n)
         q = np.array(p)
-        errors.append(float(jax.jit(problem.relative_error)(q, problem.solution(p).u, exact(problem, q))))
+        errors.append(float(jax.jit(problem.relative_error)(q, problem.solve_report(p).u, exact(problem, q))))
     rates = np.log2(np.array(errors[:-1]) / errors[1:])
     assert np.allclose(rates, 2, atol=0.05), (errors, rates)
 
@@ -59,7 +59,7 @@ def test_the_dispersion_of_leapfrog_is_exact(blocks: tuple[int, ...]) -> None:
     t = problem.times[:, None]
     parts = modes(problem, p)
     u = sum(a * np.cos(omega[tuple(k - 1 for k in ks)] * t) * s for a, _, s, ks in parts)
-    fields = problem.solution(p).u.reshape(problem.shape)
+    fields = problem.solve_report(p).u.reshape(problem.shape)
     assert np.abs(fields[:, :, 0] - u).max() <= 1e-11
     velocity = (fields[2:, :, 0] - fields[:-2, :, 0]) / (2 * dt)
     assert np.abs(fields[1:-1, :, 1] - velocity).max() <= 1e-11
@@ -68,7 +68,7 @@ def test_the_dispersion_of_leapfrog_is_exact(blocks: tuple[int, ...]) -> None:
 def test_at_courant_number_one_the_interval_is_solved_exactly() -> None:
     problem = Wave(blocks=(1,), cells=16, steps=32, high=2.0, modes=5)
     p = np.array([2.0, 0.3, 0.5, -1.0, 0.1, 0.7])
-    u = problem.solution(p).u.reshape(problem.shape)[:, :, 0]
+    u = problem.solve_report(p).u.reshape(problem.shape)[:, :, 0]
     assert np.abs(u - exact(problem, p).reshape(problem.shape)[:, :, 0]).max() <= 1e-12
     # After half a period, here t = 1/2, the initial state comes back upside down and from the other end.
     assert np.abs(u[16] + u[0, ::-1]).max() <= 1e-12
@@ -88,7 +88,7 @@ def test_leapfrog_runs_backwards() -> None:
     """With the velocity turned round the scheme retraces its steps, through interfaces as well."""
     problem = Wave(cells=16, steps=40)
     p = jnp.asarray(problem.inputs.sample(4, seed=1)[3])
-    fields = problem.solution(p).u.reshape(problem.shape)
+    fields = problem.solve_report(p).u.reshape(problem.shape)
     step = jax.jit(problem.step)
     state = jnp.asarray(fields[20] * [1, -1]).ravel()
     for n in range(19, 9, -1):
@@ -107,7 +107,7 @@ def test_leapfrog_converges_to_scipys_integration_of_the_same_semidiscrete_syste
     )
     errors = []
     for steps in (128, 256, 512):
-        ours = Wave(blocks=(2,), cells=16, steps=steps).solution(p).u.reshape(steps + 1, -1, 2)[-1, 1:-1]
+        ours = Wave(blocks=(2,), cells=16, steps=steps).solve_report(p).u.reshape(steps + 1, -1, 2)[-1, 1:-1]
         errors.append(np.abs(ours - done.y[:, -1].reshape(2, 15).T).max())
     assert np.allclose(np.log2(np.array(errors[:-1]) / errors[1:]), 2, atol=0.05), errors
 
@@ -116,7 +116,7 @@ def test_square_and_interval_agree_where_only_one_axis_matters() -> None:
     """The speeds' blocks sit where they should: transposing them transposes the solution."""
     problem = Wave(blocks=(2, 1), cells=8, steps=16, modes=1)
     other = Wave(blocks=(1, 2), cells=8, steps=16, modes=1)
-    u, v = (q.solution([0.5, 2.0, 1.0]).u.reshape(-1, 9, 9, 2) for q in (problem, other))
+    u, v = (q.solve_report([0.5, 2.0, 1.0]).u.reshape(-1, 9, 9, 2) for q in (problem, other))
     assert np.abs(u - v.transpose(0, 2, 1, 3)).max() <= 1e-13
     assert np.abs(u[8, 2, 4, 0] - u[8, 6, 4, 0]) > 0.1  # the slow half lags behind
     assert u[8, 2, 4, 0] > u[8, 6, 4, 0]

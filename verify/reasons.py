@@ -37,7 +37,7 @@ def first_unsolved(problem: Problem, P: np.ndarray, attempts: Attempt) -> str:
     if not len(failed):
         return ""
     i = failed[0]
-    return problem._failure(P[i], Attempt(*(np.asarray(part)[i] for part in attempts)))
+    return problem.failure_message(P[i], Attempt(*(np.asarray(part)[i] for part in attempts)))
 
 
 def with_others(problem: Problem, first: str) -> str:

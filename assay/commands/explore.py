@@ -118,7 +118,7 @@ def solve(
         check_path(plot)
     if tolerance is not None and not 0 < tolerance < 1:
         raise UserError(f"--tolerance is a relative residual between 0 and 1, not {tolerance}")
-    solution = owner.solution(p, tolerance)
+    solution = owner.solve_report(p, tolerance)
     payload = {
         "problem": problem,
         "settings": owner.settings,

@@ -50,7 +50,7 @@ def _nested(problem: ThermalBlock, cycles: int, p: jax.Array) -> jax.Array:
 
 
 def _loosened(problem: ThermalBlock, tolerance: float, p: jax.Array) -> jax.Array:
-    return problem.attempt(p, tolerance).u
+    return problem.solve_jax(p, tolerance).u
 
 
 def _wait(run: Callable[[Any], Any], data: Any) -> Any:
@@ -97,7 +97,7 @@ def gradient_cost(problem: ThermalBlock, P: np.ndarray, repeats: int) -> dict[st
     weight = jnp.asarray(rng.standard_normal(problem.size))
 
     def functional(p: Any) -> Any:
-        return weight @ problem.attempt(p, RESIDUAL).u
+        return weight @ problem.solve_jax(p, RESIDUAL).u
 
     value, slope = jax.jit(functional), jax.jit(jax.grad(functional))
     methods = [
@@ -105,7 +105,7 @@ def gradient_cost(problem: ThermalBlock, P: np.ndarray, repeats: int) -> dict[st
         Method("gradient", jnp.asarray, partial(_wait, slope)),
     ]
     take_turns(methods, P, repeats)
-    push = jax.jit(lambda p, dp: jax.jvp(lambda p: problem.attempt(p, RESIDUAL).u, (p,), (dp,))[1])
+    push = jax.jit(lambda p, dp: jax.jvp(lambda p: problem.solve_jax(p, RESIDUAL).u, (p,), (dp,))[1])
     mismatch = 0.0
     for p in P:
         dp = jnp.asarray(rng.standard_normal(problem.inputs.dimension))

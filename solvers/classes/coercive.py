@@ -54,7 +54,7 @@ class CoerciveProblem(Problem):
         """sum_q theta_q |A_q| |u| in free rows (or more)."""
 
     @abc.abstractmethod
-    def terms(self, u: Float[Array, " N"]) -> Float[Array, "Q N"]:
+    def operator_terms(self, u: Float[Array, " N"]) -> Float[Array, "Q N"]:
         """Every A_q u apart; only where Q is small."""
 
     @abc.abstractmethod

@@ -18,10 +18,10 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Bool, Float
 
-from ..linear_algebra.direct import host_call, solve_refined
-from ..linear_algebra.krylov import CgResult, gated
+from ..linear_algebra.direct import callback_float64, solve_refined
+from ..linear_algebra.krylov import CgResult, computed_if
 from ..precision import gamma
-from ..problem import METHODS, Attempt, marked
+from ..problem import METHODS, Attempt, nan_unless
 from .coercive import CoerciveProblem
 
 # Where rounding allows a relative residual above these, the word of the iteration, or the direct solve, is not taken.
@@ -31,7 +31,7 @@ LOOSE, LOOSEST = 1e-6, 1e-5
 Iteration = Callable[[Float[Array, " Q"], Float[Array, " N"]], CgResult]
 
 
-def attempt_coercive(
+def solve_coercive(
     problem: CoerciveProblem, p: Float[Array, " d"], tolerance: float, roundings: int, iterate: Iteration
 ) -> Attempt:
     """Solve at ``p`` by ``iterate(theta, b)``, else directly.
@@ -55,7 +55,7 @@ def attempt_coercive(
         result = iterate(frozen, b)
         loose = ~(result.residual <= max(LOOSE, tolerance) * jnp.sqrt(jnp.vdot(b, b)))
         direct = (~result.converged | loose) & jnp.all(frozen > 0)
-        u = lax.cond(direct, lambda: host_call(on_host, b, frozen, b), lambda: result.u)
+        u = lax.cond(direct, lambda: callback_float64(on_host, b, frozen, b), lambda: result.u)
         return u, (result.iterations, direct)
 
     u, (iterations, direct) = lax.custom_linear_solve(
@@ -63,7 +63,7 @@ def attempt_coercive(
     )
     residual, good = judged(problem, theta, f, u, roundings, tolerance)
     method = jnp.where(direct, METHODS.index("direct"), METHODS.index("multigrid-cg"))
-    return Attempt(marked(good, u), residual, iterations, method)
+    return Attempt(nan_unless(good, u), residual, iterations, method)
 
 
 def judged(
@@ -74,13 +74,13 @@ def judged(
     """
     theta, f, u = lax.stop_gradient((theta, f, u))
     positive = jnp.all(theta > 0)
-    defect = gated(positive, lambda: f - problem.apply(theta, u))
+    defect = computed_if(positive, lambda: f - problem.apply(theta, u))
     squared = jnp.vdot(f, f)
     size = jnp.sqrt(jnp.where(squared > 0, squared, 1.0))
     residual = jnp.sqrt(jnp.vdot(defect, defect)) / size
 
     def floor() -> Array:
-        scale = gated(positive, lambda: problem.apply_absolute(theta, u))
+        scale = computed_if(positive, lambda: problem.apply_absolute(theta, u))
         return gamma(4 * roundings) * jnp.sqrt(jnp.vdot(scale, scale)) / size
 
     allowed = jnp.minimum(lax.cond(residual > tolerance, floor, lambda: jnp.zeros_like(residual)), LOOSEST)

@@ -23,12 +23,12 @@ from jaxtyping import Array, Float
 from ..discretisations import q1
 from ..discretisations import q1_multigrid as multigrid
 from ..discretisations import q1_sine as sine
-from ..discretisations.prager_synge import DiscretisationBound, enclose
+from ..discretisations.prager_synge import DiscretisationBound, bound_discretisation_error
 from ..linear_algebra.krylov import CgResult
 from ..precision import gamma
 from ..problem import Attempt
 from .coercive import CoerciveProblem
-from .coercive_solve import attempt_coercive
+from .coercive_solve import solve_coercive
 
 TOLERANCE = 1e-12
 
@@ -133,14 +133,14 @@ class CellDiffusion(CoerciveProblem):
         weights: Any = theta  # numpy here: on the host no JAX code may run
         return self._csr(np.asarray(self.cell_weights(weights)))
 
-    def attempt(self, p: Float[Array, " d"], tolerance: float | None = None) -> Attempt:
+    def solve_jax(self, p: Float[Array, " d"], tolerance: float | None = None) -> Attempt:
         accuracy = TOLERANCE if tolerance is None else tolerance
 
         def iterate(theta: Array, b: Array) -> CgResult:
             result = multigrid.solve(self.cell_weights(theta), self._grid(b)[1:-1, 1:-1], accuracy, rough=self.rough)
             return result._replace(u=self._flat(result.u))
 
-        return attempt_coercive(self, p, accuracy, q1.APPLY_ROUNDINGS, iterate)
+        return solve_coercive(self, p, accuracy, q1.APPLY_ROUNDINGS, iterate)
 
     def discretisation_error(self, p: Any, refine: int = 2) -> DiscretisationBound:
         """The distance of the truth to the solution of the differential equation, in its energy norm, proved on both
@@ -150,7 +150,7 @@ class CellDiffusion(CoerciveProblem):
             ValueError: an input outside the box.
             SolveError: the truth could not be computed.
         """
-        u = self.solution(p).u
+        u = self.solve_report(p).u
         row = np.asarray(p, dtype=np.float64).reshape(-1)
         w = np.asarray(self.cell_weights(self.theta(jnp.asarray(row))))
-        return enclose(w, u.reshape(self.cells + 1, self.cells + 1), refine, self.oscillation(row))
+        return bound_discretisation_error(w, u.reshape(self.cells + 1, self.cells + 1), refine, self.oscillation(row))

@@ -21,7 +21,7 @@ from jax import lax
 from jaxtyping import Array, Bool, Float
 
 from ..precision import in_float64
-from ..problem import METHODS, Attempt, Problem, marked
+from ..problem import METHODS, Attempt, Problem, nan_unless
 from .richardson import DiscretisationEstimate, richardson
 
 TOLERANCE = 1e-12
@@ -108,9 +108,9 @@ class EvolutionProblem(Problem):
         """The next state, solved to the default tolerance; differentiable in both. NaN where it was not solved."""
         p, state = jnp.asarray(p, dtype=jnp.float64), jnp.asarray(state, dtype=jnp.float64)
         done = self.stepper(p, TOLERANCE)(state)
-        return marked(done.converged & jnp.all(jnp.isfinite(done.u)), done.u, p, state)
+        return nan_unless(done.converged & jnp.all(jnp.isfinite(done.u)), done.u, p, state)
 
-    def attempt(self, p: Float[Array, " d"], tolerance: float | None = None) -> Attempt:
+    def solve_jax(self, p: Float[Array, " d"], tolerance: float | None = None) -> Attempt:
         """All steps. ``tolerance``: relative residual of each; the residual reported is the largest of them."""
         advance = self.stepper(p, TOLERANCE if tolerance is None else tolerance)
         start = self.initial(p)
@@ -128,7 +128,7 @@ class EvolutionProblem(Problem):
         (_, good), steps = lax.scan(one, (start, jnp.asarray(True)), length=len(self.times) - 1)
         u = jnp.concatenate([start, steps.u.reshape(-1)])
         return Attempt(
-            marked(good, u),
+            nan_unless(good, u),
             jnp.max(steps.residual),
             jnp.sum(steps.iterations).astype(int),
             jnp.asarray(METHODS.index("time-stepping")),

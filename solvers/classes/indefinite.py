@@ -83,7 +83,7 @@ class IndefiniteProblem(Problem):
         # 1.01: the few roundings of evaluating this bound itself, at most (N + 3) u relative.
         return 1.01 * self.rounding_count * UNIT_ROUNDOFF * jnp.sqrt(jnp.vdot(g, g))
 
-    def terms(self, u: Float[Array, " N"]) -> Float[Array, "Q N"]:
+    def operator_terms(self, u: Float[Array, " N"]) -> Float[Array, "Q N"]:
         """Every A_q u apart."""
         count = self.theta(jnp.asarray((self.inputs.lower + self.inputs.upper) / 2)).shape[0]
         return jnp.stack([self.apply(e, u) for e in jnp.eye(count)])

@@ -18,7 +18,7 @@ from jaxtyping import Array, Bool, Float
 
 from ..linear_algebra.implicit import LinearSolves, Root, differentiable_root
 from ..linear_algebra.sparse_lu import ProbedJacobian
-from ..problem import METHODS, Attempt, Problem, marked
+from ..problem import METHODS, Attempt, Problem, nan_unless
 from .richardson import DiscretisationEstimate, richardson
 
 
@@ -107,7 +107,7 @@ class NonlinearProblem(Problem):
         residual = root.residual / size
         good = jnp.isfinite(root.u).all() & (residual <= jnp.maximum(tolerance, self.residual_rounding(p, u) / size))
         newton = jnp.asarray(METHODS.index("newton"))
-        return Attempt(marked(good, u), residual, root.iterations.astype(int), newton)
+        return Attempt(nan_unless(good, u), residual, root.iterations.astype(int), newton)
 
     def discretisation_error(self, p: Any) -> DiscretisationEstimate:
         """Richardson's estimate of the distance to the differential equation's solution, from this and a coarser grid.

@@ -97,7 +97,7 @@ def _field(problem: Problem, p: Any) -> np.ndarray:
     result = problem.attempt_once(row)
     u = np.asarray(result.u)
     if not np.isfinite(u).all():
-        raise SolveError(problem._failure(row, result))
+        raise SolveError(problem.failure_message(row, result))
     return u
 
 

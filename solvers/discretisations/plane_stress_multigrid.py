@@ -158,7 +158,7 @@ def v_cycle(grids: tuple[Level, ...], h: Hierarchy, r: Array, depth: int = 0) ->
     centre, half = grid.largest * (1 + 1 / SMOOTHED_SHARE) / 2, grid.largest * (1 - 1 / SMOOTHED_SHARE) / 2
     second = 1 / (2 * (centre / half) ** 2 - 1)  # Chebyshev's recurrence, written out for two steps
 
-    gated = partial(krylov.gated, h.positive)
+    computed_if = partial(krylov.computed_if, h.positive)
 
     def scaled_defect(v: Array) -> Array:
         return _precondition(inverse, r - ps.apply(grid.elements, modulus, v))
@@ -171,11 +171,11 @@ def v_cycle(grids: tuple[Level, ...], h: Hierarchy, r: Array, depth: int = 0) ->
         first = _precondition(inverse, r) / centre
         return smooth(first, first)
 
-    v = gated(before)
-    defect = gated(lambda: jnp.where(grid.free, r - ps.apply(grid.elements, modulus, v), 0))
+    v = computed_if(before)
+    defect = computed_if(lambda: jnp.where(grid.free, r - ps.apply(grid.elements, modulus, v), 0))
     correction = v_cycle(grids, h, jnp.where(grids[depth + 1].free, restrict(defect), 0), depth + 1)
-    v = gated(lambda: v + jnp.where(grid.free, prolong(correction, nx, ny), 0))
-    first = gated(lambda: scaled_defect(v) / centre)
+    v = computed_if(lambda: v + jnp.where(grid.free, prolong(correction, nx, ny), 0))
+    first = computed_if(lambda: scaled_defect(v) / centre)
     return smooth(first, v + first)
 
 

@@ -100,7 +100,7 @@ def split(v: np.ndarray, times: int) -> np.ndarray:
     return rows @ v @ rows.T
 
 
-def enclose(
+def bound_discretisation_error(
     w: Float[np.ndarray, "n n"],
     v: Float[np.ndarray, "n+1 n+1"],
     refine: int = 2,

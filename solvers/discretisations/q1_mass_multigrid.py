@@ -13,7 +13,7 @@ from typing import NamedTuple
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from ..linear_algebra.krylov import CgResult, gated, refined
+from ..linear_algebra.krylov import CgResult, computed_if, refined
 from . import q1
 from .q1_multigrid import DAMPING, FLOOR, coarsen, prolong, restrict, stiffness
 
@@ -54,9 +54,9 @@ def v_cycle(h: Hierarchy, r: Float[Array, "nx-1 ny-1"], depth: int = 0) -> Float
     if depth == len(h.levels) - 1:
         return inverse / DAMPING * r
     nx, ny = level.weights.shape
-    defect = gated(h.positive, lambda: r - operator(level, inverse * r))
+    defect = computed_if(h.positive, lambda: r - operator(level, inverse * r))
     correction = v_cycle(h, restrict(defect, nx, ny), depth + 1)
-    v = gated(h.positive, lambda: inverse * r + prolong(correction, nx, ny))
+    v = computed_if(h.positive, lambda: inverse * r + prolong(correction, nx, ny))
     return v + inverse * (r - operator(level, v))
 
 

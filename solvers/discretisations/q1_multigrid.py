@@ -20,7 +20,7 @@ from jax import lax
 from jaxtyping import Array, Bool, Float
 
 from ..linear_algebra import stencil_multigrid
-from ..linear_algebra.krylov import CgResult, Operator, gated, inverse, refined
+from ..linear_algebra.krylov import CgResult, Operator, computed_if, inverse, refined
 from ..precision import gamma
 from . import q1
 
@@ -123,9 +123,9 @@ def _v_cycle(h: Hierarchy, r: Array, depth: int) -> Array:
         return (h.coarsest_inverse @ r.reshape(-1)).reshape(r.shape)
     w, inverse = h.levels[depth]
     nx, ny = w.shape
-    defect = gated(h.positive, lambda: r - stiffness(w, inverse * r))
+    defect = computed_if(h.positive, lambda: r - stiffness(w, inverse * r))
     correction = _v_cycle(h, restrict(defect, nx, ny), depth + 1)
-    v = gated(h.positive, lambda: inverse * r + prolong(correction, nx, ny))
+    v = computed_if(h.positive, lambda: inverse * r + prolong(correction, nx, ny))
     return v + inverse * (r - stiffness(w, v))
 
 
@@ -146,9 +146,9 @@ def full_multigrid(
     for depth in reversed(range(len(h.levels))):
         here = h._replace(levels=h.levels[depth:])
         weights, f = h.levels[depth].weights, loads[depth]
-        u = gated(h.positive, partial(prolong, u, *weights.shape))
+        u = computed_if(h.positive, partial(prolong, u, *weights.shape))
         for _ in range(cycles if depth == 0 else 1):
-            defect = gated(h.positive, partial(_defect, weights, f, u))
+            defect = computed_if(h.positive, partial(_defect, weights, f, u))
             u = u + v_cycle(here, defect)
     return jnp.where(h.positive, u, jnp.nan)
 

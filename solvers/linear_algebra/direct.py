@@ -41,7 +41,7 @@ def solve_refined(matrix: sp.csr_matrix, b: np.ndarray) -> np.ndarray:
     return u
 
 
-def host_call(fn: Callable[..., np.ndarray], like: Array, *args: Array) -> Float[Array, " n"]:
+def callback_float64(fn: Callable[..., np.ndarray], like: Array, *args: Array) -> Float[Array, " n"]:
     """``fn(*args)`` on the host with a result shaped as ``like``; under vmap, row after row."""
     shape = jax.ShapeDtypeStruct(like.shape, jnp.float64)
     return jax.pure_callback(deferred(fn, like.shape), shape, *args, vmap_method="sequential")

@@ -30,7 +30,7 @@ class CgResult(NamedTuple):
     converged: Bool[Array, ""]
 
 
-def gated(when: Bool[Array, ""], compute: Callable[[], Array]) -> Array:
+def computed_if(when: Bool[Array, ""], compute: Callable[[], Array]) -> Array:
     """``compute()`` if ``when``, else zeros.
 
     A branch on a run-time value is also a boundary for the compiler. Without one it fuses a producer into the nine
@@ -112,7 +112,7 @@ def refined(
 
     def reached(u: Array, norm: Array) -> Array:
         def rounding() -> Array:
-            scale = gated(positive, lambda: absolute(u))
+            scale = computed_if(positive, lambda: absolute(u))
             return jnp.maximum(wanted, floor * jnp.sqrt(jnp.vdot(scale, scale)))
 
         return lax.cond(norm > wanted, rounding, lambda: wanted)
@@ -134,7 +134,7 @@ def refined(
         u, r, before, _, k, restarts, slow = state
         du, dk = iterate(r, slow)
         u = u + du
-        r = gated(positive, lambda: b - operator(u))
+        r = computed_if(positive, lambda: b - operator(u))
         norm = jnp.sqrt(jnp.vdot(r, r))
         slow = slow | ((dk >= TRIAL) & (norm > RATE**dk * before) & (norm > 2 * wanted))
         return u, r, norm, reached(u, norm), k + dk, restarts + 1, slow

@@ -19,7 +19,7 @@ import scipy.sparse.linalg as spla
 from jax import lax
 from jaxtyping import Array, Bool, Float, Int
 
-from .direct import host_call
+from .direct import callback_float64
 from .implicit import LinearSolves
 
 KEPT = 2  # factorisations: a fine and a coarse state, or one state before and after a small change
@@ -52,13 +52,13 @@ class SparseLU:
         self, entries: Float[Array, " nnz"], b: Float[Array, " n"], transposed: bool = False
     ) -> Float[Array, " n"]:
         """x with A x = b, or A' x = b, on the host; NaN where A is singular or not finite. Has no derivatives."""
-        return host_call(
+        return callback_float64(
             lambda entries, b: self.solve_on_host(entries, b, transposed), b, lax.stop_gradient(entries), b
         )
 
     def is_definite(self, entries: Float[Array, " nnz"]) -> Bool[Array, ""]:
         """Whether a symmetric matrix is positive definite, as far as float64 shows: all pivots of LDL' are positive."""
-        return host_call(self._definite, jnp.zeros(1), lax.stop_gradient(entries))[0] > 0
+        return callback_float64(self._definite, jnp.zeros(1), lax.stop_gradient(entries))[0] > 0
 
     def _definite(self, entries: np.ndarray) -> np.ndarray:
         if not np.isfinite(entries).all():

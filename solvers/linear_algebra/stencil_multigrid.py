@@ -21,7 +21,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Bool, Float
 
-from .krylov import gated, inverse
+from .krylov import computed_if, inverse
 
 DAMPING = 8 / 9
 COARSEST = 8  # cells a side, at most, of the grid that is solved directly
@@ -167,7 +167,7 @@ def v_cycle(h: Hierarchy, r: Float[Array, "m m"], depth: int = 0) -> Float[Array
     if depth == len(h.levels):
         return (h.coarsest_inverse @ r.reshape(-1)).reshape(r.shape)
     S, P, damped = h.levels[depth]
-    defect = gated(h.positive, lambda: r - apply(S, damped * r))
+    defect = computed_if(h.positive, lambda: r - apply(S, damped * r))
     correction = v_cycle(h, restrict(P, defect), depth + 1)
-    v = gated(h.positive, lambda: damped * r + prolong(P, correction))
+    v = computed_if(h.positive, lambda: damped * r + prolong(P, correction))
     return v + damped * (r - apply(S, v))

@@ -35,7 +35,7 @@ from ..discretisations import five_point
 from ..discretisations.five_point import check_cells, check_range
 from ..field_norm import homogeneous
 from ..linear_algebra.sparse_lu import SparseLU
-from ..problem import METHODS, Attempt, marked
+from ..problem import METHODS, Attempt, nan_unless
 
 TOLERANCE = 1e-12
 ORDERS = {"central": 2, "upwind": 1, "fitted": 2}
@@ -186,7 +186,7 @@ class AdvectionDiffusion(IndefiniteProblem):
 
     # ---- the solve ---------------------------------------------------------------------------------------------------
 
-    def attempt(self, p: Float[Array, " d"], tolerance: float | None = None) -> Attempt:
+    def solve_jax(self, p: Float[Array, " d"], tolerance: float | None = None) -> Attempt:
         tolerance = TOLERANCE if tolerance is None else tolerance
         lu, entries = self._parts
         theta = self.theta(p)
@@ -208,7 +208,7 @@ class AdvectionDiffusion(IndefiniteProblem):
         size = jnp.sqrt(jnp.vdot(b, b))
         residual = jnp.sqrt(jnp.vdot(defect, defect)) / size
         good = residual <= jnp.maximum(tolerance, 4 * self.residual_rounding(theta, f, u) / size)
-        return Attempt(marked(good, u), residual, jnp.asarray(1), jnp.asarray(METHODS.index("direct")))
+        return Attempt(nan_unless(good, u), residual, jnp.asarray(1), jnp.asarray(METHODS.index("direct")))
 
 
 def _z_coth_z(z: Float[Array, " k"]) -> Float[Array, " k"]:

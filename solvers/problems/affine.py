@@ -33,10 +33,10 @@ from jaxtyping import Array, Float
 from ..box import Box
 from ..classes.coercive import CoerciveProblem
 from ..foreign import call_foreign
-from ..linear_algebra.direct import factorise, host_call, solve_refined
+from ..linear_algebra.direct import callback_float64, factorise, solve_refined
 from ..linear_algebra.semidefinite import indefiniteness, smallest_eigenvalue
 from ..precision import RANGE, gamma
-from ..problem import METHODS, Attempt, marked
+from ..problem import METHODS, Attempt, nan_unless
 from ..real import real_array
 from .affine_terms import (
     Prescribed,
@@ -232,7 +232,7 @@ class Affine(CoerciveProblem):
     def apply_absolute(self, theta: Float[Array, " Q"], u: Float[Array, " N"]) -> Float[Array, " N"]:
         return self._times(jnp.abs(theta) @ np.abs(self._pattern[3]), jnp.abs(u))
 
-    def terms(self, u: Float[Array, " N"]) -> Float[Array, "Q N"]:
+    def operator_terms(self, u: Float[Array, " N"]) -> Float[Array, "Q N"]:
         return jnp.stack([self._times(entries, u) for entries in self._pattern[3]])
 
     def flux_energy(self, scales: Float[Array, "K Q"], fields: Float[Array, "K N"]) -> tuple[Array, Array]:
@@ -275,13 +275,13 @@ class Affine(CoerciveProblem):
         return share * whole * (1 - 1e-15) - (1 + 1e-12) * (theta @ self.shifts)
 
     def reference_solve(self, r: Float[Array, " N"]) -> Float[Array, " N"]:
-        return host_call(self._reference_factor, r, r)
+        return callback_float64(self._reference_factor, r, r)
 
     def matrix(self, theta: Float[np.ndarray, " Q"]) -> sp.csr_matrix:
         _, indices, indptr, data = self._pattern
         return sp.csr_matrix((np.asarray(theta) @ data, indices, indptr), shape=(self.size, self.size))
 
-    def attempt(self, p: Float[Array, " d"], tolerance: float | None = None) -> Attempt:
+    def solve_jax(self, p: Float[Array, " d"], tolerance: float | None = None) -> Attempt:
         tolerance = TOLERANCE if tolerance is None else tolerance
         theta = self.theta(p)
         f = self.load(p)
@@ -292,7 +292,7 @@ class Affine(CoerciveProblem):
         u = lax.custom_linear_solve(
             lambda v: self.apply(theta, v),
             f,
-            lambda _, b: host_call(on_host, b, lax.stop_gradient(theta), b),
+            lambda _, b: callback_float64(on_host, b, lax.stop_gradient(theta), b),
             symmetric=True,
         )
         defect = f - self.apply(theta, u)
@@ -300,7 +300,7 @@ class Affine(CoerciveProblem):
         residual = jnp.sqrt(jnp.vdot(defect, defect)) / jnp.where(size > 0, size, 1.0)
         floor = 4 * self.residual_rounding(theta, self.load_absolute(p), u) / jnp.where(size > 0, size, 1.0)
         good = jnp.all(theta > 0) & (residual <= jnp.maximum(tolerance, floor))
-        return Attempt(marked(good, u), residual, jnp.asarray(0), jnp.asarray(METHODS.index("direct")))
+        return Attempt(nan_unless(good, u), residual, jnp.asarray(0), jnp.asarray(METHODS.index("direct")))
 
 
 def affine(

@@ -22,7 +22,7 @@ from ..answers import Refused, checked_answer, reason, words
 from ..box import Box
 from ..field_norm import FieldNorm, field_norm
 from ..foreign import call_foreign
-from ..linear_algebra.direct import host_call
+from ..linear_algebra.direct import callback_float64
 from ..problem import METHODS, Attempt, Problem, SolveError
 from ..real import real_array
 
@@ -122,17 +122,17 @@ class BlackBox(Problem):
                 return np.full(count, np.nan)
             return values.ravel() if values.size == count else np.full(count, np.nan)
 
-        return host_call(on_host, jnp.zeros(count), p, u)
+        return callback_float64(on_host, jnp.zeros(count), p, u)
 
     # ---- the solve ---------------------------------------------------------------------------------------------------
 
-    def attempt(self, p: Float[Array, " d"], tolerance: float | None = None) -> Attempt:
+    def solve_jax(self, p: Float[Array, " d"], tolerance: float | None = None) -> Attempt:
         """The user's solver on the host; ``tolerance`` is the level that ``loosen`` is called with, where given."""
-        u = host_call(lambda p: self._answer(p, tolerance), jnp.zeros(self.size), p)
+        u = callback_float64(lambda p: self._answer(p, tolerance), jnp.zeros(self.size), p)
         return Attempt(u, jnp.asarray(jnp.nan), jnp.asarray(0), jnp.asarray(METHODS.index("user")))
 
     @property
-    def attempt_on_host(self) -> Callable[[np.ndarray, float | None], Attempt]:
+    def solve_on_host(self) -> Callable[[np.ndarray, float | None], Attempt]:
         method = np.asarray(METHODS.index("user"))
         return lambda p, level: Attempt(self._answer(p, level), np.asarray(np.nan), np.asarray(0), method)  # type: ignore[arg-type]
 

@@ -31,7 +31,7 @@ from ..classes.nonlinear import NonlinearProblem
 from ..discretisations import five_point
 from ..discretisations.five_point import check_cells, check_range
 from ..field_norm import homogeneous
-from ..linear_algebra.direct import host_call
+from ..linear_algebra.direct import callback_float64
 from ..linear_algebra.implicit import Root, newton
 from ..linear_algebra.sparse_lu import ProbedJacobian, stencil
 from ..precision import gamma
@@ -187,7 +187,7 @@ class Bratu(NonlinearProblem):
 
     # ---- the solve ---------------------------------------------------------------------------------------------------
 
-    def attempt(self, p: Float[Array, " d"], tolerance: float | None = None) -> Attempt:
+    def solve_jax(self, p: Float[Array, " d"], tolerance: float | None = None) -> Attempt:
         tolerance = TOLERANCE if tolerance is None else tolerance
 
         def find(p: Array) -> Root:
@@ -228,7 +228,7 @@ class Bratu(NonlinearProblem):
             except (ArithmeticError, ValueError):  # no point there, or a singular matrix on the way
                 return np.full(int(self.free.sum()), np.nan)
 
-        start = host_call(on_host, jnp.zeros(int(self.free.sum())), p)
+        start = callback_float64(on_host, jnp.zeros(int(self.free.sum())), p)
         target = tolerance * self.load_size(p)
         return newton(lambda v: self.equation(p, v), lambda v, r: self.correction(p, v, r), start, target)
 

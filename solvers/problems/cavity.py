@@ -270,7 +270,7 @@ class Cavity(NonlinearProblem):
 
         return lax.while_loop(go_on, stage, (jnp.asarray(first), Root(guess, jnp.asarray(jnp.inf), done)))[1]
 
-    def attempt(self, p: Float[Array, " d"], tolerance: float | None = None) -> Attempt:
+    def solve_jax(self, p: Float[Array, " d"], tolerance: float | None = None) -> Attempt:
         tolerance = TOLERANCE if tolerance is None else tolerance
         return self.finish(p, lambda p: self._find(p, tolerance), tolerance)
 

@@ -33,14 +33,14 @@ from jaxtyping import Array, Float
 
 from ..box import Box
 from ..classes.coercive import CoerciveProblem
-from ..classes.coercive_solve import attempt_coercive
+from ..classes.coercive_solve import solve_coercive
 from ..classes.richardson import DiscretisationEstimate
 from ..discretisations import membranes
 from ..discretisations import plane_stress as ps
 from ..discretisations import plane_stress_multigrid as elastic_multigrid
 from ..discretisations.blocks import checked_blocks, numbered, spread
 from ..discretisations.membranes import GEOMETRIES, Geometry
-from ..linear_algebra.direct import factorise, host_call
+from ..linear_algebra.direct import callback_float64, factorise
 from ..linear_algebra.krylov import CgResult
 from ..linear_algebra.semidefinite import smallest_eigenvalue
 from ..precision import gamma
@@ -216,7 +216,7 @@ class Elasticity(CoerciveProblem):
     def apply_absolute(self, theta: Float[Array, " Q"], u: Float[Array, " N"]) -> Float[Array, " N"]:
         return self._masked(ps.apply_absolute(self._levels[0].elements, self.moduli(theta), self.to_grid(u)))
 
-    def terms(self, u: Float[Array, " N"]) -> Float[Array, "Q N"]:
+    def operator_terms(self, u: Float[Array, " N"]) -> Float[Array, "Q N"]:
         return jnp.stack([self.apply(e, u) for e in jnp.eye(self.blocks[0] * self.blocks[1])])
 
     @cached_property
@@ -259,7 +259,7 @@ class Elasticity(CoerciveProblem):
             z[self.free] = self._reference_factor(r[self.free])
             return z
 
-        return host_call(on_host, r, r)
+        return callback_float64(on_host, r, r)
 
     @cached_property
     def _reference_coercivity(self) -> float:
@@ -305,7 +305,7 @@ class Elasticity(CoerciveProblem):
         if len(problems) < 2:
             raise ValueError(f"cells={self.cells} cannot be halved with blocks {self.blocks}")
         for problem in problems:
-            energies.append(float(jnp.vdot(problem.load(jnp.asarray(row)), problem.solution(row).u)))
+            energies.append(float(jnp.vdot(problem.load(jnp.asarray(row)), problem.solve_report(row).u)))
         steps = [fine - coarse for fine, coarse in itertools.pairwise(energies)]
         ratio = min(max(steps[1] / steps[0], 1.5), 4.0) if len(steps) == 2 else 4.0
         relative = float(np.sqrt(max(steps[0], 0.0) / (ratio - 1) / energies[0]))
@@ -331,11 +331,11 @@ class Elasticity(CoerciveProblem):
         even = self.geometry != "cantilever" or half % 2 == 0
         return cells % 2 == 0 and half >= 2 and even and (along * half) % bx == 0 and half % by == 0
 
-    def attempt(self, p: Float[Array, " d"], tolerance: float | None = None) -> Attempt:
+    def solve_jax(self, p: Float[Array, " d"], tolerance: float | None = None) -> Attempt:
         accuracy = TOLERANCE if tolerance is None else tolerance
 
         def iterate(theta: Array, b: Array) -> CgResult:
             result = elastic_multigrid.solve(self._levels, self.moduli(theta), self.to_grid(b), accuracy)
             return result._replace(u=self.from_grid(result.u))
 
-        return attempt_coercive(self, p, accuracy, ps.APPLY_ROUNDINGS, iterate)
+        return solve_coercive(self, p, accuracy, ps.APPLY_ROUNDINGS, iterate)

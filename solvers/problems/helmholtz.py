@@ -28,7 +28,7 @@ from ..discretisations import five_point
 from ..discretisations.five_point import check_cells, check_range
 from ..field_norm import homogeneous
 from ..precision import gamma
-from ..problem import METHODS, Attempt, marked
+from ..problem import METHODS, Attempt, nan_unless
 
 TOLERANCE = 1e-11
 EXACT_HIT = 1e-9  # relative distance of k2 (1 + i damping) to a resonance at which no solution is given
@@ -189,7 +189,7 @@ class Helmholtz(IndefiniteProblem):
         wave = np.arange(1, self.cells)
         return np.pi**2 * (wave[:, None] ** 2 + wave[None, :] ** 2), self._eigen[1] * self.cells**2
 
-    def attempt(self, p: Float[Array, " d"], tolerance: float | None = None) -> Attempt:
+    def solve_jax(self, p: Float[Array, " d"], tolerance: float | None = None) -> Attempt:
         tolerance = TOLERANCE if tolerance is None else tolerance
         n = self.cells
         sines, eigenvalues = self._eigen
@@ -209,7 +209,7 @@ class Helmholtz(IndefiniteProblem):
         floor = gamma(4 * n) * jnp.sqrt(jnp.vdot(absolute, absolute)) / size  # the transform sums n terms four times
         good = ~hit & (residual <= jnp.maximum(tolerance, floor))
         method = jnp.asarray(METHODS.index("sine-transform"))
-        return Attempt(marked(good, u), residual, jnp.asarray(1), method)
+        return Attempt(nan_unless(good, u), residual, jnp.asarray(1), method)
 
     def explain(self, p: Float[np.ndarray, " d"], result: Attempt) -> str:
         equation, grid = self._resonances

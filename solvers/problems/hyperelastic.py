@@ -43,7 +43,7 @@ from ..discretisations.neo_hookean import Moduli
 from ..field_norm import homogeneous
 from ..linear_algebra.implicit import Root, newton
 from ..linear_algebra.sparse_lu import ProbedJacobian
-from ..problem import ZERO_SHARE, Attempt, marked
+from ..problem import ZERO_SHARE, Attempt, nan_unless
 
 TOLERANCE = 1e-11
 STEP_TOLERANCE = 1e-6  # relative residual of the states between load steps
@@ -131,7 +131,7 @@ class Hyperelastic(NonlinearProblem):
     def order_at(self, p: Any) -> float:
         """Observed on this grid and two coarser ones, at least ``LEAST_ORDER``; where they agree to rounding, 2."""
         grids = (self, self.coarser, self.coarser.coarser)
-        fields = [problem.solution(p).u for problem in grids]
+        fields = [problem.solve_report(p).u for problem in grids]
         near, far = (
             float(coarse.norm(p, restrict(fine, coarse, u) - v))
             for fine, coarse, u, v in zip(grids, grids[1:], fields, fields[1:], strict=False)
@@ -295,11 +295,11 @@ class Hyperelastic(NonlinearProblem):
         share, _, root = lax.while_loop(go_on, climb, (jnp.zeros(()), jnp.asarray(FIRST_STEP), rest))
         return share, root._replace(residual=jnp.where(share < 1, jnp.inf, root.residual))
 
-    def attempt(self, p: Float[Array, " d"], tolerance: float | None = None) -> Attempt:
+    def solve_jax(self, p: Float[Array, " d"], tolerance: float | None = None) -> Attempt:
         tolerance = TOLERANCE if tolerance is None else tolerance
         result = self.finish(p, lambda p: self._climb(p, tolerance)[1], tolerance)
         whole = jnp.min(self.smallest_jacobian(lax.stop_gradient(result.u))) > 0
-        return result._replace(u=marked(whole, result.u, p))
+        return result._replace(u=nan_unless(whole, result.u, p))
 
     def explain(self, p: Float[np.ndarray, " d"], result: Attempt) -> str:
         share, root = jax.jit(self._climb, static_argnums=1)(jnp.asarray(p), TOLERANCE)

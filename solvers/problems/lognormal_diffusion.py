@@ -136,7 +136,7 @@ class LognormalDiffusion(CellDiffusion):
     def reference_theta(self) -> np.ndarray:
         return np.ones(self.cells**2)
 
-    def terms(self, u: Float[Array, " N"]) -> Float[Array, "Q N"]:
+    def operator_terms(self, u: Float[Array, " N"]) -> Float[Array, "Q N"]:
         raise ValueError(
             f"lognormal diffusion has one term per cell, here {self.cells**2}: their table would fit no reduced path; "
             "use the elementwise bounds, which need apply and flux_energy only"

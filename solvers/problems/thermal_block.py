@@ -75,7 +75,7 @@ class ThermalBlock(CellDiffusion):
     def load_terms(self) -> Float[np.ndarray, "J N"] | None:
         return self._load[None]
 
-    def terms(self, u: Float[Array, " N"]) -> Float[Array, "Q N"]:
+    def operator_terms(self, u: Float[Array, " N"]) -> Float[Array, "Q N"]:
         return jnp.stack([self.apply(e, u) for e in jnp.eye(len(self.inputs.names))])
 
     @cached_property

@@ -64,7 +64,7 @@ def unit_to_inputs(log: tuple[bool, ...], ends: Float[Array, "2 d"]) -> Callable
 
 def scaled_ends(box: Box) -> Float[np.ndarray, "2 d"]:
     """Lower ends and widths, of logarithms where the box has them."""
-    return np.stack(box._scaled_ends())
+    return np.stack(box.scaled_ends())
 
 
 ModelWeights = tuple[Any, ...]

@@ -114,7 +114,7 @@ def _ascend(signal: Signal, box: Box, x: np.ndarray, y: np.ndarray) -> tuple[np.
     """Quasi-Newton ascent of log signal from the eight best climbers, in unit coordinates."""
     assert signal.gradient is not None
     gradient, count = signal.gradient, 0
-    low, width = box._scaled_ends()
+    low, width = box.scaled_ends()
     log = np.array(box.log)
     x, y = x.copy(), y.copy()
     for i in np.argsort(-y)[:8]:

@@ -36,7 +36,7 @@ class LogWeights(NamedTuple):
 def log_weights(problem: CellDiffusion) -> LogWeights | None:
     """None where log theta is not affine, or not known to be."""
     inputs = problem.inputs
-    low, width = (np.asarray(x, dtype=np.float64) for x in inputs._scaled_ends())
+    low, width = (np.asarray(x, dtype=np.float64) for x in inputs.scaled_ends())
     to_inputs = unit_to_inputs(inputs.log, jnp.stack([jnp.zeros(len(low)), jnp.ones(len(low))]))
 
     def logarithms(s: Array) -> Array:
