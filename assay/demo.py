@@ -26,7 +26,8 @@ from .solvers.problem import Problem
 from .solvers.problems.catalogue import problem
 from .solvers.snapshots.sample import load_snapshots
 from .surrogates import train
-from .verify.certificate import Certificate, certify
+from .verify.certificate import Certificate
+from .verify.certify import certify
 from .verify.falsify import Falsification, falsify
 from .verify.guard import Answer, guard
 from .verify.search.counterexample import write_counterexamples

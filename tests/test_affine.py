@@ -14,7 +14,7 @@ from assay.solvers import Box, SolveError, ThermalBlock, affine
 from assay.solvers.linear_algebra.direct import factorise
 from assay.solvers.linear_algebra.semidefinite import smallest_eigenvalue
 from assay.solvers.problems.affine_terms import constraint_rows
-from assay.verify.certificate import certify
+from assay.verify.certify import certify
 
 BLOCK = ThermalBlock(blocks=(2, 2), cells=8)
 TERMS = [BLOCK.matrix(e) for e in np.eye(4)]

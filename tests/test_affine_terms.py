@@ -9,8 +9,8 @@ import scipy.sparse as sp
 
 from assay.solvers import Box, affine, sample
 from assay.surrogates import train
-from assay.verify.certificate import certify
-from assay.verify.proofs.reduced import reduced_path
+from assay.verify.certify import certify
+from assay.verify.proofs.prover import prover
 
 
 def line(n=6):
@@ -74,7 +74,7 @@ def test_declared_loads_open_what_needs_few_terms():
     P = problem.inputs.sample(4, 1)
     fields = np.asarray(surrogate(P))
     bound = certify(problem, surrogate, P)
-    assert reduced_path(problem, surrogate) is not None
+    assert prover(problem, surrogate).reduced is not None
     exact = np.asarray(problem.solve_batch(P))
     for p, u, v, low, high in zip(P, exact, fields, bound.lower, bound.upper, strict=True):
         error = float(problem.norm(p, u - v))

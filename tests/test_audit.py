@@ -12,10 +12,10 @@ from assay.benchmarks.soundness.faulty import Quadratic
 from assay.benchmarks.soundness.tampering import LIES, certified, tampered
 from assay.cli import run
 from assay.solvers import Box, ThermalBlock, affine
-from assay.verify.answers.fingerprint import of_problem
 from assay.verify.audit import Changed, NotReproduced, Refuted, audit
-from assay.verify.certificate import certify
+from assay.verify.certify import certify
 from assay.verify.certify_box import certify_box
+from assay.verify.proofs.prover import proof_of
 from assay.verify.recheck.workers import processes
 
 PROBLEM = ThermalBlock((2, 1), 8, low=10**-0.5, high=10**0.5)
@@ -31,7 +31,7 @@ def surrogate():
 def written(surrogate, tmp_path_factory):
     """A map with certified, falsified and undecided leaves, proved with order 2: sharp enough, and quick to compile."""
     tolerance = 0.5 * float(certify(PROBLEM, surrogate, CORNERS).relative_lower.max())
-    trust = certify_box(PROBLEM, surrogate, tolerance, seconds=20, order=2, boxes=40, width=1 / 4)
+    trust = certify_box(PROBLEM, surrogate, tolerance, seconds=20, order=2, max_leaves=40, width=1 / 4)
     assert min(trust.certified_volume, trust.falsified_volume) > 0
     path = tmp_path_factory.mktemp("audit") / "trust-map.json"
     trust.save(path)
@@ -106,8 +106,17 @@ def test_problems_from_matrices_are_told_apart_by_their_matrices():
         box = Box(("a", "b"), np.ones(2), np.full(2, 2.0))
         return affine([k, stiffness * sp.identity(4)], None, np.full(4, load), box)
 
-    assert of_problem(bar(1.0, 1.0)) == of_problem(bar(1.0, 1.0))
-    assert len({of_problem(bar(1.0, 1.0)), of_problem(bar(1.0 + 1e-15, 1.0)), of_problem(bar(1.0, 1.1))}) == 3
+    assert proof_of(bar(1.0, 1.0)).problem_hash() == proof_of(bar(1.0, 1.0)).problem_hash()
+    assert (
+        len(
+            {
+                proof_of(bar(1.0, 1.0)).problem_hash(),
+                proof_of(bar(1.0 + 1e-15, 1.0)).problem_hash(),
+                proof_of(bar(1.0, 1.1)).problem_hash(),
+            }
+        )
+        == 3
+    )
 
 
 @pytest.mark.parametrize(

@@ -11,16 +11,18 @@ from assay.benchmarks.soundness.tampering import LIES, tampered
 from assay.benchmarks.soundness.true_error import TrueError
 from assay.solvers.discretisations import q1
 from assay.solvers.problems.lognormal_diffusion import LognormalDiffusion
-from assay.verify.answers import fingerprint
+from assay.verify.answers.evaluate import captured
 from assay.verify.audit import audit
 from assay.verify.boxes.box_bound import BoundInputs, scaled_ends
+from assay.verify.boxes.box_proof import flux_bounds
 from assay.verify.boxes.fluxes.box_flux import make_flux_bound
 from assay.verify.boxes.fluxes.flux_family import defect
 from assay.verify.boxes.fluxes.flux_path import BY_FLUXES, flux_path
 from assay.verify.boxes.fluxes.log_weights import log_weights
-from assay.verify.certificate import certify
-from assay.verify.certify_box import _compiled, certify_box
+from assay.verify.certify import certify
+from assay.verify.certify_box import certify_box
 from assay.verify.guard import guard
+from assay.verify.proofs.prover import proof_of
 
 PROBLEM = LognormalDiffusion(d=2, sigma=0.4, length=0.5, cells=8)
 LINE = LognormalDiffusion(d=1, sigma=0.4, length=0.5, cells=8)
@@ -76,9 +78,10 @@ def plane():
 @pytest.fixture(scope="module")
 def compiled(plane):
     """The bound of boxes [n, 2] as a function of (low, high, data), as ``certify_box`` uses it, and the data."""
-    path = flux_path(PROBLEM, plane[0])
+    model = captured(plane[0])
+    path = flux_path(PROBLEM, model, proof_of(PROBLEM).basis(model))
     model = path.model
-    bounds = _compiled(PROBLEM, model, PROBLEM.inputs.log, ORDER, by_fluxes=True)
+    bounds = flux_bounds(model.architecture, PROBLEM.inputs.log, ORDER)
     ends = scaled_ends(PROBLEM.inputs)
 
     def bound(low, high, data=path.data, scale=0.0):
@@ -213,7 +216,8 @@ def test_a_planted_failure_and_coefficients_that_are_no_numbers_show_in_every_le
         return c * jnp.where(x > 0.9, jnp.nan, 1 + 0.5 * jnp.exp(-((x - 0.37) ** 2) / (2 * 0.02**2)))
 
     surrogate, P = Smooth(LINE, spoil), points(LINE, 3000)
-    path = flux_path(LINE, surrogate)
+    model = captured(surrogate)
+    path = flux_path(LINE, model, proof_of(LINE).basis(model))
     model = path.model
     compiled = jax.jit(make_flux_bound((False,), model.architecture, ORDER))
     given = BoundInputs(scaled_ends(LINE.inputs), path.data, model.weights)
@@ -268,9 +272,9 @@ def test_weights_are_known_from_their_program_alone():
 def test_a_problem_is_hashed_with_the_weights_of_its_cells():
     """One class, equal settings: nothing else tells."""
     first, second = Stretched(d=1, cells=8), Stretched(d=1, cells=8)
-    assert fingerprint.of_problem(first) == fingerprint.of_problem(second)
+    assert proof_of(first).problem_hash() == proof_of(second).problem_hash()
     object.__setattr__(second, "factor", 2.0)
-    assert fingerprint.of_problem(first) != fingerprint.of_problem(second)
+    assert proof_of(first).problem_hash() != proof_of(second).problem_hash()
 
 
 class Bump:

@@ -10,7 +10,7 @@ from assay.benchmarks.soundness.true_error import check
 from assay.solvers.box import Box
 from assay.solvers.problems.affine import affine
 from assay.solvers.problems.black_box import black_box
-from assay.verify.certificate import certify
+from assay.verify.certify import certify
 from assay.verify.evidence import Evidence
 
 
@@ -56,7 +56,7 @@ def test_one_value_that_is_not_finite_makes_the_bound_infinite(small, case, valu
     fields = U.copy()
     fields[2, node] = value
     for c in (certify(small, fields, P), certify(small, lambda P: fields[: len(P)], P)):
-        assert np.isinf(c.upper[2]) and np.isinf(c.relative_upper[2]) and np.isinf(c.quantity_upper[2])
+        assert np.isinf(c.upper[2]) and np.isinf(c.relative_upper[2]) and np.isinf(c.square_upper[2])
         assert c.lower[2] == 0 and c.relative_lower[2] == 0
         assert np.isfinite(np.delete(c.upper, 2)).all()
         assert any("NaN or infinite" in note for note in c.notes)

@@ -13,14 +13,15 @@ from assay.benchmarks.soundness.faulty import Quadratic
 from assay.benchmarks.soundness.true_error import TrueError
 from assay.solvers import ThermalBlock
 from assay.solvers.problem import is_traced
-from assay.verify.answers import fingerprint
 from assay.verify.answers.frozen import Frozen
 from assay.verify.boxes import batches as box_rounds
 from assay.verify.boxes import branch_and_bound as box_search
+from assay.verify.boxes.box_proof import reduced_bounds
 from assay.verify.boxes.tree import BoxTree
 from assay.verify.boxes.trust_map import load_trust_map
-from assay.verify.certify_box import _compiled, certify_box
+from assay.verify.certify_box import certify_box
 from assay.verify.guard import guard
+from assay.verify.proofs.prover import proof_of
 
 certify_box_module = sys.modules[certify_box.__wrapped__.__module__]  # its name is the function's, in the package
 PROBLEM = ThermalBlock((2, 1), 8, low=10**-0.5, high=10**0.5)
@@ -142,7 +143,7 @@ def test_what_cannot_be_enclosed_is_undecided_with_the_reason(spoil, reason):
 def test_where_coefficients_are_no_numbers_nothing_is_proved():
     """NaN for k00 above 2.5; the rest of the box is bounded."""
     spoilt = Quadratic(PROBLEM, lambda P, c: c * jnp.sqrt(2.5 - jnp.asarray(P)[:, :1]))
-    trust = certify_box(PROBLEM, spoilt, 10.0, seconds=60, order=2, boxes=60)
+    trust = certify_box(PROBLEM, spoilt, 10.0, seconds=60, order=2, max_leaves=60)
     P = PROBLEM.inputs.sample(500, seed=5)
     upper, bad = trust.relative_upper_at(P), P[:, 0] > 2.5
     assert np.isinf(upper[bad]).all() and (trust.verdict(P[bad]) == "undecided").all()
@@ -157,7 +158,7 @@ def test_a_kept_bound_is_not_used_for_another_problem_with_the_same_settings():
             return super().theta(p) * jnp.array([1.0, 2.0])
 
     def kept(problem):
-        return _compiled(problem, Frozen(surrogate, 2), problem.inputs.log, 2, by_fluxes=False)
+        return reduced_bounds(problem, Frozen(surrogate, 2).architecture, problem.inputs.log, 2)
 
     surrogate = Quadratic(PROBLEM)
     other = Doubled(PROBLEM.blocks, PROBLEM.cells, low=PROBLEM.low, high=PROBLEM.high)
@@ -191,7 +192,7 @@ def test_one_compiled_bound_serves_other_weights_and_no_other_program():
             return super().coefficients(P) + 1.0
 
     def kept(model):
-        return _compiled(PROBLEM, model, PROBLEM.inputs.log, 2, by_fluxes=False)
+        return reduced_bounds(PROBLEM, model.architecture, PROBLEM.inputs.log, 2)
 
     plain, scaled, shifted = (Frozen(s, 2) for s in (Quadratic(PROBLEM), Scaled(PROBLEM, 2.0), Shifted(PROBLEM)))
     assert plain.hash != scaled.hash and plain.architecture.key == scaled.architecture.key
@@ -230,7 +231,7 @@ def test_a_class_of_ones_own_that_inherits_name_and_settings_is_another_problem(
         def theta(self, p):
             return super().theta(p) * jnp.array([1.0, 2.0])
 
-    hashes = {fingerprint.of_problem(kind((2, 1), 8)) for kind in (ThermalBlock, Other)}
+    hashes = {proof_of(kind((2, 1), 8)).problem_hash() for kind in (ThermalBlock, Other)}
     assert len(hashes) == 2
 
 

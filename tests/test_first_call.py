@@ -10,7 +10,7 @@ from assay.verify.answers.batch_remark import batch_remark
 from assay.verify.answers.evaluate import evaluate
 from assay.verify.answers.field_rows import Unreadable, field_rows
 from assay.verify.answers.first_call import check_answers
-from assay.verify.certificate import certify
+from assay.verify.certify import certify
 from assay.verify.certify_box import certify_box
 from assay.verify.evidence import Evidence
 from assay.verify.falsify import falsify

@@ -12,10 +12,10 @@ from assay.benchmarks.soundness.faulty import PodGalerkin, Quadratic
 from assay.solvers import Box, ThermalBlock, black_box, sample
 from assay.solvers.foreign import SettingsChanged, call_foreign
 from assay.solvers.precision import float64, in_float64, require_float64, rounds_to_nearest
-from assay.verify import certificate
+from assay.verify import certify as certify_module
 from assay.verify.answers.frozen import Frozen
 from assay.verify.audit import audit
-from assay.verify.certificate import certify
+from assay.verify.certify import certify
 from assay.verify.certify_box import certify_box
 from assay.verify.falsify import falsify
 from assay.verify.guard import guard
@@ -175,7 +175,7 @@ def test_every_verb_goes_on_in_float64(tmp_path):
 def test_a_thread_that_switches_it_off_for_good_is_refused(small, near, monkeypatch):
     P, _, _, fields = near
     stop, started = threading.Event(), threading.Event()
-    finish = certificate.from_bounds
+    finish = certify_module.certificate_of
 
     def late(*args):
         """The end of certify, when the thread has had its turn again."""
@@ -183,7 +183,7 @@ def test_a_thread_that_switches_it_off_for_good_is_refused(small, near, monkeypa
         started.wait()
         return finish(*args)
 
-    monkeypatch.setattr(certificate, "from_bounds", late)
+    monkeypatch.setattr(certify_module, "certificate_of", late)
 
     def work():
         while not stop.is_set():

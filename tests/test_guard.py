@@ -11,7 +11,7 @@ from assay.benchmarks.soundness.faulty import PodGalerkin
 from assay.solvers.box import Box
 from assay.solvers.problems.black_box import black_box
 from assay.solvers.problems.thermal_block import ThermalBlock
-from assay.verify.certificate import certify
+from assay.verify.certify import certify
 from assay.verify.evidence import Evidence
 from assay.verify.guard import ROUTES, guard
 

@@ -16,10 +16,11 @@ from assay.solvers.problem import is_traced
 from assay.verify.answers import fingerprint
 from assay.verify.answers.frozen import Frozen
 from assay.verify.audit import audit
-from assay.verify.boxes.map_checks import TRACED, stands_on
 from assay.verify.boxes.trust_map import TrustMap
 from assay.verify.certificate import against
 from assay.verify.guard import guard
+from assay.verify.proofs.proof import TRACED
+from assay.verify.proofs.prover import proof_of
 
 PROBLEM = ThermalBlock((2, 1), 8, low=10**-0.5, high=10**0.5)
 P = PROBLEM.inputs.sample(60, seed=2)
@@ -58,8 +59,8 @@ def make_map(largest, surrogate=None, **changes):
         "problem_name": PROBLEM.name,
         "problem_settings": PROBLEM.settings,
         "against": against(PROBLEM),
-        "assumptions": stands_on(PROBLEM, by_fluxes=False),
-        "problem_hash": fingerprint.of_problem(PROBLEM),
+        "assumptions": proof_of(PROBLEM).box_assumptions[0],
+        "problem_hash": proof_of(PROBLEM).problem_hash(),
         "model_hash": Frozen(surrogate or Quadratic(PROBLEM), 2).hash,
     }
     return TrustMap(**{**about, **changes})
@@ -93,7 +94,7 @@ LIES = [
     ({"axis": np.array([0.0, -1.0, 0.0, -1.0, -1.0])}, "'axis' must be whole numbers"),
     ({"against": "against the PDE"}, "its bounds are 'against the discrete solution on this grid"),
     ({"assumptions": ("the weather holds",)}, "its assumptions"),
-    ({"assumptions": stands_on(PROBLEM, by_fluxes=False)[1:]}, "its assumptions"),
+    ({"assumptions": proof_of(PROBLEM).box_assumptions[0][1:]}, "its assumptions"),
     ({"problem_name": "elasticity"}, "it is about elasticity"),
     ({"problem_settings": {**PROBLEM.settings, "cells": 64}}, "these settings differ: cells"),
     ({"box": PROBLEM.inputs.replace(units=("W/(m K)", ""))}, "units or laws"),
@@ -258,7 +259,7 @@ def test_weights_of_a_problem_are_compared_as_programs():
         box = Box(("a", "b"), np.ones(2), np.full(2, 2.0))
         return affine([2 * np.eye(3), np.eye(3)], lambda p: jnp.where(p > 1.9, beyond * p, p), np.ones(3), box)
 
-    assert fingerprint.of_problem(bar(1.0)) == fingerprint.of_problem(bar(1.0)) != fingerprint.of_problem(bar(2.0))
+    assert proof_of(bar(1.0)).problem_hash() == proof_of(bar(1.0)).problem_hash() != proof_of(bar(2.0)).problem_hash()
 
 
 def test_an_audit_refuses_a_surrogate_of_another_basis(largest, tmp_path):

@@ -8,10 +8,11 @@ import pytest
 from assay.benchmarks.soundness.faulty import Quadratic
 from assay.solvers import ThermalBlock
 from assay.solvers.problems.lognormal_diffusion import LognormalDiffusion
+from assay.verify.answers.evaluate import captured
 from assay.verify.answers.frozen import Frozen
 from assay.verify.boxes.fluxes.flux_path import flux_path
-from assay.verify.certificate import certify
-from assay.verify.proofs.reduced import reduced_path
+from assay.verify.certify import certify
+from assay.verify.proofs.prover import proof_of, prover
 from assay.verify.recheck import forms, functions
 from assay.verify.recheck.halving import BUDGET, HOPELESS, PROVED, Leaves, prove
 from assay.verify.recheck.leaf_boxes import inputs
@@ -293,7 +294,7 @@ def largest_error(problem, surrogate, low, high):
 @pytest.mark.parametrize("share", [0.5, 0.99, 1.03, 3.0])
 def test_a_leaf_is_proved_if_its_claim_is_true(share):
     surrogate = Quadratic(BLOCK)
-    bound = reduced_leaves(BLOCK, reduced_path(BLOCK, surrogate), Frozen(surrogate, 2), BLOCK.inputs)
+    bound = reduced_leaves(BLOCK, prover(BLOCK, surrogate).reduced.bound, Frozen(surrogate, 2), BLOCK.inputs)
     upper, lower = largest_error(BLOCK, surrogate, *LEAF)
     leaves = leaves_of(BLOCK, BLOCK.inputs, *LEAF, np.array([share * (upper if share > 1 else lower)]))
     (answer,), (spent,) = prove(bound, leaves, 3000)
@@ -306,8 +307,8 @@ def scaled_errors(problem, surrogate, low, high, scale):
     X = np.concatenate([low + (high - low) * np.random.default_rng(0).random((200, low.shape[1])), low, high])
     P = problem.inputs.from_unit(X)
     found = certify(problem, surrogate(P), P)
-    upper = found.upper / (scale + np.sqrt(found.quantity_lower))
-    return float(upper.max()), float((found.lower / (scale + np.sqrt(found.quantity_upper))).max())
+    upper = found.upper / (scale + np.sqrt(found.square_lower))
+    return float(upper.max()), float((found.lower / (scale + np.sqrt(found.square_upper))).max())
 
 
 @pytest.mark.parametrize("kind", ["reduced", "fluxes"])
@@ -318,7 +319,7 @@ def test_errors_with_an_absolute_part(kind, share, scale, lognormal):
     if kind == "reduced":
         problem, (low, high) = BLOCK, LEAF
         surrogate = Quadratic(BLOCK)
-        bound = reduced_leaves(BLOCK, reduced_path(BLOCK, surrogate), Frozen(surrogate, 2), BLOCK.inputs)
+        bound = reduced_leaves(BLOCK, prover(BLOCK, surrogate).reduced.bound, Frozen(surrogate, 2), BLOCK.inputs)
     else:
         problem, surrogate, _, bound = lognormal
         low, high = np.array([[0.5, 0.375]]), np.array([[0.625, 0.5]])
@@ -329,7 +330,7 @@ def test_errors_with_an_absolute_part(kind, share, scale, lognormal):
 
 def test_a_budget_that_does_not_reach_is_told_apart():
     surrogate, whole = Quadratic(BLOCK), (np.zeros((1, 2)), np.ones((1, 2)))
-    bound = reduced_leaves(BLOCK, reduced_path(BLOCK, surrogate), Frozen(surrogate, 2), BLOCK.inputs)
+    bound = reduced_leaves(BLOCK, prover(BLOCK, surrogate).reduced.bound, Frozen(surrogate, 2), BLOCK.inputs)
     leaves = leaves_of(BLOCK, BLOCK.inputs, *whole, np.array([1.03 * largest_error(BLOCK, surrogate, *whole)[0]]))
     assert prove(bound, leaves, 4)[0] == [BUDGET] and prove(bound, leaves, 3000)[0] == [PROVED]
 
@@ -357,5 +358,6 @@ class Plain(Quadratic):
 def lognormal():
     problem = LognormalDiffusion(d=2, cells=4, sigma=0.5)
     surrogate = Plain(problem)
-    path = flux_path(problem, surrogate)
+    model = captured(surrogate)
+    path = flux_path(problem, model, proof_of(problem).basis(model))
     return problem, surrogate, path, flux_leaves(path, problem.inputs)

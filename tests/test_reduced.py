@@ -7,10 +7,13 @@ import scipy.sparse as sp
 
 from assay.benchmarks.soundness.faulty import PodGalerkin, coefficient_faults
 from assay.benchmarks.soundness.true_error import check
+from assay.solvers import black_box
 from assay.solvers.batching import VectorMap
-from assay.verify.certificate import certify
+from assay.verify.certify import certify
 from assay.verify.proofs import reduced as room
-from assay.verify.proofs.reduced import ReducedBound, reduced_path, solve_spd
+from assay.verify.proofs.prover import prover
+from assay.verify.proofs.reduced import ReducedBound
+from assay.verify.proofs.thomson import solve_spd
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +39,7 @@ def test_with_one_reference_it_is_the_full_field_bound(small, case, maps):
         one = maps[0](P, c)
         np.testing.assert_allclose(one.upper, full.upper, rtol=1e-6)
         np.testing.assert_allclose(one.relative_upper, full.relative_upper, rtol=1e-6)
-        np.testing.assert_allclose(one.energy_upper, full.quantity_upper, rtol=1e-6)
+        np.testing.assert_allclose(one.square_upper, full.square_upper, rtol=1e-6)
 
 
 @pytest.mark.parametrize("fault", list(coefficient_faults()))
@@ -120,11 +123,15 @@ class _Liar:
 
 def test_the_path_is_taken_only_where_the_answer_is_the_product(small, case):
     surrogate, *_ = case
-    assert reduced_path(small, surrogate) is not None
-    assert reduced_path(small, _Liar(surrogate)) is None
-    assert reduced_path(small, lambda P: np.zeros((len(P), 81))) is None
-    no_terms = type("NoTerms", (), {})()
-    assert reduced_path(no_terms, surrogate) is None
+    assert prover(small, surrogate).reduced is not None
+    for other, why in (
+        (_Liar(surrogate), "is not what the surrogate answers"),
+        (lambda P: np.zeros((len(P), 81)), "no basis"),
+    ):
+        refused = prover(small, other)
+        assert refused.reduced is None and why in refused.why_not_reduced
+    unknown = black_box(lambda p: p, small.inputs)
+    assert not prover(unknown, surrogate).proves and prover(unknown, surrogate).reduced is None
 
 
 def test_the_factor_lies_above_every_matrix_within_the_error():

@@ -17,7 +17,7 @@ from assay.benchmarks.soundness.certificates import (
 from assay.benchmarks.soundness.faulty import faults
 from assay.benchmarks.soundness.true_error import Interval, Tally, check
 from assay.solvers.problems.thermal_block import ThermalBlock
-from assay.verify.certificate import certify
+from assay.verify.certify import certify
 
 
 def test_no_violation_in_two_thousand_certificates(small):
@@ -62,7 +62,7 @@ def case(small, small_pool, true_error):
     ("name", "factor"),
     [
         ("upper", 0.98), ("lower", 1.02), ("relative_upper", 0.98), ("relative_lower", 1.02),
-        ("quantity_upper", 0.98), ("quantity_lower", 1.02), ("upper", np.nan), ("lower", np.nan),
+        ("square_upper", 0.98), ("square_lower", 1.02), ("upper", np.nan), ("lower", np.nan),
     ],
 )  # fmt: skip
 def test_the_checker_catches_a_bound_that_is_wrong(case, name, factor):

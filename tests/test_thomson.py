@@ -9,7 +9,7 @@ import scipy.sparse as sp
 from assay.benchmarks.soundness.true_error import TrueError
 from assay.solvers.box import Box
 from assay.solvers.problems.affine import affine
-from assay.verify.certificate import certify
+from assay.verify.certify import certify
 from assay.verify.proofs import thomson
 from assay.verify.proofs.thomson import Directions
 
@@ -68,7 +68,7 @@ def test_bounds_scale_as_the_problem_does(small, case):
     np.testing.assert_allclose(there.relative_upper, here.relative_upper, rtol=1e-9)
     np.testing.assert_allclose(there.relative_lower, here.relative_lower, rtol=1e-9)
     np.testing.assert_allclose(there.upper, here.upper / np.sqrt(1.5), rtol=1e-9)
-    np.testing.assert_allclose(there.quantity_upper, here.quantity_upper / 1.5, rtol=1e-9)
+    np.testing.assert_allclose(there.square_upper, here.square_upper / 1.5, rtol=1e-9)
 
 
 def test_mirrored_inputs_and_fields_have_mirrored_bounds(small, case):
@@ -92,8 +92,8 @@ def test_the_interval_of_the_compliance_contains_the_squared_norm(small, case):
     bound = certify(small, fields, P)
     compliance = np.array([float(small.load(p) @ u) for p, u in zip(P, U, strict=True)])
     np.testing.assert_allclose(compliance, norms.value**2, rtol=1e-10)
-    assert (bound.quantity_lower <= compliance).all() and (compliance <= bound.quantity_upper).all()
-    width = bound.quantity_upper - bound.quantity_lower
+    assert (bound.square_lower <= compliance).all() and (compliance <= bound.square_upper).all()
+    width = bound.square_upper - bound.square_lower
     np.testing.assert_allclose(width, bound.upper**2 - bound.lower**2, rtol=1e-6, atol=1e-12)
 
 
@@ -112,7 +112,7 @@ def test_weights_that_are_not_positive_prove_nothing(small):
     field = jnp.zeros(small.size)
     bound, _ = thomson.bound_field(small, jnp.array([1.0, 1.0, -1.0, 1.0]), field, 0)
     assert bound.upper == np.inf and bound.relative_upper == np.inf and bound.lower == 0 and bound.relative_lower == 0
-    assert bound.energy_lower == 0 and bound.energy_upper == np.inf
+    assert bound.square_lower == 0 and bound.square_upper == np.inf
 
 
 @pytest.mark.parametrize("broken", [0, 1, 3, 4])  # 2 is the floor: an account of the bound, not a part of its proof

@@ -12,11 +12,10 @@ from assay.cli import run
 from assay.solvers import Box
 from assay.solvers.problems.catalogue import problem as find
 from assay.trust_pictures import COLOURS, _Picture, plot_trust_map
-from assay.verify.answers import fingerprint
 from assay.verify.answers.frozen import Frozen
-from assay.verify.boxes.map_checks import stands_on
 from assay.verify.boxes.trust_map import VERDICTS, TrustMap
 from assay.verify.certificate import against
+from assay.verify.proofs.prover import proof_of
 
 OWN = ["--problem", "thermal-block", "--set", "blocks=2,1", "--set", "cells=4"]
 MODULE = """
@@ -119,7 +118,7 @@ def here(tmp_path, monkeypatch):
         tolerance=0.9,
         problem_name=problem.name,
         problem_settings=problem.settings,
-        problem_hash=fingerprint.of_problem(problem),
+        problem_hash=proof_of(problem).problem_hash(),
         model_hash=Frozen(Quadratic(problem), 2).hash,
     )
     numbers, low, high = trust.leaves()
@@ -127,7 +126,11 @@ def here(tmp_path, monkeypatch):
     failures[numbers] = np.where(trust.verdicts[numbers, None] == 1, (low + high) / 2, np.nan)
     bound = np.where(trust.axis >= 0, np.inf, np.where(trust.bound == 0.2, 1.2, trust.bound))
     trust = replace(
-        trust, bound=bound, failures=failures, against=against(problem), assumptions=stands_on(problem, False)
+        trust,
+        bound=bound,
+        failures=failures,
+        against=against(problem),
+        assumptions=proof_of(problem).box_assumptions[0],
     )
     monkeypatch.setattr(boxes, "certify_box", lambda *_, **__: trust)
     return trust

@@ -23,24 +23,19 @@ from typing import Any
 
 import numpy as np
 
-from ..solvers.classes.coercive import CoerciveProblem
 from ..solvers.precision import in_float64
 from ..solvers.problem import Problem
 from ..solvers.seed import checked_seed
-from .answers.evaluate import answering_basis, captured
+from .answers.evaluate import captured
 from .answers.frozen import Frozen
-from .boxes.branch_and_bound import PointBounds, ReducedPoints
-from .boxes.fluxes.flux_path import BY_FLUXES, FluxPath, flux_path
+from .boxes.branch_and_bound import PointBounds
 from .boxes.map_checks import check_statement
 from .boxes.region import model_of
 from .boxes.trust_map import TrustMap, load_trust_map
-from .certificate import certify
+from .certify import certify
 from .measured_error import measured_error
-from .proofs.reduced import reduced_path
-from .recheck.flux_leaf import FluxLeaves
+from .proofs.prover import proof_of, prover
 from .recheck.halving import BUDGET, PROVED
-from .recheck.prepare import flux_leaves, leaves_of, reduced_leaves
-from .recheck.reduced_leaf import ReducedLeaves
 from .recheck.workers import prove_all
 
 NOT_CHECKED = (
@@ -110,33 +105,29 @@ def audit(
     try:
         trust = load_trust_map(path)
         check_statement(trust, problem, str(path))
-        reduced = reduced_path(problem, surrogate)
-        model = model_of(trust, problem, surrogate, str(path), answering_basis(problem, surrogate))
+        proof = proof_of(problem)
+        basis = proof.basis(surrogate)
+        model = model_of(trust, problem, surrogate, str(path), None if isinstance(basis, str) else basis)
     except ValueError as error:
         raise Changed(str(error)) from None
     _volumes(trust)
     numbers, lows, highs = trust.leaves()
     finite = np.flatnonzero(trust.bound[numbers] < np.inf)
-    fluxes = flux_path(problem, surrogate, trust.scale) if reduced is None and BY_FLUXES in trust.assumptions else None
-    if not isinstance(problem, CoerciveProblem) or not (reduced or isinstance(fluxes, FluxPath)):
+    again = prover(problem, surrogate)
+    by = proof.over_boxes(surrogate, trust.box, again.reduced, trust.scale)
+    if isinstance(by, str) or by.assumptions != trust.assumptions:
         if len(finite) or len(trust.witness):
-            raise Changed(f"{path}: bounds are claimed where {problem.name} and this surrogate allow no proof")
+            why = by if isinstance(by, str) else "it is proved in another way"
+            raise Changed(f"{path}: bounds are claimed where {problem.name} and this surrogate allow no proof: {why}")
         return Audit(trust.boxes, 0, 0, 0, time.perf_counter() - start)
     _witnesses(trust, problem, model)
     falsified = _falsified(trust, problem, model)
-    points: PointBounds
-    bound: ReducedLeaves | FluxLeaves
-    if reduced is not None:
-        bound, points = reduced_leaves(problem, reduced, model, trust.box), ReducedPoints(reduced, trust.scale)
-    else:
-        assert isinstance(fluxes, FluxPath)
-        bound, points = flux_leaves(fluxes, trust.box), fluxes
-    trial = _Trial(trust, model, points, str(path))
+    trial = _Trial(trust, model, by.points, str(path))
     trial.at_few_points(finite)
     if sample is not None and sample < len(finite):
         finite = np.sort(np.random.default_rng(seed).choice(finite, sample, replace=False))
-    leaves = leaves_of(problem, trust.box, lows[finite], highs[finite], trust.bound[numbers[finite]], trust.scale)
-    answers, spent = prove_all(bound, leaves, boxes, seconds, executor, progress)
+    way, leaves = by.leaves(trust.box, lows[finite], highs[finite], trust.bound[numbers[finite]])
+    answers, spent = prove_all(way, leaves, boxes, seconds, executor, progress)
     missing = [int(i) for i, answer in zip(finite, answers, strict=True) if answer != PROVED]
     if missing:
         trial.at_many_points(np.array(missing))
@@ -226,7 +217,7 @@ def _witnesses(trust: TrustMap, problem: Problem, surrogate: Frozen) -> None:
             raise Refuted(f"witness {i} at {p.tolist()}: its error is {lower:.6g}, not the {claimed:.6g} recorded")
 
 
-def _falsified(trust: TrustMap, problem: CoerciveProblem, surrogate: Frozen) -> int:
+def _falsified(trust: TrustMap, problem: Problem, surrogate: Frozen) -> int:
     numbers, _, _ = trust.leaves()
     chosen = np.flatnonzero(trust.verdicts[numbers] == 1)
     if not len(chosen):

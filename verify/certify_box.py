@@ -7,7 +7,6 @@ far is valid, and can be gone on with.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,37 +16,23 @@ import jax
 import numpy as np
 
 from ..solvers.box import Box
-from ..solvers.classes.coercive import CoerciveProblem
 from ..solvers.precision import in_float64
 from ..solvers.problem import Problem
 from ..solvers.tolerance import Tolerance
-from .answers import fingerprint
 from .answers.evaluate import Model, captured
 from .answers.first_call import check_answers
-from .answers.frozen import Frozen
-from .boxes.batches import AT_LEAST, PER_OPERATION, BoxBounds, TooLong
-from .boxes.box_bound import BoundInputs, BoxResult, make_box_bound, scaled_ends
-from .boxes.branch_and_bound import ConfirmedErrors, PointBounds, ReducedPoints, Report, Search
-from .boxes.compiled_cache import CompiledCache
-from .boxes.fluxes.box_flux import make_flux_bound
-from .boxes.fluxes.flux_path import flux_path
-from .boxes.map_checks import stands_on
+from .boxes.batches import TooLong
+from .boxes.branch_and_bound import ConfirmedErrors, Report, Search
 from .boxes.tree import BoxTree
 from .boxes.trust_map import TrustMap, load_trust_map
 from .certificate import against
 from .enclose import UnsupportedOperation
-from .proofs.reduced import reduced_path
-from .reasons import no_proof
+from .proofs.proof import BoxProof
+from .proofs.prover import proof_of, prover
 
 WIDTHS = {1: 1 / 64, 2: 1 / 64, 3: 1 / 32, 4: 1 / 16}  # of falsified leaves, by dimension; beyond, 1/8
 PATIENCE = 120.0  # seconds that compiling may always take
-FLUX_ORDERS = {1: 7, 2: 5, 3: 5, 4: 5}  # nodes per axis of the bound by fluxes, by dimension
 CONTRADICTED = "a proved error exceeds a proved bound: this is a defect of assay, and nothing counts as proved"
-
-
-def default_order(d: int) -> int:
-    """Nodes per axis: more of them take fewer boxes, but m^d evaluations a box."""
-    return {1: 7, 2: 7, 3: 6, 4: 5}.get(d, 4)
 
 
 @in_float64
@@ -59,7 +44,7 @@ def certify_box(
     box: Box | None = None,
     ratio: float | None = None,
     *,
-    boxes: int = 200_000,
+    max_leaves: int = 200_000,
     order: int | None = None,
     budget: int = 60,
     width: float | None = None,
@@ -71,10 +56,10 @@ def certify_box(
     """Prove the surrogate over a box of inputs: largest error found, largest error possible, and the map between.
 
     Stops when every leaf is decided at the tolerance (with ``ratio``: and upper/lower is at most that), after
-    ``seconds``, at ``boxes`` leaves, or on an interrupt; what is there then is valid. Preparation is apart: the solves
-    that fluxes are made of, and compiling, which is told to ``progress`` beforehand (``preparing``: seconds left);
-    where that would take longer than the proof may, and than two minutes, nothing is begun. Surrogates without a basis,
-    or with operations that cannot be enclosed, are undecided, with the reason in ``notes``.
+    ``seconds``, at ``max_leaves`` leaves, or on an interrupt; what is there then is valid. Preparation is apart: the
+    solves that fluxes are made of, and compiling, which is told to ``progress`` beforehand (``preparing``: seconds
+    left); where that would take longer than the proof may, and than two minutes, nothing is begun. Surrogates without a
+    basis, or with operations that cannot be enclosed, are undecided, with the reason in ``notes``.
 
     Args:
         box: a part of the problem's; widths are positive (a narrow interval stands for a fixed input).
@@ -96,104 +81,78 @@ def certify_box(
         raise ValueError(f"seconds must be positive and ratio above 1, not seconds={seconds}, ratio={ratio}")
     if checkpoint is not None and not Path(checkpoint).absolute().parent.is_dir():
         raise ValueError(f"there is no folder {Path(checkpoint).absolute().parent} to write the map to")
-    inputs = problem.inputs if box is None else box
-    if (
-        inputs.names != problem.inputs.names
-        or not problem.inputs.contains(np.stack([inputs.lower, inputs.upper])).all()
-    ):
-        raise ValueError(f"the box must lie inside the box of {problem.name}, with the same inputs")
-    inputs = problem.inputs.replace(lower=inputs.lower, upper=inputs.upper)  # scales, units and laws are the problem's
-    if not isinstance(problem, CoerciveProblem):
-        return _undecided(problem, inputs, allowed, no_proof(problem))
-    _unchanged(problem)
+    inputs = _part_of(problem, box)
     offered = captured(surrogate)
-    check_answers(problem, offered, may_raise=True)
-    try:
-        path = _path(problem, offered, inputs, allowed.scale)
-    except jax.errors.JAXTypeError:
-        path = "the surrogate's coefficients are not a JAX function"
-    except ValueError as error:
-        path = f"the surrogate cannot be enclosed: {error}"
+    proof = _chosen(problem, offered, inputs, allowed.scale)
     said = offered.changes()  # from here on nothing of it is called: the program is traced
-    if isinstance(path, str):
-        return _undecided(problem, inputs, allowed, path, *said)
-    model, by_fluxes = path.model, path.by_fluxes
-    old = _checked_map(resume, problem, inputs, model.hash, allowed.scale)
+    if isinstance(proof, str):
+        return _undecided(problem, inputs, allowed, proof, *said)
+    old = _checked_map(resume, problem, inputs, proof.model.hash, allowed.scale)
     d = inputs.dimension
-
-    witnesses = ConfirmedErrors(problem, inputs, path.points, model, budget)
+    witnesses = ConfirmedErrors(problem, inputs, proof.points, proof.model, budget)
     if old is not None:
         witnesses.points, witnesses.lower = list(old.witness), old.witness_lower.tolist()
     tree = BoxTree(d) if old is None else BoxTree.of_map(old, allowed.relative)
-    search = Search(path, witnesses, allowed.relative, ratio, width or WIDTHS.get(d, 1 / 8), tree)
+    search = Search(proof, witnesses, allowed.relative, ratio, width or WIDTHS.get(d, 1 / 8), tree)
 
-    def tell(left: float) -> None:
-        if progress is not None:
-            progress({**search.state(), "preparing": left})
-
-    try:
-        path.prepare(order, max(seconds, PATIENCE), tell)
-    except (UnsupportedOperation, NotImplementedError) as error:  # no range, or no rounding error, is known for it
-        return _undecided(problem, inputs, allowed, f"the surrogate cannot be enclosed: {error}", *said)
-    except TooLong as error:
-        return _undecided(problem, inputs, allowed, _too_long(error.seconds, seconds), *said)
-    witnesses.compile(d)
+    why = _prepared(proof, search, order, seconds, progress)
+    if why:
+        return _undecided(problem, inputs, allowed, why, *said)
 
     def finished(notes: list[str]) -> TrustMap:
-        return _finished(problem, model.hash, inputs, search, allowed, [*said, *notes], by_fluxes)
+        return _finished(problem, proof, inputs, search, allowed, [*said, *notes])
 
     def save(trust: TrustMap) -> None:
         if checkpoint is not None and np.isfinite(trust.bound).any():
             trust.save(checkpoint)
 
     trust = finished(
-        search.run(seconds, boxes, progress, lambda: save(finished(["not finished: the map so far is valid"])))
+        search.run(seconds, max_leaves, progress, lambda: save(finished(["not finished: the map so far is valid"])))
     )
     save(trust)
     return trust
 
 
-class _Path:
-    """One way to bound boxes: the surrogate as the one program that is bounded, searched, hashed, whatever the object
-    does meanwhile; the compiled bound, what else it is given; bounds at points.
-    """
-
-    def __init__(
-        self, problem: CoerciveProblem, model: Frozen, inputs: Box, data: Any, points: PointBounds, by_fluxes: bool
-    ) -> None:
-        self.problem, self.model, self.points, self.by_fluxes = problem, model, points, by_fluxes
-        self.inputs = inputs
-        self.given = BoundInputs(scaled_ends(inputs), data, model.weights, np.float64(points.scale))
-        self._bounds: BoxBounds | None = None
-
-    def __call__(self, low: np.ndarray, high: np.ndarray) -> BoxResult:
-        assert self._bounds is not None
-        return self._bounds(low, high, self.given)
-
-    def prepare(self, order: int | None, limit: float, tell: Callable[[float], None]) -> None:
-        """Compile.
-
-        Raises:
-            TooLong: that takes longer than ``limit`` seconds.
-            UnsupportedOperation, NotImplementedError: no range, or no rounding error, is known for an operation.
-        """
-        d = self.inputs.dimension
-        nodes = order or (FLUX_ORDERS[d] if self.by_fluxes else default_order(d))
-        self._bounds = _compiled(self.problem, self.model, self.inputs.log, nodes, self.by_fluxes)
-        expected = AT_LEAST + PER_OPERATION * self.model.architecture.operations
-        self._bounds.prepare(d, self.given, expected, limit, tell)
+def _part_of(problem: Problem, box: Box | None) -> Box:
+    """The box to prove over, with the problem's own scales, units and laws."""
+    inputs = problem.inputs if box is None else box
+    if (
+        inputs.names != problem.inputs.names
+        or not problem.inputs.contains(np.stack([inputs.lower, inputs.upper])).all()
+    ):
+        raise ValueError(f"the box must lie inside the box of {problem.name}, with the same inputs")
+    return problem.inputs.replace(lower=inputs.lower, upper=inputs.upper)
 
 
-def _path(problem: CoerciveProblem, surrogate: Model, inputs: Box, scale: float) -> _Path | str:
-    """In reduced coordinates where that is possible, else by fluxes; or why neither is."""
-    reduced = reduced_path(problem, surrogate)
-    if reduced is not None:
-        model = Frozen(surrogate, inputs.dimension, reduced.basis)
-        return _Path(problem, model, inputs, reduced.data, ReducedPoints(reduced, scale), by_fluxes=False)
-    path = flux_path(problem, surrogate, scale)
-    if isinstance(path, str):
-        return path
-    return _Path(problem, path.model, inputs, path.data, path, by_fluxes=True)
+def _chosen(problem: Problem, offered: Model, inputs: Box, scale: float) -> BoxProof | str:
+    """The proof over boxes that problem and surrogate allow, or why there is none."""
+    if proof_of(problem).proves:
+        _unchanged(problem)
+        check_answers(problem, offered, may_raise=True)
+    try:
+        provable = prover(problem, offered)
+        return provable.proof.over_boxes(offered, inputs, provable.reduced, scale)
+    except jax.errors.JAXTypeError:
+        return "the surrogate's coefficients are not a JAX function"
+    except ValueError as error:
+        return f"the surrogate cannot be enclosed: {error}"
+
+
+def _prepared(proof: BoxProof, search: Search, order: int | None, seconds: float, progress: Report | None) -> str:
+    """Compile all that the search needs, before its clock starts; why that could not be done, or nothing."""
+
+    def tell(left: float) -> None:
+        if progress is not None:
+            progress({**search.state(), "preparing": left})
+
+    try:
+        proof.prepare(order, max(seconds, PATIENCE), tell)
+    except (UnsupportedOperation, NotImplementedError) as error:  # no range, or no rounding error, is known for it
+        return f"the surrogate cannot be enclosed: {error}"
+    except TooLong as error:
+        return _too_long(error.seconds, seconds)
+    search.witnesses.compile(len(search.tree.low[0]))
+    return ""
 
 
 def _too_long(needed: float, seconds: float) -> str:
@@ -202,25 +161,6 @@ def _too_long(needed: float, seconds: float) -> str:
         "(as long as the proof, or two minutes): the surrogate's program is long. Give more seconds, or certify one of "
         "fewer operations, such as a network in place of a linear solve"
     )
-
-
-_kept: CompiledCache[BoxBounds] = CompiledCache(4)
-
-
-def _compiled(problem: CoerciveProblem, model: Frozen, log: tuple[bool, ...], order: int, by_fluxes: bool) -> BoxBounds:
-    """The bound of this problem and architecture, compiled once for all boxes, tolerances and weights; the last few are
-    kept. The bound by fluxes knows of the problem only what it is given.
-
-    The problem is known by the object, which the bound keeps alive: a hash of its settings says nothing of methods that
-    a subclass has replaced.
-    """
-
-    def make() -> BoxBounds:
-        if by_fluxes:
-            return BoxBounds(make_flux_bound(log, model.architecture, order), 1)
-        return BoxBounds(make_box_bound(problem, model.architecture, log, order))
-
-    return _kept.get((None if by_fluxes else id(problem), model.architecture.key, log, order), make)
 
 
 _first: WeakKeyDictionary[Problem, str] = WeakKeyDictionary()  # the hashes of problems at their first proof
@@ -232,18 +172,18 @@ def _unchanged(problem: Problem) -> None:
     Raises:
         ValueError: it was, since its first proof.
     """
-    now = fingerprint.of_problem(problem)
+    now = proof_of(problem).problem_hash()
     if _first.setdefault(problem, now) != now:
         raise ValueError(f"this {problem.name} was changed in place since it was certified: make a new problem instead")
 
 
 def _checked_map(
-    resume: TrustMap | str | Path | None, problem: CoerciveProblem, inputs: Box, model_hash: str, scale: float
+    resume: TrustMap | str | Path | None, problem: Problem, inputs: Box, model_hash: str, scale: float
 ) -> TrustMap | None:
     if resume is None:
         return None
     trust = resume if isinstance(resume, TrustMap) else load_trust_map(resume)
-    same = trust.box.to_json() == inputs.to_json() and trust.problem_hash == fingerprint.of_problem(problem)
+    same = trust.box.to_json() == inputs.to_json() and trust.problem_hash == proof_of(problem).problem_hash()
     if not same or trust.model_hash != model_hash:
         raise ValueError("the map to go on with is about another problem, box or surrogate: start a new one")
     if trust.scale != scale:
@@ -255,13 +195,7 @@ def _checked_map(
 
 
 def _finished(
-    problem: CoerciveProblem,
-    model_hash: str,
-    inputs: Box,
-    search: Search,
-    allowed: Tolerance,
-    notes: list[str],
-    by_fluxes: bool,
+    problem: Problem, proof: BoxProof, inputs: Box, search: Search, allowed: Tolerance, notes: list[str]
 ) -> TrustMap:
     tree = search.tree
     bound = np.array(tree.bound)
@@ -277,8 +211,8 @@ def _finished(
         bound=bound,
         verdicts=verdicts,
         failures=np.array(tree.failure),
-        problem_hash=fingerprint.of_problem(problem),
-        model_hash=model_hash,
+        problem_hash=proof_of(problem).problem_hash(),
+        model_hash=proof.model.hash,
         witness=np.array(search.witnesses.points).reshape(-1, d),
         witness_lower=np.array(search.witnesses.lower),
         seconds=search.seconds,
@@ -287,7 +221,7 @@ def _finished(
         problem_settings=problem.settings,
         against=against(problem),
         notes=tuple(notes),
-        assumptions=stands_on(problem, by_fluxes),
+        assumptions=proof.assumptions,
     )
     above = trust.witness_lower > trust.relative_upper_at(inputs.from_unit(trust.witness)) * (1 + 1e-12)
     if not (search.contradicted or above.any()):

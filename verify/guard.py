@@ -14,7 +14,6 @@ callable by its fields. A row that even the solver could not answer is NaN, with
 
 from __future__ import annotations
 
-import contextlib
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -25,7 +24,6 @@ import numpy as np
 from jaxtyping import Float
 
 from ..solvers.batching import VectorMap
-from ..solvers.classes.coercive import CoerciveProblem
 from ..solvers.foreign import SettingsChanged
 from ..solvers.precision import in_float64
 from ..solvers.problem import Problem
@@ -35,10 +33,12 @@ from .answers.evaluate import CHUNK, Model, as_float64, captured, evaluate
 from .answers.first_call import check_answers
 from .boxes.region import ProvedRegion
 from .boxes.trust_map import TrustMap, load_trust_map
-from .certificate import NOTHING, STEPS, Certificate, against, certifier, from_bounds, mask, nothing, remarks
-from .proofs.reduced import reduced_path
-from .proofs.thomson import FieldBound, scaled_upper
-from .reasons import first_unsolved, nothing_accepted, with_others
+from .certificate import Certificate, against, certificate_of
+from .certify import STEPS
+from .proofs.bounds import ErrorBounds, nothing_proved, only_where, scaled_upper
+from .proofs.proof import ReducedProof
+from .proofs.prover import prover
+from .reasons import first_unsolved, with_others
 
 SIZES = (16, 256)  # rows of one compiled bound: few, for each is compiled
 LARGEST = 1024  # rows at most that a surrogate is warmed up for
@@ -85,11 +85,11 @@ class _Batch:
         self.route = np.full(n, "failed", dtype="<U8")
         self.open = np.ones(n, dtype=bool)
         self.changed = np.zeros(n)
-        self.bounds = FieldBound(*(np.full(n, x) for x in NOTHING))  # type: ignore[arg-type]
+        self.bounds = nothing_proved(n)
         self.scale, self.error_upper = scale, np.full(n, np.inf)
         self.notes: list[str] = []
 
-    def settle(self, rows: np.ndarray, good: np.ndarray, route: str, bound: FieldBound | None) -> np.ndarray:
+    def settle(self, rows: np.ndarray, good: np.ndarray, route: str, bound: ErrorBounds | None) -> np.ndarray:
         """Mark the ``good`` ones of ``rows`` as answered; returns their numbers. No ``bound``: nothing is known."""
         done = rows[good]
         self.route[done], self.open[done] = route, False
@@ -123,7 +123,7 @@ class Guard:
             self._trust, self._label = trust, "the trust map"
         else:
             self._trust, self._label = load_trust_map(trust), str(trust)
-        self.reduced = reduced_path(problem, self._offered)
+        self.prover = prover(problem, self._offered)
         self._prepare()
 
     def _prepare(self) -> None:
@@ -133,16 +133,20 @@ class Guard:
         if self._trust is not None:
             self.region = ProvedRegion(self.problem, self._offered, self._trust, self._scale, self._label)
             self.surrogate = self.region.model
-        if self.reduced is not None:
-            reduced = self.reduced
-            self._one = VectorMap(lambda p, c: reduced.bound(p, c, 1), SIZES)
-            self._all = VectorMap(lambda p, c: reduced.bound(p, c), SIZES)
-            self._galerkin = VectorMap(reduced.galerkin, SIZES)
+        reduced = self.reduced
+        if reduced is not None:
+            self._stages = [VectorMap(stage, SIZES) for stage in reduced.stages]  # the cheapest first
+            self._improve = VectorMap(reduced.improve, SIZES)
             self._modes = np.array(reduced.basis.T, order="C")
+
+    @property
+    def reduced(self) -> ReducedProof | None:
+        """The bound from coefficients alone, where the surrogate has a basis that allows it."""
+        return self.prover.reduced
 
     def __getstate__(self) -> dict[str, Any]:
         """The surrogate as it was read, and the constants of its bounds: another process answers with the same bits."""
-        kept = ("problem", "tolerance", "absolute", "notes", "_scale", "_offered", "_trust", "_label", "reduced")
+        kept = ("problem", "tolerance", "absolute", "notes", "_scale", "_offered", "_trust", "_label", "prover")
         return {key: self.__dict__[key] for key in kept}
 
     @in_float64
@@ -152,7 +156,9 @@ class Guard:
 
     def __repr__(self) -> str:
         how = "from coefficients" if self.reduced is not None else "from fields"
-        if not isinstance(self.problem, CoerciveProblem):
+        if how == "from fields" and self._offered.basis is not None:
+            how += f", for {self.prover.why_not_reduced}"
+        if not self.prover.proves:
             how = "by solving alone"
         absolute = f", absolute={self.absolute:g}" if self.absolute else ""
         trust = f", trust={self._label!r}" if self.region is not None else ""
@@ -181,32 +187,36 @@ class Guard:
                 f"the surrogate answers an input otherwise when others are asked at once (by {differs:.1g} of it): "
                 "each answer is certified as it was given, but will not be found again",
             )
-        if isinstance(self.problem, CoerciveProblem):
-            self._warm_bounds(self.problem, P)
+        if self.prover.proves:
+            self._warm_bounds(P)
         truth = np.asarray(self.problem.attempt_batch(P[:1]).u)
-        if isinstance(self.problem, CoerciveProblem):
-            certifier(self.problem).bounds(P[:1], truth, 0)
+        self.prover.proof.bounds(P[:1], truth, 0)
         against(self.problem)
         return time.perf_counter() - start
 
-    def _warm_bounds(self, problem: CoerciveProblem, P: np.ndarray) -> None:
-        ask = self.surrogate if self.reduced is None else self.surrogate.coefficients
+    def _warm_bounds(self, P: np.ndarray) -> None:
+        by_fields = self.reduced is None
+        ask = self.surrogate if by_fields else self.surrogate.coefficients
         rows = 1
-        while rows <= (CHUNK if self.reduced is None else LARGEST):
-            with contextlib.suppress(Exception):  # as above
+        while rows <= (CHUNK if by_fields else LARGEST):
+            try:
                 ask(np.repeat(P[:1], rows, axis=0))
+            except SettingsChanged:
+                raise
+            except Exception:  # it will be solved instead, and the answers say why
+                pass
             rows *= 2
         self.surrogate.changes()
-        if self.reduced is not None:
+        field = np.zeros((1, self.problem.size))
+        if by_fields:
+            self.prover.proof.bounds(P[:1], field, 0)
+        else:
             for rows in SIZES:
                 X = np.repeat(P[:1], rows, axis=0)
-                c = np.asarray(self._galerkin(X))
-                self._one(X, c)
-                self._all(X, c)
-        field = np.zeros((1, problem.size))
-        if self.reduced is None:
-            certifier(problem).bounds(P[:1], field, 0)
-        certifier(problem).polish(P[:1], field, STEPS)
+                c = np.asarray(self._improve(X))
+                for bounds in self._stages:
+                    bounds(X, c)
+        self.prover.proof.polish(P[:1], field, STEPS)
 
     @in_float64
     def __call__(self, P: Any, out: Float[np.ndarray, "n N"] | None = None) -> Answer:
@@ -218,19 +228,17 @@ class Guard:
         start = time.perf_counter()
         batch = _Batch(self.problem.inputs.check(P), self.problem.size, self._scale, out)
         batch.notes += self.notes
-        if isinstance(self.problem, CoerciveProblem):
-            if self.reduced is not None:
-                self._answer_reduced(batch)
-            else:
-                self._answer_fields(self.problem, batch)
+        if self.reduced is not None:
+            self._answer_reduced(batch)
+        elif self.prover.proves:
+            self._answer_fields(batch)
         self._solve(batch)
         return self._finish(batch, start)
 
-    def _within(self, bound: FieldBound) -> np.ndarray:
+    def _within(self, bound: ErrorBounds) -> np.ndarray:
         return np.asarray(scaled_upper(bound, self._scale, np) <= self.tolerance)
 
     def _answer_reduced(self, batch: _Batch) -> None:
-        assert self.reduced is not None
         P, k = batch.P, len(self._modes)
         try:
             c = as_float64(self.surrogate.coefficients(P))
@@ -247,23 +255,22 @@ class Guard:
         if not healthy.all():
             batch.notes.append(f"{int((~healthy).sum())} answers of the surrogate are NaN or infinite")
         rows = self._by_the_map(batch, np.flatnonzero(healthy))
-        for bounds in (self._one, self._all):
+        for bounds in self._stages:
             if not len(rows):
                 break
             bound = bounds(P[rows], c[rows])
             batch.settle(rows, self._within(bound), "accepted", bound)
             rows = rows[batch.open[rows]]
         if len(rows):
-            c[rows] = self._galerkin(P[rows])
-            bound = self._all(P[rows], c[rows])
+            c[rows] = self._improve(P[rows])
+            bound = self._stages[-1](P[rows], c[rows])
             batch.settle(rows, self._within(bound), "polished", bound)
         rows = rows[batch.open[rows]]
         if batch.open.all() and not len(rows):
             return
         c[~np.isfinite(c).all(axis=1)] = 0.0
         np.matmul(c, self._modes, out=batch.u)
-        assert isinstance(self.problem, CoerciveProblem)
-        self._polish(self.problem, batch, rows)
+        self._polish(batch, rows)
 
     def _by_the_map(self, batch: _Batch, rows: np.ndarray) -> np.ndarray:
         """Settle what lies in leaves whose bound is small enough; returns the other rows."""
@@ -278,23 +285,23 @@ class Guard:
             batch.notes.append(f"{len(done)} answers have their bound from the trust map: relative, not absolute")
         return rows[batch.open[rows]]
 
-    def _answer_fields(self, problem: CoerciveProblem, batch: _Batch) -> None:
-        evaluation = evaluate(self.surrogate, batch.P, problem)
+    def _answer_fields(self, batch: _Batch) -> None:
+        evaluation = evaluate(self.surrogate, batch.P, self.problem)
         batch.notes.extend(evaluation.trouble)
         rows = np.flatnonzero(evaluation.good)
         batch.u[rows] = evaluation.fields[rows]
         rows = self._by_the_map(batch, rows)
         if not len(rows):
             return
-        fields, bound, changed = certifier(problem).bounds(batch.P[rows], evaluation.fields[rows], 0)
+        fields, bound, changed = self.prover.proof.bounds(batch.P[rows], evaluation.fields[rows], 0)
         batch.u[rows], batch.changed[rows] = fields, changed
         batch.settle(rows, self._within(bound), "accepted", bound)
-        self._polish(problem, batch, rows[batch.open[rows]])
+        self._polish(batch, rows[batch.open[rows]])
 
-    def _polish(self, problem: CoerciveProblem, batch: _Batch, rows: np.ndarray) -> None:
+    def _polish(self, batch: _Batch, rows: np.ndarray) -> None:
         if not len(rows):
             return
-        fields, bound = certifier(problem).polish(batch.P[rows], batch.u[rows], STEPS)
+        fields, bound = self.prover.proof.polish(batch.P[rows], batch.u[rows], STEPS)
         good = self._within(bound)
         done = batch.settle(rows, good, "polished", bound)
         batch.u[done] = fields[good]
@@ -308,15 +315,14 @@ class Guard:
         truth = np.asarray(attempts.u)
         batch.u[rows] = truth
         good = np.isfinite(truth).all(axis=1)
-        bound = FieldBound(*(np.full(len(rows), x) for x in NOTHING))  # type: ignore[arg-type]
-        if isinstance(self.problem, CoerciveProblem):
-            bound = mask(certifier(self.problem).bounds(P, truth, 0)[1], good)
+        proof = self.prover.proof
+        bound = only_where(good, proof.bounds(P, truth, 0)[1])
         batch.settle(rows, good, "solved", bound)
         batch.changed[rows] = 0.0
         over = good & ~self._within(bound)
-        if over.any() and isinstance(self.problem, CoerciveProblem):
+        if over.any() and proof.proves:
             batch.notes.append(f"{int(over.sum())} solved answers are only known to more than the tolerance: undecided")
-            batch.notes += remarks(self.problem, P, truth, bound, good)
+            batch.notes += proof.remarks(P, truth, bound, good)
         if not good.all():
             why = with_others(self.problem, first_unsolved(self.problem, P, attempts))
             batch.notes.append(
@@ -324,18 +330,16 @@ class Guard:
             )
 
     def _finish(self, batch: _Batch, start: float) -> Answer:
-        notes = tuple(batch.notes)
-        if isinstance(self.problem, CoerciveProblem):
-            certificate = from_bounds(self.problem, batch.bounds, batch.changed, notes, {})
-            if self.region is not None:
-                stands_on = dict.fromkeys((*certificate.assumptions, *self.region.assumptions))
-                certificate = replace(certificate, assumptions=tuple(stands_on))
-        else:
-            certificate = nothing(
-                self.problem,
-                len(batch.P),
-                (*notes, nothing_accepted(self.problem)),
+        proof, notes = self.prover.proof, list(batch.notes)
+        if not proof.proves:
+            why = "; ".join(proof.remarks(batch.P, batch.u, batch.bounds, np.ones(len(batch.P), dtype=bool)))
+            notes.append(
+                f"nothing was accepted without a solve, for {why}; a guard gains time only where bounds are known"
             )
+        certificate = certificate_of(proof, batch.bounds, batch.changed, tuple(notes), {})
+        if self.region is not None:
+            stands_on = dict.fromkeys((*certificate.assumptions, *self.region.assumptions))
+            certificate = replace(certificate, assumptions=tuple(stands_on))
         counts = {route: int((batch.route == route).sum()) for route in ROUTES}
         seconds = time.perf_counter() - start
         return Answer(

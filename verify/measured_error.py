@@ -6,13 +6,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
-from ..solvers.classes.coercive import CoerciveProblem
 from ..solvers.field_norm import homogeneous
 from ..solvers.problem import Problem
 from ..solvers.tolerance import scaled
-from .certificate import certifier
 from .evidence import Evidence
-from .proofs.thomson import energy_norm
+from .proofs.prover import proof_of
 
 _norm = homogeneous(lambda problem, p, u: jnp.asarray(problem.norm(p, u)))
 
@@ -46,29 +44,11 @@ def measured_error(
         error = scaled(norm_of(problem, p, truth - v), magnitude_of(problem, p, truth), scale)
     if np.isnan(error):
         return np.nan, 0.0, np.inf, Evidence.NONE
-    if not isinstance(problem, CoerciveProblem):
+    interval = proof_of(problem).error_interval(p, v, truth, scale)
+    if interval is None:
         return error, error, error, Evidence.OBSERVED
-    lower, upper = _interval(problem, p, v, truth, scale)
+    lower, upper = interval
     return error, lower, upper, Evidence.PROVED if np.isfinite(upper) or lower > 0 else Evidence.OBSERVED
-
-
-def _interval(
-    problem: CoerciveProblem, p: np.ndarray, v: np.ndarray, truth: np.ndarray, scale: float
-) -> tuple[float, float]:
-    """From ||u - truth|| <= b: | ||u - v|| - ||truth - v|| | <= b, and ||u|| likewise."""
-    solved, bound, _ = certifier(problem).bounds(p[None], truth[None], 0)
-    at, truth = jnp.asarray(p), np.asarray(solved[0])
-    (size, size_off), (error, error_off) = (
-        map(float, energy_norm(problem, at, jnp.asarray(x))) for x in (truth, truth - v)
-    )
-    b = float(bound.upper[0]) * (1 + 1e-12)
-    if not np.isfinite([size, size_off, error, error_off, b]).all():
-        return 0.0, np.inf
-    down, up = 1 - 1e-15, 1 + 1e-15  # the handful of operations here, and the rounding of ``scale``
-    most, least = scale + size + size_off + b, scale * down + max(size * down - size_off - b, 0.0)
-    lower = max(error * down - error_off - b, 0.0) / most * down if most > 0 else 0.0
-    upper = (error + error_off + b) / least * up if least > 0 else np.inf
-    return lower, upper
 
 
 def exceeds(error: float, lower: float, evidence: Evidence, tolerance: float) -> bool:

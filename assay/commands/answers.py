@@ -11,15 +11,16 @@ from jaxtyping import Float
 from rich.console import Console
 
 from ..pictures import check_path
-from ..solvers.classes.coercive import CoerciveProblem
 from ..targets import Target, find_surrogate
 from ..verify.answers.evaluate import evaluate
 from ..verify.answers.first_call import check_answers
-from ..verify.certificate import NOT_FINITE, Certificate
-from ..verify.certificate import certify as bound
+from ..verify.certificate import Certificate
+from ..verify.certify import NOT_FINITE
+from ..verify.certify import certify as bound
 from ..verify.evidence import Evidence
 from ..verify.guard import Answer
 from ..verify.guard import guard as guarded
+from ..verify.proofs.prover import proof_of
 from .boxes import over_box
 from .check import RunWord, measured, save_report
 from .errors import DONE, FAILED, UNDECIDED, UserError, keeps
@@ -119,8 +120,7 @@ def _certificate(target: Target, P: np.ndarray, c: Certificate) -> dict[str, Any
         "against": c.against,
         "evidence": evidence_of(c),
         "assumptions": list(c.assumptions),
-        "quantity_lower": c.quantity_lower,
-        "quantity_upper": c.quantity_upper,
+        "outputs": {name: {"lower": o.lower, "upper": o.upper} for name, o in c.outputs.items()},
         "rounding_floor": c.floor,
         "overwritten": c.overwritten,
         "cost": c.cost,
@@ -213,7 +213,7 @@ def guard(
     emit(as_json, payload, lambda console: _show_answers(console, P, answer, payload, out))
     proved = answer.error_upper <= tolerance
     trusted = answer.route == "solved"  # without a bound the solver's own word is what there is
-    good = proved if isinstance(target.problem, CoerciveProblem) else trusted
+    good = proved if proof_of(target.problem).proves else trusted
     return DONE if good.all() else UNDECIDED
 
 

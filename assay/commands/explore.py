@@ -12,11 +12,11 @@ import typer
 from rich.console import Console
 
 from ..pictures import check_path, plot_field
-from ..solvers.classes.coercive import CoerciveProblem
 from ..solvers.problem import Problem
 from ..solvers.problems.catalogue import PROBLEMS
 from ..solvers.snapshots.sample import sample as take_sample
 from ..targets import find_problem
+from ..verify.proofs.prover import proof_of
 from .errors import DONE, UNDECIDED, UserError, keeps
 from .output import check_new, emit, number, plain, progress_bar, table, write_arrays
 from .settings import At, Config, Json, Seed, Set, pairs, point
@@ -26,9 +26,7 @@ ProblemWord = Annotated[str, typer.Argument(metavar="PROBLEM", help="A name of `
 
 def evidence_for(problem: Problem) -> str:
     """The strongest evidence that this library can give for a surrogate of this problem."""
-    if isinstance(problem, CoerciveProblem):
-        return "proved"
-    return "observed, statistical"
+    return "proved" if proof_of(problem).proves else "observed, statistical"
 
 
 def describe(word: str, problem: Problem) -> dict[str, Any]:

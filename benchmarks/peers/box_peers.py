@@ -25,7 +25,7 @@ from ...solvers.problems.catalogue import problem as named_problem
 from ...solvers.snapshots.sample import sample
 from ...surrogates import train
 from ...verify.certify_box import certify_box
-from ...verify.proofs.reduced import reduced_path
+from ...verify.proofs.prover import prover
 from .. import command
 from ..soundness import box_cases
 from ..soundness.true_error import TrueError
@@ -134,8 +134,8 @@ def largest_error(problem: Any, surrogate: Any, count: int) -> float:
 def residual_rows(problem: Any, surrogate: Any, peer: Crown | None, seconds: float) -> list[dict[str, Any]]:
     """Boxes and time until the whole box is certified at MARGIN x the largest error found."""
     tolerance = MARGIN * largest_error(problem, surrogate, 2000)
-    reduced = reduced_path(problem, surrogate)
-    assert reduced is not None
+    provable: Any = prover(problem, surrogate).reduced
+    reduced = provable.bound
     layers = layers_of(problem, surrogate.arrays, len(surrogate.architecture["widths"]))
     residual = peer_residual.residual_of(problem, reduced, surrogate, layers)
     methods = {"plain intervals, whole residual": peer_residual.by_intervals(residual)}

@@ -27,7 +27,7 @@ from ...solvers.problems.elasticity import Elasticity
 from ...solvers.problems.lognormal_diffusion import LognormalDiffusion
 from ...solvers.problems.thermal_block import ThermalBlock
 from ...verify.audit import Changed, NotReproduced, Refuted, audit
-from ...verify.certificate import certify
+from ...verify.certify import certify
 from ...verify.certify_box import certify_box
 from ...verify.recheck.workers import processes
 from .. import command
@@ -79,7 +79,7 @@ def honest_map(kind: Kind, share: float, seed: int, seconds: float, path: Path) 
     P = problem.inputs.sample(256, seed=seed + 1)
     worst = float(certify(problem, surrogate, P).relative_lower.max())
     started = time.perf_counter()
-    trust = certify_box(problem, surrogate, share * worst, seconds=seconds, order=kind.order, boxes=BOXES)
+    trust = certify_box(problem, surrogate, share * worst, seconds=seconds, order=kind.order, max_leaves=BOXES)
     trust.save(path)
     bound = trust.bound[trust.axis < 0]
     return surrogate, {

@@ -26,7 +26,7 @@ from rich.console import Console
 from ...solvers.problems.thermal_block import ThermalBlock
 from ...verify.audit import audit
 from ...verify.boxes.trust_map import TrustMap
-from ...verify.certificate import certify
+from ...verify.certify import certify
 from ...verify.certify_box import certify_box
 from .. import command
 from . import planted
@@ -94,7 +94,7 @@ def network_row(problem: ThermalBlock, design: Design, points: int, seed: int) -
     worst = float((true_error(P, U, norms, surrogate(P)).low / norms.high).max())
     started = time.process_time()
     tolerance, order = (1.2 if seed % 2 else 0.6) * worst, 3 + seed % 3 if problem.inputs.dimension == 2 else 3
-    trust = certify_box(problem, surrogate, tolerance, seconds=60.0, order=order, boxes=BOXES)
+    trust = certify_box(problem, surrogate, tolerance, seconds=60.0, order=order, max_leaves=BOXES)
     spent = time.process_time() - started
     count = Count(true_error, surrogate, trust)
     P = places(trust, points - points // 5, seed)
@@ -145,7 +145,7 @@ def planted_rows(count: int, each: int, console: Console) -> list[dict[str, Any]
         count -= len(spoilt)
         model, low = planted.plant(problem, spoilt, TOLERANCE)
         started = time.process_time()
-        trust = certify_box(problem, model, TOLERANCE, seconds=60.0, order=3, boxes=BOXES, width=1 / 64)
+        trust = certify_box(problem, model, TOLERANCE, seconds=60.0, order=3, max_leaves=BOXES, width=1 / 64)
         X = np.stack([f.x for f in spoilt])
         beside = [np.clip(X + shift, 0.0, 1.0) for shift in (0.0, 1e-15, -1e-15)]
         verdicts = np.stack([trust.verdict(problem.inputs.from_unit(Y)) for Y in beside])
@@ -184,7 +184,7 @@ def audit_rows(count: int, console: Console) -> list[dict[str, Any]]:
         for i, surrogate in enumerate(surrogates[:count]):
             started = time.process_time()
             tolerance = 0.5 * float(certify(problem, surrogate, corners).relative_lower.max())
-            trust = certify_box(problem, surrogate, tolerance, seconds=20.0, order=2, boxes=30, width=1 / 4)
+            trust = certify_box(problem, surrogate, tolerance, seconds=20.0, order=2, max_leaves=30, width=1 / 4)
             path = Path(folder) / f"map-{i}.json"
             trust.save(path)
             row: dict[str, Any] = {

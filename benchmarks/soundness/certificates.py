@@ -20,7 +20,7 @@ from rich.console import Console
 from ...solvers.batching import VectorMap
 from ...solvers.classes.coercive import CoerciveProblem
 from ...solvers.problems.thermal_block import ThermalBlock
-from ...verify.certificate import certify
+from ...verify.certify import certify
 from ...verify.proofs.reduced import ReducedBound
 from .. import command
 from .faulty import Fault, PodGalerkin, Pool, coefficient_faults, faults

@@ -17,7 +17,7 @@ from rich.console import Console
 from ...solvers.batching import VectorMap
 from ...solvers.classes.coercive import CoerciveProblem
 from ...solvers.problems.thermal_block import ThermalBlock
-from ...verify.certificate import STEPS, certify
+from ...verify.certify import STEPS, certify
 from ...verify.proofs.reduced import ReducedBound
 from .. import command
 from .certificates import inputs

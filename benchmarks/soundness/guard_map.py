@@ -26,7 +26,7 @@ from ...solvers.problems.thermal_block import ThermalBlock
 from ...solvers.snapshots.sample import sample
 from ...surrogates import train
 from ...verify.boxes.trust_map import TrustMap
-from ...verify.certificate import certify
+from ...verify.certify import certify
 from ...verify.certify_box import certify_box
 from ...verify.guard import Guard, guard
 from .. import command

@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from ...solvers.classes.coercive import CoerciveProblem
 from ...solvers.problem import Problem
 from ...verify.answers.evaluate import evaluate, has_basis
 from ...verify.answers.first_call import check_answers
 from ...verify.falsify import falsify
 from ...verify.guard import guard
+from ...verify.proofs.prover import proof_of
 from .contestants import Trained
 from .fairness import Errors, Timing, timed
 from .solver_curve import errors_from
@@ -50,7 +50,7 @@ class Row:
 
 def proves(problem: Problem) -> bool:
     """Whether a guard has bounds to go by."""
-    return isinstance(problem, CoerciveProblem)
+    return proof_of(problem).proves
 
 
 def measured(one: Trained, yardstick: Yardstick, Q: Float[np.ndarray, "batch d"], search: bool, known: float) -> Row:

@@ -11,7 +11,6 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, Float
 
-from ...solvers.classes.coercive import CoerciveProblem
 from ...solvers.foreign import SettingsChanged, call_foreign
 from ...solvers.precision import RANGE
 from ...solvers.problem import Problem, is_traced
@@ -172,33 +171,33 @@ def has_basis(surrogate: Any) -> bool:
     return captured(surrogate).basis is not None
 
 
-def basis_facts(problem: Problem, V: np.ndarray) -> tuple[list[int], float]:
-    """The basis' shape and its largest size in prescribed entries (NaN where it has none), for messages."""
-    fits = isinstance(problem, CoerciveProblem) and V.ndim == 2 and V.shape[0] == problem.size
-    stray = np.abs(V[~problem.free]) if isinstance(problem, CoerciveProblem) and fits else np.zeros(0)
-    return list(V.shape), float(stray.max()) if stray.size else float("nan")
+def answering_basis(problem: Problem, free: Bool[np.ndarray, " N"], model: Model) -> Float[np.ndarray, "N k"] | str:
+    """The basis V [N, k] if V c is what the surrogate answers at the centre of the box; else why it is of no use.
 
-
-def answering_basis(problem: Problem, surrogate: Any) -> Float[np.ndarray, "N k"] | None:
-    """V [N, k], finite, zero where values are prescribed, its columns zero or of a length between 1 / RANGE and RANGE,
-    if V c is what the surrogate answers at the centre.
+    It must be finite, zero where values are prescribed (not ``free``), its columns zero or of a length between
+    1 / RANGE and RANGE.
     """
-    model = captured(surrogate)
     V = model.basis
-    if not isinstance(problem, CoerciveProblem) or V is None:
-        return None
-    if V.ndim != 2 or V.shape[0] != problem.size or not np.isfinite(V).all() or V[~problem.free].any():
-        return None
+    if V is None:
+        return "the surrogate offers no basis with coefficients"
+    if V.ndim != 2 or V.shape[0] != problem.size:
+        return f"the basis must be [{problem.size}, k], not {list(V.shape)}"
+    if not np.isfinite(V).all():
+        return "the basis holds values that are NaN or infinite"
+    if V[~free].any():
+        largest = np.abs(V[~free]).max()
+        return f"the basis must be exactly zero where values are prescribed (~problem.free): {largest:.1g} stands there"
     lengths = np.linalg.norm(V, axis=0)
     if not ((lengths == 0) & ~V.any(axis=0) | (lengths >= 1 / RANGE) & (lengths <= RANGE)).all():
-        return None
+        return "the modes' lengths must lie between 2^-100 and 2^100: scale the basis"
     centre = problem.inputs.centre[None]
     try:
         field_there, c = model(centre), model.coefficients(centre)
         product = c @ V.T
     except SettingsChanged:
         raise
-    except Exception:  # anything unusual about the basis: it needs no trust
-        return None
-    same = product.shape == field_there.shape and np.allclose(product, field_there, rtol=1e-9, atol=1e-12)
-    return V if same else None
+    except Exception as error:  # anything unusual about the basis: it needs no trust
+        return f"the surrogate's coefficients could not be used: {type(error).__name__}: {error}"
+    if product.shape != field_there.shape or not np.allclose(product, field_there, rtol=1e-9, atol=1e-12):
+        return "coefficients(P) @ basis.T is not what the surrogate answers at the centre of the box"
+    return V

@@ -8,7 +8,6 @@ programs; a constant of a traced program may still be the array that somebody el
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
@@ -18,32 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.extend.core import ClosedJaxpr, Jaxpr, Literal
 
-from ...solvers.classes.coercive import CoerciveProblem
-from ...solvers.classes.diffusion import CellDiffusion
-from ...solvers.problem import Problem
-
-FEW = 64  # matrices of an affine problem that are hashed entry by entry
 ADDRESS = re.compile(r" at 0x[0-9a-f]+")
-
-
-def of_problem(problem: Problem) -> str:
-    """Name, class, settings and inputs; matrices where they are few or cells' own, and weights and load as programs.
-
-    Name and settings alone would not do: a class of somebody's own may inherit both and change the weights.
-    """
-    kind = f"{type(problem).__module__}.{type(problem).__qualname__}"
-    about = [problem.name, kind, problem.settings, problem.inputs.to_json(), problem.size]
-    digest = hashlib.sha256(json.dumps(about, sort_keys=True, default=str).encode())
-    few = isinstance(problem, CoerciveProblem) and len(problem.reference_theta) <= FEW
-    if isinstance(problem, CoerciveProblem) and (few or isinstance(problem, CellDiffusion)):
-        weights = np.eye(len(problem.reference_theta)) if few else problem.reference_theta[None]
-        for e in weights:
-            term = problem.matrix(e)
-            for part in (term.indptr, term.indices, term.data):
-                digest.update(np.ascontiguousarray(part).tobytes())
-        for function in (problem.theta, problem.load):
-            digest.update(of_program(trace(function, problem.inputs.dimension)).encode())
-    return digest.hexdigest()
 
 
 def of_model(basis: Any, program: ClosedJaxpr) -> str:

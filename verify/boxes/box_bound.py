@@ -37,8 +37,9 @@ from ...solvers.precision import RANGE, gamma
 from ..enclose import ball as balls
 from ..enclose import bernstein, coefficients, rounding_error
 from ..enclose.ball import Ball
+from ..proofs.bounds import SLACK
 from ..proofs.reduced import ReducedData
-from ..proofs.thomson import SLACK, UNDERFLOW, simplex_weights
+from ..proofs.thomson import UNDERFLOW, simplex_weights
 
 INFLATION = 1e-12  # of every box, in unit coordinates: a query's own rounding never leaves its leaf
 VARIATION = 0.15  # weight of the control points' variation against the remainder, when an axis is chosen

@@ -24,8 +24,8 @@ from ...solvers.classes.coercive import CoerciveProblem
 from ...solvers.problem import Problem
 from ..answers.evaluate import Model
 from ..measured_error import measured_error
+from ..proofs.bounds import scaled_lower
 from ..proofs.reduced import ReducedBound, ReducedData, reduced_bound
-from ..proofs.thomson import scaled_lower
 from .batches import BATCH
 from .box_bound import BoxResult
 from .compiled_cache import CompiledCache

@@ -12,26 +12,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ...solvers.classes.coercive import CoerciveProblem
 from ...solvers.problem import Problem
-from ..answers import fingerprint
-from ..certificate import against, assumptions
-from .fluxes.flux_path import BY_FLUXES
+from ..certificate import against
+from ..proofs.prover import proof_of
 
 if TYPE_CHECKING:
     from .trust_map import TrustMap
 
 NARROWEST = 2.0**-48  # side of a node in unit coordinates: `certify_box` stops at 2^-40
-TRACED = (
-    "the surrogate's coefficients are the JAX program that was traced, evaluated in float64 in any order of summation"
-)
 NUMBER = re.compile(r"\d[\d.e+-]*")
 CLOSE = 0.05  # relative, of an estimate that is computed again
-
-
-def stands_on(problem: CoerciveProblem, by_fluxes: bool) -> tuple[str, ...]:
-    """The assumptions of a map of this problem."""
-    return (*assumptions(problem), TRACED, *((BY_FLUXES,) if by_fluxes else ()))
 
 
 def check_map(trust: TrustMap) -> None:
@@ -121,7 +111,7 @@ def check_statement(trust: TrustMap, problem: Problem, label: str) -> None:
     """
     mine, inputs = trust.box, problem.inputs
     differ = _differing(trust.problem_settings, problem.settings)
-    same = trust.problem_hash == fingerprint.of_problem(problem)
+    same = trust.problem_hash == proof_of(problem).problem_hash()
     if trust.problem_name != problem.name:
         what = f"it is about {trust.problem_name}, this is {problem.name}"
     elif differ:
@@ -146,9 +136,8 @@ def _check_words(trust: TrustMap, problem: Problem, label: str) -> None:
         raise ValueError(f"{label}: its box is not inside the box of {problem.name}")
     if not _same_text(trust.against, against(problem)):
         raise ValueError(f"{label}: its bounds are {against(problem)!r}, not {trust.against!r}")
-    known = isinstance(problem, CoerciveProblem)
-    fitting = [stands_on(problem, by) for by in (False, True)] if isinstance(problem, CoerciveProblem) else []
-    if tuple(trust.assumptions) not in fitting and (trust.assumptions or (known and trust.problem_hash)):
+    fitting = proof_of(problem).box_assumptions
+    if tuple(trust.assumptions) not in fitting and (trust.assumptions or (fitting and trust.problem_hash)):
         raise ValueError(f"{label}: its assumptions are not those that bounds of {problem.name} stand on")
 
 

@@ -14,8 +14,9 @@ import numpy as np
 from jaxtyping import Float
 
 from ...solvers.problem import Problem
-from ..answers.evaluate import answering_basis, captured
+from ..answers.evaluate import captured
 from ..answers.frozen import Frozen
+from ..proofs.prover import proof_of
 from .map_checks import check_map, check_statement
 from .trust_map import TrustMap
 
@@ -49,10 +50,10 @@ class ProvedRegion:
             raise ValueError(f"{label} proves nothing{why}: guard without it")
         check_statement(trust, problem, label)
         surrogate = captured(surrogate)
-        basis = answering_basis(problem, surrogate)
-        if basis is None:
+        basis = proof_of(problem).basis(surrogate)
+        if isinstance(basis, str):
             raise ValueError(
-                f"{label} is about a basis and its coefficients, with which this surrogate does not answer"
+                f"{label} is about a basis and its coefficients, with which this surrogate does not answer: {basis}"
             )
         self.model = model_of(trust, problem, surrogate, label, basis)
         self._lookup = trust.lookup

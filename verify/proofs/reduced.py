@@ -27,12 +27,11 @@ import scipy.sparse as sp
 from jaxtyping import Array, Float
 
 from ...solvers.classes.coercive import CoerciveProblem
-from ...solvers.foreign import SettingsChanged
 from ...solvers.linear_algebra.direct import factorise
 from ...solvers.precision import RANGE, UNIT_ROUNDOFF, gamma
-from ...solvers.problem import Problem
-from ..answers.evaluate import answering_basis, as_float64, captured
-from .thomson import SLACK, UNDERFLOW, FieldBound, assemble, dual_factor, in_range, simplex_weights, solve_spd
+from ..answers.evaluate import as_float64
+from .bounds import SLACK, ErrorBounds
+from .thomson import UNDERFLOW, assemble, dual_factor, in_range, simplex_weights, solve_spd
 
 RANK_TOLERANCE = 1e-11  # directions of W dropped below this share; what they carried is measured and added
 
@@ -101,7 +100,7 @@ class ReducedBound:
         typical = np.concatenate([np.ones(len(loads)), np.outer(theta, c).ravel()])
         self.data = _offline(problem, V, loads, typical, reference_points(problem)[:max_references])
 
-    def bound(self, p: Float[Array, " d"], c: Float[Array, " k"], references: int | None = None) -> FieldBound:
+    def bound(self, p: Float[Array, " d"], c: Float[Array, " k"], references: int | None = None) -> ErrorBounds:
         """Bounds of the error of V c as evaluated in float64; ``references``: how many to combine, all by default."""
         return reduced_bound(self.problem, self.data, p, c, references)
 
@@ -238,7 +237,7 @@ def _factor_above(matrix: np.ndarray, error: float) -> Float[np.ndarray, "r r"]:
 
 def reduced_bound(
     problem: CoerciveProblem, data: ReducedData, p: Array, c: Array, references: int | None = None
-) -> FieldBound:
+) -> ErrorBounds:
     """``ReducedBound.bound``, of data that are given to it."""
     theta, phi = problem.theta(p), problem.load_weights(p)
     trusted = in_range(theta, phi) & jnp.all(jnp.abs(c) <= RANGE**2)
@@ -312,17 +311,3 @@ def _energy_difference(data: ReducedData, theta: Array, phi: Array, c: Array) ->
         2 * (jnp.abs(phi) @ (jnp.abs(data.load_mode) @ a)) + theta @ ((jnp.abs(data.stiffness) @ a) @ a)
     )
     return value, 1.01 * (given + done) + UNDERFLOW
-
-
-def reduced_path(problem: Problem, surrogate: Any) -> ReducedBound | None:
-    """The reduced path, where problem and surrogate allow it and V c really is what the surrogate answers."""
-    model = captured(surrogate)
-    V = answering_basis(problem, model)
-    if not isinstance(problem, CoerciveProblem) or V is None:
-        return None
-    try:
-        return ReducedBound(problem, V, model.coefficients)
-    except SettingsChanged:
-        raise
-    except Exception:  # anything unusual about the basis: fall back on the field itself, which needs no trust
-        return None

@@ -26,7 +26,7 @@ References: Prager and Synge 1947; Thomson's principle; Meurant and Tichy 2023 f
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax.numpy as jnp
 from jax import lax
@@ -34,58 +34,13 @@ from jaxtyping import Array, Float
 
 from ...solvers.classes.coercive import CoerciveProblem
 from ...solvers.precision import RANGE, UNIT_ROUNDOFF, gamma
+from .bounds import SLACK, ErrorBounds
 
-SLACK = 1 + 16 * UNIT_ROUNDOFF  # the last handful of scalar operations of each bound
 # All a-priori errors are relative; what underflows is lost beside them. With data between 1/RANGE and RANGE, fields up
 # to RANGE^3 and lambda_min >= RANGE^-3, every operation loses at most 2^-1022, multiplied afterwards by at most 2^200:
 # below 2^-800 sqrt(N) in a residual, 2^-650 after division by lambda_min^(1/2), 2^-500 in the root of a sum of squares.
 # UNDERFLOW covers each of them; data outside the range proves nothing.
 UNDERFLOW = 2.0**-490
-
-
-class FieldBound(NamedTuple):
-    """Bounds for one field; infinite (upper) and zero (lower) where nothing could be proved."""
-
-    lower: Float[Array, ""]
-    upper: Float[Array, ""]
-    relative_lower: Float[Array, ""]
-    relative_upper: Float[Array, ""]
-    floor: Float[Array, ""]  # share of ``upper`` that is rounding and the inexact reference solve
-    energy_lower: Float[Array, ""]  # proved interval of the compliance f.u = ||u||_A^2
-    energy_upper: Float[Array, ""]
-
-
-def is_zero(scale: Any) -> bool:
-    """Whether errors are relative alone; a scale that is traced may be anything."""
-    return isinstance(scale, int | float) and scale == 0
-
-
-def scaled_upper(bound: FieldBound, scale: Any, xp: Any = jnp) -> Any:
-    """At least ||e|| / (scale + ||u||), elementwise; ``xp``: numpy or jax.numpy.
-
-    From E = ||e|| <= upper and r = relative_upper: ||u|| >= E / r, and E / (scale + E / r) increases with E; or from
-    the compliance, ||u||^2 >= energy_lower. The slack covers the rounding of scale, which is a quotient itself.
-    """
-    if is_zero(scale):
-        return bound.relative_upper
-    upper, relative = xp.asarray(bound.upper), xp.asarray(bound.relative_upper)
-    known = xp.isfinite(upper)
-    size = xp.maximum(
-        xp.where(known & (relative > 0), xp.where(known, upper, 0.0) / xp.where(relative > 0, relative, 1.0), 0.0),
-        xp.sqrt(bound.energy_lower),
-    )
-    return xp.where(known, xp.where(known, upper, 0.0) / (scale + size) * SLACK, xp.inf)
-
-
-def scaled_lower(bound: FieldBound, scale: Any, xp: Any = jnp) -> Any:
-    """At most ||e|| / (scale + ||u||): as above, from below."""
-    if is_zero(scale):
-        return bound.relative_lower
-    lower, relative = xp.asarray(bound.lower), xp.asarray(bound.relative_lower)
-    size = xp.minimum(
-        xp.where(relative > 0, lower / xp.where(relative > 0, relative, 1.0), xp.inf), xp.sqrt(bound.energy_upper)
-    )
-    return xp.where(lower > 0, lower / (scale + size) / SLACK, 0.0)
 
 
 def in_range(theta: Float[Array, " Q"], f: Array) -> Array:
@@ -277,8 +232,8 @@ def energy_difference(
     return c, 1.01 * error + UNDERFLOW
 
 
-def assemble(lower: Array, upper: Array, floor: Array, c: Array, c_error: Array, trusted: Array) -> FieldBound:
-    """Relative forms and the compliance from the absolute bounds: ||e||/||u|| = E/(c + E^2)^(1/2) increases with E for
+def assemble(lower: Array, upper: Array, floor: Array, c: Array, c_error: Array, trusted: Array) -> ErrorBounds:
+    """Relative forms and ||u||^2 from the absolute bounds: ||e||/||u|| = E/(c + E^2)^(1/2) increases with E for
     c > 0.
 
     Anything that is not a number reads as "nothing proved".
@@ -292,20 +247,20 @@ def assemble(lower: Array, upper: Array, floor: Array, c: Array, c_error: Array,
     relative_lower = lower / jnp.sqrt(jnp.maximum(c_high, 0.0) + lower**2) / SLACK
     # c <= 0 leaves only "at least one" from below, and nothing from above; lower = 0 then says nothing at all.
     relative_lower = jnp.where(lower > 0, relative_lower, 0.0)
-    return FieldBound(
+    return ErrorBounds(
         lower=lower,
         upper=upper,
         relative_lower=jnp.where(trusted, relative_lower, 0.0),
         relative_upper=jnp.where(trusted & (c_low > 0), relative_upper, infinite),
         floor=jnp.where(trusted, floor, infinite),
-        energy_lower=jnp.where(trusted, jnp.maximum((c_low + lower**2) / SLACK, 0.0), 0.0),
-        energy_upper=jnp.where(trusted, (c_high + upper**2) * SLACK, infinite),
+        square_lower=jnp.where(trusted, jnp.maximum((c_low + lower**2) / SLACK, 0.0), 0.0),
+        square_upper=jnp.where(trusted, (c_high + upper**2) * SLACK, infinite),
     )
 
 
 def bound_field(
     problem: CoerciveProblem, p: Float[Array, " d"], field: Float[Array, " N"], steps: int
-) -> tuple[FieldBound, Directions]:
+) -> tuple[ErrorBounds, Directions]:
     """Bounds for one finite field with prescribed values in place; ``steps`` CG steps sharpen them."""
     theta, f, load_size = problem.theta(p), problem.load(p), problem.load_absolute(p)
     trusted = in_range(theta, f) & jnp.all(jnp.abs(field) <= RANGE**3)
@@ -320,7 +275,7 @@ def bound_field(
 
 def bound_polished(
     problem: CoerciveProblem, p: Float[Array, " d"], field: Float[Array, " N"], steps: int
-) -> tuple[Float[Array, " N"], FieldBound]:
+) -> tuple[Float[Array, " N"], ErrorBounds]:
     """The field improved by the CG correction t, and bounds for it: the same fluxes, shifted by A t."""
     theta, f, load_size = problem.theta(p), problem.load(p), problem.load_absolute(p)
     trusted = in_range(theta, f) & jnp.all(jnp.abs(field) <= RANGE**3)

@@ -1,8 +1,8 @@
 """What a search can see without a single solve: the failure signal of a surrogate, evaluated in batches.
 
-The sharpest signal available is used, because a blunt one leads a climb to where the bound is bad instead of the
-surrogate: proved bounds (in reduced coordinates, or of fields after a CG step), else the size of the residual, else
-none."""
+The sharpest signal available is used: where a bound is much larger than the error, its maximum lies where the bound is
+worst, not where the surrogate is. So: proved bounds (of coefficients, or of fields with some effort), else the size of
+the residual, else none."""
 
 from __future__ import annotations
 
@@ -16,13 +16,12 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from ...solvers.batching import RowMap, VectorMap
-from ...solvers.classes.coercive import CoerciveProblem
 from ...solvers.problem import Problem
 from ..answers.evaluate import Model, asked_in_parts, captured, evaluate
 from ..answers.field_rows import Unreadable
-from ..certificate import certifier
-from ..proofs.reduced import ReducedBound, reduced_path
-from ..proofs.thomson import scaled_upper
+from ..proofs.bounds import scaled_upper
+from ..proofs.proof import ReducedProof
+from ..proofs.prover import prover
 
 TYPICAL = 16  # inputs that tell the typical size of the data
 ZERO_SHARE = 1e-3  # of it: what counts as none
@@ -44,20 +43,20 @@ class Signal:
 def make_signal(problem: Problem, surrogate: Any, scale: float = 0.0) -> Signal:
     """The sharpest signal that this problem and this surrogate allow, of errors relative to scale + ||u||."""
     surrogate = captured(surrogate)
-    if isinstance(problem, CoerciveProblem):
-        reduced = reduced_path(problem, surrogate)
-        if reduced is not None:
-            return _of_coefficients(problem, surrogate, reduced, scale)
-        fields = certifier(problem)
-        bounds = _of_fields(problem, surrogate, lambda P, u: scaled_upper(fields.bounds(P, u, 1)[1], scale))
-        return Signal("bound", bounds, proved=bounds)
-    return _of_residuals(problem, surrogate)
+    provable = prover(problem, surrogate)
+    if provable.reduced is not None:
+        return _of_coefficients(problem, surrogate, provable.reduced, scale)
+    if not provable.proves:
+        return _of_residuals(problem, surrogate)
+    bounds = _of_fields(problem, surrogate, lambda P, u: scaled_upper(provable.proof.bounds(P, u, 1)[1], scale))
+    return Signal("bound", bounds, proved=bounds)
 
 
-def _of_coefficients(problem: Problem, surrogate: Model, reduced: ReducedBound, scale: float) -> Signal:
+def _of_coefficients(problem: Problem, surrogate: Model, reduced: ReducedProof, scale: float) -> Signal:
     """The bound in reduced coordinates."""
     k = reduced.basis.shape[1]
-    bounds = VectorMap(lambda p, c: scaled_upper(reduced.bound(p, c), scale))
+    cheapest, sharpest = reduced.stages[0], reduced.stages[-1]
+    bounds = VectorMap(lambda p, c: scaled_upper(sharpest(p, c), scale))
 
     def ask(rows: np.ndarray) -> np.ndarray:
         c = surrogate.coefficients(rows)
@@ -81,7 +80,10 @@ def _of_coefficients(problem: Problem, surrogate: Model, reduced: ReducedBound, 
         same = np.isclose(answered, c @ reduced.basis.T, rtol=1e-9, atol=1e-12).all(axis=1)
         return np.where(same, bound(P, c), np.inf)
 
-    slope = _gradient(lambda p: _reduced_value(reduced, surrogate, p, scale), problem)
+    def value(p: Array) -> Array:
+        return jnp.log(scaled_upper(cheapest(p, jnp.asarray(surrogate.coefficients(p[None]))[0]), scale))
+
+    slope = _gradient(value, problem)
     return Signal("bound", lambda P: bound(P, coefficients(P)), slope, proved)
 
 
@@ -125,10 +127,6 @@ def _of_fields(
 
 def _finite(values: Any) -> np.ndarray:
     return np.nan_to_num(np.asarray(values, dtype=np.float64), nan=BROKEN, posinf=BROKEN)
-
-
-def _reduced_value(reduced: Any, surrogate: Any, p: Array, scale: float) -> Array:
-    return jnp.log(scaled_upper(reduced.bound(p, jnp.asarray(surrogate.coefficients(p[None]))[0], 1), scale))
 
 
 def _gradient(fn: Callable[[Array], Array], problem: Problem) -> Callable[[Array], tuple[Array, Array]] | None:

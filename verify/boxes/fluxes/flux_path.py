@@ -6,8 +6,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
@@ -16,16 +14,16 @@ from jaxtyping import Float
 from ....solvers.batching import VectorMap
 from ....solvers.classes.diffusion import CellDiffusion
 from ....solvers.precision import RANGE
-from ....solvers.problem import Problem
-from ...answers.evaluate import answering_basis, basis_facts, captured
+from ...answers.evaluate import Model
 from ...answers.frozen import Frozen
-from ...certificate import STEPS, certifier
 from ...enclose import UnsupportedOperation, coefficients
-from ...proofs.thomson import scaled_lower
+from ...proofs.bounds import scaled_lower
+from ...proofs.prover import proof_of
 from .flux_data import FluxData, flux_data
 from .flux_family import flux_family
 from .log_weights import log_weights
 
+STEPS = 2  # of conjugate gradients in the lower bounds
 HIGHEST = 4  # inputs: nodes and boxes multiply with every one
 BY_FLUXES = "bounds by fluxes that balance the load; logarithms of cells' weights affine in the inputs, as enclosed"
 CHUNKS = (16, 256)  # rows of fields at a time
@@ -41,7 +39,7 @@ class FluxPath:
     def lower(self, P: Float[np.ndarray, "n d"], c: Float[np.ndarray, "n k"]) -> Float[np.ndarray, " n"]:
         """Proved lower bounds of ||e|| / (scale + ||u||)."""
         fields = c @ self.model.basis.T
-        bound = certifier(self.problem).bounds(P, fields, STEPS)[1]
+        bound = proof_of(self.problem).bounds(P, fields, STEPS)[1]
         return np.where(np.isfinite(fields).all(axis=1), np.asarray(scaled_lower(bound, self.scale, np)), 0.0)
 
     def estimate(self, P: Float[np.ndarray, "n d"], c: Float[np.ndarray, "n k"]) -> Float[np.ndarray, " n"]:
@@ -58,28 +56,14 @@ class FluxPath:
         return jnp.sqrt(error) / (self.scale + jnp.sqrt(jnp.maximum(jnp.sum(flux**2 / a), 1e-300)))
 
 
-def flux_path(problem: Problem, surrogate: Any, scale: float = 0.0) -> FluxPath | str:
-    """The path, or why there is none.
+def flux_path(
+    problem: CellDiffusion, model: Model, basis: Float[np.ndarray, "N k"], scale: float = 0.0
+) -> FluxPath | str:
+    """The path of a surrogate that answers in ``basis``, or why there is none.
 
     Raises:
         jax.errors.JAXTypeError, ValueError: of ``Frozen``.
     """
-    offered = captured(surrogate)
-    if offered.basis is None:
-        return "box proofs need a surrogate with basis and coefficients"
-    basis = answering_basis(problem, offered)
-    if basis is None:
-        shape, stray = basis_facts(problem, offered.basis)
-        return (
-            f"box proofs need a basis [{problem.size}, k] (here {shape}) that is exactly zero where values are "
-            f"prescribed (~problem.free; largest here: {stray:.1g}), and finite coefficients [n, k] with "
-            "coefficients(P) @ basis.T what the surrogate answers"
-        )
-    if not isinstance(problem, CellDiffusion):
-        return (
-            f"box proofs of {problem.name} need matrices and loads of few terms, and modes of lengths between 2^-100 "
-            "and 2^100"
-        )
     d = problem.inputs.dimension
     if d > HIGHEST:
         return f"box proofs of {problem.name} take at most {HIGHEST} inputs, not {d}"
@@ -88,11 +72,11 @@ def flux_path(problem: Problem, surrogate: Any, scale: float = 0.0) -> FluxPath 
         return f"box proofs of {problem.name} need weights whose logarithms are affine in the inputs"
     if not _one_load(problem):
         return f"box proofs of {problem.name} need a load that is the same for all inputs"
-    model = Frozen(offered, d, basis)
-    family = flux_family(problem, model)
+    frozen = Frozen(model, d, basis)
+    family = flux_family(problem, frozen)
     if family is None:
         return f"box proofs of {problem.name} need a few solutions to start from, but the solver failed"
-    return FluxPath(problem, model, flux_data(problem, basis, family, weights), scale)
+    return FluxPath(problem, frozen, flux_data(problem, basis, family, weights), scale)
 
 
 def _one_load(problem: CellDiffusion) -> bool:

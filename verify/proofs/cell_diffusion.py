@@ -1,0 +1,33 @@
+"""Diffusion with one coefficient per cell: as ``coercive.py``, and over boxes by fluxes that balance the load.
+
+The theorem of the fluxes stands in ``boxes/fluxes/box_flux.py``. It needs weights whose logarithms are affine in the
+inputs, and no matrices of few terms.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ...solvers.box import Box
+from ...solvers.classes.diffusion import CellDiffusion
+from ..answers.evaluate import Model
+from .coercive import CoerciveProof
+from .proof import BoxProof
+
+
+class CellDiffusionProof(CoerciveProof):
+    problem: CellDiffusion
+
+    def other_boxes(self, model: Model, basis: np.ndarray, inputs: Box, scale: float) -> BoxProof | str:
+        from ..boxes.box_proof import FluxBoxes  # as in ``over_boxes``
+        from ..boxes.fluxes.flux_path import flux_path
+
+        path = flux_path(self.problem, model, basis, scale)
+        return path if isinstance(path, str) else FluxBoxes(self.assumptions, path, inputs)
+
+    @property
+    def box_assumptions(self) -> tuple[tuple[str, ...], ...]:
+        from ..boxes.fluxes.flux_path import BY_FLUXES
+
+        (reduced,) = super().box_assumptions
+        return reduced, (*reduced, BY_FLUXES)

@@ -1,0 +1,175 @@
+"""Symmetric coercive problems: the bounds of ``thomson.py`` for fields, those of ``reduced.py`` for coefficients.
+
+    A(p) u = f(p),    A(p) = sum_q theta_q(p) A_q,    A_q positive semidefinite,    theta_q(p) > 0
+
+Here is what both need of one problem: compiled programs, prescribed values put in place, the words for what the bounds
+stand on and for why there is none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from functools import cached_property
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float
+
+from ...solvers.batching import RowMap
+from ...solvers.box import Box
+from ...solvers.classes.coercive import CoerciveProblem
+from ...solvers.foreign import SettingsChanged
+from ..answers import fingerprint
+from ..answers.evaluate import Model, answering_basis
+from .bounds import ErrorBounds
+from .coercive_reasons import without_bound, without_relative_bound
+from .proof import TRACED, BoxProof, Proof, ReducedProof
+from .reduced import ReducedBound
+from .thomson import bound_field, bound_polished, energy_norm
+
+FEW = 64  # matrices of an affine problem that are hashed entry by entry
+
+
+class CoerciveProof(Proof):
+    """Bounds in the energy norm ||v||_A(p), by ``effort`` steps of conjugate gradients."""
+
+    problem: CoerciveProblem
+
+    def __init__(self, problem: CoerciveProblem) -> None:
+        super().__init__(problem)
+        self._bounds: dict[int, RowMap] = {}
+        self._polish: dict[int, RowMap] = {}
+
+    @cached_property
+    def assumptions(self) -> tuple[str, ...]:
+        known = "by construction of the elements"
+        if self.problem.indefiniteness is not None:
+            known = "verified by factorisation up to rounding, for which the bounds are charged"
+        given = "theta(p) and f(p) are what their functions give, to a few roundings of each entry"
+        if self.problem.load_terms() is None:
+            given += ": what cancels inside of them is not seen (load terms are)"
+        return (
+            f"A(p) = sum_q theta_q(p) A_q with every A_q symmetric positive semidefinite, {known}",
+            "theta_q(p) > 0, checked at every input",
+            given,
+            "prescribed values exact, overwritten before certifying",
+            "finite field, checked",
+            "rounding, underflow covered for IEEE float64, libm error <= 16 ulp, "
+            "no value-changing compiler optimisation",
+        )
+
+    def bounds(self, P: np.ndarray, U: np.ndarray, effort: int) -> tuple[np.ndarray, ErrorBounds, np.ndarray]:
+        if effort not in self._bounds:
+
+            def one(p: Array, u: Array) -> tuple[Array, ErrorBounds, Array]:
+                v, changed = self._in_place(p, u)
+                return v, bound_field(self.problem, p, v, effort)[0], changed
+
+            self._bounds[effort] = RowMap(one)
+        return self._bounds[effort](P, U)
+
+    def polish(self, P: np.ndarray, U: np.ndarray, effort: int) -> tuple[np.ndarray, ErrorBounds]:
+        if effort not in self._polish:
+
+            def one(p: Array, u: Array) -> tuple[Array, ErrorBounds]:
+                return bound_polished(self.problem, p, self._in_place(p, u)[0], effort)
+
+            self._polish[effort] = RowMap(one)
+        return self._polish[effort](P, U)
+
+    def _in_place(self, p: Array, u: Array) -> tuple[Array, Array]:
+        v = self.problem.prescribe(p, u)
+        change = jnp.max(jnp.abs(v - u))
+        # A row with a NaN or infinity keeps a NaN somewhere the bound must see, whatever was overwritten.
+        v = jnp.where(jnp.all(jnp.isfinite(u)), v, jnp.nan)
+        return v, change
+
+    def error_interval(self, p: np.ndarray, field: np.ndarray, truth: np.ndarray, scale: float) -> tuple[float, float]:
+        """From ||u - truth|| <= b: | ||u - v|| - ||truth - v|| | <= b, and ||u|| likewise."""
+        solved, bound, _ = self.bounds(p[None], truth[None], 0)
+        at, truth = jnp.asarray(p), np.asarray(solved[0])
+        (size, size_off), (error, error_off) = (
+            map(float, energy_norm(self.problem, at, jnp.asarray(x))) for x in (truth, truth - field)
+        )
+        b = float(bound.upper[0]) * (1 + 1e-12)
+        if not np.isfinite([size, size_off, error, error_off, b]).all():
+            return 0.0, np.inf
+        down, up = 1 - 1e-15, 1 + 1e-15  # the handful of operations here, and the rounding of ``scale``
+        most, least = scale + size + size_off + b, scale * down + max(size * down - size_off - b, 0.0)
+        lower = max(error * down - error_off - b, 0.0) / most * down if most > 0 else 0.0
+        upper = (error + error_off + b) / least * up if least > 0 else np.inf
+        return lower, upper
+
+    def remarks(self, P: np.ndarray, U: np.ndarray, bounds: ErrorBounds, good: Bool[np.ndarray, " n"]) -> list[str]:
+        absolute, relative = np.isfinite(np.asarray(bounds.upper)), np.isfinite(np.asarray(bounds.relative_upper))
+        return [
+            *without_bound(self.problem, P, U, np.flatnonzero(good & ~absolute)),
+            *without_relative_bound(self.problem, P, np.flatnonzero(good & absolute & ~relative)),
+        ]
+
+    def outputs(self, bounds: ErrorBounds) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+        """The compliance f.u, which is ||u||^2."""
+        return {"compliance": (np.asarray(bounds.square_lower), np.asarray(bounds.square_upper))}
+
+    def cost(self, n: int, effort: int) -> dict[str, float]:
+        own = effort > 0 and self.problem.preconditioner(jnp.asarray(self.problem.reference_theta)) is not None
+        return {"reference_solves": float(n * (1 if own else effort + 1))}
+
+    def basis(self, model: Model) -> Float[np.ndarray, "N k"] | str:
+        return answering_basis(self.problem, self.problem.free, model)
+
+    def reduced(self, model: Model) -> ReducedProof | str:
+        basis = self.basis(model)
+        if isinstance(basis, str):
+            return basis
+        try:
+            return CoerciveReduced(ReducedBound(self.problem, basis, model.coefficients))
+        except SettingsChanged:
+            raise
+        except Exception as error:  # anything unusual about the basis: fall back on the field itself
+            return str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
+
+    def over_boxes(self, model: Model, inputs: Box, reduced: ReducedProof | None, scale: float) -> BoxProof | str:
+        from ..boxes.box_proof import ReducedBoxes  # here, for its modules read truths by way of the door
+
+        if isinstance(reduced, CoerciveReduced):
+            return ReducedBoxes(self.problem, self.assumptions, reduced.bound, model, inputs, scale)
+        basis = self.basis(model)
+        return basis if isinstance(basis, str) else self.other_boxes(model, basis, inputs, scale)
+
+    def other_boxes(self, model: Model, basis: np.ndarray, inputs: Box, scale: float) -> BoxProof | str:
+        """``over_boxes`` where there are no reduced coordinates."""
+        return (
+            f"box proofs of {self.problem.name} need matrices and loads of few terms, and modes of lengths between "
+            "2^-100 and 2^100"
+        )
+
+    @property
+    def box_assumptions(self) -> tuple[tuple[str, ...], ...]:
+        return ((*self.assumptions, TRACED),)
+
+    def statement(self) -> Iterable[np.ndarray | str]:
+        """The matrices, or where they are many the one at the reference weights; weights and load as programs."""
+        problem = self.problem
+        few = len(problem.reference_theta) <= FEW
+        for weights in np.eye(len(problem.reference_theta)) if few else problem.reference_theta[None]:
+            term = problem.matrix(weights)
+            yield from (term.indptr, term.indices, term.data)
+        for function in (problem.theta, problem.load):
+            yield fingerprint.of_program(fingerprint.trace(function, problem.inputs.dimension))
+
+
+class CoerciveReduced(ReducedProof):
+    """``reduced.py`` behind the door: one reference solve's bound first, then all references combined."""
+
+    def __init__(self, bound: ReducedBound) -> None:
+        self.bound = bound
+        self.basis = bound.basis
+
+    @property
+    def stages(self) -> tuple[Callable[[Array, Array], ErrorBounds], ...]:
+        return (lambda p, c: self.bound.bound(p, c, 1), lambda p, c: self.bound.bound(p, c))
+
+    def improve(self, p: Float[Array, " d"]) -> Float[Array, " k"]:
+        """Galerkin in the basis."""
+        return self.bound.galerkin(p)

@@ -1,0 +1,215 @@
+"""What a proof is, for everybody who asks for one: bounds of fields, of coefficients, and over boxes of inputs.
+
+A ``Proof`` is one theorem about one problem. guard, certify, falsify, counterexamples, certify_box, audit and the
+command line get theirs from ``prover`` and know nothing of the problem's class. Host arrays throughout, a row is a
+query; what is traced is named so.
+"""
+
+from __future__ import annotations
+
+import abc
+import hashlib
+import json
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import numpy as np
+from jaxtyping import Array, Bool, Float
+
+from ...solvers.box import Box
+from ...solvers.problem import Problem
+from ..answers.evaluate import Model
+from ..answers.frozen import Frozen
+from ..evidence import Evidence
+from .bounds import ErrorBounds, nothing_proved
+
+TRACED = (
+    "the surrogate's coefficients are the JAX program that was traced, evaluated in float64 in any order of summation"
+)
+
+Fields = Float[np.ndarray, "n N"]
+Inputs = Float[np.ndarray, "n d"]
+
+
+class BoxProof(abc.ABC):
+    """One surrogate over whole boxes of inputs: ``proof(low [n, d], high [n, d])`` bounds n boxes, in unit coordinates.
+
+    ``model``: the frozen program that the bounds are about. ``points``: bounds and estimates at points, for the search
+    beside it. ``assumptions``: all that the bounds stand on.
+    """
+
+    model: Frozen
+    points: Any  # boxes.branch_and_bound.PointBounds
+    assumptions: tuple[str, ...]
+
+    @abc.abstractmethod
+    def __call__(self, low: np.ndarray, high: np.ndarray) -> Any:
+        """``BoxResult`` of n boxes; ``prepare`` comes before."""
+
+    @abc.abstractmethod
+    def prepare(self, order: int | None, limit: float, tell: Callable[[float], None]) -> None:
+        """Compile, within ``limit`` seconds; ``tell`` hears how many are left.
+
+        Raises:
+            TooLong: it takes longer.
+            UnsupportedOperation, NotImplementedError: no range, or no rounding error, is known for an operation.
+        """
+
+    @abc.abstractmethod
+    def leaves(self, box: Box, low: np.ndarray, high: np.ndarray, claimed: Float[np.ndarray, " n"]) -> tuple[Any, Any]:
+        """For audits (``recheck``): the independent way to prove leaves of a map, and n leaves with a claim each.
+
+        Raises:
+            ValueError: an operation without a rule.
+        """
+
+
+class ReducedProof(abc.ABC):
+    """The fields V c of one basis V [N, k], bounded from their coefficients alone.
+
+    It can be pickled. Every function is JAX code of one query.
+    """
+
+    basis: Float[np.ndarray, "N k"]
+
+    @property
+    @abc.abstractmethod
+    def stages(self) -> tuple[Callable[[Array, Array], ErrorBounds], ...]:
+        """(p [d], c [k]) -> bounds, the cheapest first and the sharpest last."""
+
+    @abc.abstractmethod
+    def improve(self, p: Float[Array, " d"]) -> Float[Array, " k"]:
+        """Better coefficients in the same basis, from the input alone."""
+
+
+class Proof(abc.ABC):
+    """One theorem about one problem. A class is named in ``prover.PROOFS``, or by a problem's class as ``proof``."""
+
+    evidence = Evidence.PROVED
+
+    def __init__(self, problem: Problem) -> None:
+        self.problem = problem
+
+    @property
+    def proves(self) -> bool:
+        """Whether there is a theorem at all. Where there is none nothing else need be asked for."""
+        return self.evidence is Evidence.PROVED
+
+    @property
+    @abc.abstractmethod
+    def assumptions(self) -> tuple[str, ...]:
+        """What the bounds stand on, and how that is known."""
+
+    @abc.abstractmethod
+    def bounds(self, P: Inputs, U: Fields, effort: int) -> tuple[Fields, ErrorBounds, Float[np.ndarray, " n"]]:
+        """Bounds of fields as they were answered.
+
+        Args:
+            P: inputs, inside the box.
+            U: fields; rows that are not finite get bounds that say nothing.
+            effort: 0 for the cheapest bound, more for sharper ones.
+
+        Returns:
+            The fields as certified, with prescribed values put in place; their bounds; the largest change by that.
+        """
+
+    @abc.abstractmethod
+    def polish(self, P: Inputs, U: Fields, effort: int) -> tuple[Fields, ErrorBounds]:
+        """Fields corrected with ``effort`` steps, and bounds of what came out."""
+
+    @abc.abstractmethod
+    def error_interval(
+        self, p: Float[np.ndarray, " d"], field: Float[np.ndarray, " N"], truth: Float[np.ndarray, " N"], scale: float
+    ) -> tuple[float, float] | None:
+        """An interval of ||u - field|| / (scale + ||u||), by the computed truth and its own residual; None where
+        nothing is known of the truth's error.
+        """
+
+    @abc.abstractmethod
+    def remarks(self, P: Inputs, U: Fields, bounds: ErrorBounds, good: Bool[np.ndarray, " n"]) -> list[str]:
+        """Why upper bounds of ``good`` rows are infinite, in sentences."""
+
+    def outputs(self, bounds: ErrorBounds) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+        """Quantities of the solution that come with the bounds: by name, proved intervals (lower [n], upper [n])."""
+        return {}
+
+    def cost(self, n: int, effort: int) -> dict[str, float]:
+        """What ``bounds`` of n rows spend, by name."""
+        return {}
+
+    def basis(self, model: Model) -> Float[np.ndarray, "N k"] | str:
+        """The basis in which the surrogate answers, fit for a proof; or why it is not."""
+        return f"proofs of {self.problem.name} are of full fields"
+
+    def reduced(self, model: Model) -> ReducedProof | str:
+        """The proof from coefficients alone, or why there is none."""
+        return f"proofs of {self.problem.name} are of full fields"
+
+    def over_boxes(self, model: Model, inputs: Box, reduced: ReducedProof | None, scale: float) -> BoxProof | str:
+        """The proof over boxes inside ``inputs`` of errors relative to scale + ||u||, or why there is none.
+
+        Raises:
+            jax.errors.JAXTypeError, ValueError: of ``Frozen``.
+        """
+        return f"no proof over boxes is known for {self.problem.name}: certify at points"
+
+    @property
+    def box_assumptions(self) -> tuple[tuple[str, ...], ...]:
+        """What ``BoxProof.assumptions`` may be, for this problem."""
+        return ()
+
+    def statement(self) -> Iterable[np.ndarray | str]:
+        """What the theorem reads of the problem beyond name, settings and box: arrays, and hashes of functions."""
+        return ()
+
+    def problem_hash(self) -> str:
+        """Name, class, settings and inputs, and ``statement``: whose a stored proof is.
+
+        Name and settings alone would not do: a class of somebody's own may inherit both and change the weights.
+        """
+        problem = self.problem
+        kind = f"{type(problem).__module__}.{type(problem).__qualname__}"
+        about = [problem.name, kind, problem.settings, problem.inputs.to_json(), problem.size]
+        digest = hashlib.sha256(json.dumps(about, sort_keys=True, default=str).encode())
+        for part in self.statement():
+            digest.update(part.encode() if isinstance(part, str) else np.ascontiguousarray(part).tobytes())
+        return digest.hexdigest()
+
+
+class NoProof(Proof):
+    """No theorem is known: every bound is infinite, and ``remarks`` say what could be done instead."""
+
+    evidence = Evidence.NONE
+
+    @property
+    def assumptions(self) -> tuple[str, ...]:
+        return ()
+
+    @property
+    def remedy(self) -> str:
+        """What to do instead."""
+        return (
+            f"no proved bound is known for {self.problem.name}: search for the largest error with falsify, whose "
+            "independent draws also bound how likely one above the tolerance is"
+        )
+
+    def bounds(self, P: Inputs, U: Fields, effort: int) -> tuple[Fields, ErrorBounds, Float[np.ndarray, " n"]]:
+        return U, nothing_proved(len(P)), np.zeros(len(P))
+
+    def polish(self, P: Inputs, U: Fields, effort: int) -> tuple[Fields, ErrorBounds]:
+        return U, nothing_proved(len(P))
+
+    def error_interval(self, p: Any, field: Any, truth: Any, scale: float) -> None:
+        return None
+
+    def remarks(self, P: Inputs, U: Fields, bounds: ErrorBounds, good: Bool[np.ndarray, " n"]) -> list[str]:
+        return [self.remedy]
+
+    def basis(self, model: Model) -> str:
+        return self.remedy
+
+    def reduced(self, model: Model) -> str:
+        return self.remedy
+
+    def over_boxes(self, model: Model, inputs: Box, reduced: ReducedProof | None, scale: float) -> str:
+        return self.remedy

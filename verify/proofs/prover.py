@@ -1,0 +1,72 @@
+"""The one door to every proof: the only place that reads a problem's class and a surrogate's basis.
+
+A problem's theorem is found along its class's method resolution order, the nearest class first: one that has an
+attribute ``proof`` of its own (a ``Proof``) names its theorem itself, others are looked up in ``PROOFS``. A new theorem
+is one file here and one line there.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from importlib import import_module
+from typing import Any
+
+from ...solvers.problem import Problem
+from ..answers.evaluate import Model, captured
+from .proof import NoProof, Proof, ReducedProof
+
+PROOFS = {  # "module:class" of a problem -> of its proof; imported when asked for, so that starting up stays quick
+    "classes.coercive:CoerciveProblem": "coercive:CoerciveProof",
+    "classes.diffusion:CellDiffusion": "cell_diffusion:CellDiffusionProof",
+}
+SOLVERS = __package__.rsplit(".", 2)[0] + ".solvers."
+
+
+@lru_cache(maxsize=16)
+def proof_of(problem: Problem) -> Proof:
+    """The theorem about a problem, with what is compiled of it: made once for each. ``NoProof`` where none is known."""
+    return _proof_class(type(problem))(problem)
+
+
+def _proof_class(kind: type) -> type[Proof]:
+    for cls in kind.__mro__:
+        own = cls.__dict__.get("proof")
+        if isinstance(own, type) and issubclass(own, Proof):
+            return own
+        place = f"{cls.__module__.removeprefix(SOLVERS)}:{cls.__qualname__}"
+        if place in PROOFS:
+            module, name = PROOFS[place].split(":")
+            found: type[Proof] = getattr(import_module(f".{module}", __package__), name)
+            return found
+    return NoProof
+
+
+class Prover:
+    """What is provable of one surrogate of one problem.
+
+    ``proof``: of its fields. ``reduced``: of its coefficients in its basis; None where there is no such path, and
+    ``why_not_reduced`` then says why.
+    """
+
+    def __init__(self, problem: Problem, model: Model) -> None:
+        self.problem, self.model = problem, model
+        found = self.proof.reduced(model)
+        self.reduced: ReducedProof | None = None if isinstance(found, str) else found
+        self.why_not_reduced = found if isinstance(found, str) else ""
+
+    @property
+    def proof(self) -> Proof:
+        return proof_of(self.problem)
+
+    @property
+    def proves(self) -> bool:
+        """Whether there is a theorem at all."""
+        return self.proof.proves
+
+
+def prover(problem: Problem, surrogate: Any) -> Prover:
+    """The door: ``prover(problem, surrogate).proof`` bounds fields, ``.reduced`` coefficients where that is possible.
+
+    Reading the surrogate's basis asks it for one answer, at the centre of the box.
+    """
+    return Prover(problem, captured(surrogate))
