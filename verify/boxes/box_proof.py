@@ -40,17 +40,14 @@ def reduced_bounds(
     The problem is known by the object, which the bound keeps alive: a hash of its settings says nothing of methods that
     a subclass has replaced.
     """
-    return _kept.get(
-        (id(problem), architecture.key, log, nodes),
-        lambda: BoxBounds(make_box_bound(problem, architecture, log, nodes)),
-    )
+    key = (id(problem), architecture.key, log, nodes)
+    return _kept.get(key, lambda: BoxBounds(make_box_bound(problem, architecture, log, nodes)))
 
 
 def flux_bounds(architecture: Architecture, log: tuple[bool, ...], nodes: int) -> BoxBounds:
     """The bound by fluxes, compiled once for all problems."""
-    return _kept.get(
-        (None, architecture.key, log, nodes), lambda: BoxBounds(make_flux_bound(log, architecture, nodes), 1)
-    )
+    key = (None, architecture.key, log, nodes)
+    return _kept.get(key, lambda: BoxBounds(make_flux_bound(log, architecture, nodes), 1))
 
 
 class CompiledBoxes(BoxProof):

@@ -49,14 +49,18 @@ class Prover:
     """
 
     def __init__(self, problem: Problem, model: Model) -> None:
-        self.problem, self.model = problem, model
+        self.problem, self.proof = problem, proof_of(problem)
         found = self.proof.reduced(model)
         self.reduced: ReducedProof | None = None if isinstance(found, str) else found
         self.why_not_reduced = found if isinstance(found, str) else ""
 
-    @property
-    def proof(self) -> Proof:
-        return proof_of(self.problem)
+    def __getstate__(self) -> dict[str, Any]:
+        """Without what was compiled, which another process makes anew."""
+        return {key: value for key, value in self.__dict__.items() if key != "proof"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self.proof = proof_of(self.problem)
 
     @property
     def proves(self) -> bool:
