@@ -107,16 +107,8 @@ def test_problems_from_matrices_are_told_apart_by_their_matrices():
         return affine([k, stiffness * sp.identity(4)], None, np.full(4, load), box)
 
     assert proof_of(bar(1.0, 1.0)).problem_hash() == proof_of(bar(1.0, 1.0)).problem_hash()
-    assert (
-        len(
-            {
-                proof_of(bar(1.0, 1.0)).problem_hash(),
-                proof_of(bar(1.0 + 1e-15, 1.0)).problem_hash(),
-                proof_of(bar(1.0, 1.1)).problem_hash(),
-            }
-        )
-        == 3
-    )
+    three = (bar(1.0, 1.0), bar(1.0 + 1e-15, 1.0), bar(1.0, 1.1))
+    assert len({proof_of(problem).problem_hash() for problem in three}) == 3
 
 
 @pytest.mark.parametrize(
