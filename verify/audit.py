@@ -105,16 +105,14 @@ def audit(
     try:
         trust = load_trust_map(path)
         check_statement(trust, problem, str(path))
-        proof = proof_of(problem)
-        basis = proof.basis(surrogate)
+        basis = proof_of(problem).basis(surrogate)
         model = model_of(trust, problem, surrogate, str(path), None if isinstance(basis, str) else basis)
     except ValueError as error:
         raise Changed(str(error)) from None
     _volumes(trust)
     numbers, lows, highs = trust.leaves()
     finite = np.flatnonzero(trust.bound[numbers] < np.inf)
-    again = prover(problem, surrogate)
-    by = proof.over_boxes(surrogate, trust.box, again.reduced, trust.scale)
+    by = prover(problem, surrogate).over_boxes(surrogate, trust.box, trust.scale)
     if isinstance(by, str) or by.assumptions != trust.assumptions:
         if len(finite) or len(trust.witness):
             why = by if isinstance(by, str) else "it is proved in another way"

@@ -130,8 +130,7 @@ def _chosen(problem: Problem, offered: Model, inputs: Box, scale: float) -> BoxP
         _unchanged(problem)
         check_answers(problem, offered, may_raise=True)
     try:
-        provable = prover(problem, offered)
-        return provable.proof.over_boxes(offered, inputs, provable.reduced, scale)
+        return prover(problem, offered).over_boxes(offered, inputs, scale)
     except jax.errors.JAXTypeError:
         return "the surrogate's coefficients are not a JAX function"
     except ValueError as error:

@@ -6,22 +6,25 @@ inputs, and no matrices of few terms.
 
 from __future__ import annotations
 
-import numpy as np
-
 from ...solvers.box import Box
 from ...solvers.classes.diffusion import CellDiffusion
 from ..answers.evaluate import Model
 from .coercive import CoerciveProof
-from .proof import BoxProof
+from .proof import BoxProof, ReducedProof
 
 
 class CellDiffusionProof(CoerciveProof):
     problem: CellDiffusion
 
-    def other_boxes(self, model: Model, basis: np.ndarray, inputs: Box, scale: float) -> BoxProof | str:
-        from ..boxes.box_proof import FluxBoxes  # as in ``over_boxes``
+    def over_boxes(self, model: Model, inputs: Box, reduced: ReducedProof | str, scale: float) -> BoxProof | str:
+        from ..boxes.box_proof import FluxBoxes  # as in ``CoerciveProof``
         from ..boxes.fluxes.flux_path import flux_path
 
+        if not isinstance(reduced, str):
+            return super().over_boxes(model, inputs, reduced, scale)
+        basis = self.basis(model)
+        if isinstance(basis, str):
+            return f"proofs over boxes need a basis in which the surrogate answers: {basis}"
         path = flux_path(self.problem, model, basis, scale)
         return path if isinstance(path, str) else FluxBoxes(self.assumptions, path, inputs)
 

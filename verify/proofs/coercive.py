@@ -129,20 +129,12 @@ class CoerciveProof(Proof):
         except Exception as error:  # anything unusual about the basis: fall back on the field itself
             return str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
 
-    def over_boxes(self, model: Model, inputs: Box, reduced: ReducedProof | None, scale: float) -> BoxProof | str:
+    def over_boxes(self, model: Model, inputs: Box, reduced: ReducedProof | str, scale: float) -> BoxProof | str:
         from ..boxes.box_proof import ReducedBoxes  # here, for its modules read truths by way of the door
 
         if isinstance(reduced, CoerciveReduced):
             return ReducedBoxes(self.problem, self.assumptions, reduced.bound, model, inputs, scale)
-        basis = self.basis(model)
-        return basis if isinstance(basis, str) else self.other_boxes(model, basis, inputs, scale)
-
-    def other_boxes(self, model: Model, basis: np.ndarray, inputs: Box, scale: float) -> BoxProof | str:
-        """``over_boxes`` where there are no reduced coordinates."""
-        return (
-            f"box proofs of {self.problem.name} need matrices and loads of few terms, and modes of lengths between "
-            "2^-100 and 2^100"
-        )
+        return f"proofs over boxes of {self.problem.name} need reduced coordinates: {reduced}"
 
     @property
     def box_assumptions(self) -> tuple[tuple[str, ...], ...]:

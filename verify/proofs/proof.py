@@ -145,8 +145,9 @@ class Proof(abc.ABC):
         """The proof from coefficients alone, or why there is none."""
         return f"proofs of {self.problem.name} are of full fields"
 
-    def over_boxes(self, model: Model, inputs: Box, reduced: ReducedProof | None, scale: float) -> BoxProof | str:
-        """The proof over boxes inside ``inputs`` of errors relative to scale + ||u||, or why there is none.
+    def over_boxes(self, model: Model, inputs: Box, reduced: ReducedProof | str, scale: float) -> BoxProof | str:
+        """The proof over boxes inside ``inputs`` of errors relative to scale + ||u||, or why there is none; ``reduced``
+        as ``reduced(model)`` answered.
 
         Raises:
             jax.errors.JAXTypeError, ValueError: of ``Frozen``.
@@ -211,5 +212,5 @@ class NoProof(Proof):
     def reduced(self, model: Model) -> str:
         return self.remedy
 
-    def over_boxes(self, model: Model, inputs: Box, reduced: ReducedProof | None, scale: float) -> str:
+    def over_boxes(self, model: Model, inputs: Box, reduced: ReducedProof | str, scale: float) -> str:
         return self.remedy

@@ -11,9 +11,10 @@ from functools import lru_cache
 from importlib import import_module
 from typing import Any
 
+from ...solvers.box import Box
 from ...solvers.problem import Problem
 from ..answers.evaluate import Model, captured
-from .proof import NoProof, Proof, ReducedProof
+from .proof import BoxProof, NoProof, Proof, ReducedProof
 
 PROOFS = {  # "module:class" of a problem -> of its proof; imported when asked for, so that starting up stays quick
     "classes.coercive:CoerciveProblem": "coercive:CoerciveProof",
@@ -53,6 +54,14 @@ class Prover:
         found = self.proof.reduced(model)
         self.reduced: ReducedProof | None = None if isinstance(found, str) else found
         self.why_not_reduced = found if isinstance(found, str) else ""
+
+    def over_boxes(self, model: Model, inputs: Box, scale: float) -> BoxProof | str:
+        """The proof over boxes inside ``inputs`` of errors relative to scale + ||u||, or why there is none.
+
+        Raises:
+            jax.errors.JAXTypeError, ValueError: the surrogate is no one JAX program (``Frozen``).
+        """
+        return self.proof.over_boxes(model, inputs, self.reduced or self.why_not_reduced, scale)
 
     def __getstate__(self) -> dict[str, Any]:
         """Without what was compiled, which another process makes anew."""
