@@ -27,7 +27,7 @@ from typing import Any
 
 from .commands.errors import UserError
 from .solvers.files import HeldFolder, parse_json, read_text, replace
-from .solvers.identity import check_fingerprint
+from .solvers.identity import check_fingerprint, first_difference
 from .solvers.problem import Problem
 from .solvers.problems.catalogue import PROBLEMS, stored_problem
 
@@ -59,20 +59,6 @@ def versions() -> dict[str, str]:
         except metadata.PackageNotFoundError:
             continue
     return found
-
-
-def first_difference(there: dict[str, Any], here: dict[str, Any], prefix: str = "") -> str | None:
-    """The first setting in which two runs differ, in words; None where they do not."""
-    keys = [*there, *(k for k in here if k not in there)]
-    for key in sorted(keys, key=lambda k: k == "fingerprint"):  # which says that something differs, not what
-        a, b = there.get(key), here.get(key)
-        if isinstance(a, dict) and isinstance(b, dict):
-            inner = first_difference(a, b, f"{prefix}{key} ")
-            if inner is not None:
-                return inner
-        elif a != b:
-            return f"{prefix}{key} is {json.dumps(a)} there and {json.dumps(b)} here"
-    return None
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -178,11 +164,11 @@ class RunFolder:
                 "own, name it again with --problem (and --set, if it was); what a file names is never run"
             )
         else:
-            difference = first_difference(about["asked"], json.loads(json.dumps(asked or {})), "--set ")
+            difference = first_difference(about["asked"], asked or {}, "--set ")
             if difference is not None:
                 raise UserError(f"{self.path} is a run of {word} with other settings: {difference}")
             made = find_problem(word, asked or {})
-        difference = first_difference(about["settings"], json.loads(json.dumps(made.settings)))
+        difference = first_difference(about["settings"], made.settings)
         if difference is not None:
             raise UserError(f"{self.path}: the problem is no longer what it was: {difference}")
         check_fingerprint(str(self.path), about.get("fingerprint", ""), made)

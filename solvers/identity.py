@@ -1,5 +1,6 @@
 """Whose a file is: what stands in it of its problem, compared with the problem at hand.
 
+Settings are compared one by one (``differences``), so that a message can name the one that differs.
 Every file holds ``Problem.fingerprint``. For problems of this library that says all; what a solver of the user's own
 gives, no name, class or box can say: there one stored solution is computed again. Solvers that repeat themselves to
 rounding alone (threads, iterations stopped at a residual of 1e-8, another machine) stay within ``SAME`` of their norm,
@@ -9,6 +10,7 @@ which is far below any tolerance that snapshots are used for.
 from __future__ import annotations
 
 import hashlib
+import json
 from typing import Any
 
 import numpy as np
@@ -18,6 +20,33 @@ from .problem import Problem
 from .problems.black_box import BlackBox
 
 SAME = 1e-6
+
+
+def differences(there: dict[str, Any], here: dict[str, Any], prefix: str = "") -> list[str]:
+    """Every setting in which a file and this process differ, in words: "cells is 8 there and 16 here".
+
+    Both sides are compared as JSON holds them (a tuple is a list), settings within settings under both names
+    ("training seed is 0 there and 1 here"). A setting that one side lacks counts as null. A fingerprint comes last: it
+    says that something differs, not what.
+    """
+    as_json = [json.loads(json.dumps(side, default=str)) for side in (there, here)]
+    return _differences(as_json[0], as_json[1], prefix)
+
+
+def _differences(there: dict[str, Any], here: dict[str, Any], prefix: str) -> list[str]:
+    found = []
+    for key in sorted([*there, *(k for k in here if k not in there)], key=lambda k: k == "fingerprint"):
+        a, b = there.get(key), here.get(key)
+        if isinstance(a, dict) and isinstance(b, dict):
+            found += _differences(a, b, f"{prefix}{key} ")
+        elif a != b:
+            found.append(f"{prefix}{key} is {json.dumps(a)} there and {json.dumps(b)} here")
+    return found
+
+
+def first_difference(there: dict[str, Any], here: dict[str, Any], prefix: str = "") -> str | None:
+    """The first of ``differences``; None where there is none."""
+    return next(iter(differences(there, here, prefix)), None)
 
 
 def says_all(problem: Problem, fingerprint: str) -> bool:

@@ -21,7 +21,7 @@ from safetensors.numpy import save as as_bytes
 from ..solvers.answers import words
 from ..solvers.box import Box
 from ..solvers.files import parse_json, replace
-from ..solvers.identity import check_fingerprint, check_solution, says_all
+from ..solvers.identity import check_fingerprint, check_solution, differences, says_all
 from ..solvers.problem import Problem
 from ..solvers.problems.catalogue import stored_problem
 from .architectures import ARCHITECTURES
@@ -170,20 +170,8 @@ def _rebuilt(path: Path, header: dict[str, Any]) -> Problem:
 def _check_problem(path: Path, header: dict[str, Any], problem: Problem, arrays: dict[str, np.ndarray]) -> None:
     if header["problem"] != problem.name:
         raise ValueError(f"{path} is a surrogate of {header['problem']}, not of {problem.name}")
-    here = json.loads(json.dumps(problem.settings))
-    there = header["settings"]
-    differing = [
-        f"{key} is {json.dumps(there.get(key))} there and {json.dumps(here.get(key))} here"
-        for key in [*there, *(k for k in here if k not in there)]
-        if there.get(key) != here.get(key)
-    ]
-    mine, stored = json.loads(json.dumps(problem.inputs.to_json())), header["inputs"]
-    if not differing:
-        differing = [
-            f"the inputs' {key} are {stored.get(key)} there and {mine[key]} here"
-            for key in mine
-            if mine[key] != stored.get(key)
-        ]
+    differing = differences(header["settings"], problem.settings)
+    differing = differing or differences(header["inputs"], problem.inputs.to_json(), "the inputs' ")
     if not differing and len(arrays["basis"]) != problem.size:
         differing = [f"fields have {len(arrays['basis'])} entries there and {problem.size} here"]
     if differing:

@@ -8,7 +8,7 @@ import scipy.sparse as sp
 
 from assay import surrogates
 from assay.solvers import Box, ThermalBlock, affine, black_box, load_snapshots, sample
-from assay.solvers.identity import SAME
+from assay.solvers.identity import SAME, differences, first_difference
 from assay.verify.evidence import Evidence
 from assay.verify.falsify import falsify
 from assay.verify.search.counterexample import Counterexample, replay
@@ -149,3 +149,21 @@ def test_built_in_problems_are_never_solved_for_it(tmp_path, monkeypatch):
     monkeypatch.setattr(ThermalBlock, "attempt_batch", None)
     assert len(load_snapshots(tmp_path / "s.h5", ThermalBlock((2, 1), 4))) == 2
     assert json.loads(json.dumps(block.fingerprint)) == block.fingerprint
+
+
+@pytest.mark.parametrize(
+    ("there", "here", "said"),
+    [
+        ({"a": 1}, {"a": 1}, []),
+        ({"a": 1}, {"a": 2}, ["a is 1 there and 2 here"]),
+        ({"a": {"b": [1]}}, {"a": {"b": [2]}}, ["a b is [1] there and [2] here"]),
+        ({}, {"new": 0.5}, ["new is null there and 0.5 here"]),
+        ({"old": "x"}, {}, ['old is "x" there and null here']),
+        ({"blocks": [2, 1]}, {"blocks": (2, 1)}, []),
+        ({"a": float("nan")}, {"a": float("nan")}, ["a is NaN there and NaN here"]),
+        ({"fingerprint": "x", "b": 1}, {"b": 2}, ["b is 1 there and 2 here", 'fingerprint is "x" there and null here']),
+    ],
+)
+def test_every_difference_is_named(there, here, said):
+    assert differences(there, here) == said
+    assert first_difference(there, here) == (said[0] if said else None)

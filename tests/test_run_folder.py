@@ -5,7 +5,7 @@ import json
 import pytest
 
 from assay.commands.errors import UserError
-from assay.run_folder import RunFolder, about_problem, first_difference, write_json
+from assay.run_folder import RunFolder, about_problem, write_json
 from assay.solvers.problems.catalogue import problem
 
 SETTINGS = {"problem": {"name": "thermal-block", "settings": {"cells": 8}}, "training": {"seed": 0, "steps": None}}
@@ -91,20 +91,6 @@ def test_the_problem_is_built_again_from_its_settings(tmp_path):
         folder.problem("heat")
     with pytest.raises(UserError, match=r"model\.safetensors"):
         folder.surrogate(owner)
-
-
-@pytest.mark.parametrize(
-    ("there", "here", "said"),
-    [
-        ({"a": 1}, {"a": 1}, None),
-        ({"a": 1}, {"a": 2}, "a is 1 there and 2 here"),
-        ({"a": {"b": [1]}}, {"a": {"b": [2]}}, "a b is [1] there and [2] here"),
-        ({}, {"new": 0.5}, "new is null there and 0.5 here"),
-        ({"old": "x"}, {}, 'old is "x" there and null here'),
-    ],
-)
-def test_the_first_difference_is_named(there, here, said):
-    assert first_difference(there, here) == said
 
 
 def test_two_cannot_work_in_one_folder(tmp_path):

@@ -337,7 +337,7 @@ def test_another_seed_or_problem_is_named_and_nothing_is_lost(tmp_path):
     wider, _ = counted(Box(("a", "b"), np.array([0.0, -1.0]), np.array([1.0, 2.0])))
     for other, seed, message in (
         (problem, 2, "seed is 1 there and 2 here"),
-        (ThermalBlock(cells=8), 1, "problem is 'black-box' there and 'thermal-block' here"),
+        (ThermalBlock(cells=8), 1, 'problem is "black-box" there and "thermal-block" here'),
         (wider, 1, r"box upper is \[1.0, 1.0\] there and \[1.0, 2.0\] here"),
         (counted(size=4)[0], 1, "field size is 5 there and 4 here"),
     ):

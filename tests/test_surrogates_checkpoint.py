@@ -113,7 +113,7 @@ def test_a_problem_of_the_users_own_must_be_given_again(tmp_path):
     np.testing.assert_allclose(load(file, problem)(P), np.full((1, 5), 1 / 1.5))
     with pytest.raises(ValueError, match="pass the problem as well"):
         load(file)
-    with pytest.raises(ValueError, match=r"the inputs' upper are \[2.0\] there and \[3.0\] here"):
+    with pytest.raises(ValueError, match=r"the inputs' upper is \[2.0\] there and \[3.0\] here"):
         load(file, made(3.0))
     with pytest.raises(ValueError, match="fields have 5 entries there and 6 here"):
         load(file, made(2.0, size=6))

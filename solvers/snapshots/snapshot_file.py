@@ -23,7 +23,7 @@ from jaxtyping import Bool, Float
 
 from ..box import Box
 from ..files import opened, parse_json, replace
-from ..identity import check_rows
+from ..identity import check_rows, first_difference
 from ..problem import Problem
 from .journal import read as read_journal
 
@@ -142,7 +142,10 @@ def owner_of(problem: Problem, seed: int) -> dict[str, Any]:
 
 
 def check_owner(path: Path, there: dict[str, Any], here: dict[str, Any]) -> None:
-    """Raise ValueError naming the first thing in which the two differ."""
+    """
+    Raises:
+        ValueError: the two owners differ; the message names the first thing in which they do.
+    """
 
     def flat(owner: dict[str, Any]) -> dict[str, Any]:
         return {
@@ -151,18 +154,18 @@ def check_owner(path: Path, there: dict[str, Any], here: dict[str, Any]) -> None
             **{f"box {key}": value for key, value in owner["box"].items()},
             "field size": owner["size"],
             "seed": owner["seed"],
-            "fingerprint (class, matrices, weights, loads)": owner.get("fingerprint", "")[:12],
         }
 
-    a, b = flat(there), flat(here)
-    for key in [*a, *(key for key in b if key not in a)]:
-        unknown = key.startswith("fingerprint") and not (a.get(key) and b.get(key))  # of before there was one
-        if a.get(key) != b.get(key) and not unknown:
-            raise ValueError(
-                f"{path} holds snapshots of another run of {there['problem']}: {key} is {a.get(key)!r} there and "
-                f"{b.get(key)!r} here. "
-                "Choose another file, or go on with the same problem, settings and seed"
-            )
+    difference = first_difference(flat(there), flat(here))
+    one, other = (owner.get("fingerprint", "")[:12] for owner in (there, here))
+    if difference is None and one and other:  # files of before there were fingerprints have none
+        what = "fingerprint (class, matrices, weights, loads)"
+        difference = first_difference({what: one}, {what: other})
+    if difference is not None:
+        raise ValueError(
+            f"{path} holds snapshots of another run of {there['problem']}: {difference}. Choose another file, or go on "
+            "with the same problem, settings and seed"
+        )
 
 
 def joined(stored: Snapshots | None, owner: dict[str, Any], rows: dict[int, np.ndarray]) -> Snapshots:

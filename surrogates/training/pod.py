@@ -25,7 +25,7 @@ from jaxtyping import Bool, Float
 from ...solvers.batching import RowMap
 from ...solvers.box import Box
 from ...solvers.classes.coercive import CoerciveProblem
-from ...solvers.identity import check_rows
+from ...solvers.identity import check_rows, first_difference
 from ...solvers.problem import Problem
 from .given import check_shapes
 from .twins import averaged
@@ -78,7 +78,7 @@ def prepare(problem: Problem, snapshots: Any, box: Box | None = None, least: int
         box.
     """
     box = problem.inputs if box is None else box
-    check_owner(problem, snapshots)
+    _check_problem(problem, snapshots)
     P, U = np.asarray(snapshots.inputs, dtype=np.float64), np.asarray(snapshots.fields, dtype=np.float64)
     check_shapes(problem, P, U)
     solved = np.isfinite(U).all(axis=1) & np.isfinite(P).all(axis=1)
@@ -110,15 +110,16 @@ def solve_few(problem: Problem, box: Box, n: int, seed: int) -> Data:
     return _data(problem, box, P[solved], U[solved], digest, {"failed": int((~solved).sum()), "outside": 0})
 
 
-def check_owner(problem: Problem, snapshots: Any) -> None:
-    """Raise ValueError naming what differs, if these are snapshots of another problem (``solvers/identity.py``)."""
+def _check_problem(problem: Problem, snapshots: Any) -> None:
+    """
+    Raises:
+        ValueError: these are snapshots of another problem; the message names what differs.
+    """
     if snapshots.problem_name != problem.name:
         raise ValueError(f"these are snapshots of {snapshots.problem_name}, not of {problem.name}")
-    there, here = snapshots.problem_settings, problem.settings
-    for key in [*here, *(k for k in there if k not in here)]:
-        a, b = there.get(key), here.get(key)
-        if (list(a) if isinstance(a, tuple) else a) != (list(b) if isinstance(b, tuple) else b):
-            raise ValueError(f"these are snapshots of {problem.name} with {key}={a}, not {key}={b}")
+    difference = first_difference(snapshots.problem_settings, problem.settings)
+    if difference is not None:
+        raise ValueError(f"these are snapshots of another {problem.name}: {difference}")
     check_rows("the set of snapshots", problem, snapshots)
 
 

@@ -6,12 +6,12 @@ a map over and when it is audited. What they cannot see, the size of a true erro
 
 from __future__ import annotations
 
-import json
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ...solvers.identity import differences
 from ...solvers.problem import Problem
 from ..certificate import against
 from ..proofs.prover import proof_of
@@ -110,7 +110,7 @@ def check_statement(trust: TrustMap, problem: Problem, label: str) -> None:
         ValueError: the map is about another problem, or says of this one what is not so; naming what.
     """
     mine, inputs = trust.box, problem.inputs
-    differ = _differing(trust.problem_settings, problem.settings)
+    differ = differences(trust.problem_settings, problem.settings)
     same = trust.problem_hash == proof_of(problem).problem_hash()
     if trust.problem_name != problem.name:
         what = f"it is about {trust.problem_name}, this is {problem.name}"
@@ -150,9 +150,3 @@ def _same_text(one: str, other: str) -> bool:
         return all(abs(a - b) <= CLOSE * abs(b) for a, b in pairs)
     except ValueError:
         return one == other
-
-
-def _differing(one: dict[str, Any], other: dict[str, Any]) -> list[str]:
-    """Settings, as a file would hold them, that are not the same."""
-    texts = [{key: json.dumps(x, default=str) for key, x in settings.items()} for settings in (one, other)]
-    return sorted(key for key in {*one, *other} if texts[0].get(key) != texts[1].get(key))
