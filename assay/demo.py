@@ -17,11 +17,11 @@ from .benchmarks.tables.contestants import Trained
 from .benchmarks.tables.effort import Effort
 from .benchmarks.tables.ranking import Ranked
 from .benchmarks.tables.table import Table, run_table
+from .commands.bench import write as write_table
 from .commands.output import upward
 from .pictures import plot_triptych
-from .run_folder import RunFolder, about_problem, write_json
+from .run_folder import RunFolder, about_problem
 from .run_training import Plan, run_training
-from .solvers.files import replace
 from .solvers.problem import Problem
 from .solvers.problems.catalogue import problem
 from .solvers.snapshots.sample import load_snapshots
@@ -113,7 +113,7 @@ class Demo:
         self.say("comparing with the solver and with the dull baselines")
         table = self._compare(surrogate, trained, search)
         picture = self._picture(surrogate, search)
-        self._write(table)
+        write_table(table, self.folder.path, "table")
         results = {
             **trained,
             "certify": {"n": len(P), "worst_relative_upper": float(certificate.relative_upper.max())},
@@ -151,11 +151,6 @@ class Demo:
         truth, got = np.asarray(self.problem.solve(p)), np.asarray(surrogate(p[None]))[0]
         title = f"where the search found the largest error, {100 * search.worst:.2g} %"
         return plot_triptych(self.problem, p, truth, got, self.folder.file("worst.png"), title)
-
-    def _write(self, table: Table) -> None:
-        replace(self.folder.file("table.md"), table.to_markdown() + "\n")
-        write_json(self.folder.file("table.json"), table.to_json())
-        table.plot(self.folder.file("table.png"))
 
 
 def proved(c: Certificate) -> str:

@@ -17,23 +17,23 @@ Every file is replaced as a whole (``solvers/files.py``): no reader and no inter
 from __future__ import annotations
 
 import json
-import platform
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from .commands.errors import UserError
+from .own_code import find_problem
 from .solvers.files import HeldFolder, parse_json, read_text, replace
 from .solvers.identity import check_fingerprint, first_difference
 from .solvers.problem import Problem
 from .solvers.problems.catalogue import PROBLEMS, stored_problem
+from .surrogates import load
+from .surrogates.surrogate import versions
 
 FORMAT = "assay-run-1"
 LARGEST = 1 << 26  # bytes of run.json
-PACKAGES = ("numpy", "scipy", "jax", "jaxlib", "flax", "optax")
 
 
 def own_file(folder: Path, name: str) -> Path:
@@ -46,19 +46,6 @@ def own_file(folder: Path, name: str) -> Path:
     if path.is_symlink():
         raise UserError(f"{path} is a link, which could lead anywhere: put the file itself there")
     return path
-
-
-def versions() -> dict[str, str]:
-    """Of everything that numbers depend on."""
-    from . import __version__
-
-    found = {"assay": __version__, "python": platform.python_version()}
-    for package in PACKAGES:
-        try:
-            found[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:
-            continue
-    return found
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -148,8 +135,6 @@ class RunFolder:
             UserError: the user names another one, or does not name their own; the settings do not build what they
                 built when the run was made.
         """
-        from .targets import find_problem
-
         about = _about(self.path, self.settings)
         name = about["name"]
         if word not in (None, name):
@@ -181,8 +166,6 @@ class RunFolder:
             UserError: the model is missing.
             ValueError: it is damaged, foreign or of another problem.
         """
-        from .surrogates import load
-
         model = self.file("model.safetensors")
         if not model.exists():
             raise UserError(f"{self.path} has no model.safetensors: train again, into another folder")

@@ -12,6 +12,7 @@ from assay.benchmarks import command
 from assay.benchmarks.soundness import effectivity, guard_speed
 from assay.benchmarks.soundness.bump import bumped
 from assay.benchmarks.soundness.faulty import PodGalerkin
+from assay.benchmarks.tables import table_output, table_picture
 from assay.benchmarks.tables.effort import Effort
 from assay.benchmarks.tables.fairness import breakeven, is_curve, matched_time, timed, verdict
 from assay.benchmarks.tables.grids import Transfer, resolutions
@@ -144,7 +145,7 @@ def test_a_slow_surrogate_loses_in_print(made):
     assert set(slow.verdicts.values()) == {"lose"}
     assert slow.matches["discrete"]["worst"]["n"].breakeven == np.inf
     assert any(v.startswith("slow: lose (discrete") for v in made.verdicts)
-    text = made.to_markdown()
+    text = table_output.to_markdown(made)
     assert "lose" in text and "never" in text and all(v in text for v in made.verdicts)
 
 
@@ -163,12 +164,12 @@ def test_every_row_has_every_entry(made):
 
 def test_the_table_prints_in_every_form(made, tmp_path):
     console = Console(width=200, record=True, file=io.StringIO())
-    console.print(made.to_rich())
+    console.print(table_output.to_rich(made))
     text = console.export_text()
     assert "The solver's own curve" in text and "good basis" in text and "full multigrid, 1" in text
-    data = json.loads(json.dumps(made.to_json(), allow_nan=False))
+    data = json.loads(json.dumps(table_output.to_json(made), allow_nan=False))
     assert len(data["rows"]) == 4 and data["rows"][1]["matches"]["PDE"]["mean"]["n"]["breakeven"] == "inf"
-    made.plot(tmp_path / "table.png")
+    table_picture.plot(made, tmp_path / "table.png")
     assert (tmp_path / "table.png").stat().st_size > 10_000
 
 

@@ -13,6 +13,7 @@ import pytest
 
 from assay import cli
 from assay.benchmarks.subjects.own import corner, flow, scalar
+from assay.benchmarks.tables import table_output, table_picture
 from assay.benchmarks.tables.clock import Clock
 from assay.benchmarks.tables.contestants import fitting
 from assay.benchmarks.tables.effort import GRIDS, QUICK, Effort, quick_settings
@@ -98,7 +99,7 @@ def test_rows_that_the_solver_fails_at_are_left_out_counted_and_explained(corner
     assert any("the solver failed at" in n and "NaN" in n for n in cornered.notes)
     assert all("snapshots failed" in row.note for row in cornered.rows)
     assert {row.name for row in cornered.rows} == set(SURROGATES) - {"reduced-basis"}
-    text = json.dumps(cornered.to_json())
+    text = json.dumps(table_output.to_json(cornered))
     assert "nan" not in text.lower().replace("values nan", "")
     assert all(np.isfinite([*row.errors.mean.values(), *row.errors.worst.values()]).all() for row in cornered.rows)
 
@@ -107,17 +108,16 @@ def test_a_solver_of_one_accuracy_is_compared_with_nobody(cornered):
     assert len(cornered.curve) == 1 and cornered.curve[0].errors.worst["discrete"] == 0
     assert all(row.verdicts == {"discrete": "not comparable"} and not row.matches for row in cornered.rows)
     assert not any(": win" in v for v in cornered.verdicts)
-    assert "not comparable: the solver's cost is known at one accuracy only; name what" in cornered.to_markdown()
+    text = table_output.to_markdown(cornered)
+    assert "not comparable: the solver's cost is known at one accuracy only; name what" in text
 
 
 def test_the_picture_names_the_norm_and_draws_zero_at_the_edge(cornered):
     from matplotlib.figure import Figure
 
-    from assay.benchmarks.tables.table_picture import _draw
-
     figure = Figure()
     axis = figure.subplots()
-    _draw(axis, cornered, "discrete")
+    table_picture._draw(axis, cornered, "discrete")
     figure.draw_without_rendering()
     assert axis.get_title().replace("\n", " ") == f"{cornered.norm}, against the discrete truth"
     low, high = axis.get_ylim()
@@ -149,8 +149,8 @@ def test_a_knob_makes_a_curve_and_a_surrogate_that_is_far_off_does_not_win():
 
 def test_a_table_of_one_number_and_its_picture(tmp_path):
     table = run_table(scalar(), ["mean", "nearest"], TINY)
-    assert [row.name for row in table.rows] == ["mean", "nearest"] and table.norm in table.to_markdown()
-    table.plot(tmp_path / "table.png")
+    assert [row.name for row in table.rows] == ["mean", "nearest"] and table.norm in table_output.to_markdown(table)
+    table_picture.plot(table, tmp_path / "table.png")
     assert (tmp_path / "table.png").stat().st_size > 10_000
 
 
@@ -207,7 +207,7 @@ def test_errors_by_component_are_relative_to_each_ones_own_size():
     assert first == 0 and list(found) == list(flow().component_names)
     assert second[1] == pytest.approx(0.1 * each.max() / np.sqrt((each**2).mean()))
     table = run_table(flow(), ["mean"], TINY)
-    assert "L2 error by component" in table.to_markdown() and len(table.rows[0].errors.components) == 2
+    assert "L2 error by component" in table_output.to_markdown(table) and len(table.rows[0].errors.components) == 2
 
 
 # ---- interruptions ---------------------------------------------------------------------------------------------------

@@ -1,41 +1,12 @@
-"""What the words of a command line stand for, and what is said where they stand for nothing."""
+"""What a command line runs against."""
 
 import pytest
 
 from assay.commands.errors import UserError
-from assay.targets import find_callable, find_problem, find_surrogate
+from assay.targets import find_callable, find_surrogate
 
 
-@pytest.fixture
-def here(tmp_path, monkeypatch):
-    (tmp_path / "legacy.py").write_text("raise RuntimeError('imported')")
-    (tmp_path / "ours.py").write_text("problem = 3")
-    (tmp_path / "needs.py").write_text("import absent_dependency")
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.syspath_prepend(str(tmp_path))
-    return tmp_path
-
-
-@pytest.mark.parametrize(
-    ("word", "said"),
-    [
-        ("legacy.py:problem", "named by its module, not its file: legacy:problem"),
-        ("legacy.py", "named by its module, not its file: legacy:NAME"),
-        ("old/legacy.py:problem", "not its file: legacy:problem, in the folder old"),
-        ("legcay:problem", "there is no module legcay here, nor installed; did you mean legacy:problem?"),
-        ("somewhere:problem", "there is no module somewhere here, nor installed; is somewhere.py in another folder?"),
-        ("needs:problem", "importing needs raised ModuleNotFoundError: No module named 'absent_dependency'"),
-        ("ours:problm", "there is no 'problm' in ours; did you mean 'problem'?"),
-        ("thermal-blok", "did you mean 'thermal-block'"),
-    ],
-)
-def test_a_word_that_stands_for_no_problem_is_told_what_would(here, word, said):
-    with pytest.raises((UserError, ValueError)) as error:
-        find_problem(word, {})
-    assert said in str(error.value) and "\n" not in str(error.value)
-
-
-def test_files_are_no_surrogates_either(here):
+def test_files_are_no_surrogates_either():
     for find in (lambda word: find_surrogate(word, None, {}), lambda word: find_callable(word, None)):
         with pytest.raises(UserError, match="not its file: legacy:answer"):
             find("legacy.py:answer")

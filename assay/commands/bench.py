@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 import typer
 from rich.console import Console
 
+from ..own_code import find_problem
 from ..run_folder import RunFolder, about_problem, write_json
 from ..solvers.files import replace
 from ..solvers.problem import Problem, SolveError
 from ..surrogates.architectures import surrogate_name
-from ..targets import find_problem
 from .errors import DONE, UNDECIDED, UserError, keeps, one_line
 from .output import emit, progress_bar, say
 from .settings import Config, Json, Seed, Set, pairs
@@ -59,6 +59,8 @@ def bench(
     """
     if truth:
         return _truth(as_json)
+    from ..benchmarks.tables import table_output  # here, so that the other verbs start without the benchmarks
+
     words = list(dict.fromkeys(problems or ["thermal-block"]))
     asked = pairs(set_ or [], "--set")
     if len(words) > 1 and asked:
@@ -82,11 +84,11 @@ def bench(
 
     def people(console: Console) -> None:
         for table in tables.values():
-            console.print(table.to_rich())
+            console.print(table_output.to_rich(table))
         if out is not None and tables:
             console.print(f"written to {out}")
 
-    emit(as_json, {"tables": [table.to_json() for table in tables.values()], "failed": failed}, people)
+    emit(as_json, {"tables": [table_output.to_json(table) for table in tables.values()], "failed": failed}, people)
     return UNDECIDED if failed else DONE
 
 
@@ -184,8 +186,10 @@ def _truth(as_json: bool) -> int:
 
 def write(table: Table, folder: Path, name: str) -> list[Path]:
     """NAME.md, NAME.json and NAME.png."""
+    from ..benchmarks.tables import table_output, table_picture
+
     files = [folder / f"{name}{ending}" for ending in (".md", ".json", ".png")]
-    replace(files[0], table.to_markdown())
-    write_json(files[1], table.to_json())
-    table.plot(files[2])
+    replace(files[0], table_output.to_markdown(table))
+    write_json(files[1], table_output.to_json(table))
+    table_picture.plot(table, files[2])
     return files

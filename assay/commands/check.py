@@ -10,13 +10,14 @@ import numpy as np
 import typer
 from rich.console import Console
 
+from ..own_code import find_problem, is_own
 from ..run_folder import write_json
 from ..solvers.files import locked
 from ..solvers.problem import Problem, SolveError
 from ..solvers.problems.catalogue import stored_problem
 from ..solvers.snapshots.sample import Snapshots, load_snapshots
 from ..solvers.tolerance import Tolerance
-from ..targets import Target, find_callable, find_problem, find_surrogate, is_own
+from ..targets import Target, find_callable, find_surrogate
 from ..verify.falsify import VERDICTS, Falsification
 from ..verify.falsify import falsify as search
 from ..verify.search.counterexample import Counterexample, read_counterexamples, write_counterexamples

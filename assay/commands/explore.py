@@ -11,11 +11,11 @@ import numpy as np
 import typer
 from rich.console import Console
 
+from ..own_code import find_problem
 from ..pictures import check_path, plot_field
 from ..solvers.problem import Problem
 from ..solvers.problems.catalogue import PROBLEMS
 from ..solvers.snapshots.sample import sample as take_sample
-from ..targets import find_problem
 from ..verify.proofs.prover import proof_of
 from .errors import DONE, UNDECIDED, UserError, keeps
 from .output import check_new, emit, number, plain, progress_bar, table, write_arrays

@@ -10,12 +10,12 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
+from ..own_code import find_problem, is_own
 from ..run_folder import RunFolder, about_problem
 from ..run_training import Plan, run_training
 from ..solvers.tolerance import measured_in
 from ..surrogates.architectures import surrogate_name
 from ..surrogates.training.train import check_options
-from ..targets import find_problem, is_own
 from ..verify.certificate import against
 from .errors import DONE, UserError, keeps
 from .explore import ProblemWord

@@ -13,11 +13,11 @@ import numpy as np
 import typer
 from jaxtyping import Float
 
+from ..own_code import is_own
 from ..solvers.box import Box
 from ..solvers.files import parse_json, read_text
 from ..solvers.problems.catalogue import closest
 from ..solvers.seed import MOST
-from ..targets import is_own
 from .errors import UserError
 from .output import reserve_stdout
 

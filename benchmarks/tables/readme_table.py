@@ -10,7 +10,9 @@ import argparse
 import sys
 from pathlib import Path
 
+from ...solvers.files import read_text, replace
 from ...solvers.problems.thermal_block import ThermalBlock
+from . import table_output, table_picture
 from .effort import Effort
 from .table import Table, run_table
 
@@ -49,12 +51,12 @@ def main() -> int:
     parser.add_argument("--plot", type=Path, help="a picture of error against time")
     options = parser.parse_args()
     table = readme_table(options.quick)
-    markdown = table.to_markdown()
+    markdown = table_output.to_markdown(table)
     print(markdown)
     if options.write is not None:
-        options.write.write_text(replace_between(options.write.read_text(), markdown))
+        replace(options.write, replace_between(read_text(options.write), markdown))
     if options.plot is not None:
-        table.plot(options.plot)
+        table_picture.plot(table, options.plot)
     return 0
 
 

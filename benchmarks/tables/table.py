@@ -21,7 +21,6 @@ from jaxtyping import Float
 from ...solvers.problem import Problem
 from ...solvers.problems.black_box import BlackBox
 from ...solvers.tolerance import measured_in
-from . import table_output, table_picture
 from .clock import Clock, busy
 from .contestants import NETWORKS, Trained, Training, attempted, fitting
 from .effort import Effort
@@ -38,7 +37,10 @@ REMEDY = "name what makes it faster and less accurate, black_box(..., loosen=), 
 
 @dataclass(frozen=True)
 class Table:
-    """Rows, the solver's curve they were matched with, and the sentences that follow from them."""
+    """Rows, the solver's curve they were matched with, and the sentences that follow from them.
+
+    ``table_output`` prints it, ``table_picture`` draws it.
+    """
 
     problem: str
     settings: dict[str, Any]
@@ -51,22 +53,6 @@ class Table:
     verdicts: list[str]
     notes: list[str] = field(default_factory=list)
     seconds: float = 0.0
-
-    def to_rich(self) -> Any:
-        """For the terminal."""
-        return table_output.to_rich(self)
-
-    def to_markdown(self) -> str:
-        """For a README."""
-        return table_output.to_markdown(self)
-
-    def to_json(self) -> dict[str, Any]:
-        """For programs; infinities are strings."""
-        return table_output.to_json(self)
-
-    def plot(self, path: Any) -> None:
-        """Error against time, log-log: the solver's curve and every row."""
-        table_picture.plot(self, path)
 
 
 def run_table(

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from rich.console import Group
 from rich.table import Table as RichTable
 from rich.text import Text
 
+from ...commands.output import plain
 from .fairness import USEFUL
-
-if TYPE_CHECKING:
-    from .ranking import Ranked
-    from .table import Table
+from .ranking import Ranked
+from .table import Table
 
 COLOURS = {"win": "green", "tie": "yellow", "lose": "red", "no use": "red"}
 BY_COMPONENT = "L2 error by component, mean / worst, relative to the component's root mean square over the test inputs"
@@ -101,6 +100,7 @@ def caption(table: Table) -> list[str]:
 
 
 def to_rich(table: Table) -> Group:
+    """For the terminal."""
     top = RichTable(title=title(table), title_justify="left")
     for i, heading in enumerate(HEADINGS):
         top.add_column(heading, justify="left" if i == 0 else "right")
@@ -126,6 +126,8 @@ def to_rich(table: Table) -> Group:
 
 
 def to_markdown(table: Table) -> str:
+    """For a README."""
+
     def grid(headings: tuple[str, ...], rows: list[list[str]]) -> list[str]:
         rule = "|".join(["---", *["---:"] * (len(headings) - 1)])
         return [f"| {' | '.join(headings)} |", f"|{rule}|", *(f"| {' | '.join(r)} |" for r in rows)]
@@ -140,16 +142,6 @@ def to_markdown(table: Table) -> str:
 
 
 def to_json(table: Table) -> dict[str, Any]:
-    return _plain(asdict(table))
-
-
-def _plain(x: Any) -> Any:
-    if isinstance(x, dict):
-        return {str(k): _plain(v) for k, v in x.items()}
-    if isinstance(x, list | tuple):
-        return [_plain(v) for v in x]
-    if isinstance(x, np.bool_ | np.integer):
-        return x.item()
-    if isinstance(x, float):
-        return float(x) if np.isfinite(x) else str(float(x))
-    return x
+    """For programs; numbers that JSON does not have are strings ("inf", "nan")."""
+    found: dict[str, Any] = plain(asdict(table))
+    return found

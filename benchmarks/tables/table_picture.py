@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import textwrap
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
+from .table import Table
 from .table_output import title
-
-if TYPE_CHECKING:
-    from .table import Table
 
 MARKERS = {"network": "*", "baseline": "s", "guarded": "D", "given": "^"}
 
 
-def plot(table: Table, path: Any) -> None:
+def plot(table: Table, path: str | Path) -> None:
     """One panel for each measure of error."""
     from matplotlib.figure import Figure
 

@@ -1,0 +1,95 @@
+"""Code of the user's own, which a command line names as module:name, and problems by such words.
+
+Only words of the command line come here: what stands in a file goes to ``stored_problem``, which runs nothing.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import re
+import sys
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+from .commands.errors import UserError
+from .solvers.problem import Problem
+from .solvers.problems.catalogue import problem
+
+_OWN = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
+
+
+def is_own(word: str) -> bool:
+    """Whether a word has the form module:name."""
+    return _OWN.fullmatch(word) is not None and not Path(word).exists()
+
+
+def refuse_file(word: str) -> None:
+    """
+    Raises:
+        UserError: the word names a file of Python, where a module is wanted.
+    """
+    file, _, name = word.rpartition(":") if ".py:" in word else (word, "", "NAME")
+    if file.endswith(".py") and not Path(word).is_dir():
+        path = Path(file)
+        where = "" if path.parent == Path() else f", in the folder {path.parent}"
+        raise UserError(f"{word}: what is your own is named by its module, not its file: {path.stem}:{name}{where}")
+
+
+def own_object(word: str) -> Any:
+    """What module:name stands for, the module looked up in the current folder first.
+
+    Raises:
+        UserError: the module cannot be imported, whatever it raised, or has no such name.
+    """
+    module_name, _, path = word.partition(":")
+    here = os.getcwd()
+    if here not in sys.path:
+        sys.path.insert(0, here)
+    try:
+        found: Any = importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        if error.name is None or not f"{module_name}.".startswith(f"{error.name}."):
+            raise UserError(f"{word}: importing {module_name} raised {type(error).__name__}: {error}") from error
+        near = get_close_matches(module_name, [file.stem for file in Path().glob("*.py")], n=1)
+        hint = f"did you mean {near[0]}:{path}?" if near else f"is {module_name.split('.')[0]}.py in another folder?"
+        raise UserError(f"{word}: there is no module {error.name} here, nor installed; {hint}") from error
+    except Exception as error:  # a user's module may fail in any way it likes
+        raise UserError(f"{word}: importing {module_name} raised {type(error).__name__}: {error}") from error
+    for part in path.split("."):
+        if not hasattr(found, part):
+            near = get_close_matches(part, [name for name in dir(found) if not name.startswith("_")], n=1)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            raise UserError(f"{word}: there is no {part!r} in {getattr(found, '__name__', module_name)}{hint}")
+        found = getattr(found, part)
+    return found
+
+
+def find_problem(word: str, settings: dict[str, Any]) -> Problem:
+    """A problem by its name with its settings, or the user's own as module:name.
+
+    The user's own is a Problem, or a function that takes the settings and returns one.
+
+    Raises:
+        UserError: the word names a file, the module cannot be imported, or what it names is no problem, makes none or
+            takes no settings.
+        ValueError: an unknown name or setting; the closest match is offered.
+    """
+    refuse_file(word)
+    if not is_own(word):
+        return problem(word, **settings)
+    found = own_object(word)
+    if isinstance(found, Problem):
+        if settings:
+            raise UserError(f"{word} is a problem already: --set is for problems known by name, and for functions")
+        return found
+    if not callable(found):
+        raise UserError(f"{word} is a {type(found).__name__}, neither a Problem nor a function that returns one")
+    try:
+        made = found(**settings)
+    except Exception as error:
+        raise UserError(f"{word} raised {type(error).__name__}: {error}") from error
+    if not isinstance(made, Problem):
+        raise UserError(f"{word} returned a {type(made).__name__}, not a Problem")
+    return made
