@@ -3,7 +3,11 @@
 import os
 from pathlib import Path
 
-import jax
+from . import starting
+
+starting.begin()
+
+import jax  # noqa: E402
 
 __version__ = "0.1.0"
 
@@ -39,6 +43,8 @@ from .verify.evidence import Evidence  # noqa: E402
 from .verify.falsify import Falsification, falsify  # noqa: E402
 from .verify.guard import Answer, Guard, guard  # noqa: E402
 from .verify.search.counterexample import Counterexample, replay  # noqa: E402
+
+starting.over()
 
 __all__ = [
     "Answer",

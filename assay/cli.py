@@ -6,6 +6,11 @@
 
 from __future__ import annotations
 
+from . import starting
+
+starting.begin()
+
+# ruff: noqa: E402
 import os
 import sys
 import traceback
@@ -22,6 +27,8 @@ from .commands.errors import INTERNAL, INTERRUPTED, MISTAKE, UNDECIDED, interrup
 from .commands.output import release_stdout, reserve_stdout, say
 from .solvers.interrupts import comes_again, raise_kept
 from .solvers.problem import SolveError
+
+starting.over()
 
 app = typer.Typer(
     help=(assay.__doc__ or "")

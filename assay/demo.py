@@ -184,7 +184,7 @@ def short(table: Table) -> Group:
     """The table's main columns; the whole of it is in table.md."""
     rows = RichTable(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
     for i, heading in enumerate(("", "mean error", "worst", "us a query", "solver / it", "verdict")):
-        rows.add_column(heading, justify="left" if i == 0 else "right")
+        rows.add_column(heading, justify="left" if i == 0 else "right", overflow="fold")
     for row in table.rows:
         errors = (f"{row.errors.mean['discrete']:.1e}", f"{row.errors.worst['discrete']:.1e}")
         rows.add_row(row.name, *errors, f"{1e6 * row.batch.median:.3g}", *_against_solver(row))

@@ -12,6 +12,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from ..commands.output import columns, plain
 from ..solvers.files import replace
 
 
@@ -26,21 +27,21 @@ def run(
     parser.add_argument("--quick", action="store_true", help="the same with fewer points, in seconds")
     parser.add_argument("--json", action="store_true", help="the numbers as JSON instead of a table")
     options = parser.parse_args()
-    result = measure(options.quick)
-    result["load_average"] = round(os.getloadavg()[0], 2)
-    return finish(result, show, "-" if options.json else None)
+    return finish(measure(options.quick), show, "-" if options.json else None)
 
 
-def finish(
-    result: dict[str, Any], show: Callable[[dict[str, Any], Console], None], file: str | None, width: int = 118
-) -> int:
-    """Show a result, or print it as JSON for the file "-"; any other file gets JSON besides. Returns the exit code."""
+def finish(result: dict[str, Any], show: Callable[[dict[str, Any], Console], None], file: str | None) -> int:
+    """Show a result, or print it as JSON for the file "-"; any other file gets JSON besides. Returns the exit code.
+
+    The machine's load is put beside the numbers. Numbers that JSON does not have are strings ("inf", "nan").
+    """
+    result = {**result, "load_average": round(os.getloadavg()[0], 2)}
     if file is not None and file != "-":
-        replace(file, json.dumps(result, default=_plain))
+        replace(file, json.dumps(plain(result)))
     if file == "-":
-        print(json.dumps(result, default=_plain))
+        print(json.dumps(plain(result)))
     else:
-        console = Console(width=max(Console().width, width))
+        console = Console(width=columns(sys.stdout))
         show(result, console)
         for claim, holds in result["holds"].items():
             console.print(f"{'[green]holds' if holds else '[red]misses'}[/]  {claim}", highlight=False)
@@ -49,17 +50,16 @@ def finish(
     return 0 if all(result["holds"].values()) else 1
 
 
-def _plain(x: Any) -> Any:
-    if hasattr(x, "tolist"):
-        return x.tolist()
-    raise TypeError(f"{type(x).__name__} has no JSON form")
+def progress(line: object) -> None:
+    """One line to stderr, at once: what a long measurement has found so far."""
+    print(line, file=sys.stderr, flush=True)
 
 
 def table(title: str, rows: Sequence[Mapping[str, Any]]) -> Table:
     """A rich table of equal dictionaries; floats at four digits."""
     out = Table(title=title, title_justify="left")
     for i, name in enumerate(rows[0]):
-        out.add_column(name, justify="left" if i == 0 else "right")
+        out.add_column(name, justify="left" if i == 0 else "right", overflow="fold")
     for row in rows:
         out.add_row(*(number(x) for x in row.values()))
     return out

@@ -122,6 +122,7 @@ def test_a_checkout_without_links_imports(tmp_path):
     for folder in ("assay", *ROOMS):
         (tmp_path / folder).mkdir()
         shutil.copy(ROOT / folder / "__init__.py", tmp_path / folder)
+    shutil.copy(ROOT / "assay" / "starting.py", tmp_path / "assay")
     for room in ROOMS:
         (tmp_path / room / "__init__.py").write_text("here = __name__\n")
         (tmp_path / "assay" / room).write_text(f"../{room}")  # what git without symbolic links leaves behind

@@ -20,6 +20,7 @@ from ..verify.search.counterexample import json_number
 from .errors import UserError
 
 LONGEST = 1200  # characters of a message
+WIDEST = 10_000  # columns of a table that goes into a file or a pipe
 _stdout: list[TextIO] = []  # the real one, while --json sends everything else that prints to stderr
 
 
@@ -60,9 +61,12 @@ def emit(as_json: bool, payload: dict[str, Any], people: Callable[[Console], Non
         stream.write(json.dumps(plain(payload), indent=2) + "\n")
         stream.flush()
     else:
-        people(
-            Console(file=stream, width=None if stream.isatty() else 160, highlight=False, soft_wrap=True, markup=False)
-        )
+        people(Console(file=stream, width=columns(stream), highlight=False, soft_wrap=True, markup=False))
+
+
+def columns(stream: TextIO) -> int | None:
+    """How wide a table may be: None for a terminal's own width; in a file or a pipe nothing is cut or folded."""
+    return None if stream.isatty() else WIDEST
 
 
 def check_new(path: Path | None) -> None:
@@ -93,11 +97,11 @@ def say(message: str) -> None:
     print("".join(c if c.isprintable() else repr(c)[1:-1] for c in message), file=sys.stderr, flush=True)
 
 
-def table(*columns: str) -> Table:
-    """A table whose first column holds names and whose others hold numbers."""
+def table(*headings: str) -> Table:
+    """A table whose first column holds names and whose others hold numbers; a narrow terminal folds them."""
     made = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
-    for i, column in enumerate(columns):
-        made.add_column(column, justify="left" if i == 0 else "right")
+    for i, heading in enumerate(headings):
+        made.add_column(heading, justify="left" if i == 0 else "right", overflow="fold")
     return made
 
 

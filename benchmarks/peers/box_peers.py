@@ -48,7 +48,6 @@ from .plain_intervals import Layers
 
 WIDTHS = (1.0, 1 / 2, 1 / 4, 1 / 8, 1 / 16, 1 / 64, 2.0**-20, 0.0)
 PEER_METHODS = ("ibp", "crown", "crown-ibp", "alpha-crown")
-WIDE = 180  # columns of the tables
 MARGIN = 1.2  # tolerance over the largest error found
 
 
@@ -251,7 +250,7 @@ def show(result: dict[str, Any], console: Console) -> None:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    return run(__doc__, measure, show, WIDE, arguments)
+    return run(__doc__, measure, show, arguments)
 
 
 if __name__ == "__main__":

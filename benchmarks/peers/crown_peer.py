@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
-import os
 import subprocess
 import sys
 import tempfile
@@ -124,7 +123,6 @@ def run(
     doc: str | None,
     measure: Callable[[Crown | None, bool], dict[str, Any]],
     show: Callable[[dict[str, Any], Console], None],
-    width: int,
     arguments: list[str] | None = None,
 ) -> int:
     """``command.run`` for benchmarks beside the peer: ``measure(peer, quick)``, the peer None where there is none."""
@@ -143,5 +141,4 @@ def run(
             except FileNotFoundError as error:
                 print(f"{options.peer_python}: {error}", file=sys.stderr)
         result = measure(peer, options.quick)
-    result["load_average"] = round(os.getloadavg()[0], 2)
-    return command.finish(result, show, options.json, width)
+    return command.finish(result, show, options.json)

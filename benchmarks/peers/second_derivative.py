@@ -47,7 +47,6 @@ BATCH = 64
 ORDERS = (3, 5)  # interpolation points per axis, ours
 LEVELS = (1.01, 1.001, 1.0001)  # of the largest value attained
 ROUNDING = 1e-9  # relative: ours covers its own, which a peer that ignores it does not pay for
-WIDE = 160  # columns of the tables
 
 
 def trained(steps: int, seed: int = 0, width: int = 128) -> Layers:
@@ -311,7 +310,7 @@ def show(result: dict[str, Any], console: Console) -> None:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    return run(__doc__, measure, show, WIDE, arguments)
+    return run(__doc__, measure, show, arguments)
 
 
 if __name__ == "__main__":

@@ -23,6 +23,7 @@ from jax import lax
 from rich.console import Console
 from rich.table import Table
 
+from ...commands.output import columns
 from ...solvers import ThermalBlock
 from ...solvers.classes.coercive import CoerciveProblem
 from ...solvers.discretisations import q1_multigrid as multigrid
@@ -257,7 +258,7 @@ def main(arguments: list[str] | None = None) -> None:
         # Read when numpy is loaded, so start again: a second BLAS thread beside JAX's own disturbs every timing.
         command = [sys.executable, "-m", "assay.benchmarks.peers.truth", *sys.argv[1:]]
         os.execve(sys.executable, command, {**os.environ, "OMP_NUM_THREADS": "1"})
-    console = Console(stderr=True, width=None if sys.stderr.isatty() else 120)
+    console = Console(stderr=True, width=columns(sys.stderr))
     with console.status("starting") as status:
         report = measure(options.cells, options.repeats, status.update)
     show(report, console)

@@ -10,7 +10,6 @@ serves the other. An honest map is to be accepted with every leaf; a lie is to b
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 import tempfile
 import time
@@ -103,7 +102,6 @@ def answer_of(path: Path, problem: CoerciveProblem, surrogate: Any, **budget: An
 
 
 def measure(options: argparse.Namespace) -> dict[str, Any]:
-    progress = Console(stderr=True, width=300)
     rows: list[dict[str, Any]] = []
     lies: list[dict[str, Any]] = []
     maps = [(kind, share, 10 * i + j) for i, kind in enumerate(KINDS) for j, share in enumerate((TIGHT, LOOSE))]
@@ -116,12 +114,12 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
             row["answer"], row["proved"], row["parts"] = answer_of(path, problem, surrogate, executor=executor)
             row["audited in s"] = time.perf_counter() - started
             rows.append(row)
-            progress.print(str(row), highlight=False)
+            command.progress(row)
             if not lies and min(row["certified %"], row["falsified %"]) > 0:
                 for i, lie in enumerate(LIES[: options.lies]):
                     answer, _, _ = answer_of(tampered(path, lie, Path(folder) / "lie.json"), problem, surrogate)
                     lies.append({"lie": i, "answer": answer[:100]})
-                    progress.print(str(lies[-1]), highlight=False)
+                    command.progress(lies[-1])
     accepted = sum(row["answer"] == "accepted" and row["proved"] == row["finite"] for row in rows)
     found = sum(lie["answer"] != "accepted" for lie in lies)
     holds = {f"{accepted} of {len(rows)} honest maps accepted, every leaf": accepted == len(rows)}
@@ -146,9 +144,7 @@ def main() -> int:
     options = parser.parse_args()
     if not 1 <= options.maps <= 2 * len(KINDS) or not 0 <= options.lies <= len(LIES) or options.workers < 1:
         parser.error(f"between 1 and {2 * len(KINDS)} maps, at most {len(LIES)} lies, at least one worker")
-    result = measure(options)
-    result["load_average"] = round(os.getloadavg()[0], 2)
-    return command.finish(result, show, options.json, width=170)
+    return command.finish(measure(options), show, options.json)
 
 
 if __name__ == "__main__":

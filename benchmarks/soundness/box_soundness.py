@@ -13,7 +13,6 @@ breaks, nor any planted input. Audits: every leaf of honest maps is proved again
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 import tempfile
 import time
@@ -122,21 +121,21 @@ def network_row(problem: ThermalBlock, design: Design, points: int, seed: int) -
     }
 
 
-def networks(count: int, points: int, console: Console) -> list[dict[str, Any]]:
+def networks(count: int, points: int) -> list[dict[str, Any]]:
     """3 x 1 blocks twice, 2 x 2 once; else 2 x 1 on 8 or 16 cells."""
     rows = []
     square, three, fine, coarse = block((2, 2)), block((3, 1), 12), block(cells=16), block()
     for i, design in enumerate(designs(count)):
         problem = square if i == 13 else three if i % 8 == 4 else fine if i % 5 == 1 else coarse
         rows.append(network_row(problem, design, -(-points // count), i))
-        console.print(str(rows[-1]), highlight=False)
+        command.progress(rows[-1])
     return rows
 
 
 # --- planted failures -------------------------------------------------------------------------------------------------
 
 
-def planted_rows(count: int, each: int, console: Console) -> list[dict[str, Any]]:
+def planted_rows(count: int, each: int) -> list[dict[str, Any]]:
     """One row per model."""
     problem, rng = block(), np.random.default_rng(1)
     rows: list[dict[str, Any]] = []
@@ -166,14 +165,14 @@ def planted_rows(count: int, each: int, console: Console) -> list[dict[str, Any]
                 "CPU s": time.process_time() - started,
             }
         )
-        console.print(str(rows[-1]), highlight=False)
+        command.progress(rows[-1])
     return rows
 
 
 # --- audits -----------------------------------------------------------------------------------------------------------
 
 
-def audit_rows(count: int, console: Console) -> list[dict[str, Any]]:
+def audit_rows(count: int) -> list[dict[str, Any]]:
     """Honest maps proved again leaf by leaf; of the first, ten tampered copies."""
     problem = block()
     surrogates = [Quadratic(problem), Network(problem, Design("tanh", 1, False, True, 1.0), 3, width=4, modes=3)]
@@ -205,7 +204,7 @@ def audit_rows(count: int, console: Console) -> list[dict[str, Any]]:
                 row["lies found"] += _refused(tampered(path, lie, Path(folder) / "lie.json"), problem, surrogate)
             row["CPU s"] = time.process_time() - started
             rows.append(row)
-            console.print(str(row), highlight=False)
+            command.progress(row)
     return rows
 
 
@@ -221,22 +220,21 @@ def _refused(path: Path, problem: ThermalBlock, surrogate: Any) -> bool:
 
 
 def measure(options: argparse.Namespace) -> dict[str, Any]:
-    progress = Console(stderr=True, width=400)
     result: dict[str, Any] = {"holds": {}}
     holds = result["holds"]
     if options.networks:
-        rows = result["networks"] = networks(options.networks, options.points, progress)
+        rows = result["networks"] = networks(options.networks, options.points)
         points, bad = sum(r["points"] for r in rows), sum(r["violations"] for r in rows)
         holds[f"{len(rows)} networks, {points} points, {bad} violations"] = bad == 0
         holds["the largest error found is within the largest possible, in every map"] = all(r["sandwich"] for r in rows)
     if options.planted:
-        rows = result["planted"] = planted_rows(options.planted, options.each, progress)
+        rows = result["planted"] = planted_rows(options.planted, options.each)
         total = sum(r["failures"] for r in rows)
         holds[f"{len(rows)} models, {total} planted failures: none certified"] = not any(
             r["fully certified"] or r["failures certified"] or r["bounds below error"] for r in rows
         )
     if options.audits:
-        rows = result["audits"] = audit_rows(options.audits, progress)
+        rows = result["audits"] = audit_rows(options.audits)
         lies, found = (sum(r[key] for r in rows) for key in ("lies", "lies found"))
         accepted = sum(r["said"] == "accepted" and r["proved"] == r["finite"] for r in rows)
         holds[f"{accepted} of {len(rows)} honest maps accepted, every leaf"] = accepted == len(rows)
@@ -268,8 +266,7 @@ def main() -> int:
         parser.error("counts must not be negative, and a model has at least one failure")
     result = measure(options)
     result["CPU s"] = time.process_time()
-    result["load_average"] = round(os.getloadavg()[0], 2)
-    return command.finish(result, show, options.json, width=190)
+    return command.finish(result, show, options.json)
 
 
 if __name__ == "__main__":

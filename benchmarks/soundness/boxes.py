@@ -15,7 +15,6 @@ coefficient per cell, d = 2 and 3, at 1.2 times the largest error and at the tol
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 import time
 from typing import Any, NamedTuple
@@ -150,11 +149,10 @@ def main() -> int:
         rows = []
         for case in cases(part, options.quick):
             rows.append({"part": part} | measure_case(case, options.quick))
-            print(f"{part}: {case.label} done", file=sys.stderr)
+            command.progress(f"{part}: {case.label} done")
         result["rows"] += rows
         result["holds"] |= claims(part, rows)
-    result["load_average"] = round(os.getloadavg()[0], 2)
-    return command.finish(result, show, "-" if options.json else None, width=190)
+    return command.finish(result, show, "-" if options.json else None)
 
 
 def show(result: dict[str, Any], console: Console) -> None:

@@ -233,7 +233,7 @@ def measure(quick: bool) -> dict[str, Any]:
         prepare(Path(source), {name for case in chosen for name in case.needs})
         for case in chosen:
             rows.append(measure_case(case, Path(source), 2 if quick else MOMENTS, rng))
-            print(f"{rows[-1]['command']}: {rows[-1]['clean']} of {rows[-1]['interrupted']} clean", file=sys.stderr)
+            command.progress(f"{rows[-1]['command']}: {rows[-1]['clean']} of {rows[-1]['interrupted']} clean")
     return {"rows": rows, "holds": {"every interruption ends cleanly": not any(row["wrong"] for row in rows)}}
 
 

@@ -230,7 +230,7 @@ def strike(runner: Runner, case: Case, times: int, rng: np.random.Generator) -> 
         row["other"] += case.result(folder) != expected
         row["left"] += len(list(folder.rglob("*.partial")))
         shutil.rmtree(folder)
-    print(row, file=sys.stderr, flush=True)
+    command.progress(row)
     return row
 
 
@@ -320,7 +320,6 @@ def measure(times: int) -> dict[str, Any]:
         "rows": rows,
         "together": pairs,
         "disks": disks,
-        "load_average": round(os.getloadavg()[0], 2),
         "holds": {
             "at most the solve in progress is lost": all(row["lost"] <= 1 for row in rows),
             "resumed runs end as those that nobody killed": not any(row["other"] for row in rows),

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from ...solvers.files import read_text, replace
 from ...solvers.problems.thermal_block import ThermalBlock
+from .. import command
 from . import table_output, table_picture
 from .effort import Effort
 from .table import Table, run_table
@@ -29,7 +30,7 @@ def readme_table(quick: bool = False) -> Table:
 
 
 def _progress(stage: str, done: int, total: int) -> None:
-    print(f"{stage} {done}/{total}", file=sys.stderr, flush=True)
+    command.progress(f"{stage} {done}/{total}")
 
 
 def replace_between(text: str, new: str) -> str:

@@ -103,7 +103,7 @@ def to_rich(table: Table) -> Group:
     """For the terminal."""
     top = RichTable(title=title(table), title_justify="left")
     for i, heading in enumerate(HEADINGS):
-        top.add_column(heading, justify="left" if i == 0 else "right")
+        top.add_column(heading, justify="left" if i == 0 else "right", overflow="fold")
     for row in table.rows:
         cells: list[Any] = _cells(row)
         for i in (-3, -2):
@@ -111,13 +111,13 @@ def to_rich(table: Table) -> Group:
         top.add_row(*cells)
     solver = RichTable(title="The solver's own curve", title_justify="left")
     for i, heading in enumerate(HEADINGS[:6]):
-        solver.add_column(heading, justify="left" if i == 0 else "right")
+        solver.add_column(heading, justify="left" if i == 0 else "right", overflow="fold")
     for line in _solver_cells(table):
         solver.add_row(*line)
     components = RichTable(title=BY_COMPONENT, title_justify="left")
     names, lines = _component_cells(table)
     for i, heading in enumerate(names):
-        components.add_column(heading, justify="left" if i == 0 else "right")
+        components.add_column(heading, justify="left" if i == 0 else "right", overflow="fold")
     for line in lines:
         components.add_row(*line)
     tables = [top, components, solver] if lines else [top, solver]

@@ -57,7 +57,7 @@ def measure(quick: bool) -> dict[str, Any]:
                 "not solved": failed,
             }
         )
-        print(f"{name}: {alone:.0f} and {both:.0f} a minute", file=sys.stderr, flush=True)
+        command.progress(f"{name}: {alone:.0f} and {both:.0f} a minute")
     return {"rows": rows, "holds": {"every problem gives snapshots": all(r["1 process"] > 0 for r in rows)}}
 
 
