@@ -20,9 +20,11 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+import scipy.sparse as sp
 from jax import lax
 from jaxtyping import Array, Bool, Float, Int
 
+from .affine_decomposition import AffineDecomposition
 from .batching import RowMap, without_caches
 from .box import Box
 from .interrupts import finished
@@ -162,6 +164,18 @@ class Problem(abc.ABC):
         ``ZERO_SHARE`` times a typical magnitude, in closed form: a relative error says nothing below it.
         """
         return 0.0
+
+    @property
+    def energy_matrix(self) -> sp.csr_matrix | None:
+        """The inner product, over the free entries, in which a basis of fields is orthonormal; None for the Euclidean
+        one.
+        """
+        return None
+
+    @property
+    def affine_decomposition(self) -> AffineDecomposition | None:
+        """Operator and load as sums of few terms, where the problem has such sums; else None."""
+        return None
 
     @property
     def few_terms_remedy(self) -> str:

@@ -1,10 +1,14 @@
 """Proper orthogonal decomposition against data whose decomposition is known."""
 
+import dataclasses
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import scipy.sparse as sp
 
+from assay.solvers.box import Box
+from assay.solvers.problems.black_box import BlackBox, black_box
 from assay.solvers.problems.thermal_block import ThermalBlock
 from assay.surrogates.training.pod import box_points, pod, prepare, project, solve_few
 
@@ -55,6 +59,24 @@ def test_the_tail_left_out_is_the_tolerance(problem):
         assert not V[~problem.free].any()
     assert ranks == sorted(ranks)
     assert pod(data, 1e-5, max_rank=3).shape[1] == 3
+
+
+class WeightedBlackBox(BlackBox):
+    """Of no class that the room knows, with an inner product of its own."""
+
+    @property
+    def energy_matrix(self):
+        return sp.diags([1.0, 4.0, 9.0]).tocsr()
+
+
+@pytest.mark.parametrize(("kind", "diagonal"), [(WeightedBlackBox, [1, 4, 9]), (BlackBox, [1, 1, 1])])
+def test_the_basis_is_orthonormal_in_the_product_that_the_problem_names(kind, diagonal):
+    box = Box(("a",), [1.0], [2.0])
+    plain = black_box(lambda p: np.array([1.0, p[0], p[0] ** 2]), box)
+    problem = kind(**{field.name: getattr(plain, field.name) for field in dataclasses.fields(plain)})
+    V = pod(solve_few(problem, box, 8, seed=0), tolerance=1e-9)
+    assert V.shape == (3, 3)
+    np.testing.assert_allclose(V.T @ np.diag(diagonal) @ V, np.eye(3), atol=1e-12)
 
 
 def test_features_fill_the_unit_box(problem):

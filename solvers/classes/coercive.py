@@ -17,6 +17,7 @@ import numpy as np
 import scipy.sparse as sp
 from jaxtyping import Array, Bool, Float
 
+from ..affine_decomposition import AffineDecomposition
 from ..field_norm import homogeneous
 from ..precision import UNIT_ROUNDOFF
 from ..problem import Attempt, Problem
@@ -104,6 +105,20 @@ class CoerciveProblem(Problem):
         """A(theta) over the free entries, for scipy."""
 
     # ---- final from here on --------------------------------------------------------------------------------------
+
+    @property
+    def energy_matrix(self) -> sp.csr_matrix:
+        """A_ref, the matrix of the reference weights."""
+        return self.matrix(self.reference_theta)
+
+    @property
+    def affine_decomposition(self) -> AffineDecomposition | None:
+        """None where the load has no terms (``load_terms``)."""
+        loads = self.load_terms()
+        if loads is None:
+            return None
+        count = len(self.reference_theta)
+        return AffineDecomposition(count, self.theta, self.load_weights, self.matrix, loads, self.free)
 
     def load_absolute(self, p: Float[Array, " d"]) -> Float[Array, " N"]:
         """sum_j |load_weights_j| |f_j|: the size that the rounding errors of ``load`` go by."""

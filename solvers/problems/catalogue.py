@@ -36,8 +36,8 @@ MOST = 10**6  # a whole number in settings from a file, and the product of those
 def closest(name: str, names: Iterable[str], what: str) -> ValueError:
     """The error for an unknown name, offering the closest match."""
     names = sorted(names)
-    match = difflib.get_close_matches(name, names, n=1, cutoff=0.4)
-    hint = f"did you mean {match[0]!r}?" if match else f"there are: {', '.join(names)}"
+    match = difflib.get_close_matches(str(name), names, n=1, cutoff=0.4)
+    hint = f"did you mean {match[0]!r}?" if match else f"there are: {', '.join(names) or 'none'}"
     return ValueError(f"there is no {what} called {name!r}; {hint}")
 
 

@@ -1,10 +1,10 @@
 """Snapshots made ready to be learnt, and their proper orthogonal decomposition (POD).
 
-For a coercive problem the basis is orthonormal in its reference energy, V' A_ref V = I, elsewhere in the Euclidean
-product; it minimises the mean square error of the relative snapshots u_i / ||u_i|| in that product. Method of
-snapshots: the eigenvectors of their Gram matrix resolve about half of the digits, so what is found is projected off
-and the rest decomposed again. Entries that the problem prescribes are zero in every mode; a lift stands in for their
-values.
+The basis is orthonormal in the problem's ``energy_matrix`` where it has one (for a coercive problem its reference
+energy, V' A_ref V = I), elsewhere in the Euclidean product; it minimises the mean square error of the relative
+snapshots u_i / ||u_i|| in that product. Method of snapshots: the eigenvectors of their Gram matrix resolve about half
+of the digits, so what is found is projected off and the rest decomposed again. Entries that the problem prescribes are
+zero in every mode; a lift stands in for their values.
 References: Sirovich 1987; Quarteroni, Manzoni, Negri, Reduced Basis Methods for PDEs (2016), chapter 6.
 """
 
@@ -19,12 +19,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-import scipy.sparse as sp
 from jaxtyping import Bool, Float
 
 from ...solvers.batching import RowMap
 from ...solvers.box import Box
-from ...solvers.classes.coercive import CoerciveProblem
 from ...solvers.identity import check_rows, first_difference
 from ...solvers.problem import Problem
 from .given import check_shapes
@@ -138,24 +136,24 @@ def _data(problem: Problem, box: Box, P: np.ndarray, U: np.ndarray, digest: str,
     rows, fields = averaged(x, s, np.where(free, U, 0.0))
     dropped = {**dropped, "repeated": len(P) - len(rows)}
     P, x, s = P[rows], x[rows], s[rows]
-    product = inner_product(problem, free)
+    product = inner_product(problem)
     norms = np.sqrt(np.maximum(np.einsum("ni,ni->n", fields[:, free], product(fields[:, free].T).T), 0.0))
     norms = np.where(norms > 0, norms, 1.0)
     lift = bool(lifts.any())
     return Data(problem, box, P, fields, norms, x, s, shift, gain, free, lift, digest, dropped)
 
 
-def inner_product(problem: Problem, free: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
+def inner_product(problem: Problem) -> Callable[[np.ndarray], np.ndarray]:
     """Y [n_free, m] -> M Y, M the matrix of the basis's inner product over the free entries."""
-    if isinstance(problem, CoerciveProblem):
-        M: sp.csr_matrix = problem.matrix(problem.reference_theta)
-        return lambda Y: M @ Y
-    return lambda Y: Y
+    M = problem.energy_matrix
+    if M is None:
+        return lambda Y: Y
+    return lambda Y: M @ Y
 
 
 def pod(data: Data, tolerance: float = 1e-5, max_rank: int = 48) -> Float[np.ndarray, "N k"]:
     """V, orthonormal: as many modes as leave a share ``tolerance`` of the relative snapshots (root mean square)."""
-    product = inner_product(data.problem, data.free)
+    product = inner_product(data.problem)
     Y = (data.fields[:, data.free] / data.norms[:, None]).T
     total = np.sqrt(len(data.norms))  # every column has length one
     V = np.zeros((len(Y), 0))
@@ -185,5 +183,5 @@ def pod(data: Data, tolerance: float = 1e-5, max_rank: int = 48) -> Float[np.nda
 
 def project(data: Data, V: Float[np.ndarray, "N k"]) -> Float[np.ndarray, "n k"]:
     """Coefficients of the snapshots, best in the inner product of the basis."""
-    weighted = inner_product(data.problem, data.free)(V[data.free])
+    weighted = inner_product(data.problem)(V[data.free])
     return data.fields[:, data.free] @ weighted

@@ -1,6 +1,7 @@
-"""A coercive problem in the coordinates of a basis: V' A(p) V = sum_q theta_q(p) G_q, V' f(p) = sum_j phi_j(p) g_j.
+"""A problem in the coordinates of a basis: V' A(p) V = sum_q theta_q(p) G_q, V' f(p) = sum_j phi_j(p) g_j.
 
-Only for problems that are affine in few terms (``load_terms``): everything that depends on the grid is computed once.
+Only for problems that are affine in few terms (``Problem.affine_decomposition``): everything that depends on the grid
+is computed once.
 """
 
 from __future__ import annotations
@@ -11,42 +12,47 @@ import jax
 import numpy as np
 from jaxtyping import Float
 
-from ...solvers.classes.coercive import CoerciveProblem
+from ...solvers.affine_decomposition import AffineDecomposition
 from ...solvers.problem import Problem
 
 
 def affine_in_few_terms(problem: Problem) -> bool:
     """Whether the reduced operator exists."""
-    return isinstance(problem, CoerciveProblem) and problem.load_terms() is not None
+    return problem.affine_decomposition is not None
 
 
 @dataclass(frozen=True)
 class ReducedOperator:
     """``ReducedOperator.of(problem, V)``."""
 
-    problem: CoerciveProblem
+    problem: Problem
+    parts: AffineDecomposition
     terms: Float[np.ndarray, "Q k k"]
     loads: Float[np.ndarray, "J k"]
     images: Float[np.ndarray, "Q n k"]  # A_q V over the free entries
 
     @staticmethod
     def of(problem: Problem, V: Float[np.ndarray, "N k"]) -> ReducedOperator:
-        """Raises ValueError where the problem is not affine in few terms."""
-        loads = problem.load_terms() if isinstance(problem, CoerciveProblem) else None
-        if not isinstance(problem, CoerciveProblem) or loads is None:
+        """The problem in the coordinates of a basis [N, k], zero in prescribed entries.
+
+        Raises:
+            ValueError: the problem is not affine in few terms.
+        """
+        parts = problem.affine_decomposition
+        if parts is None:
             raise ValueError(
                 f"{problem.name} is not affine in few terms, so it has no reduced operator: "
                 f"{problem.few_terms_remedy}neither the physics loss nor the reduced "
                 "basis is available; train on snapshots alone (physics_weight=0)"
             )
-        inside = V[problem.free]
-        images = np.stack([problem.matrix(e) @ inside for e in np.eye(len(problem.reference_theta))])
+        inside = V[parts.free]
+        images = np.stack([parts.matrix(e) @ inside for e in np.eye(parts.term_count)])
         terms = np.einsum("ni,qnj->qij", inside, images, optimize=True)
-        return ReducedOperator(problem, (terms + terms.transpose(0, 2, 1)) / 2, loads @ V, images)
+        return ReducedOperator(problem, parts, (terms + terms.transpose(0, 2, 1)) / 2, parts.load_terms @ V, images)
 
     def weights(self, P: Float[np.ndarray, "n d"]) -> tuple[Float[np.ndarray, "n Q"], Float[np.ndarray, "n J"]]:
         """theta(p) and phi(p) row by row."""
-        theta, phi = jax.jit(jax.vmap(lambda p: (self.problem.theta(p), self.problem.load_weights(p))))(P)
+        theta, phi = jax.jit(jax.vmap(lambda p: (self.parts.theta(p), self.parts.load_weights(p))))(P)
         return np.asarray(theta), np.asarray(phi)
 
     def system(self, P: Float[np.ndarray, "n d"]) -> tuple[Float[np.ndarray, "n k k"], Float[np.ndarray, "n k"]]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import inspect
 from collections.abc import Iterable
 from typing import Any
@@ -14,6 +13,7 @@ from ...solvers.box import Box
 from ...solvers.identity import says_all, telling_row
 from ...solvers.precision import in_float64
 from ...solvers.problem import Problem
+from ...solvers.problems.catalogue import closest
 from ...solvers.seed import checked_seed
 from ..architectures import ARCHITECTURES
 from ..surrogate import Surrogate
@@ -55,7 +55,7 @@ def train(
             problem's, too few snapshots or those of another problem, numbers that make no sense.
     """
     if architecture not in ARCHITECTURES:
-        raise _unknown(architecture, ARCHITECTURES, "surrogate")
+        raise closest(architecture, ARCHITECTURES, "surrogate")
     seed = checked_seed(seed)
     for name, value in (("seconds", seconds), ("steps", steps)):
         if value is not None and not value > 0:
@@ -99,7 +99,7 @@ def check_options(
     for key in options:
         if key not in known or key in ("problem", "snapshots"):
             own = [k for k in known if k not in ("problem", "snapshots", "seed", "box")]
-            raise _unknown(key, own, f"option of {architecture}")
+            raise closest(key, own, f"option of {architecture}")
 
 
 def check_box(whole: Box, box: Box | None) -> Box:
@@ -122,10 +122,3 @@ def check_box(whole: Box, box: Box | None) -> Box:
                 f"there and [{whole.lower[i]:.6g}, {whole.upper[i]:.6g}] in the problem"
             )
     return box
-
-
-def _unknown(name: str, names: Iterable[str], what: str) -> ValueError:
-    names = sorted(names)
-    match = difflib.get_close_matches(str(name), names, n=1, cutoff=0.4)
-    hint = f"did you mean {match[0]!r}?" if match else f"there are: {', '.join(names) or 'none'}"
-    return ValueError(f"there is no {what} called {name!r}; {hint}")
