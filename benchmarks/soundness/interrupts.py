@@ -28,24 +28,12 @@ from rich.console import Console
 from ...solvers.snapshots.sample import load_snapshots
 from ...verify.boxes.trust_map import load_trust_map
 from .. import command
+from .scratch import environment, write_own_module
 
 MOMENTS = 10  # per command
 FAULTS = re.compile(
     r"Traceback|Fatal Python|Segmentation|CpuCallback|Exception ignored|internal error|resource_tracker"
 )
-OWN = """
-import time
-import numpy as np
-from assay import Box, black_box
-
-x = np.linspace(0, 1, 5)
-
-def solver(p):
-    time.sleep(0.02)
-    return np.sin(3 * p[0] * x) + p[1]
-
-problem = black_box(solver, Box(("a", "b"), lower=(0.5, 1.0), upper=(2.0, 2.0)))
-"""
 CHILD = """
 import os, signal, sys, threading, time
 from assay.cli import main
@@ -143,7 +131,7 @@ def cases() -> list[Case]:
 
 def prepare(folder: Path, needed: set[str]) -> None:
     """The runs, maps and records that commands start from."""
-    (folder / "mine.py").write_text(OWN, encoding="utf-8")
+    write_own_module(folder, pause=0.02, size=None)
     for run, problem, named in (("run", BUILT_IN, ()), ("own", MINE, ("--problem", *MINE))):
         if run not in needed:
             continue
@@ -157,7 +145,13 @@ def prepare(folder: Path, needed: set[str]) -> None:
 def _start(words: tuple[str, ...], folder: Path, delay: float) -> subprocess.Popen[str]:
     program = [sys.executable, "-c", CHILD, str(delay), *words]
     return subprocess.Popen(
-        program, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
+        program,
+        cwd=folder,
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
     )
 
 

@@ -32,24 +32,9 @@ from ...surrogates import load
 from ...verify.boxes.trust_map import load_trust_map
 from ...verify.search.counterexample import read_counterexamples
 from .. import command
+from .scratch import environment, own_problem, write_own_module
 
 TOGETHER = 3  # kills in one folder
-OWN = """
-import os, time
-import numpy as np
-from assay import Box, black_box
-
-x = np.linspace(0, 1, 5)
-
-def solver(p):
-    time.sleep(0.03)
-    u = np.sin(3 * p[0] * x) + p[1]
-    with open("solved", "a") as log:
-        log.write(f"{p[0]!r} {p[1]!r}\\n")
-    return u
-
-problem = black_box(solver, Box(("a", "b"), lower=(0.5, 1.0), upper=(2.0, 2.0)), size=5)
-"""
 MINE = ("--problem", "mine:problem")
 SMALL = ("--surrogate", "pod-mlp", "--option", "widths=[8,8]", "--snapshots", "24", "--test", "4")
 
@@ -101,14 +86,7 @@ def _rows_lost(folder: Path) -> int:
 
 
 def _model(folder: Path) -> Any:
-    from ...solvers.box import Box
-    from ...solvers.problems.black_box import black_box
-
-    x = np.linspace(0, 1, 5)
-    problem = black_box(
-        lambda p: np.sin(3 * p[0] * x) + p[1], Box(("a", "b"), np.array([0.5, 1.0]), np.array([2.0, 2.0]))
-    )
-    model = load(folder / "r" / "model.safetensors", problem)
+    model = load(folder / "r" / "model.safetensors", own_problem())
     tests = load_snapshots(folder / "r" / "test.h5").hash
     return tests, model.data_hash, {key: a.tobytes().hex() for key, a in model.arrays.items()}
 
@@ -151,13 +129,16 @@ def _whole(folder: Path) -> int:
     return 0
 
 
+def _write_own(folder: Path) -> None:
+    write_own_module(folder, pause=0.03, size=5)  # the size: a solve that finds it out would be lost in a kill
+
+
 class Runner:
     """Commands in scratch folders, with this library and one thread."""
 
     def __init__(self, base: Path) -> None:
         self.base = base
-        root = str(Path(__file__).resolve().parent.parent)
-        self.environment = {**os.environ, "PYTHONPATH": root, "OMP_NUM_THREADS": "1", "COLUMNS": "200"}
+        self.environment = environment()
         self.imports = self._timed(["-c", "import assay.cli"], base)
 
     def start(self, words: tuple[str, ...] | list[str], folder: Path) -> subprocess.Popen[str]:
@@ -177,7 +158,7 @@ class Runner:
 
     def fresh(self, name: str) -> Path:
         folder = Path(tempfile.mkdtemp(prefix=f"{name.replace(' ', '')}-", dir=self.base))
-        (folder / "mine.py").write_text(OWN)
+        _write_own(folder)
         if (self.base / name).is_dir():
             shutil.copytree(self.base / name, folder / name)
         return folder
@@ -251,7 +232,7 @@ def _done(ended: tuple[int | None, str], case: Case) -> None:
 
 def prepare(runner: Runner) -> None:
     """The runs that falsify and certify need."""
-    (runner.base / "mine.py").write_text(OWN)
+    _write_own(runner.base)
     block = ("thermal-block", "--set", "cells=8", "--set", "blocks=[2,1]", *SMALL, "--steps", "200", "--out", "block")
     for words in (("mine:problem", *SMALL, "--steps", "50", "--out", "own"), block):
         code, said = runner.run(("train", *words), runner.base)
