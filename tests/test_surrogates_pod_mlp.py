@@ -19,6 +19,7 @@ from assay.surrogates.networks.energy_loss import (
     physics_rows,
     with_constant,
 )
+from assay.surrogates.training.optimise import steps_done
 from assay.surrogates.training.pod import pod, prepare, solve_few
 from assay.surrogates.training.reduced_operator import ReducedOperator
 from assay.verify.enclose import enclose
@@ -213,11 +214,13 @@ def test_an_interrupted_run_goes_on_to_the_bit(problem, half, straight, tmp_path
 
     with pytest.raises(Stop):
         train(problem, "pod-mlp", half, steps=64, checkpoint=file, progress=stop, **SMALL)
+    assert steps_done(file) == when and steps_done(tmp_path / "none") == 0
     seen = []
     resumed = train(
-        problem, "pod-mlp", half, steps=64, checkpoint=file, progress=lambda d, t, n: seen.append(d), **SMALL
+        problem, "pod-mlp", half, steps=64, checkpoint=file, progress=lambda d, t, n: seen.append((d, n)), **SMALL
     )
-    assert seen[0] == when + 1 and resumed.training["steps"] == 64
+    assert seen[0] == (when, f"going on from step {when}")
+    assert seen[1][0] == when + 1 and resumed.training["steps"] == 64
     assert all(np.array_equal(a, weights_of(resumed)[key]) for key, a in weights_of(straight).items())
     again = train(problem, "pod-mlp", half, steps=64, checkpoint=file, **SMALL)
     assert all(np.array_equal(a, weights_of(again)[key]) for key, a in weights_of(straight).items())

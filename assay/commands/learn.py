@@ -15,6 +15,7 @@ from ..run_folder import RunFolder, about_problem
 from ..run_training import Plan, run_training
 from ..solvers.tolerance import measured_in
 from ..surrogates.architectures import surrogate_name
+from ..surrogates.training.optimise import steps_done
 from ..surrogates.training.train import check_options
 from ..verify.certificate import against
 from .errors import DONE, UserError, keeps
@@ -62,7 +63,9 @@ def train(
     settings = {"problem": about_problem(problem, asked, owner), "training": plan.settings()}
     folder = RunFolder.start(path, settings, _command(problem, plan, asked, path, box or [], option or []))
     if folder.resumed:
-        say(f"{path} holds an interrupted run of these settings: going on")
+        done = steps_done(folder.file("training.checkpoint"))
+        where = f"training goes on from step {done}" if done else "going on"
+        say(f"{path} holds an interrupted run of these settings: {where}")
     with keeps(lambda: f"what was done is kept in {path}; the same command goes on from there"):
         with progress_bar("") as bar:
             results = run_training(folder, owner, plan, lambda stage, done, total, note: bar(done, total, note, stage))

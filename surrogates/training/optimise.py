@@ -122,6 +122,39 @@ def _lbfgs(loss: Loss) -> tuple[Callable[..., Any], Callable[..., Any]]:
     return jax.jit(lambda weights: (weights, optimiser.init(weights))), jax.jit(advance)
 
 
+class _Stored(NamedTuple):
+    """A checkpoint: where a run stood, and the numbers of its state."""
+
+    phase: int
+    step: int
+    seconds: float
+    history: list[float]
+    leaves: list[np.ndarray]
+    stopped: str
+    identity: str
+
+
+def _stored(path: Path) -> _Stored:
+    try:
+        stored = read_arrays(path)
+        phase, step, seconds, history, stopped, whose = parse_json(str(stored.pop("about")), nan=True)
+        if any(type(x) is not int or x < 0 for x in (phase, step)) or not 0 <= float(seconds) < np.inf:
+            raise ValueError("no number of steps or seconds")
+        history = [float(x) for x in history]
+        return _Stored(phase, step, seconds, history, [stored[key] for key in sorted(stored)], stopped, whose)
+    except (OSError, ValueError, KeyError, TypeError, EOFError, OverflowError, zipfile.BadZipFile) as error:
+        raise ValueError(f"{path} is damaged, or no training checkpoint ({type(error).__name__}): delete it") from None
+
+
+def steps_done(checkpoint: Path) -> int:
+    """The step that training would go on from: 0 where there is no checkpoint.
+
+    Raises:
+        ValueError: the file is damaged, or something else.
+    """
+    return _stored(checkpoint).step if checkpoint.exists() else 0
+
+
 class _Run:
     """Where a run stands: step, phase, losses, seconds, and the state's numbers while they wait to be restored."""
 
@@ -210,22 +243,14 @@ class _Run:
         path = self.budget.checkpoint
         if path is None or not path.exists():
             return
-        try:
-            stored = read_arrays(path)
-            phase, step, before, history, stopped, whose = parse_json(str(stored.pop("about")), nan=True)
-            if any(type(x) is not int or x < 0 for x in (phase, step)) or not 0 <= float(before) < np.inf:
-                raise ValueError("no number of steps or seconds")
-            history = [float(x) for x in history]
-            leaves = [stored[key] for key in sorted(stored)]
-        except (OSError, ValueError, KeyError, TypeError, EOFError, OverflowError, zipfile.BadZipFile) as error:
-            raise ValueError(
-                f"{path} is damaged, or no training checkpoint ({type(error).__name__}): delete it"
-            ) from None
-        if whose != self.budget.identity:
+        found = _stored(path)
+        if found.identity != self.budget.identity:
             raise ValueError(f"{path} belongs to another training run: delete it, or name another checkpoint")
-        self.phase, self.step, self.before, self.history, self.leaves = phase, step, before, history, leaves
+        self.phase, self.step, self.before, self.history, self.leaves = found[:5]
         # a larger budget goes on where a smaller one ended
-        self.stopped = stopped if stopped in ("converged", "diverged") else ""
+        self.stopped = found.stopped if found.stopped in ("converged", "diverged") else ""
+        if self.budget.progress is not None:
+            self.budget.progress(float(self.step), float(self.budget.steps), f"going on from step {self.step}")
 
     def restored(self, like: Any) -> Any:
         """The stored state, in the structure of a fresh one."""
