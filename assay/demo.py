@@ -54,10 +54,11 @@ class Settings:
     high: float = 10.0
 
     def problem(self) -> Problem:
+        """The thermal block that it is about."""
         return problem("thermal-block", blocks=(2, 2), cells=self.cells, low=self.low, high=self.high)
 
     def settings(self) -> dict[str, Any]:
-        """As JSON values, for ``run.json``."""
+        """The same as JSON values, for ``run.json``."""
         sizes = {key: getattr(self, key) for key in ("certified", "queries", "budget")}
         about = about_problem("thermal-block", {}, self.problem())
         return {"problem": about, "training": self.plan.settings(), **sizes, "tolerance": TOLERANCE}
@@ -75,7 +76,7 @@ def settings(seed: int = 0, quick: bool = False) -> Settings:
 
 @dataclass(frozen=True)
 class Report:
-    """What the demonstration ends with."""
+    """What the demonstration ends with: the table for a terminal, its sentences, a picture, and all numbers."""
 
     table: Any
     sentences: tuple[str, str, str]
@@ -154,7 +155,7 @@ class Demo:
 
 
 def proved(c: Certificate) -> str:
-    """What was proved."""
+    """One sentence: the largest bound proved, and at how many inputs."""
     known = np.isfinite(c.relative_upper)
     if not known.all():
         return f"Proved: nothing at {int((~known).sum())} of {len(c)} inputs, and bounds at the others, {c.against}."
@@ -166,7 +167,7 @@ def proved(c: Certificate) -> str:
 
 
 def found(search: Falsification) -> str:
-    """What was found."""
+    """One sentence: what the search found, or that it found nothing, which proves nothing."""
     if search.counterexamples:
         return (
             f"Found: {len(search.counterexamples)} inputs where the error exceeds {search.tolerance:g}, the worst "
@@ -209,7 +210,7 @@ def _against_solver(row: Ranked) -> tuple[str, str]:
 
 
 def saves(answer: Answer, table: Table) -> str:
-    """What it saves at equal error, whoever wins."""
+    """One sentence: how many queries needed no solve, and the time against a solver of equal error, whoever wins."""
     n = len(answer.u)
     kept = answer.counts["accepted"] + answer.counts["polished"]
     row = next((r for r in table.rows if r.kind == "guarded"), table.rows[0])

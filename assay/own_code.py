@@ -26,9 +26,10 @@ def is_own(word: str) -> bool:
 
 
 def refuse_file(word: str) -> None:
-    """
+    """Say what to write instead where a word names a file of Python.
+
     Raises:
-        UserError: the word names a file of Python, where a module is wanted.
+        UserError: it does.
     """
     file, _, name = word.rpartition(":") if ".py:" in word else (word, "", "NAME")
     if file.endswith(".py") and not Path(word).is_dir():

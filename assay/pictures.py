@@ -88,6 +88,11 @@ def _draw(axes: Axes, layout: _Layout, values: np.ndarray, colours: dict[str, An
 
 
 def save(figure: Figure, path: Path) -> Path:
+    """Write a picture in one step, of the format that the path's ending names.
+
+    Raises:
+        OSError: the file cannot be written; it names the path.
+    """
     FigureCanvasAgg(figure)
     replace(path, lambda stream: figure.savefig(stream, format=path.suffix[1:].lower(), dpi=150))
     return path
@@ -99,7 +104,11 @@ def _colours(values: np.ndarray) -> dict[str, Any]:
 
 
 def plot_field(problem: Problem, u: Any, path: Path, title: str = "") -> Path:
-    """One field."""
+    """Draw one field [N] of the problem; returns the path.
+
+    Raises:
+        OSError: the file cannot be written; it names the path.
+    """
     layout = _Layout(problem)
     values = layout.values(u)
     figure = Figure(figsize=(4.6, 4.0), layout="constrained")
@@ -112,7 +121,14 @@ def plot_field(problem: Problem, u: Any, path: Path, title: str = "") -> Path:
 
 
 def plot_triptych(problem: Problem, p: Any, truth: Any, answer: Any, path: Path, title: str = "") -> Path:
-    """Truth and surrogate on one scale, and the signed error on its own."""
+    """Draw two fields [N] at the input p [d], truth and surrogate on one scale, and their signed difference on its own.
+
+    Returns:
+        The path.
+
+    Raises:
+        OSError: the file cannot be written; it names the path.
+    """
     layout = _Layout(problem)
     true, got = layout.values(truth), layout.values(answer)
     error = got - true

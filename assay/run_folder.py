@@ -49,12 +49,17 @@ def own_file(folder: Path, name: str) -> Path:
 
 
 def write_json(path: Path, value: Any) -> None:
+    """Write JSON values, indented, in one step.
+
+    Raises:
+        OSError: the file cannot be written; it names the path.
+    """
     replace(path, json.dumps(value, indent=2) + "\n")
 
 
 @dataclass(frozen=True)
 class RunFolder:
-    """``RunFolder.start`` makes or resumes one, ``RunFolder.open`` reads one."""
+    """A folder with what ``run.json`` says of it: ``start`` makes or resumes one, ``open`` reads a complete one."""
 
     path: Path
     facts: dict[str, Any]
@@ -119,10 +124,12 @@ class RunFolder:
 
     @property
     def settings(self) -> dict[str, Any]:
+        """What the run was asked for, as JSON values."""
         found: dict[str, Any] = self.facts["settings"]
         return found
 
     def file(self, name: str) -> Path:
+        """Where a file of this folder is, or will be (``own_file``)."""
         return own_file(self.path, name)
 
     def problem(self, word: str | None = None, asked: dict[str, Any] | None = None) -> Problem:
@@ -173,7 +180,7 @@ class RunFolder:
         return loaded
 
     def complete(self, results: dict[str, Any]) -> None:
-        """Mark the run as done."""
+        """Mark the run as done, with what it found as JSON values."""
         self.facts.update(status="complete", finished=_now(), results=results)
         write_json(self.file("run.json"), self.facts)
 

@@ -25,7 +25,9 @@ TEST_SEED = 1_000_003  # added to the run's seed: test inputs are never training
 
 @dataclass(frozen=True)
 class Plan:
-    """What is trained, on what."""
+    """What is trained and on what: solves to learn from and to test with, the seed of both, when to stop, and the
+    options of the architecture.
+    """
 
     surrogate: str
     snapshots: int
@@ -38,7 +40,7 @@ class Plan:
     options: dict[str, Any]
 
     def settings(self) -> dict[str, Any]:
-        """As JSON values."""
+        """The same as JSON values, for ``run.json``."""
         box = None if self.box is None else self.box.to_json()
         return {**self.__dict__, "box": box}
 
@@ -54,7 +56,11 @@ class Errors:
 
 
 def errors_at(problem: Problem, surrogate: Callable[[Any], Any], tests: Snapshots) -> Errors:
-    """The surrogate's errors at all tests that were solved."""
+    """The surrogate's errors at all tests that were solved.
+
+    Raises:
+        ValueError: the surrogate's answers are no fields of this problem; the message says what to do.
+    """
     from .verify.answers.evaluate import evaluate
     from .verify.answers.first_call import check_answers
 
@@ -81,7 +87,7 @@ def errors_at(problem: Problem, surrogate: Callable[[Any], Any], tests: Snapshot
 
 
 def summary(errors: Float[np.ndarray, " n"]) -> dict[str, float]:
-    """mean, median, p95, max."""
+    """Mean, median, 95 % quantile ("p95") and maximum of errors [n]; NaN where there are none."""
     if not len(errors):
         return dict.fromkeys(("mean", "median", "p95", "max"), float("nan"))
     with np.errstate(invalid="ignore"):
@@ -94,12 +100,14 @@ def summary(errors: Float[np.ndarray, " n"]) -> dict[str, float]:
 
 
 def failures(snapshots: Snapshots) -> list[str]:
-    """How many solves failed and why, in words."""
+    """How many solves failed and why, one line a reason."""
     return [f"{count} of {len(snapshots)} solves failed: {why}" for why, count in snapshots.why_failed().items()]
 
 
 def hidden(problem: Problem, taken: list[Snapshots]) -> list[str]:
-    """What small errors would hide at the tolerance that the other verbs have if none is named."""
+    """What of these solutions a surrogate could get wrong without an error above ``TOLERANCE``, which the other verbs
+    have if none is named: one line each.
+    """
     from .verify.search.unseen import Unseen
 
     unseen = Unseen(problem, Tolerance.of(problem, TOLERANCE))
@@ -117,7 +125,15 @@ def run_training(
 ) -> dict[str, Any]:
     """Sample, train, save, test. Killed at any moment, the same call goes on from where it was.
 
-    ``progress(stage, done, total, note)``. Returns the results that ``run.json`` keeps.
+    Args:
+        progress: called with (stage, done, total, note).
+
+    Returns:
+        The results that ``run.json`` keeps, as JSON values.
+
+    Raises:
+        ValueError: too few solves succeeded, or the plan's options make no sense.
+        OSError: a file cannot be written.
     """
 
     def report(stage: str) -> Callable[..., None] | None:

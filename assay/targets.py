@@ -24,7 +24,16 @@ class Target:
 
 
 def find_surrogate(word: str, problem_word: str | None, settings: dict[str, Any]) -> Target:
-    """A run folder, or module:name with the problem that it answers."""
+    """A run folder, or module:name with the problem that it answers.
+
+    Args:
+        word: what stands where the command line wants a RUN.
+        problem_word, settings: what the user says of the problem, with --problem and --set.
+
+    Raises:
+        UserError: no complete run, another problem than the run's, or nothing that can be called.
+        ValueError: the run's model is damaged or of another problem.
+    """
     refuse_file(word)
     if is_own(word):
         if problem_word is None:
@@ -37,7 +46,11 @@ def find_surrogate(word: str, problem_word: str | None, settings: dict[str, Any]
 
 
 def find_callable(word: str, owner: Problem) -> Callable[[Any], Any]:
-    """The surrogate in a run folder, or the user's own, for a problem that is known already."""
+    """The surrogate in a run folder, or the user's own, for a problem that is known already.
+
+    Raises:
+        UserError, ValueError: as ``find_surrogate``.
+    """
     refuse_file(word)
     if not is_own(word):
         return RunFolder.open(Path(word)).surrogate(owner)

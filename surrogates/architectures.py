@@ -1,4 +1,10 @@
-"""Every architecture by its name: how it is trained, and how it predicts."""
+"""Every architecture by its name: how it is trained, and how it predicts.
+
+Every ``train_...`` takes the problem, snapshots that ``train`` has checked, a seed and the training box (None: the
+problem's own), then options of its own by name; it returns a ``Surrogate`` and raises ValueError where the snapshots
+are too few or of another problem, or an option makes no sense. Every ``predict`` gives coefficients [n, k] in the basis
+from inputs [n, d] and the arrays of that surrogate, in JAX; rows whose features are NaN come out as NaN.
+"""
 
 from __future__ import annotations
 
@@ -21,6 +27,8 @@ from .surrogate import Predict
 
 
 class Architecture(NamedTuple):
+    """What a name stands for. ``on_host`` gives the same coefficients in numpy, where that is faster."""
+
     train: Callable[..., Any]  # (problem, snapshots, seed, box, **options) -> Surrogate
     predict: Predict
     on_host: Predict | None = None

@@ -33,7 +33,14 @@ KEYS = ("architecture", "box", "problem", "settings", "inputs", "seed", "data_ha
 
 
 def save(surrogate: Surrogate, path: str | os.PathLike[str]) -> Path:
-    """Write ``path`` in one step: no reader meets half a file."""
+    """Write a surrogate to a file in one step: no reader meets half of it. Missing folders are made.
+
+    Returns:
+        The path.
+
+    Raises:
+        OSError: the file cannot be written; it names the path.
+    """
     path = Path(path)
     header = {
         "format": FORMAT,
@@ -55,7 +62,11 @@ def save(surrogate: Surrogate, path: str | os.PathLike[str]) -> Path:
 
 
 def load(path: str | os.PathLike[str], problem: Problem | None = None) -> Surrogate:
-    """The surrogate in a file; ``problem`` may be left out where its settings say all about it.
+    """Read a surrogate from a file.
+
+    Args:
+        problem: the problem that it answers; it may be left out where the problem is one of this library's, which its
+            name and settings build again.
 
     Raises:
         ValueError: no such file, truncated or foreign, of another problem (what differs is named), or of an

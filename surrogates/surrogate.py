@@ -33,7 +33,7 @@ Predict = Callable[[Problem, dict[str, Any], dict[str, Any], Any], Array]
 
 
 def versions() -> dict[str, str]:
-    """Of everything that a prediction or a training run depends on."""
+    """The versions of Python, of this library and of every package that numbers depend on, by name."""
     found = {"python": platform.python_version()}
     for name, package in (("assay", "assay-pde"), *((p, p) for p in PACKAGES)):
         try:
@@ -45,7 +45,9 @@ def versions() -> dict[str, str]:
 
 @dataclass(frozen=True, eq=False)
 class Surrogate:
-    """``surrogate(P)`` gives fields [n, N]: float64 numpy, or JAX arrays under jit, grad and vmap.
+    """``surrogate(P)``: fields [n, N] at inputs P [n, d], in float64 numpy, or in JAX under jit, grad and vmap.
+
+    A row of P that is not finite is answered with NaN; P of another shape raises ValueError.
 
     ``architecture`` is its name and settings as JSON values, ``arrays`` holds the basis (``"basis"``), the normaliser
     of the features (``"shift"``, ``"gain"``) and everything fitted. ``training`` says what was spent.
@@ -75,14 +77,17 @@ class Surrogate:
 
     @property
     def problem_name(self) -> str:
+        """The name of the problem that it answers."""
         return self.problem.name
 
     @property
     def problem_settings(self) -> dict[str, Any]:
+        """The settings that build that problem again, as JSON values."""
         return self.problem.settings
 
     @property
     def name(self) -> str:
+        """The architecture's name."""
         found: str = self.architecture["name"]
         return found
 

@@ -55,7 +55,12 @@ def plain(value: Any) -> Any:
 
 
 def emit(as_json: bool, payload: dict[str, Any], people: Callable[[Console], None]) -> None:
-    """The same facts, to a program or to people."""
+    """Print the same facts to stdout, for a program or for people.
+
+    Args:
+        payload: what ``plain`` takes.
+        people: what prints them for people; in a file or a pipe its console is as wide as anything in it.
+    """
     stream = _stdout[-1] if _stdout else sys.stdout
     if as_json:
         stream.write(json.dumps(plain(payload), indent=2) + "\n")
@@ -84,7 +89,11 @@ def check_new(path: Path | None) -> None:
 
 
 def write_arrays(path: Path, **arrays: Any) -> None:
-    """A .npz file, complete or not there at all."""
+    """Write a .npz file in one step: it is complete or not there at all.
+
+    Raises:
+        OSError: the file cannot be written; it names the path.
+    """
     replace(path, lambda stream: np.savez(stream, **arrays))
 
 
@@ -106,7 +115,7 @@ def table(*headings: str) -> Table:
 
 
 def number(x: float | None, digits: int = 3) -> str:
-    """For people: few digits, infinity spelled out."""
+    """A number for people: few digits, infinity spelled out, nothing for None."""
     if x is None:
         return ""
     if math.isinf(x):

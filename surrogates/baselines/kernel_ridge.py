@@ -38,7 +38,15 @@ def train_kernel_ridge(
     length: float | None = None,
     nugget: float | None = None,
 ) -> Surrogate:
-    """``length`` (features run over [-1, 1]) and ``nugget``; None to choose them."""
+    """Solve for the kernel's weights once length and nugget are chosen.
+
+    Args:
+        length: of the kernel, in features that run over [-1, 1]; None to choose it from ``LENGTHS``.
+        nugget: the squared relative error that a row is allowed; None to choose it from ``NUGGETS``.
+
+    Raises:
+        ValueError: length or nugget not positive; as ``prepare``.
+    """
     r = Regression.of(problem, snapshots, box)
     for name, value in (("length", length), ("nugget", nugget)):
         if value is not None and not value > 0:
@@ -79,7 +87,7 @@ def _matrix(x: np.ndarray, weights: np.ndarray, length: float, nugget: float) ->
 
 
 def predict(problem: Problem, architecture: dict[str, Any], arrays: dict[str, Any], P: Array) -> Float[Array, "n k"]:
-    """Coefficients."""
+    """Coefficients [n, k]: the amplitude times the kernel's mean."""
     x, s = scaled_features(problem, arrays, P)
     points = jnp.asarray(arrays["points"])
     squares = jnp.sum(x**2, axis=1)[:, None] + jnp.sum(points**2, axis=1)[None] - 2 * x @ points.T

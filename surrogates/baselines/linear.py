@@ -14,13 +14,17 @@ from .regression import Regression, least_squares
 
 
 def train_linear(problem: Problem, snapshots: Any, seed: int = 0, box: Box | None = None) -> Surrogate:
-    """One weighted least squares problem."""
+    """Fit slope and constant by one least squares problem, its rows weighted by their relative errors.
+
+    Raises:
+        ValueError: as ``prepare``.
+    """
     r = Regression.of(problem, snapshots, box)
     W = least_squares(np.c_[r.x, np.ones(len(r.x))], r.targets, r.weights)
     return r.surrogate("linear", {"slope": W[:-1], "constant": W[-1]}, predict, seed)
 
 
 def predict(problem: Problem, architecture: dict[str, Any], arrays: dict[str, Any], P: Array) -> Float[Array, "n k"]:
-    """Coefficients."""
+    """Coefficients [n, k], affine in the features, times the amplitude."""
     x, s = scaled_features(problem, arrays, P)
     return s[:, None] * (x @ arrays["slope"] + arrays["constant"])

@@ -15,13 +15,17 @@ from .regression import Regression
 
 
 def train_mean(problem: Problem, snapshots: Any, seed: int = 0, box: Box | None = None) -> Surrogate:
-    """The constant of the least mean square relative error."""
+    """Take the constant coefficients of the least mean square relative error.
+
+    Raises:
+        ValueError: as ``prepare``.
+    """
     r = Regression.of(problem, snapshots, box, least=1)
     w = r.weights**2
     return r.surrogate("mean", {"constant": w @ r.targets / np.sum(w)}, predict, seed)
 
 
 def predict(problem: Problem, architecture: dict[str, Any], arrays: dict[str, Any], P: Array) -> Float[Array, "n k"]:
-    """Coefficients; features that are NaN give NaN."""
+    """Coefficients [n, k]: one constant, times the amplitude; features that are NaN give NaN."""
     x, s = scaled_features(problem, arrays, P)
     return (s + 0 * jnp.sum(x, axis=1))[:, None] * arrays["constant"]

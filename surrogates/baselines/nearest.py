@@ -14,13 +14,17 @@ from .regression import Regression
 
 
 def train_nearest(problem: Problem, snapshots: Any, seed: int = 0, box: Box | None = None) -> Surrogate:
-    """Keep the snapshots, in POD coordinates."""
+    """Keep the snapshots' features and their coefficients in a POD basis of at most 512 modes.
+
+    Raises:
+        ValueError: as ``prepare``.
+    """
     r = Regression.of(problem, snapshots, box, least=1, max_rank=512)
     return r.surrogate("nearest", {"points": r.x, "values": r.targets}, predict, seed)
 
 
 def predict(problem: Problem, architecture: dict[str, Any], arrays: dict[str, Any], P: Array) -> Float[Array, "n k"]:
-    """Coefficients; features that are NaN give NaN."""
+    """Coefficients [n, k] of the nearest snapshot, times the amplitude; features that are NaN give NaN."""
     x, s = scaled_features(problem, arrays, P)
     points = jnp.asarray(arrays["points"])
     squares = jnp.sum(points**2, axis=1) - 2 * x @ points.T  # less |x|^2, the same for all

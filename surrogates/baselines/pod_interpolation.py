@@ -23,7 +23,11 @@ from .regression import Regression
 
 
 def train_pod_interpolation(problem: Problem, snapshots: Any, seed: int = 0, box: Box | None = None) -> Surrogate:
-    """One linear system."""
+    """Solve one linear system for weights and linear part; of snapshots that nearly repeat others the first counts.
+
+    Raises:
+        ValueError: as ``prepare``.
+    """
     r = Regression.of(problem, snapshots, box)
     chosen = np.unique(r.groups, return_index=True)[1]  # of rows that nearly repeat each other the first
     x, targets = r.x[chosen], r.targets[chosen]
@@ -37,7 +41,7 @@ def train_pod_interpolation(problem: Problem, snapshots: Any, seed: int = 0, box
 
 
 def predict(problem: Problem, architecture: dict[str, Any], arrays: dict[str, Any], P: Array) -> Float[Array, "n k"]:
-    """Coefficients."""
+    """Coefficients [n, k]: the interpolant, times the amplitude."""
     x, s = scaled_features(problem, arrays, P)
     points = jnp.asarray(arrays["points"])
     squares = jnp.sum(x**2, axis=1)[:, None] + jnp.sum(points**2, axis=1)[None] - 2 * x @ points.T

@@ -25,7 +25,14 @@ TERMS = 1500  # at most
 def train_polynomial(
     problem: Problem, snapshots: Any, seed: int = 0, box: Box | None = None, *, degree: int | None = None
 ) -> Surrogate:
-    """``degree``: the total one; None to choose it, with at most half as many terms as there are snapshots."""
+    """Fit the polynomial by least squares, its rows weighted by their relative errors.
+
+    Args:
+        degree: the total one; None to choose it, with at most half as many terms as there are snapshots.
+
+    Raises:
+        ValueError: the degree is negative or has more than ``TERMS`` terms; as ``prepare``.
+    """
     r = Regression.of(problem, snapshots, box)
     m = r.x.shape[1]
     if degree is not None and (degree < 0 or comb(m + degree, degree) > TERMS):
@@ -52,7 +59,7 @@ def exponents(m: int, degree: int) -> Int[np.ndarray, "terms m"]:
 
 
 def predict(problem: Problem, architecture: dict[str, Any], arrays: dict[str, Any], P: Array) -> Float[Array, "n k"]:
-    """Coefficients."""
+    """Coefficients [n, k]: the polynomial, times the amplitude."""
     x, s = scaled_features(problem, arrays, P)
     return s[:, None] * (_basis(x, np.asarray(arrays["powers"])) @ arrays["values"])
 

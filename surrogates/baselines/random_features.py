@@ -25,7 +25,14 @@ RIDGES = (1e-13, 1e-11, 1e-9, 1e-7)
 def train_random_features(
     problem: Problem, snapshots: Any, seed: int = 0, box: Box | None = None, *, width: int | None = None
 ) -> Surrogate:
-    """``width``: of the layer; None: half the number of snapshots, at most 512."""
+    """Draw the layer, choose the scale of its weights and the ridge, and solve for the output layer.
+
+    Args:
+        width: units of the layer; None: half the number of snapshots, at most 512.
+
+    Raises:
+        ValueError: a width below 1; as ``prepare``.
+    """
     r = Regression.of(problem, snapshots, box)
     width = min(512, max(1, len(r.x) // 2)) if width is None else int(width)
     if width < 1:
@@ -54,6 +61,6 @@ def train_random_features(
 
 
 def predict(problem: Problem, architecture: dict[str, Any], arrays: dict[str, Any], P: Array) -> Float[Array, "n k"]:
-    """Coefficients."""
+    """Coefficients [n, k]: the output layer, times the amplitude."""
     x, s = scaled_features(problem, arrays, P)
     return s[:, None] * (jnp.tanh(x @ arrays["kernel"] + arrays["bias"]) @ arrays["values"] + arrays["constant"])

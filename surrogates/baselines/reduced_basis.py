@@ -35,7 +35,11 @@ def train_reduced_basis(
     tolerance: float = 1e-6,
     max_rank: int = 64,
 ) -> Surrogate:
-    """``tolerance``, ``max_rank``: of the basis.
+    """Compress the snapshots to a basis and project operator and load onto it.
+
+    Args:
+        tolerance: the share of the relative snapshots (root mean square) that the basis may leave out.
+        max_rank: modes of the basis, at most.
 
     Raises:
         ValueError: the problem is not affine in few terms; as ``prepare``.
@@ -51,7 +55,7 @@ def train_reduced_basis(
 
 
 def predict(problem: Any, architecture: dict[str, Any], arrays: dict[str, Any], P: Array) -> Float[Array, "n k"]:
-    """Coefficients, by elimination without pivoting (stable for positive definite matrices) in array code."""
+    """Coefficients [n, k], by elimination without pivoting (stable for positive definite matrices) in array code."""
     theta, phi = jax.vmap(lambda p: (problem.theta(p), problem.load_weights(p)))(P)
     A = jnp.tensordot(theta, jnp.asarray(arrays["terms"]), 1)
     b = phi @ arrays["loads"]
@@ -67,7 +71,7 @@ def predict(problem: Any, architecture: dict[str, Any], arrays: dict[str, Any], 
 
 
 def on_host(problem: Any, architecture: dict[str, Any], arrays: dict[str, Any], P: Any) -> Any:
-    """The same by LAPACK."""
+    """The same by LAPACK, in numpy; rows whose weights are not positive and finite are NaN."""
     theta, phi = (np.asarray(a) for a in _weights(problem)(P))
     A, b = np.tensordot(theta, arrays["terms"], 1), phi @ arrays["loads"]
     with np.errstate(invalid="ignore"):

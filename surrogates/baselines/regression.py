@@ -25,7 +25,7 @@ TOLERANCE = 1e-7  # of the basis: far below what a regression reaches
 
 @dataclass(frozen=True)
 class Regression:
-    """Rows of features and targets."""
+    """Rows of features and targets, and what it takes to judge a prediction of them."""
 
     data: Data
     basis: Float[np.ndarray, "N k"]
@@ -37,7 +37,11 @@ class Regression:
 
     @staticmethod
     def of(problem: Problem, snapshots: Any, box: Box | None, least: int = 2, max_rank: int = 64) -> Regression:
-        """Raises ValueError as ``prepare``."""
+        """The rows of snapshots, in a POD basis of at most ``max_rank`` modes.
+
+        Raises:
+            ValueError: as ``prepare``, with fewer than ``least`` rows that can be used.
+        """
         started = time.perf_counter()
         data = prepare(problem, snapshots, box, least)
         V = pod(data, TOLERANCE, max_rank)
@@ -48,7 +52,7 @@ class Regression:
         )
 
     def error(self, predicted: Float[np.ndarray, "n k"], rows: Any = slice(None)) -> float:
-        """Root mean square relative error over some rows."""
+        """The root mean square relative error of predicted targets over some rows."""
         difference = (predicted - self.targets[rows]) * self.weights[rows][:, None]
         return float(np.sqrt(np.mean(np.sum(difference**2, axis=1))))
 
@@ -61,7 +65,7 @@ class Regression:
         return np.flatnonzero(~held), np.flatnonzero(held)
 
     def surrogate(self, name: str, arrays: dict[str, Any], predict: Predict, seed: int, **settings: Any) -> Surrogate:
-        """Everything a surrogate carries."""
+        """The surrogate that these fitted arrays make; ``settings`` are those of its architecture, as JSON values."""
         data = self.data
         arrays = {"basis": self.basis, **data.arrays, **{k: np.asarray(v) for k, v in arrays.items()}}
         training = {
@@ -76,12 +80,14 @@ class Regression:
 def least_squares(
     H: Float[np.ndarray, "n h"], targets: Float[np.ndarray, "n k"], weights: Float[np.ndarray, " n"], cut: float = 1e-12
 ) -> Float[np.ndarray, "h k"]:
-    """Weighted least squares of minimal norm."""
+    """W of least norm with H W ~ targets in weighted least squares; singular values below ``cut`` times the largest
+    count as zero.
+    """
     found: np.ndarray = np.linalg.lstsq(H * weights[:, None], targets * weights[:, None], rcond=cut)[0]
     return found
 
 
 def choose(candidates: list[Any], score: Callable[[Any], float]) -> Any:
-    """The candidate of the smallest score; the first among equals."""
+    """The candidate of the smallest score that is a number; the first among equals, and where no score is a number."""
     scores = [score(candidate) for candidate in candidates]
     return candidates[int(np.nanargmin(scores))] if not np.isnan(scores).all() else candidates[0]

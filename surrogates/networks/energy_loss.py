@@ -59,7 +59,12 @@ class LossRows(NamedTuple):
 
 
 def field_rows(data: Data, V: np.ndarray, operator: ReducedOperator | None) -> LossRows:
-    """Rows from snapshots; weights that sum to one."""
+    """Rows from snapshots, weighted so that the loss is their mean square relative error.
+
+    Args:
+        V: the basis [N, k].
+        operator: the problem in that basis; None: errors are measured in the inner product of the basis.
+    """
     n = len(data.inputs)
     s = data.amplitudes
     if operator is None:
@@ -81,7 +86,7 @@ def _energies(data: Data, operator: ReducedOperator, theta: np.ndarray) -> np.nd
 
 
 def physics_rows(P: np.ndarray, x: np.ndarray, s: np.ndarray, operator: ReducedOperator) -> LossRows:
-    """Rows from the energy functional alone; weights that sum to one."""
+    """Rows from the energy functional alone, at inputs P [n, d] with scaled features x [n, m] and amplitudes s [n]."""
     theta, phi = operator.weights(P)
     scale = 1 / (len(P) * operator.energy_of_solution(P))
     return LossRows(x, theta * (scale * s**2)[:, None], (scale * s)[:, None] * (phi @ operator.loads), 1.0)
@@ -143,7 +148,9 @@ def best_head(h: Float[Array, "n h"], rows: Rows) -> Float[Array, "h k"]:
 
 
 def loss_of(h: Float[Array, "n h"], rows: Rows) -> Float[Array, ""]:
-    """min over W of the loss: a mean square relative error, plus the ridge."""
+    """The least loss over the last layer: a mean square relative error, plus the ridge. Its derivative in h is that at
+    the best W, which is not differentiated through.
+    """
     W = lax.stop_gradient(best_head(lax.stop_gradient(h), rows))
     y = h @ W
     energy = sum(jnp.vdot(rows.phi[:, q], jnp.sum((y @ rows.terms[q]) * y, axis=1)) for q in range(rows.phi.shape[1]))

@@ -72,7 +72,7 @@ class Mlp(nn.Module):
 
 
 def predict(problem: Problem, architecture: dict[str, Any], arrays: dict[str, Any], P: Array) -> Float[Array, "n k"]:
-    """Coefficients."""
+    """Coefficients [n, k]: the network's output, times the amplitude."""
     x, s = scaled_features(problem, arrays, P)
     count = len(architecture["widths"])
     names = [*(f"hidden_{i}" for i in range(count)), "head"]
@@ -114,13 +114,17 @@ def train_pod_mlp(
     smoothness: float = 0.0,
     skip: bool = False,
 ) -> Surrogate:
-    """Train one.
+    """Train the network on fields, on the energy functional, or on both.
 
     Args:
         snapshots: None with ``physics_weight=1``, which then solves for its basis itself.
         physics_weight: share of the physics loss, 0 to 1; None: 0.5 where the problem is affine in few terms, else 0.
         seconds, steps: stop at whichever comes first; without either after 600 steps.
-        tolerance, max_rank: of the basis.
+        checkpoint: file that keeps the state of training; one that exists is gone on with.
+        widths: units of the hidden layers.
+        physics_points: inputs of the physics loss, the corners of the box among them.
+        tolerance, max_rank: of the basis: the share of the snapshots that it may leave out, its modes at most.
+        smoothness, skip: see above.
 
     Raises:
         ValueError: settings out of range, too few snapshots, a physics loss where there is none.

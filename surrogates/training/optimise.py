@@ -49,6 +49,8 @@ class Budget:
 
 
 class Outcome(NamedTuple):
+    """Where a minimisation ended: its last weights and loss, the steps and seconds it took, and why it stopped."""
+
     weights: Any
     steps: int
     seconds: float
@@ -62,7 +64,12 @@ def identity(*facts: Any) -> str:
 
 
 def minimise(loss: Loss, weights: Any, rows: Any, budget: Budget, adam_steps: int = 50, rate: float = 2e-3) -> Outcome:
-    """Minimise loss(weights, rows).
+    """Minimise loss(weights, rows) over the weights: Adam first, then L-BFGS, until the budget is spent.
+
+    Args:
+        weights: where to start, any pytree of float64 arrays.
+        rows: what the loss is evaluated on, handed to it as it is.
+        adam_steps, rate: steps of Adam and its first learning rate, which falls along a cosine to a twentieth.
 
     Raises:
         ValueError: the checkpoint is damaged or belongs to another run.

@@ -97,7 +97,11 @@ def prepare(problem: Problem, snapshots: Any, box: Box | None = None, least: int
 
 
 def solve_few(problem: Problem, box: Box, n: int, seed: int) -> Data:
-    """``prepare`` for n snapshots solved here."""
+    """``prepare`` for n snapshots solved here, at a design drawn with ``seed``; solves that fail are left out.
+
+    Raises:
+        ValueError: no solve succeeded; the reasons are named where the problem knows them.
+    """
     P = box.sample(n, seed)
     U = np.asarray(problem.solve_batch(P))
     solved = np.isfinite(U).all(axis=1)
@@ -152,7 +156,12 @@ def inner_product(problem: Problem) -> Callable[[np.ndarray], np.ndarray]:
 
 
 def pod(data: Data, tolerance: float = 1e-5, max_rank: int = 48) -> Float[np.ndarray, "N k"]:
-    """V, orthonormal: as many modes as leave a share ``tolerance`` of the relative snapshots (root mean square)."""
+    """The basis V: as few modes as leave at most a share ``tolerance`` of the relative snapshots (root mean square).
+
+    Returns:
+        V [N, k], orthonormal in ``inner_product`` over the free entries and zero in the others; k may be 0, where all
+        snapshots are zero, and is at most ``max_rank``.
+    """
     product = inner_product(data.problem)
     Y = (data.fields[:, data.free] / data.norms[:, None]).T
     total = np.sqrt(len(data.norms))  # every column has length one
@@ -182,6 +191,6 @@ def pod(data: Data, tolerance: float = 1e-5, max_rank: int = 48) -> Float[np.nda
 
 
 def project(data: Data, V: Float[np.ndarray, "N k"]) -> Float[np.ndarray, "n k"]:
-    """Coefficients of the snapshots, best in the inner product of the basis."""
+    """Coefficients [n, k] of the snapshots in the basis: their best approximations in its inner product."""
     weighted = inner_product(data.problem)(V[data.free])
     return data.fields[:, data.free] @ weighted

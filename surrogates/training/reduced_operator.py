@@ -23,7 +23,7 @@ def affine_in_few_terms(problem: Problem) -> bool:
 
 @dataclass(frozen=True)
 class ReducedOperator:
-    """``ReducedOperator.of(problem, V)``."""
+    """Built by ``ReducedOperator.of``; everything else is small, and exact up to rounding."""
 
     problem: Problem
     parts: AffineDecomposition
@@ -51,16 +51,16 @@ class ReducedOperator:
         return ReducedOperator(problem, parts, (terms + terms.transpose(0, 2, 1)) / 2, parts.load_terms @ V, images)
 
     def weights(self, P: Float[np.ndarray, "n d"]) -> tuple[Float[np.ndarray, "n Q"], Float[np.ndarray, "n J"]]:
-        """theta(p) and phi(p) row by row."""
+        """The weights of operator and load, theta(p) and phi(p), at every input."""
         theta, phi = jax.jit(jax.vmap(lambda p: (self.parts.theta(p), self.parts.load_weights(p))))(P)
         return np.asarray(theta), np.asarray(phi)
 
     def system(self, P: Float[np.ndarray, "n d"]) -> tuple[Float[np.ndarray, "n k k"], Float[np.ndarray, "n k"]]:
-        """V' A(p) V and V' f(p)."""
+        """Operator and load in the basis, V' A(p) V and V' f(p), at every input."""
         theta, phi = self.weights(P)
         return np.tensordot(theta, self.terms, 1), phi @ self.loads
 
     def energy_of_solution(self, P: Float[np.ndarray, "n d"]) -> Float[np.ndarray, " n"]:
-        """||V c||_A(p)^2 of the Galerkin solution c in the basis."""
+        """||V c||_A(p)^2 at every input, c the coefficients of the Galerkin solution in the basis."""
         A, g = self.system(P)
         return np.einsum("ni,ni->n", g, np.linalg.solve(A, g[:, :, None])[:, :, 0])
