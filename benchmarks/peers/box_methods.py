@@ -33,6 +33,8 @@ DOUBT = 1e-11  # a float64 value this close to a bound, relative to its size, is
 
 @dataclass
 class Method:
+    """A way to enclose the network, under the interface that the module's docstring gives."""
+
     name: str
     bounds: Bounds
     compile_seconds: float = 0.0
@@ -57,6 +59,7 @@ def layers_of(problem: Problem, arrays: dict[str, np.ndarray], hidden: int) -> L
 
 
 def evaluate(layers: Layers, X: Float[np.ndarray, "*n d"]) -> Float[np.ndarray, "*n k"]:
+    """The network in numpy: tanh layers, and a linear one."""
     for W, b in layers[:-1]:
         X = np.tanh(X @ W.T + b)
     return X @ layers[-1][0].T + layers[-1][1]
@@ -77,6 +80,8 @@ def in_jax(layers: Layers) -> Callable[[Array], Array]:
 
 
 def plain(layers: Layers) -> Method:
+    """Textbook interval arithmetic (``plain_intervals.py``)."""
+
     def bounds(low: np.ndarray, high: np.ndarray) -> tuple[Interval, float]:
         start = time.perf_counter()
         out = plain_intervals.network(layers, low, high)
@@ -86,6 +91,7 @@ def plain(layers: Layers) -> Method:
 
 
 def crown(peer: Crown, layers: Layers, method: str, dtype: str = "float64") -> Method:
+    """A method of the peer; in float32 its bounds are of the network whose weights are rounded to that."""
     name = peer.model("network", as_arrays(layers))
     label = method.replace("crown", "CROWN").replace("ibp", "IBP") + ("" if dtype == "float64" else f" {dtype}")
 
@@ -164,6 +170,7 @@ class Check:
 
     @property
     def verdict(self) -> str:
+        """In words: sound, or by how much and in how many boxes it is not."""
         words = f"UNSOUND {self.violation:.0e} in {self.boxes}" if self.boxes else "sound"
         return words + (f", NaN in {self.unknown}" if self.unknown else "")
 

@@ -58,9 +58,11 @@ class Residual:
 
     @property
     def model(self) -> dict[str, Any]:
+        """The parts of v by the names that ``plain_intervals.residual`` takes them under."""
         return {"layers": self.layers, "A": self.A, "a": self.a}
 
     def vector(self, X: Float[np.ndarray, "*n d"]) -> Float[np.ndarray, "*n m"]:
+        """v at points in unit coordinates."""
         return np.exp(X @ self.A.T + self.a) * evaluate(self.layers, X)
 
     def energy_below(self, low: np.ndarray, high: np.ndarray) -> Float[np.ndarray, " n"]:
@@ -73,6 +75,7 @@ class Residual:
 
 
 def residual_of(problem: CoerciveProblem, reduced: ReducedBound, surrogate: Any, network: Layers) -> Residual:
+    """The residual of a surrogate whose ``network`` is the folded one (``box_methods.layers_of``)."""
     data = reduced.data
     d, Q = problem.inputs.dimension, data.references.shape[1]
     k, rank = network[-1][0].shape[0], data.factors.shape[-1]
@@ -114,6 +117,8 @@ def residual_of(problem: CoerciveProblem, reduced: ReducedBound, surrogate: Any,
 
 
 def by_intervals(residual: Residual) -> FluxBounds:
+    """Bounds of T v by plain intervals."""
+
     def bounds(low: np.ndarray, high: np.ndarray, T: np.ndarray) -> tuple[Interval, float]:
         start = time.perf_counter()
         out = plain_intervals.residual(residual.model, T, low, high)
@@ -123,6 +128,7 @@ def by_intervals(residual: Residual) -> FluxBounds:
 
 
 def by_crown(peer: Crown, residual: Residual, method: str = "crown") -> FluxBounds:
+    """Bounds of T v by a method of the peer."""
     name = peer.model("residual", as_arrays(residual.layers, A=residual.A, a=residual.a))
 
     def bounds(low: np.ndarray, high: np.ndarray, T: np.ndarray) -> tuple[Interval, float]:
@@ -144,6 +150,8 @@ def relative(residual: Residual, flux: FluxBounds, low: np.ndarray, high: np.nda
 
 @dataclass
 class Proof:
+    """How far a branch and bound came."""
+
     boxes: int  # evaluated
     leaves: int  # certified
     volume: float  # their share

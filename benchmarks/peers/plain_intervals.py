@@ -20,6 +20,8 @@ _TINY = 2.0**-1000
 
 
 class Interval(NamedTuple):
+    """lower <= x <= upper, entry by entry; arrays of one shape."""
+
     lower: np.ndarray
     upper: np.ndarray
 
@@ -46,6 +48,7 @@ def affine(W: np.ndarray, b: np.ndarray, x: Interval) -> Interval:
 
 
 def add(x: Interval, y: Interval) -> Interval:
+    """The range of x + y, rounded outward."""
     with np.errstate(over="ignore", invalid="ignore"):
         return outward(x.lower + y.lower, x.upper + y.upper)
 
@@ -56,6 +59,7 @@ def scale(factor: np.ndarray, x: Interval) -> Interval:
 
 
 def multiply(x: Interval, y: Interval) -> Interval:
+    """The range of x y: the extremes lie at ends of both, rounded outward."""
     with np.errstate(over="ignore", invalid="ignore"):
         corners = [a * b for a in x for b in y]
         low, high = corners[0], corners[0]
@@ -65,6 +69,7 @@ def multiply(x: Interval, y: Interval) -> Interval:
 
 
 def square(x: Interval) -> Interval:
+    """The range of x^2, never below zero."""
     with np.errstate(over="ignore"):
         low, high = x.lower**2, x.upper**2
         crosses = (x.lower <= 0) & (x.upper >= 0)
@@ -73,11 +78,13 @@ def square(x: Interval) -> Interval:
 
 
 def exp(x: Interval) -> Interval:
+    """The range of exp, which is monotone; eight units in the last place for the library's own error."""
     with np.errstate(over="ignore"):
         return outward(np.exp(x.lower), np.exp(x.upper), 8)
 
 
 def tanh(x: Interval) -> Interval:
+    """The range of tanh, which is monotone; eight units in the last place for the library's own error."""
     out = outward(np.tanh(x.lower), np.tanh(x.upper), 8)
     return Interval(np.maximum(out.lower, -1.0), np.minimum(out.upper, 1.0))
 

@@ -32,6 +32,8 @@ ACTIVATIONS: dict[str, Callable[[Any], Any]] = {
 
 @dataclass(frozen=True)
 class Design:
+    """What a network is made of."""
+
     activation: str
     layers: int
     skip: bool

@@ -39,6 +39,8 @@ Truth = Callable[..., list[arb]]  # points -> the exact values of the same quant
 
 @dataclass(frozen=True)
 class Operation:
+    """A rule of the enclosures and what it encloses."""
+
     name: str
     rule: Rule
     truth: Truth
@@ -49,6 +51,8 @@ class Operation:
 
 @dataclass
 class Tally:
+    """What the checks of one rule have found so far."""
+
     checks: int = 0
     violations: int = 0
     infinite: int = 0

@@ -95,6 +95,7 @@ def map_kept(folder: Path, line: str) -> str:
 
 
 def cases() -> list[Case]:
+    """Every verb, for both kinds of problems where that makes a difference."""
     table = ("--surrogate", "linear", "--snapshots", "8", "--seeds", "1", "--batch", "4", "--draws", "4", "--out", OUT)
     both = []
     for kind, problem, run, named in (
@@ -192,6 +193,7 @@ def interrupted(case: Case, folder: Path, delay: float) -> str:
 
 
 def measure_case(case: Case, source: Path, moments: int, rng: np.random.Generator) -> dict[str, Any]:
+    """One command, whole once and then interrupted at so many moments."""
     with tempfile.TemporaryDirectory() as scratch:
         took, _, _ = _whole(case.words, _fresh(case, source, Path(scratch) / "whole"))
         found = []

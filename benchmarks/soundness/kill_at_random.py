@@ -52,6 +52,7 @@ class Case(NamedTuple):
 
 
 def cases() -> list[Case]:
+    """The commands that leave something behind, and what is compared of it."""
     table = ("--surrogate", "linear", "--surrogate", "mean", "--snapshots", "16", "--batch", "4", "--draws", "4")
     sample = ("sample", "mine:problem", "--n", "60", "--out", "s.h5")
     train = ("train", "mine:problem", *SMALL, "--steps", "400", "--out", "r")

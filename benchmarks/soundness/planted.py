@@ -30,6 +30,8 @@ PLACES = ("inside", "face of the box", "corner of the box", "face of leaves", "c
 
 @dataclass(frozen=True)
 class Failure:
+    """Where one was planted, how wide it is, and how far the true error there exceeds the tolerance."""
+
     place: str
     x: Float[np.ndarray, " d"]  # unit coordinates
     width: float

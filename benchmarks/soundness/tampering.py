@@ -26,6 +26,7 @@ def certified(data: dict[str, Any]) -> list[int]:
 
 
 def falsified(data: dict[str, Any]) -> int:
+    """The number of a falsified leaf."""
     return _leaves(data, 1)[0]
 
 

@@ -39,10 +39,12 @@ class Row:
     note: str = ""
 
     def to_json(self) -> dict[str, Any]:
+        """As JSON values, but for numbers that JSON does not have."""
         return dataclasses.asdict(self)
 
     @staticmethod
     def from_json(kept: dict[str, Any]) -> Row:
+        """The row that ``to_json`` gave."""
         low, high = kept["spread"]
         times = {key: Timing(**kept[key]) for key in ("one", "batch")}
         return Row(**{**kept, **times, "errors": errors_from(kept["errors"]), "spread": (float(low), float(high))})

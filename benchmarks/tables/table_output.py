@@ -82,6 +82,7 @@ def _component_cells(table: Table) -> tuple[tuple[str, ...], list[list[str]]]:
 
 
 def title(table: Table) -> str:
+    """The problem with its settings, and the size of a batch."""
     settings = ", ".join(f"{k}={v:.4g}" if isinstance(v, float) else f"{k}={v}" for k, v in table.settings.items())
     return table.problem + f" ({settings})" * bool(settings) + f", batches of {table.batch}"
 
