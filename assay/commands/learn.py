@@ -94,8 +94,7 @@ def train(
             console.print(f"(errors are {measured_in(owner.norm_name, owner.zero_scale)}; {against(owner)})")
         for note in results["notes"]:
             console.print(f"note: {note}")
-        own = [word for key, value in asked.items() for word in ("--set", f"{key}={json.dumps(value)}")]
-        again = shlex.join(["--problem", problem, *own]) if is_own(problem) else ""
+        again = shlex.join(["--problem", problem, *_set_words(asked)]) if is_own(problem) else ""
         console.print(f"run folder: {path}; next: assay falsify {path} --tolerance 1e-2 {again}".rstrip())
 
     emit(as_json, payload, people)
@@ -111,5 +110,9 @@ def _command(problem: str, plan: Plan, asked: dict[str, Any], path: Path, box: l
         words += [] if value is None else [flag, str(value)]
     words += [word for text in box for word in ("--box", text)]
     words += [word for text in option for word in ("--option", text)]
-    words += [word for key, value in asked.items() for word in ("--set", f"{key}={json.dumps(value)}")]
-    return shlex.join([*words, "--out", str(path)])
+    return shlex.join([*words, *_set_words(asked), "--out", str(path)])
+
+
+def _set_words(asked: dict[str, Any]) -> list[str]:
+    """The flags that ask for these settings of the problem."""
+    return [word for key, value in asked.items() for word in ("--set", f"{key}={json.dumps(value)}")]

@@ -18,12 +18,15 @@ class Clock:
 
     @property
     def spent(self) -> float:
+        """Seconds since the clock was made."""
         return time.perf_counter() - self.start
 
     def allows(self, what: str, work: float, share: float = 1.0, wait: float = 0.0) -> bool:
-        """Whether a step ends within this share of the limit; ``what`` is noted where it does not.
+        """Whether a step is expected to end within a share of the limit; where it is not, ``what`` is noted in ``cut``.
 
-        ``work``: seconds on an idle machine; ``wait``: seconds that are the same on every machine.
+        Args:
+            work: seconds that the step computes on an idle machine; a busy one takes longer (``busy``).
+            wait: seconds that are the same on every machine.
         """
         if self.limit is None or self.spent + work * busy() + wait <= share * self.limit:
             return True

@@ -24,7 +24,9 @@ NETWORKS = ("pod-mlp",)
 
 @dataclass(frozen=True)
 class Trained:
-    """A row to be: its members, and the seconds that training one took, snapshots included."""
+    """A surrogate that a row of the table is measured of: its members, one a seed, and the seconds that training one of
+    them took, snapshots included.
+    """
 
     name: str
     kind: str  # network, baseline or given

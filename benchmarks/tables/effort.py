@@ -16,18 +16,18 @@ from .solver_curve import TOLERANCES
 
 @dataclass(frozen=True)
 class Effort:
-    """Seconds are those of training one network; ``limit`` those of the whole table, which does not shrink what is
-    ``fixed``, though: names of these fields, or "surrogates".
+    """What a table may spend. To stay within ``limit`` a table is made smaller, but never in what the user asked for:
+    ``fixed`` names those of these fields (and "surrogates", where the user named them).
     """
 
     seeds: tuple[int, ...] = (0, 1, 2)  # networks are trained once per seed; the row shows the worst over them
     snapshots: int = 512
-    seconds: float = 60.0
+    seconds: float = 60.0  # of training one network
     batch: int = 256  # queries
     draws: int = 48  # test inputs from the sampling law
     search: bool = True  # falsify what has a basis, so that "worst" is the worst found by a search
     tolerances: tuple[float, ...] = TOLERANCES  # of the solver
-    limit: float | None = None
+    limit: float | None = None  # seconds of the whole table
     fixed: frozenset[str] = frozenset()
 
     def within(self, clock: Clock, each: float) -> Effort:

@@ -56,7 +56,15 @@ def proves(problem: Problem) -> bool:
 
 
 def measured(one: Trained, yardstick: Yardstick, Q: Float[np.ndarray, "batch d"], search: bool, known: float) -> Row:
-    """``search``: also look for the worst error, where a bound can be climbed. ``known``: a worst one already found."""
+    """Measure one surrogate: errors at the yardstick's inputs, times of one query and of the batch Q.
+
+    Args:
+        search: look for the worst error as well, where there is a bound to climb.
+        known: the largest discrete error that somebody has confirmed already, 0 for none.
+
+    Raises:
+        ValueError: the surrogate's answers are no fields of the problem.
+    """
     problem = yardstick.problem
     for member in one.members:
         check_answers(problem, member)
