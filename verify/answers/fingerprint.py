@@ -28,8 +28,9 @@ def of_model(basis: Any, program: ClosedJaxpr) -> str:
 
 
 def trace(function: Callable[[Any], Any], dimension: int) -> ClosedJaxpr:
-    """The program of a function of one input, its constants copied."""
-    return frozen(jax.make_jaxpr(function)(jnp.ones(dimension)))
+    """The program of a function of one input, as it is now, its constants copied."""
+    asked_anew = jax.make_jaxpr(lambda p: function(p))  # of the function itself JAX would remember an earlier program
+    return frozen(asked_anew(jnp.ones(dimension)))
 
 
 def frozen(program: ClosedJaxpr) -> ClosedJaxpr:

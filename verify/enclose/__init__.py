@@ -2,8 +2,8 @@
 
 from .ball import Ball
 from .bounds import coefficients, directional, enclose, gram_bound, norm_bound, rounding_error
-from .jaxprs import UnsupportedOperation
 from .range_search import Range, range_bound
+from .values import UnsupportedOperation
 
 __all__ = [
     "Ball",

@@ -4,7 +4,7 @@ All of it is JAX code: jit it, and vmap it over boxes,
 
     batched = jax.jit(jax.vmap(lambda low, high: coefficients(fn, low, high, 4)))
 
-Called outside of jit, each call traces and compiles anew, for fn may have changed (weights set in place).
+Called outside of jit, what was compiled is kept, and serves every later call with an equal program (``compiled``).
 
 Statements are about the function that the program means (its operations on real numbers, its float64 constants exact),
 over every real point of the closed box, in exact arithmetic with the rounding of the enclosure covered (``ball``). Add
@@ -16,8 +16,6 @@ infinite.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -28,33 +26,45 @@ from jaxtyping import Float
 from ...solvers.precision import in_float64, require_float64
 from . import ball
 from .ball import Ball
+from .compiled import call, call_rows
 from .jaxprs import propagate
 from .jet import Jet, Setting, aligned
-from .programs import longest_sum, trace
+from .programs import Function, longest_sum, trace
 
-Function = Callable[[Array], Array]
+SHOWN = 10  # entries named in a message
 
 
 @in_float64
 def enclose(
-    fn: Function, lower: ArrayLike, upper: ArrayLike, *, computed: bool = False
-) -> tuple[Float[Array, "*k"], Float[Array, "*k"]]:
-    """Rigorous bounds of every entry of fn over the closed box [lower, upper].
+    fn: Function, lower: Float[ArrayLike, "*n d"], upper: Float[ArrayLike, "*n d"], *, computed: bool = False
+) -> tuple[Float[Array, "*n *k"], Float[Array, "*n *k"]]:
+    """Rigorous bounds of every entry of fn over closed boxes [lower, upper].
 
-    ``computed``: of the values that fn computes in float64, too (``rounding_error``).
+    Args:
+        fn: a function [d] -> [*k] of real numbers, written in JAX. Its first enclosure is compiled, in seconds; the
+            next ones take milliseconds, as long as its program is the same (``compiled``).
+        lower, upper: corners of one box [d], or of many [n, d]; the bounds of many have the boxes along their first
+            axis. Where a corner is NaN or infinite, so are the bounds of that box.
+        computed: bound the values that fn computes in float64, too (``rounding_error``).
 
     Raises:
         ValueError: bounds of different shapes or in the wrong order, float32 in the function, an operation that has no
             rule (``UnsupportedOperation``, which names it).
     """
+    low, high = _box(lower, upper, many=True)
+    found: tuple[Array, Array]
+    if low.ndim == 1:
+        found = call(_enclosure, fn, (computed,), low, high)
+    else:
+        found = call_rows(_enclosure, fn, (computed,), low, high)
+    return found
 
-    def bounds(low: Array, high: Array) -> tuple[Array, Array]:
-        value, _ = coefficients(fn, low, high, 1)
-        if computed:
-            value = ball.widen(value, rounding_error(fn, low, high))
-        return ball.lower(value), ball.upper(value)
 
-    return jax.jit(bounds)(*_box(lower, upper))
+def _enclosure(fn: Function, computed: bool, low: Array, high: Array) -> tuple[Array, Array]:
+    value, _ = coefficients(fn, low, high, 1)
+    if computed:
+        value = ball.widen(value, rounding_error(fn, low, high))
+    return ball.lower(value), ball.upper(value)
 
 
 @in_float64
@@ -66,14 +76,13 @@ def coefficients(
     Entry (m-1, a) holds d_a^m fn(x) / m! for every x in the box. ``always_true``: a run-time True from outside of any
     vmap, which makes it quick to compile (``Setting.compile_separately``).
     """
+    out: tuple[Ball, Ball] = call(_coefficients, fn, (order, always_true), *_box(lower, upper))
+    return out
 
-    def bounds(low: Array, high: Array) -> tuple[Ball, Ball]:
-        out = _run(
-            fn, ball.from_bounds(low, high), [jnp.eye(low.size)], (order,), gradient=True, always_true=always_true
-        )
-        return out.base, aligned(out, tuple((m,) for m in range(1, order + 1)), low.size)
 
-    return jax.jit(bounds)(*_box(lower, upper))
+def _coefficients(fn: Function, order: int, always_true: Array | None, low: Array, high: Array) -> tuple[Ball, Ball]:
+    out = _run(fn, ball.from_bounds(low, high), [jnp.eye(low.size)], (order,), gradient=True, always_true=always_true)
+    return out.base, aligned(out, tuple((m,) for m in range(1, order + 1)), low.size)
 
 
 @in_float64
@@ -98,14 +107,18 @@ def directional(
         raise ValueError(f"orders of derivatives must not be negative: {orders}")
     last = directions[-1]
     axes = not isinstance(last, jax.core.Tracer) and np.array_equal(np.asarray(last), np.eye(low.size))
+    vectors = [jnp.asarray(v, jnp.float64) for v in directions]
+    out: Ball = call(_directional, fn, (tuple(orders), axes), low, high, vectors)
+    return out
 
-    def bounds(low: Array, high: Array, vectors: list[Array]) -> Ball:
-        out = _run(fn, ball.from_bounds(low, high), vectors, orders, gradient=axes)
-        if not any(orders):
-            return ball.each(lambda x: jnp.broadcast_to(x, (len(vectors[0]), *x.shape)), out.base)
-        return aligned(out, (orders,), len(vectors[0]))[0]
 
-    return jax.jit(bounds)(low, high, [jnp.asarray(v, jnp.float64) for v in directions])
+def _directional(
+    fn: Function, orders: tuple[int, ...], axes: bool, low: Array, high: Array, vectors: list[Array]
+) -> Ball:
+    out = _run(fn, ball.from_bounds(low, high), vectors, orders, gradient=axes)
+    if not any(orders):
+        return ball.each(lambda x: jnp.broadcast_to(x, (len(vectors[0]), *x.shape)), out.base)
+    return aligned(out, (orders,), len(vectors[0]))[0]
 
 
 @in_float64
@@ -113,14 +126,15 @@ def rounding_error(
     fn: Function, lower: ArrayLike, upper: ArrayLike, always_true: Array | None = None
 ) -> Float[Array, "*k"]:
     """At least |fn as computed in float64 - fn exactly| at every float64 point of the box: see ``rounding``."""
+    out: Array = call(_rounding_error, fn, (always_true,), *_box(lower, upper))
+    return out
 
-    def bound(low: Array, high: Array) -> Array:
-        program = trace(fn, low.shape)
-        setting = Setting((1,), 1, sums=longest_sum(program.jaxpr), always_true=_always_true(low, always_true))
-        out = propagate(program, Jet(ball.from_bounds(low, high)), setting)
-        return ball.magnitude(aligned(out, ((1,),), 1)[0, 0])
 
-    return jax.jit(bound)(*_box(lower, upper))
+def _rounding_error(fn: Function, always_true: Array | None, low: Array, high: Array) -> Array:
+    program = trace(fn, low.shape)
+    setting = Setting((1,), 1, sums=longest_sum(program.jaxpr), always_true=_always_true(low, always_true))
+    out = propagate(program, Jet(ball.from_bounds(low, high)), setting)
+    return ball.magnitude(aligned(out, ((1,),), 1)[0, 0])
 
 
 def _always_true(low: Array, given: Array | None) -> Array:
@@ -145,14 +159,18 @@ def _run(
     return propagate(program, Jet(box, ball.point(box.mid), terms, tuple(k for k, _ in used)), setting)
 
 
-def _box(lower: ArrayLike, upper: ArrayLike) -> tuple[Array, Array]:
+def _box(lower: ArrayLike, upper: ArrayLike, many: bool = False) -> tuple[Array, Array]:
     require_float64()
-    if np.shape(lower) != np.shape(upper) or np.ndim(lower) != 1 or not np.shape(lower)[0]:
-        raise ValueError(f"a box needs two vectors of one length, not shapes {np.shape(lower)} and {np.shape(upper)}")
+    shape = np.shape(lower)
+    if shape != np.shape(upper) or len(shape) not in (1, 1 + many) or not shape[-1]:
+        also = ", and many boxes two arrays [n, d]" if many else ""
+        raise ValueError(f"a box needs two vectors of one length{also}, not shapes {shape} and {np.shape(upper)}")
     if not isinstance(lower, jax.core.Tracer) and not isinstance(upper, jax.core.Tracer):
-        wrong = np.flatnonzero(np.asarray(lower) > np.asarray(upper))
+        wrong = np.argwhere(np.asarray(lower) > np.asarray(upper))
         if wrong.size:
-            raise ValueError(f"lower exceeds upper in entries {wrong.tolist()}: exchange them")
+            entries = wrong[:, 0].tolist() if len(shape) == 1 else [tuple(at) for at in wrong.tolist()]
+            more = f" and {len(entries) - SHOWN} more" if len(entries) > SHOWN else ""
+            raise ValueError(f"lower exceeds upper in entries {entries[:SHOWN]}{more}: exchange them")
     return jnp.asarray(lower, jnp.float64), jnp.asarray(upper, jnp.float64)
 
 

@@ -8,14 +8,42 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax.extend.core import ClosedJaxpr, Jaxpr
+from jax.extend.core import ClosedJaxpr, Jaxpr, jaxpr_as_fun
 
 from ...solvers.foreign import call_foreign
+from ..answers import fingerprint
+
+Function = Callable[[jax.Array], jax.Array]
 
 
-def trace(fn: Callable[[jax.Array], jax.Array], shape: tuple[int, ...]) -> ClosedJaxpr:
-    """The program of fn for a float64 input, which must return one array."""
-    tracing = jax.make_jaxpr(fn, return_shape=True)
+class FixedFunction:
+    """The function [d] -> [*k] that a program computes, constants copied; equal to every other with an equal program.
+
+    Raises:
+        ValueError: the program has side effects or calls back into Python: it is not all there is of the function.
+        TypeError: some constants have no values: those of a function that is being traced, or random keys.
+    """
+
+    def __init__(self, program: ClosedJaxpr) -> None:
+        self.program = fingerprint.frozen(program)
+        self._key = fingerprint.of_program(self.program)
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        (out,) = jaxpr_as_fun(self.program)(x)
+        return out
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, FixedFunction) and self._key == other._key
+
+    def __hash__(self) -> int:
+        return hash(self._key)
+
+
+def trace(fn: Function, shape: tuple[int, ...]) -> ClosedJaxpr:
+    """The program of fn, as it is now, for a float64 input; it must return one array."""
+    if isinstance(fn, FixedFunction):
+        return fn.program
+    tracing = jax.make_jaxpr(lambda x: fn(x), return_shape=True)  # of fn itself JAX would remember an earlier program
     program, out = call_foreign(tracing, jax.ShapeDtypeStruct(shape, jnp.float64), whose="the function to enclose")
     if not isinstance(out, jax.ShapeDtypeStruct):
         raise ValueError("the function to enclose must return one array: concatenate its results")

@@ -11,7 +11,6 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -22,7 +21,9 @@ from jax.typing import ArrayLike
 from ...solvers.precision import in_float64
 from . import ball, bernstein
 from .ball import Ball
-from .bounds import Function, coefficients, directional
+from .bounds import coefficients, directional
+from .compiled import compiled
+from .programs import Function
 
 _VARIATION = 0.15  # weight of the control points' variation against the remainder, when an axis is chosen
 
@@ -71,11 +72,11 @@ def range_bound(
 ) -> Range:
     """Bounds of fn, a function [d] -> [] or [1], or of its ``derivative`` (axis, times), d^times fn / dx_axis^times.
 
-    Stops at the relative ``gap``, after ``seconds`` (compilation apart) or ``boxes``; what it has then is valid, and
-    ``progress`` is told after every batch.
+    Stops at the relative ``gap``, after ``seconds`` (compilation apart, once for equal programs) or ``boxes``; what it
+    has then is valid, and ``progress`` is told after every batch.
     """
     low, high = np.asarray(lower, np.float64)[None], np.asarray(upper, np.float64)[None]
-    bound = jax.jit(jax.vmap(partial(_bound, fn, order, derivative)))
+    bound = compiled(_over_boxes, _bound, fn, low.shape[1:], (order, tuple(derivative)))
     _evaluate(bound, low, high, batch)  # compiles
     start = time.perf_counter()
     leaves = _start(low[0], high[0], min(batch, boxes))
@@ -96,6 +97,10 @@ def range_bound(
             progress(out)
         if out.gap <= gap or elapsed > seconds or done >= boxes or not _split(leaves, found, batch):
             return out
+
+
+def _over_boxes(bound: Callable) -> Callable:
+    return jax.jit(jax.vmap(bound))
 
 
 def _start(low: np.ndarray, high: np.ndarray, most: int) -> _Leaves:

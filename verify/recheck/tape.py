@@ -58,7 +58,7 @@ def record(function: Callable[..., Any], dimension: int) -> Tape:
     Raises:
         ValueError: an operation that there is no rule for, by name.
     """
-    program = jax.make_jaxpr(function)(jnp.zeros(dimension))
+    program = jax.make_jaxpr(lambda p: function(p))(jnp.zeros(dimension))  # as it is now: JAX remembers functions
     recorder = _Recorder()
     recorder.tape.results = recorder.run(program.jaxpr, program.consts, [Slot(0)])
     return recorder.tape
