@@ -22,10 +22,7 @@ def checked_answer(answer: Any, size: int | None, components: int) -> Float[np.n
     Raises:
         Refused: complex, masked, not finite, no numbers, or of another length than ``size`` (None: any).
     """
-    try:
-        u = real_array(answer)
-    except ValueError as error:
-        raise Refused(f"answered with {error}") from None
+    u = real_array(answer, "answered with", Refused)
     if components > 1 and u.ndim > 1 and u.shape[-1] != components:
         raise Refused(f"answered with shape {list(u.shape)}: {components} components come last, [nodes, {components}]")
     if size is not None and u.size != size:

@@ -74,10 +74,7 @@ class Box:
         put(self, "names", _names(self.names))
         d = len(self.names)
         for what in ("lower", "upper"):
-            try:
-                put(self, what, real_array(getattr(self, what)).reshape(-1))
-            except ValueError as error:
-                raise ValueError(f"the box's {what} bounds have {error}") from None
+            put(self, what, real_array(getattr(self, what), f"the box's {what} bounds have").reshape(-1))
         put(self, "log", _flags(self.log, d) or (False,) * d)
         put(self, "units", _strings(self.units, "units", d) or ("",) * d)
         laws = _strings(self.laws, "laws", d)
@@ -149,10 +146,7 @@ class Box:
         Raises:
             ValueError: not numbers, not [n, d] with the d of this box, NaN or infinite (naming row and input).
         """
-        try:
-            P = real_array(P)
-        except ValueError as error:
-            raise ValueError(f"inputs must be an [n, {self.dimension}] array of numbers: it has {error}") from None
+        P = real_array(P, f"inputs must be an [n, {self.dimension}] array of numbers: it has")
         if P.ndim != 2 or P.shape[1] != self.dimension:
             raise ValueError(
                 f"inputs must have shape [n, {self.dimension}] ({', '.join(self.names)}), not {list(P.shape)}"

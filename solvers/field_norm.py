@@ -107,10 +107,7 @@ def field_norm(norm: Any, p: Float[np.ndarray, " d"], nodes: int, components: in
 
 
 def _checked_weights(norm: Any, nodes: int, components: int) -> np.ndarray:
-    try:
-        w = real_array(norm)
-    except ValueError as error:
-        raise ValueError(f"the norm's weights have {error}") from None
+    w = real_array(norm, "the norm's weights have")
     if w.shape == (nodes,):
         w = np.repeat(w, components)
     if w.shape not in ((nodes * components,), (nodes, components)):

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property, partial
 from numbers import Real
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -29,9 +29,10 @@ from .batching import RowMap, without_caches
 from .box import Box
 from .interrupts import finished
 from .precision import in_float64
+from .settings import declared_name, declared_settings
 
 ZERO_SHARE = 1e-3  # of a typical magnitude: a solution below it is as good as zero
-METHODS = ("multigrid-cg", "direct", "user", "newton", "time-stepping", "sine-transform")  # Attempt.method indexes this
+UNKNOWN_METHOD = "user"  # of a solver that tells nothing of its iterations
 
 
 class SolveError(RuntimeError):
@@ -44,7 +45,7 @@ class Attempt(NamedTuple):
     u: Float[Array, " N"]
     residual: Float[Array, ""]  # true relative residual, recomputed from u
     iterations: Int[Array, ""]
-    method: Int[Array, ""]  # index into METHODS
+    method: Int[Array, ""]  # which of the problem's ``methods``
 
 
 @dataclass(frozen=True)
@@ -77,8 +78,8 @@ def nan_unless(good: Bool[Array, ""], u: Float[Array, " N"], *inputs: Float[Arra
     return u * jnp.where(good, 1.0, jnp.nan) + sum((poison * jnp.sum(x) for x in inputs), jnp.zeros(()))
 
 
-def quotient(error: Array, size: Array) -> Array:
-    """error / size: 0 for 0/0, infinite for an error over zero, NaN where a part is NaN or the size infinite."""
+def _quotient(error: Array, size: Array) -> Array:
+    """error / size in JAX: 0 for 0/0, infinite for an error over zero, NaN where a part is NaN or the size infinite."""
     empty = size == 0
     over_zero = jnp.where(error == 0, 0.0, jnp.where(error > 0, jnp.inf, jnp.nan))
     ratio = jnp.where(empty, over_zero, error / jnp.where(empty, 1.0, size))
@@ -99,17 +100,12 @@ def checked_tolerance(tolerance: Any) -> float | None:
 
 
 class Problem(abc.ABC):
-    """Fields are flat float64 vectors [N], read as ``shape = (times, nodes, components)``."""
+    """A dataclass whose fields are its settings. Solutions are flat float64 vectors [N], read as ``shape = (times,
+    nodes, components)``.
+    """
 
-    @property
-    @abc.abstractmethod
-    def name(self) -> str:
-        """The name it is looked up by."""
-
-    @property
-    @abc.abstractmethod
-    def settings(self) -> dict[str, Any]:
-        """Keyword arguments that build the same problem again, as JSON values."""
+    methods: ClassVar[tuple[str, ...]] = (UNKNOWN_METHOD,)  # by which it is solved; ``Attempt.method`` counts in them
+    foreign_solver: ClassVar[bool] = False  # whether code solves that name and settings say nothing of
 
     @property
     @abc.abstractmethod
@@ -138,6 +134,24 @@ class Problem(abc.ABC):
     @abc.abstractmethod
     def norm(self, p: Float[Array, " d"], u: Float[Array, " N"]) -> Float[Array, ""]:
         """The norm of a field, at the input p where the norm depends on it."""
+
+    @property
+    def name(self) -> str:
+        """The name that it is looked up by and that stands in files: that of its class, ThermalBlock is thermal-block.
+
+        Raises:
+            TypeError: the class is no dataclass, and does not define its name.
+        """
+        return declared_name(self)
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Keyword arguments that build the same problem again, as JSON values: the fields of its dataclass.
+
+        Raises:
+            TypeError: the class is no dataclass, or a field is no JSON value, and it does not define its settings.
+        """
+        return declared_settings(self)
 
     def prescribe(self, p: Float[Array, " d"], u: Float[Array, " N"]) -> Float[Array, " N"]:
         """The field with the problem's own values where these are prescribed (boundary, initial state)."""
@@ -281,13 +295,13 @@ class Problem(abc.ABC):
         u = np.asarray(result.u)
         if not np.isfinite(u).all():
             raise SolveError(self.failure_message(row[0], result))
-        return Solution(u, float(result.residual), int(result.iterations), METHODS[int(result.method)], seconds)
+        return Solution(u, float(result.residual), int(result.iterations), self.methods[int(result.method)], seconds)
 
     def failure_message(self, p: Float[np.ndarray, " d"], result: Attempt) -> str:
         """One sentence about a solve that failed at p: what was tried, how far it came, and why where that is known."""
-        method, why = METHODS[int(result.method)], self.explain(p, result)
+        method, why = self.methods[int(result.method)], self.explain(p, result)
         account = f"{self.name} was not solved at {self.inputs.named(p)}"
-        if method == "user":  # nothing is known of its iterations
+        if method == UNKNOWN_METHOD:
             return f"{account}: the solver {why}" if why else account
         account += (
             f": {method} stopped after {int(result.iterations)} iterations at relative residual "
@@ -323,7 +337,7 @@ class Problem(abc.ABC):
         """||truth - u|| / ||truth|| in the problem's norm: 0 where both agree, infinite where only the truth is zero,
         NaN where one of them is not finite.
         """
-        return quotient(self.norm(p, jnp.subtract(truth, u)), self.magnitude(p, truth))
+        return _quotient(self.norm(p, jnp.subtract(truth, u)), self.magnitude(p, truth))
 
     def component_norms(self, p: Any, u: Any) -> Float[Array, " c"]:
         """The norm of each component alone, the others set to zero."""

@@ -15,31 +15,37 @@ MASKED = (
 )
 
 
-def real_array(values: Any) -> np.ndarray:
+def real_array(values: Any, what: str = "", refused: type[ValueError] = ValueError) -> np.ndarray:
     """A float64 copy, of the same shape, that nobody else can change.
 
+    Args:
+        what: the beginning of the message, which goes on with what the values are, such as "the weights have".
+
     Raises:
-        ValueError: complex or masked values, a sparse matrix, or no numbers; the message goes on after "... has".
+        refused: complex or masked values, a sparse matrix, or no numbers.
     """
+    why = ""
     if sp.issparse(values):
-        raise ValueError("the form of a sparse matrix: pass its .toarray()")
-    if _masked(values):
-        raise ValueError(MASKED)
+        why = "the form of a sparse matrix: pass its .toarray()"
+    elif _masked(values):
+        why = MASKED
+    if why:
+        raise refused(f"{what} {why}".lstrip())
     try:
         found = np.asarray(values)
         if found.dtype.kind == "c":
-            raise ValueError(COMPLEX)
-        if found.dtype.kind in "USMm" or found.dtype.names:
+            why = COMPLEX
+        elif found.dtype.kind in "USMm" or found.dtype.names:
             raise TypeError
-        if found.dtype.kind == "O":  # one by one: numpy makes NaN of None
+        elif found.dtype.kind == "O":  # one by one: numpy makes NaN of None
             return np.array([float(x) for x in found.ravel()]).reshape(found.shape)
-        return np.array(found, dtype=np.float64)
+        else:
+            return np.array(found, dtype=np.float64)
     except ValueError as error:
-        if str(error) == COMPLEX:
-            raise
-        raise ValueError(f"no numbers in one array: {error}") from None
+        why = f"no numbers in one array: {error}"
     except TypeError:
-        raise ValueError(f"no numbers, but {type(values).__name__}") from None
+        why = f"no numbers, but {type(values).__name__}"
+    raise refused(f"{what} {why}".lstrip())
 
 
 def real_csr(matrix: Any) -> sp.csr_matrix:
@@ -51,10 +57,7 @@ def real_csr(matrix: Any) -> sp.csr_matrix:
     if isinstance(matrix, LinearOperator):
         raise ValueError("is a LinearOperator: its entries are needed, pass the sparse matrix itself")
     if not sp.issparse(matrix):
-        try:
-            matrix = real_array(matrix)
-        except ValueError as error:
-            raise ValueError(f"has {error}") from None
+        matrix = real_array(matrix, "has")
         if matrix.ndim != 2:
             raise ValueError(f"has shape {list(matrix.shape)}, not [N, N]")
     if matrix.dtype.kind == "c":

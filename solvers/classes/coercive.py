@@ -1,9 +1,8 @@
 """Symmetric coercive problems: A(p) u = f(p), A(p) = sum_q theta_q(p) A_q, A_q positive semidefinite, theta_q(p) > 0.
 
-This is what the proved bounds stand on (``verify/proofs/thomson.py``). q may number subdomains, tensor parts or single
-cells.
-The class exposes the operator by its parts, never a matrix, together with what a proof in floating point needs: a bound
-of the rounding errors of one residual and a lower bound of the smallest eigenvalue.
+This is what the proved bounds stand on (``verify/proofs/thomson.py``). To the operator by its parts (``linear.py``)
+the class adds what a proof in floating point needs: fluxes and their energy, a lower bound of the smallest eigenvalue,
+and a reference operator that can be inverted quickly.
 """
 
 from __future__ import annotations
@@ -14,49 +13,20 @@ from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
-import scipy.sparse as sp
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Float
 
 from ..affine_decomposition import AffineDecomposition
 from ..field_norm import homogeneous
-from ..precision import UNIT_ROUNDOFF
-from ..problem import Attempt, Problem
+from ..problem import Attempt
+from .linear import LinearProblem
 
 
-class CoerciveProblem(Problem):
-    """Every method but ``matrix`` is JAX code for one input. Operators act on fields [N]; prescribed rows give 0."""
+class CoerciveProblem(LinearProblem):
+    """A linear problem with weights theta_q(p) > 0 inside the box and positive semidefinite parts A_q = B_q' B_q.
 
-    @property
-    @abc.abstractmethod
-    def free(self) -> Bool[np.ndarray, " N"]:
-        """Which entries are unknowns; the others are prescribed."""
-
-    @property
-    @abc.abstractmethod
-    def rounding_count(self) -> int:
-        """n such that one entry of load - A N carries at most gamma_n times the sum of its absolute terms; those of the
-        load count twice, which f.N + N.(f - A N) has them.
-        """
-
-    @abc.abstractmethod
-    def theta(self, p: Float[Array, " d"]) -> Float[Array, " Q"]:
-        """The weights; all positive inside the box."""
-
-    @abc.abstractmethod
-    def load(self, p: Float[Array, " d"]) -> Float[Array, " N"]:
-        """f(p), zero in prescribed rows."""
-
-    @abc.abstractmethod
-    def apply(self, theta: Float[Array, " Q"], u: Float[Array, " N"]) -> Float[Array, " N"]:
-        """sum_q theta_q A_q u in free rows."""
-
-    @abc.abstractmethod
-    def apply_absolute(self, theta: Float[Array, " Q"], u: Float[Array, " N"]) -> Float[Array, " N"]:
-        """sum_q theta_q |A_q| |u| in free rows (or more)."""
-
-    @abc.abstractmethod
-    def operator_terms(self, u: Float[Array, " N"]) -> Float[Array, "Q N"]:
-        """Every A_q u apart; only where Q is small."""
+    ``rounding_count`` counts the roundings of the load twice here, since the bound of the compliance, f.v +
+    v.(f - A v), reads the load twice.
+    """
 
     @abc.abstractmethod
     def flux_energy(self, scales: Float[Array, "K Q"], fields: Float[Array, "K N"]) -> tuple[Array, Array]:
@@ -99,10 +69,6 @@ class CoerciveProblem(Problem):
     def proof_notes(self) -> tuple[str, ...]:
         """Why upper bounds are, or may be, infinite in this problem's box, and what to do about it."""
         return ()
-
-    @abc.abstractmethod
-    def matrix(self, theta: Float[np.ndarray, " Q"]) -> sp.csr_matrix:
-        """A(theta) over the free entries, for scipy."""
 
     # ---- final from here on --------------------------------------------------------------------------------------
 
@@ -155,19 +121,14 @@ class CoerciveProblem(Problem):
         p, u = jnp.asarray(p, dtype=jnp.float64), jnp.asarray(u, dtype=jnp.float64)
         return jnp.sqrt(self.flux_energy(jnp.sqrt(self.theta(p))[None], u[None])[0])
 
-    def residual(self, p: Any, u: Any) -> Float[Array, " N"]:
-        """A(p) u - f(p) in free rows, u minus the prescribed value in the others. Differentiable in both."""
-        p, u = jnp.asarray(p, dtype=jnp.float64), jnp.asarray(u, dtype=jnp.float64)
-        return jnp.where(self.free, self.apply(self.theta(p), u) - self.load(p), u - self.prescribe(p, u))
-
     def residual_rounding(self, theta: Array, f: Array, u: Array) -> Float[Array, ""]:
-        """A bound of the Euclidean norm of the rounding errors in evaluating f - A u in float64, and of sum_q theta_q
-        s_q u where the terms are semidefinite only up to s_q. Where f is a sum, ``load_absolute`` stands for it.
+        """A bound of the Euclidean norm of everything by which f - A u, evaluated in float64, may be off: the rounding
+        errors, and sum_q theta_q s_q u where the terms are semidefinite only up to s_q (``indefiniteness``).
+
+        Args:
+            f: the load, or what its own rounding errors are relative to where it is a sum (``load_absolute``).
         """
-        g = jnp.abs(f) + self.apply_absolute(theta, u)
-        n = self.rounding_count
-        # 1.01: the few roundings of evaluating this bound itself, at most (N + 3) u relative.
-        rounding = 1.01 * n * UNIT_ROUNDOFF * jnp.sqrt(jnp.vdot(g, g))
+        rounding = self.evaluation_rounding(theta, f, u)
         if self.indefiniteness is None:
             return rounding
         return rounding + 1.01 * (theta @ jnp.asarray(self.indefiniteness)) * jnp.sqrt(jnp.vdot(u, u))

@@ -21,12 +21,14 @@ from jaxtyping import Array, Bool, Float
 from ..linear_algebra.direct import callback_float64, solve_refined
 from ..linear_algebra.krylov import CgResult, computed_if
 from ..precision import gamma
-from ..problem import METHODS, Attempt, nan_unless
+from ..problem import Attempt, nan_unless
 from .coercive import CoerciveProblem
 
 # Where rounding allows a relative residual above these, the word of the iteration, or the direct solve, is not taken.
 # A soft rim of 1e-12 around a block leaves the latter 4.6e-4, and an error of 8e-5 in the energy norm.
 LOOSE, LOOSEST = 1e-6, 1e-5
+
+METHODS = ("multigrid-cg", "direct")  # the ``methods`` of problems that are solved here
 
 Iteration = Callable[[Float[Array, " Q"], Float[Array, " N"]], CgResult]
 

@@ -28,7 +28,7 @@ from ..linear_algebra.krylov import CgResult
 from ..precision import gamma
 from ..problem import Attempt
 from .coercive import CoerciveProblem
-from .coercive_solve import solve_coercive
+from .coercive_solve import METHODS, solve_coercive
 
 TOLERANCE = 1e-12
 
@@ -36,6 +36,7 @@ TOLERANCE = 1e-12
 class CellDiffusion(CoerciveProblem):
     """See the module's docstring. Fields are nodal values on the (n + 1)^2 grid, boundary included."""
 
+    methods = METHODS
     cells: int  # n, along each side
 
     @abc.abstractmethod
@@ -66,9 +67,7 @@ class CellDiffusion(CoerciveProblem):
 
     @cached_property
     def coordinates(self) -> Float[np.ndarray, "N 2"]:
-        ticks = np.linspace(0, 1, self.cells + 1)
-        x, y = np.meshgrid(ticks, ticks, indexing="ij")
-        return np.stack([x.ravel(), y.ravel()], axis=1)
+        return q1.coordinates(self.cells)
 
     @cached_property
     def free(self) -> np.ndarray:

@@ -21,7 +21,7 @@ from jax import lax
 from jaxtyping import Array, Bool, Float
 
 from ..precision import in_float64
-from ..problem import METHODS, Attempt, Problem, nan_unless
+from ..problem import Attempt, Problem, nan_unless
 from .richardson import DiscretisationEstimate, richardson
 
 TOLERANCE = 1e-12
@@ -40,20 +40,14 @@ class Step(NamedTuple):
 class EvolutionProblem(Problem):
     """See the module's docstring."""
 
+    methods = ("time-stepping",)
+    steps: int  # between the initial and the last state
+    end_time: float
+
     @property
     @abc.abstractmethod
     def points(self) -> Float[np.ndarray, "nodes dim"]:
         """Where each node lies, boundary included."""
-
-    @property
-    @abc.abstractmethod
-    def times(self) -> Float[np.ndarray, " steps+1"]:
-        """The times of the states, from 0."""
-
-    @property
-    @abc.abstractmethod
-    def components(self) -> int:
-        """Numbers per node."""
 
     @property
     @abc.abstractmethod
@@ -87,7 +81,22 @@ class EvolutionProblem(Problem):
     ) -> Float[Array, " S"]:
         """The residual of one step: zero where ``after`` follows ``before``."""
 
+    @property
+    def components(self) -> int:
+        """Numbers per node."""
+        return 1
+
     # ---- final from here on --------------------------------------------------------------------------------------
+
+    @property
+    def time_step(self) -> float:
+        """The length of a step."""
+        return self.end_time / self.steps
+
+    @cached_property
+    def times(self) -> Float[np.ndarray, " steps+1"]:
+        """The times of the states, from 0."""
+        return np.linspace(0, self.end_time, self.steps + 1)
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -131,7 +140,7 @@ class EvolutionProblem(Problem):
             nan_unless(good, u),
             jnp.max(steps.residual),
             jnp.sum(steps.iterations).astype(int),
-            jnp.asarray(METHODS.index("time-stepping")),
+            jnp.asarray(0),
         )
 
     def residual(self, p: Any, u: Any) -> Float[Array, " N"]:

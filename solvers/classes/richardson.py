@@ -14,7 +14,8 @@ import numpy as np
 from jaxtyping import Float, Int
 from scipy.spatial import cKDTree
 
-from ..problem import Problem, SolveError, quotient
+from ..problem import Problem, SolveError
+from ..tolerance import scaled
 
 SAME = 1e-9  # relative difference of two grids' fields that is as good as none
 LEAST_ORDER = 0.25
@@ -79,7 +80,8 @@ def richardson(fine: Problem, coarse: Problem, p: Any, order: float) -> Discreti
     below = _field(coarse, p)
     u = restrict(fine, coarse, _field(fine, p))
     near = float(coarse.norm(row, jnp.asarray(u - below)))
-    size = float(coarse.magnitude(row, jnp.asarray(u))) + coarse.zero_scale
+    magnitude = float(coarse.magnitude(row, jnp.asarray(u)))
+    size = magnitude + coarse.zero_scale
     observed, doubt = np.nan, ""
     if not np.isfinite(near + size):
         doubt = "the difference of two grids has no finite norm"
@@ -87,7 +89,7 @@ def richardson(fine: Problem, coarse: Problem, p: Any, order: float) -> Discreti
         observed = _observed(coarse, p, below, near)
         doubt = _doubt(observed, order)
     used = float(np.clip(observed, LEAST_ORDER, order)) if abs(observed - order) > ENOUGH * order else order
-    relative = float(quotient(jnp.asarray(near), jnp.asarray(size))) / (2**used - 1)
+    relative = scaled(near, magnitude, coarse.zero_scale) / (2**used - 1)
     return DiscretisationEstimate(relative, coarse.norm_name, used, coarse.settings, observed=observed, doubt=doubt)
 
 

@@ -13,6 +13,8 @@ import numpy as np
 import scipy.sparse as sp
 from jaxtyping import Array, Bool, Float
 
+from . import q1
+
 
 def coordinates(n: int) -> Float[np.ndarray, "N 2"]:
     """Nodes of the unit square, x first: node i (n + 1) + j lies at (i/n, j/n)."""
@@ -22,9 +24,7 @@ def coordinates(n: int) -> Float[np.ndarray, "N 2"]:
 
 def interior(n: int) -> Bool[np.ndarray, "n+1 n+1"]:
     """Which nodes lie inside."""
-    inside = np.zeros((n + 1, n + 1), dtype=bool)
-    inside[1:-1, 1:-1] = True
-    return inside
+    return q1.interior(n, n)
 
 
 def neighbours(v: Float[Array, "n+1 n+1"], axis: int) -> tuple[Array, Array]:
@@ -66,36 +66,3 @@ def second_matrix(n: int, axis: int) -> sp.csr_matrix:
 def central_matrix(n: int, axis: int) -> sp.csr_matrix:
     """``central`` over the interior nodes, zero on the boundary."""
     return _along(n, _tridiagonal(n, -1.0, 0.0, 1.0), axis)
-
-
-def check_cells(cells: int, least: int = 4) -> int:
-    """A whole number of cells per side.
-
-    Raises:
-        ValueError: not a whole number, or too few.
-    """
-    if (
-        isinstance(cells, bool)
-        or not isinstance(cells, int | float | np.integer)
-        or int(cells) != cells
-        or cells < least
-    ):
-        raise ValueError(f"cells must be a whole number of at least {least}, not {cells!r}")
-    return int(cells)
-
-
-def check_range(name: str, bounds: object, lowest: float = -np.inf, open_end: bool = False) -> tuple[float, float]:
-    """A pair (low, high) of finite numbers with lowest <= low < high (lowest < low where ``open_end``).
-
-    Raises:
-        ValueError: anything else; the message names the setting.
-    """
-    try:
-        low, high = (float(value) for value in bounds)  # type: ignore[attr-defined]
-    except (TypeError, ValueError):
-        raise ValueError(f"{name} is a pair of numbers (low, high), not {bounds!r}") from None
-    if not (np.isfinite(low) and np.isfinite(high) and low < high):
-        raise ValueError(f"{name} needs finite low < high, not ({low}, {high})")
-    if low < lowest or (open_end and low == lowest):
-        raise ValueError(f"{name} must be {'above' if open_end else 'at least'} {lowest:g}, not from {low:g}")
-    return low, high

@@ -23,6 +23,7 @@ from jax import lax
 from jaxtyping import Array, Bool, Float
 
 from ..linear_algebra import krylov
+from ..linear_algebra.dense import inverse
 from ..precision import gamma
 from . import plane_stress as ps
 from . import q1_multigrid as multigrid
@@ -94,7 +95,7 @@ def hierarchy(grids: tuple[Level, ...], modulus: Float[Array, "nx ny"]) -> Hiera
         return ps.apply(last.elements, modulus_last, v.reshape(last.free.shape)).reshape(-1)[unknowns]
 
     dense = jax.vmap(column)(jnp.asarray(np.eye(last.free.size)[unknowns]))
-    return Hierarchy(jnp.all(modulus > 0), tuple(scaled), krylov.inverse(dense))
+    return Hierarchy(jnp.all(modulus > 0), tuple(scaled), inverse(dense))
 
 
 def _inverse_blocks(grid: Level, modulus: Array) -> Float[Array, "3 nx+1 ny+1"]:

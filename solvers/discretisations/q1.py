@@ -78,6 +78,13 @@ def divergence(y: Float[Array, "3 nx ny"]) -> Float[Array, "nx-1 ny-1"]:
     )
 
 
+def coordinates(n: int) -> Float[np.ndarray, "N 2"]:
+    """The nodes of n x n cells on the unit square, flat, x outermost."""
+    ticks = np.linspace(0, 1, n + 1)
+    x, y = np.meshgrid(ticks, ticks, indexing="ij")
+    return np.stack([x.ravel(), y.ravel()], axis=1)
+
+
 def interior(nx: int, ny: int) -> np.ndarray:
     """Boolean mask [nx+1, ny+1] of the interior nodes."""
     mask = np.zeros((nx + 1, ny + 1), dtype=bool)

@@ -20,7 +20,8 @@ from jax import lax
 from jaxtyping import Array, Bool, Float
 
 from ..linear_algebra import stencil_multigrid
-from ..linear_algebra.krylov import CgResult, Operator, computed_if, inverse, refined
+from ..linear_algebra.dense import inverse
+from ..linear_algebra.krylov import CgResult, Operator, computed_if, refined
 from ..precision import gamma
 from . import q1
 

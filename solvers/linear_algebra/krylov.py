@@ -41,18 +41,6 @@ def computed_if(when: Bool[Array, ""], compute: Callable[[], Array]) -> Array:
     return lax.cond(when, compute, lambda: jnp.zeros(like.shape, like.dtype))
 
 
-def inverse(a: Float[Array, "m m"]) -> Float[Array, "m m"]:
-    """Gauss-Jordan without pivoting, stable for positive definite a; LAPACK's threads would fight with XLA's."""
-
-    def eliminate(k: Array, m: Array) -> Array:
-        row = m[k] / m[k, k]
-        column = m[:, k]
-        m = m - jnp.outer(column, row)
-        return m.at[k].set(row).at[:, k].set(-column / column[k]).at[k, k].set(1 / column[k])
-
-    return lax.fori_loop(0, a.shape[0], eliminate, a)
-
-
 def conjugate_gradients(
     operator: Operator,
     preconditioner: Operator,

@@ -21,7 +21,8 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Bool, Float
 
-from .krylov import computed_if, inverse
+from .dense import inverse
+from .krylov import computed_if
 
 DAMPING = 8 / 9
 COARSEST = 8  # cells a side, at most, of the grid that is solved directly

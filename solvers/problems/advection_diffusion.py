@@ -30,12 +30,12 @@ from jax import lax
 from jaxtyping import Array, Float
 
 from ..box import Box
-from ..classes.indefinite import IndefiniteProblem, halved
+from ..classes.indefinite import IndefiniteProblem
 from ..discretisations import five_point
-from ..discretisations.five_point import check_cells, check_range
 from ..field_norm import homogeneous
 from ..linear_algebra.sparse_lu import SparseLU
-from ..problem import METHODS, Attempt, nan_unless
+from ..problem import Attempt, nan_unless
+from ..settings import check_cells, check_range, halved
 
 TOLERANCE = 1e-12
 ORDERS = {"central": 2, "upwind": 1, "fitted": 2}
@@ -50,6 +50,8 @@ class AdvectionDiffusion(IndefiniteProblem):
         ValueError: fewer than 4 cells, an unknown scheme or data, ranges that are not increasing, a negative speed, a
             diffusion that is not positive.
     """
+
+    methods = ("direct",)
 
     cells: int = 64
     scheme: str = "fitted"
@@ -68,15 +70,6 @@ class AdvectionDiffusion(IndefiniteProblem):
         put(self, "angle", check_range("angle", self.angle))
         put(self, "speed", check_range("speed", self.speed, 0.0))
         put(self, "diffusion", check_range("diffusion", self.diffusion, 0.0, open_end=True))
-
-    @property
-    def name(self) -> str:
-        return "advection-diffusion"
-
-    @property
-    def settings(self) -> dict[str, Any]:
-        ranges = {"angle": list(self.angle), "speed": list(self.speed), "diffusion": list(self.diffusion)}
-        return {"cells": self.cells, "scheme": self.scheme, "data": self.data, **ranges}
 
     @cached_property
     def inputs(self) -> Box:
@@ -208,7 +201,7 @@ class AdvectionDiffusion(IndefiniteProblem):
         size = jnp.sqrt(jnp.vdot(b, b))
         residual = jnp.sqrt(jnp.vdot(defect, defect)) / size
         good = residual <= jnp.maximum(tolerance, 4 * self.residual_rounding(theta, f, u) / size)
-        return Attempt(nan_unless(good, u), residual, jnp.asarray(1), jnp.asarray(METHODS.index("direct")))
+        return Attempt(nan_unless(good, u), residual, jnp.asarray(1), jnp.asarray(0))
 
 
 def _z_coth_z(z: Float[Array, " k"]) -> Float[Array, " k"]:

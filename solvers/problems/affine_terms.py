@@ -1,10 +1,12 @@
 """What somebody hands to ``affine``, checked: matrices, functions of the input, load terms, prescribed values.
 
-Prescribed values are eliminated here: with u = w + g, g zero in the unknowns, the matrices over all nodes give
+Prescribed values are eliminated here. Of the nodes some are free (f), some constrained (c) to g(p) = sum_k weight_k(p)
+g_k. With u = w + g, w zero in the constrained nodes and g in the free ones, the rows of the free nodes read
 
-    A_ff w = f_f - A_fc g(p),    A_fc g = sum_qk theta_q weight_k (A_q)_fc g_k
+    A_ff w = f_f - A_fc g(p),    A_fc g(p) = sum_qk theta_q(p) weight_k(p) (A_q)_fc g_k
 
-which are load terms like the others. The products (A_q)_fc g_k, as float64 has them, define the discrete problem.
+so that each product (A_q)_fc g_k is a load term like the others, of the weight -theta_q weight_k. These products, as
+float64 has them, define the discrete problem.
 """
 
 from __future__ import annotations
@@ -39,24 +41,27 @@ def checked_matrices(matrices: Sequence[Any]) -> tuple[sp.csr_matrix, ...]:
     """Copies, square, of one size, none of them zero."""
     if sp.issparse(matrices) or (isinstance(matrices, np.ndarray) and matrices.ndim == 2):
         raise ValueError("the matrices are a list: for a single one write [A]")
-    terms = []
+    parts = []
     for q, matrix in enumerate(matrices):
         try:
-            terms.append(real_csr(matrix))
+            parts.append(real_csr(matrix))
         except ValueError as error:
             raise ValueError(f"matrix {q} {error}") from None
-    if not terms:
+    if not parts:
         raise ValueError("an affine problem needs at least one matrix")
-    n = terms[0].shape[0]
-    for q, m in enumerate(terms):
+    n = parts[0].shape[0]
+    for q, m in enumerate(parts):
         if m.shape != (n, n):
             raise ValueError(f"matrix {q} has shape {m.shape}; all must be square of one size, here {(n, n)}")
-    return tuple(terms)
+    return tuple(parts)
 
 
-def check_terms(terms: Sequence[sp.csr_matrix]) -> None:
-    """Over the unknowns: neither zero nor out of range, exactly symmetric."""
-    for q, m in enumerate(terms):
+def check_parts(parts: Sequence[sp.csr_matrix]) -> None:
+    """
+    Raises:
+        ValueError: a matrix over the unknowns is zero, out of the range that proofs need, or not exactly symmetric.
+    """
+    for q, m in enumerate(parts):
         if not m.nnz:
             raise ValueError(f"matrix {q} is zero: leave it out")
         if not 1 / RANGE <= abs(m).max() <= RANGE:
@@ -135,16 +140,17 @@ def checked_function(function: Any, centre: Array, what: str, entries: int, mean
 
 def checked_vectors(vectors: Any, size: int, what: str) -> Float[np.ndarray, "J N"]:
     """One vector [N], or several, dense or sparse; nobody can change them."""
-    try:
-        if sp.issparse(vectors):
-            found = real_array(vectors.toarray())
-            found = found.T if found.shape == (size, 1) else found
-        elif isinstance(vectors, list | tuple) and any(np.ndim(v) or sp.issparse(v) for v in vectors):
-            found = np.stack([real_array(v.toarray() if sp.issparse(v) else v).reshape(-1) for v in vectors])
-        else:
-            found = real_array(vectors)
-    except ValueError as error:
-        raise ValueError(f"{what} has {error}") from None
+    if sp.issparse(vectors):
+        found = real_array(vectors.toarray(), f"{what} has")
+        found = found.T if found.shape == (size, 1) else found
+    elif isinstance(vectors, list | tuple) and any(np.ndim(v) or sp.issparse(v) for v in vectors):
+        rows = [real_array(v.toarray() if sp.issparse(v) else v, f"{what} has").reshape(-1) for v in vectors]
+        lengths = sorted({len(row) for row in rows})
+        if len(lengths) > 1:
+            raise ValueError(f"{what} has terms of {' and '.join(map(str, lengths))} values, not all of {size}")
+        found = np.stack(rows)
+    else:
+        found = real_array(vectors, f"{what} has")
     found = found[None] if found.ndim == 1 else found
     if found.ndim != 2 or found.shape[1] != size or not len(found):
         raise ValueError(f"{what} must have shape [{size}], not {list(np.shape(vectors))}")
@@ -182,3 +188,47 @@ def checked_prescribed(prescribed: Any, size: int, centre: Array) -> Prescribed:
     if weights is not None:
         checked_function(weights, centre, "the prescribed values' weights", len(values), "numbers, one a term")
     return Prescribed(nodes.astype(int), free, values, weights)
+
+
+def checked_load(
+    load: Any, load_weights: Any, n: int, centre: Array
+) -> tuple[Callable[[Array], Array] | None, Float[np.ndarray, "J N"]]:
+    """A load as a function with no terms, or as terms with no function."""
+    if callable(load):
+        if load_weights is not None:
+            raise ValueError("load_weights belong to load terms, load=[f_1, .., f_J], not to a function")
+        checked_function(load, centre, "the load", n, "values, one for each row")
+        return load, np.zeros((0, n))
+    vectors = checked_vectors(load, n, "the load")
+    if load_weights is not None:
+        checked_function(load_weights, centre, "load_weights", len(vectors), "numbers, one for each load term")
+    elif len(vectors) > 1:
+        raise ValueError(f"{len(vectors)} load terms need load_weights=, a function p -> [{len(vectors)}]")
+    return None, vectors
+
+
+def checked_coordinates(coordinates: Any, n: int) -> Float[np.ndarray, "N axes"]:
+    """Where the nodes lie, by default their numbers; a copy, since compiled code reads what was handed over."""
+    points = real_array(np.arange(n) if coordinates is None else coordinates, "coordinates has")
+    points = points[:, None] if points.ndim == 1 else points
+    if points.ndim != 2 or len(points) != n:
+        raise ValueError(f"coordinates must have shape [{n}, axes], not {list(points.shape)}")
+    return points
+
+
+def eliminate(
+    parts: tuple[sp.csr_matrix, ...], vectors: Float[np.ndarray, "J N"], fixed: Prescribed
+) -> tuple[tuple[sp.csr_matrix, ...], Float[np.ndarray, "J n"], tuple[tuple[int, int], ...]]:
+    """Matrices and load terms over the free nodes; to the latter every (A_q)_fc g_k is appended that is not zero, and
+    the (q, k) of these are listed.
+    """
+    rows, coupled = [vectors[:, fixed.free]], []
+    for q, m in enumerate(parts):
+        coupling = m[fixed.free][:, fixed.nodes]
+        for k, values in enumerate(fixed.values):
+            term = coupling @ values
+            if term.any():
+                coupled.append((q, k))
+                rows.append(term[None])
+    free = tuple(m[fixed.free][:, fixed.free].tocsr() for m in parts)
+    return free, np.concatenate(rows), tuple(coupled)

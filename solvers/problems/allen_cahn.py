@@ -88,37 +88,16 @@ class AllenCahn(EvolutionProblem):
         for what, value in (("length", self.length), ("amplitude", self.amplitude)):
             if not 0 < value < np.inf:
                 raise ValueError(f"{what} must be positive and finite, not {value}")
-        if self.front is not None and not np.isfinite(self.front):
-            raise ValueError(f"front must be a place along the first axis, or None, not {self.front}")
-        if self._dt >= 2:
+        if self.front is not None:
+            if not np.isfinite(self.front):
+                raise ValueError(f"front must be a place along the first axis, or None, not {self.front}")
+            object.__setattr__(self, "front", float(self.front))
+        if self.time_step >= 2:
             raise ValueError(
-                f"steps={self.steps} to end_time={self.end_time} are {self._dt:.3g} long, and only steps below 2 have "
-                f"one solution: take at least {int(self.end_time // 2) + 1} steps, or better {int(10 * self.end_time)}"
+                f"steps={self.steps} to end_time={self.end_time} are {self.time_step:.3g} long, and only steps below 2 "
+                f"have one solution: take at least {int(self.end_time // 2) + 1} steps, or better "
+                f"{int(10 * self.end_time)}"
             )
-
-    @property
-    def name(self) -> str:
-        return "allen-cahn"
-
-    @property
-    def settings(self) -> dict[str, Any]:
-        return {
-            "dimension": int(self.dimension),
-            "boundary": self.boundary,
-            "modes": self.modes,
-            "cells": self.cells,
-            "steps": int(self.steps),
-            "end_time": float(self.end_time),
-            "length": float(self.length),
-            "eps_low": float(self.eps_low),
-            "eps_high": float(self.eps_high),
-            "amplitude": float(self.amplitude),
-            "front": None if self.front is None else float(self.front),
-        }
-
-    @property
-    def _dt(self) -> float:
-        return self.end_time / self.steps
 
     @cached_property
     def grid(self) -> LumpedGrid:
@@ -140,20 +119,12 @@ class AllenCahn(EvolutionProblem):
         )
 
     @property
-    def components(self) -> int:
-        return 1
-
-    @property
     def order(self) -> int:
         return 2
 
     @property
     def points(self) -> Float[np.ndarray, "nodes dim"]:
         return self.grid.points
-
-    @cached_property
-    def times(self) -> Float[np.ndarray, " steps+1"]:
-        return np.linspace(0, self.end_time, self.steps + 1)
 
     @cached_property
     def coarser(self) -> AllenCahn:
@@ -188,7 +159,9 @@ class AllenCahn(EvolutionProblem):
 
     def _equation(self, eps: Array, a: Array, b: Array) -> Array:
         reaction = (a + b) * (a**2 + b**2 - 2) / 4
-        return jnp.asarray(self.grid.mass) * ((b - a) / self._dt + reaction) + eps**2 * self.grid.stiffness((a + b) / 2)
+        return jnp.asarray(self.grid.mass) * ((b - a) / self.time_step + reaction) + eps**2 * self.grid.stiffness(
+            (a + b) / 2
+        )
 
     def step_residual(
         self, p: Float[Array, " d"], before: Float[Array, " S"], after: Float[Array, " S"]
@@ -197,7 +170,7 @@ class AllenCahn(EvolutionProblem):
         return self._equation(p[0], before, after)
 
     def stepper(self, p: Float[Array, " d"], tolerance: float) -> Callable[[Float[Array, " S"]], Step]:
-        mass, dt = self.grid.mass, self._dt
+        mass, dt = self.grid.mass, self.time_step
 
         def solver(eps: Array, a: Array, b: Array) -> Callable[[Array, float], Array]:
             """Solves with the derivative of ``_equation`` in b, which is symmetric."""
@@ -237,7 +210,7 @@ class AllenCahn(EvolutionProblem):
         return ZERO_SHARE * float(np.sqrt(self.end_time * self.length**self.dimension))
 
     def explain(self, p: Float[np.ndarray, " d"], result: Attempt) -> str:
-        return f"Newton's method failed in a step of dt={self._dt:.3g}: take more than steps={self.steps}"
+        return f"Newton's method failed in a step of dt={self.time_step:.3g}: take more than steps={self.steps}"
 
     @property
     def norm_name(self) -> str:

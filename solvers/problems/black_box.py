@@ -23,7 +23,7 @@ from ..box import Box
 from ..field_norm import FieldNorm, field_norm
 from ..foreign import call_foreign
 from ..linear_algebra.direct import callback_float64
-from ..problem import METHODS, Attempt, Problem, SolveError
+from ..problem import Attempt, Problem, SolveError
 from ..real import real_array
 
 REASONS = 5  # distinct ones of failed solves that are remembered
@@ -33,6 +33,8 @@ PLACES = 64  # inputs of failed solves whose reasons are remembered
 @dataclass(frozen=True, eq=False, repr=False)
 class BlackBox(Problem):
     """Built by ``black_box``."""
+
+    foreign_solver = True
 
     function: Callable[..., Any]
     box: Box
@@ -129,11 +131,11 @@ class BlackBox(Problem):
     def solve_jax(self, p: Float[Array, " d"], tolerance: float | None = None) -> Attempt:
         """The user's solver on the host; ``tolerance`` is the level that ``loosen`` is called with, where given."""
         u = callback_float64(lambda p: self._answer(p, tolerance), jnp.zeros(self.size), p)
-        return Attempt(u, jnp.asarray(jnp.nan), jnp.asarray(0), jnp.asarray(METHODS.index("user")))
+        return Attempt(u, jnp.asarray(jnp.nan), jnp.asarray(0), jnp.asarray(0))
 
     @property
     def solve_on_host(self) -> Callable[[np.ndarray, float | None], Attempt]:
-        method = np.asarray(METHODS.index("user"))
+        method = np.asarray(0)
         return lambda p, level: Attempt(self._answer(p, level), np.asarray(np.nan), np.asarray(0), method)  # type: ignore[arg-type]
 
     def _answer(self, p: np.ndarray, level: float | None) -> Float[np.ndarray, " N"]:
@@ -282,10 +284,7 @@ def _checked_components(components: Any) -> tuple[str, ...]:
 
 
 def _checked_points(coordinates: Any, nodes: int, components: int) -> Float[np.ndarray, "nodes axes"]:
-    try:
-        points = np.arange(float(nodes)) if coordinates is None else real_array(coordinates)
-    except ValueError as error:
-        raise ValueError(f"the coordinates have {error}") from None
+    points = np.arange(float(nodes)) if coordinates is None else real_array(coordinates, "the coordinates have")
     if points.ndim == 1:
         points = points[:, None]
     if points.ndim != 2 or len(points) != nodes or not points.shape[1]:
@@ -301,10 +300,7 @@ def _checked_points(coordinates: Any, nodes: int, components: int) -> Float[np.n
 def _checked_offset(offset: Any, nodes: int, components: int) -> Float[np.ndarray, " N"] | None:
     if offset is None:
         return None
-    try:
-        found = real_array(offset)
-    except ValueError as error:
-        raise ValueError(f"the offset has {error}") from None
+    found = real_array(offset, "the offset has")
     if found.shape == (nodes * components,):
         found = found.reshape(nodes, components)
     if found.shape not in ((), (components,), (nodes, components)) or not np.isfinite(found).all():

@@ -26,16 +26,15 @@ from jax import lax
 from jaxtyping import Array, Float
 
 from ..box import Box
-from ..classes.indefinite import halved
 from ..classes.nonlinear import NonlinearProblem
 from ..discretisations import five_point
-from ..discretisations.five_point import check_cells, check_range
 from ..field_norm import homogeneous
 from ..linear_algebra.direct import callback_float64
 from ..linear_algebra.implicit import Root, newton
 from ..linear_algebra.sparse_lu import ProbedJacobian, stencil
 from ..precision import gamma
 from ..problem import Attempt
+from ..settings import check_cells, check_range, halved
 from .bratu_branch import Curve, Point
 
 TOLERANCE = 1e-12
@@ -70,16 +69,6 @@ class Bratu(NonlinearProblem):
         put(self, "anisotropy", check_range("anisotropy", self.anisotropy, 0.0, open_end=True))
         if self.branch not in BRANCHES:
             raise ValueError(f"branch must be one of {', '.join(BRANCHES)}, not {self.branch!r}")
-
-    @property
-    def name(self) -> str:
-        return "bratu"
-
-    @property
-    def settings(self) -> dict[str, Any]:
-        assert self.lam is not None
-        ranges = {"lam": list(self.lam), "anisotropy": list(self.anisotropy)}
-        return {"dimension": self.dimension, "cells": self.n, **ranges, "branch": self.branch}
 
     @property
     def n(self) -> int:

@@ -80,25 +80,6 @@ class Burgers(EvolutionProblem):
             raise ValueError(f"grading must be in [0, 20], and 0 on a periodic grid, not {self.grading}")
 
     @property
-    def name(self) -> str:
-        return "burgers"
-
-    @property
-    def settings(self) -> dict[str, Any]:
-        return {
-            "boundary": self.boundary,
-            "modes": int(self.modes),
-            "cells": int(self.cells),
-            "steps": int(self.steps),
-            "end_time": float(self.end_time),
-            "nu_low": float(self.nu_low),
-            "nu_high": float(self.nu_high),
-            "amplitude": float(self.amplitude),
-            "scheme": self.scheme,
-            "grading": float(self.grading),
-        }
-
-    @property
     def _periodic(self) -> bool:
         return self.boundary == "periodic"
 
@@ -111,10 +92,6 @@ class Burgers(EvolutionProblem):
         return Box(("nu", *sines, *cosines), np.append(self.nu_low, -top), np.append(self.nu_high, top), log=log)
 
     @property
-    def components(self) -> int:
-        return 1
-
-    @property
     def order(self) -> int:
         return 2
 
@@ -125,10 +102,6 @@ class Burgers(EvolutionProblem):
         if self._periodic:
             return s[:-1, None]
         return (np.sinh(self.grading * s) / np.sinh(self.grading) if self.grading else s)[:, None]
-
-    @cached_property
-    def times(self) -> Float[np.ndarray, " steps+1"]:
-        return np.linspace(0, self.end_time, self.steps + 1)
 
     @cached_property
     def coarser(self) -> Burgers:
@@ -188,7 +161,7 @@ class Burgers(EvolutionProblem):
         return Bands(lower, (right - left) / 6 + nu * (1 / hl + 1 / hr), upper)
 
     def _equation(self, nu: Array, before: Array, after: Array) -> Array:
-        theta, dt = SCHEMES[self.scheme], self.end_time / self.steps
+        theta, dt = SCHEMES[self.scheme], self.time_step
         return jnp.asarray(self.mass) * (after - before) / dt + self.forces(nu, theta * after + (1 - theta) * before)
 
     def step_residual(
@@ -199,7 +172,7 @@ class Burgers(EvolutionProblem):
         return r if self._periodic else jnp.concatenate([after[:1], r, after[-1:]])
 
     def stepper(self, p: Float[Array, " d"], tolerance: float) -> Callable[[Float[Array, " S"]], Step]:
-        theta, dt = SCHEMES[self.scheme], self.end_time / self.steps
+        theta, dt = SCHEMES[self.scheme], self.time_step
 
         def jacobian(nu: Array, before: Array, after: Array) -> Bands:
             low, middle, high = self._bands(nu, theta * after + (1 - theta) * before)
@@ -249,7 +222,7 @@ class Burgers(EvolutionProblem):
 
     def explain(self, p: Float[np.ndarray, " d"], result: Attempt) -> str:
         return (
-            f"Newton's method failed in a step of dt={self.end_time / self.steps:.3g} at nu={p[0]:.3g}: take more than "
+            f"Newton's method failed in a step of dt={self.time_step:.3g} at nu={p[0]:.3g}: take more than "
             f"steps={self.steps}, or a larger nu"
         )
 

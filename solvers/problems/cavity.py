@@ -35,15 +35,14 @@ from jaxtyping import Array, Float
 from scipy.interpolate import make_interp_spline
 
 from ..box import Box
-from ..classes.indefinite import halved
 from ..classes.nonlinear import NonlinearProblem
 from ..discretisations import five_point
-from ..discretisations.five_point import check_cells, check_range
 from ..field_norm import homogeneous
 from ..linear_algebra.implicit import Root, newton
 from ..linear_algebra.sparse_lu import ProbedJacobian, stencil
 from ..precision import gamma
 from ..problem import Attempt
+from ..settings import check_cells, check_range, halved
 
 TOLERANCE = 1e-10
 COARSEST = 16  # cells of the grid that starts from rest
@@ -76,15 +75,6 @@ class Cavity(NonlinearProblem):
         put(self, "profile", check_range("profile", self.profile, 0.0))
         if self.profile[1] > 1:
             raise ValueError(f"profile blends two lids and lies in [0, 1], not up to {self.profile[1]:g}")
-
-    @property
-    def name(self) -> str:
-        return "cavity"
-
-    @property
-    def settings(self) -> dict[str, Any]:
-        ranges = {"reynolds": list(self.reynolds), "profile": list(self.profile)}
-        return {"cells": self.cells, "stretch": float(self.stretch), **ranges}
 
     @cached_property
     def inputs(self) -> Box:

@@ -33,7 +33,7 @@ from jaxtyping import Array, Float
 
 from ..box import Box
 from ..classes.coercive import CoerciveProblem
-from ..classes.coercive_solve import solve_coercive
+from ..classes.coercive_solve import METHODS, solve_coercive
 from ..classes.richardson import DiscretisationEstimate
 from ..discretisations import membranes
 from ..discretisations import plane_stress as ps
@@ -59,6 +59,8 @@ class Elasticity(CoerciveProblem):
         range.
     """
 
+    methods = METHODS
+
     geometry: str = "square"
     blocks: tuple[int, int] = (2, 2)
     cells: int = 32
@@ -73,6 +75,9 @@ class Elasticity(CoerciveProblem):
         put = object.__setattr__
         if self.geometry not in GEOMETRIES:
             raise ValueError(f"geometry must be one of {', '.join(GEOMETRIES)}, not {self.geometry!r}")
+        for what in ("low", "high", "poisson", "traction"):
+            if getattr(self, what) is None:
+                put(self, what, getattr(GEOMETRIES[self.geometry], what))
         bx, by = checked_blocks(self.blocks)
         if int(self.cells) != self.cells or self.cells < 2:
             raise ValueError(f"cells must be a whole number of at least 2, not {self.cells}")
@@ -100,30 +105,12 @@ class Elasticity(CoerciveProblem):
     def _geometry(self) -> Geometry:
         """With the values that were given in place of its own."""
         given: dict[str, Any] = {"low": self.low, "high": self.high, "poisson": self.poisson, "traction": self.traction}
-        return GEOMETRIES[self.geometry]._replace(**{k: v for k, v in given.items() if v is not None})
+        return GEOMETRIES[self.geometry]._replace(**given)
 
     @property
     def grid(self) -> tuple[int, int]:
         """Cells along the first and the second direction."""
         return self._geometry.along * self.cells, self.cells
-
-    @property
-    def name(self) -> str:
-        return "elasticity"
-
-    @property
-    def settings(self) -> dict[str, Any]:
-        return {
-            "geometry": self.geometry,
-            "blocks": list(self.blocks),
-            "cells": self.cells,
-            "low": self._geometry.low,
-            "high": self._geometry.high,
-            "poisson": self._geometry.poisson,
-            "traction": self._geometry.traction,
-            "angle": list(self.angle) if isinstance(self.angle, tuple) else self.angle,
-            "body": list(self.body),
-        }
 
     @cached_property
     def inputs(self) -> Box:
@@ -215,9 +202,6 @@ class Elasticity(CoerciveProblem):
 
     def apply_absolute(self, theta: Float[Array, " Q"], u: Float[Array, " N"]) -> Float[Array, " N"]:
         return self._masked(ps.apply_absolute(self._levels[0].elements, self.moduli(theta), self.to_grid(u)))
-
-    def operator_terms(self, u: Float[Array, " N"]) -> Float[Array, "Q N"]:
-        return jnp.stack([self.apply(e, u) for e in jnp.eye(self.blocks[0] * self.blocks[1])])
 
     @cached_property
     def _flux_norm(self) -> float:

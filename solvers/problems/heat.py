@@ -79,25 +79,6 @@ class Heat(EvolutionProblem):
         if not all(1 <= m < self.cells for m in self.mode):
             raise ValueError(f"mode needs two whole numbers from 1 to cells-1={self.cells - 1}, not {self.mode}")
 
-    @property
-    def name(self) -> str:
-        return "heat"
-
-    @property
-    def settings(self) -> dict[str, Any]:
-        return {
-            "blocks": list(self.blocks),
-            "cells": int(self.cells),
-            "steps": int(self.steps),
-            "end_time": float(self.end_time),
-            "low": float(self.low),
-            "high": float(self.high),
-            "source": list(self.source),
-            "initial_amplitude": float(self.initial_amplitude),
-            "mode": list(self.mode),
-            "scheme": self.scheme,
-        }
-
     @cached_property
     def inputs(self) -> Box:
         names = numbered("k", self.blocks)
@@ -107,22 +88,12 @@ class Heat(EvolutionProblem):
         return Box((*names, "s"), lower, upper, log=(True,) * d + (False,))
 
     @property
-    def components(self) -> int:
-        return 1
-
-    @property
     def order(self) -> int:
         return 2
 
     @cached_property
     def points(self) -> Float[np.ndarray, "nodes 2"]:
-        ticks = np.linspace(0, 1, self.cells + 1)
-        x, y = np.meshgrid(ticks, ticks, indexing="ij")
-        return np.stack([x.ravel(), y.ravel()], axis=1)
-
-    @cached_property
-    def times(self) -> Float[np.ndarray, " steps+1"]:
-        return np.linspace(0, self.end_time, self.steps + 1)
+        return q1.coordinates(self.cells)
 
     @cached_property
     def coarser(self) -> Heat:
@@ -137,10 +108,6 @@ class Heat(EvolutionProblem):
     @property
     def _theta(self) -> float:
         return SCHEMES[self.scheme]
-
-    @property
-    def _dt(self) -> float:
-        return self.end_time / self.steps
 
     def explain(self, p: Float[np.ndarray, " d"], result: Attempt) -> str:
         """What the diffusivities have to do with it."""
@@ -180,14 +147,14 @@ class Heat(EvolutionProblem):
         w = self.cell_weights(p[:-1])
         a, b = self._interior(before), self._interior(after)
         middle = stiffness(w, self._theta * b + (1 - self._theta) * a)
-        r = self.mass * (b - a) / self._dt + middle - p[-1] * self.mass
+        r = self.mass * (b - a) / self.time_step + middle - p[-1] * self.mass
         return after - self.constrain(p, after) + self._state(r)
 
     def stepper(self, p: Float[Array, " d"], tolerance: float) -> Callable[[Float[Array, " S"]], Step]:
         # The unknown is the increment, so that the old state is the initial guess:
         # (h^2 + theta dt A) du = dt (s h^2 - A u^n).
-        w = self._dt * self.cell_weights(p[:-1])
-        source = self._dt * p[-1] * self.mass
+        w = self.time_step * self.cell_weights(p[:-1])
+        source = self.time_step * p[-1] * self.mass
         h = lax.stop_gradient(heat_multigrid.hierarchy(self._theta * w, self.mass))
 
         def operator(v: Array) -> Array:
@@ -235,4 +202,4 @@ class Heat(EvolutionProblem):
         states = u.reshape(-1, self.cells + 1, self.cells + 1)
         middle = self._theta * states[1:] + (1 - self._theta) * states[:-1]
         flux = jax.vmap(q1.flux)(middle)
-        return jnp.sqrt(self._dt * jnp.sum(self.cell_weights(p[:-1]) * flux**2))
+        return jnp.sqrt(self.time_step * jnp.sum(self.cell_weights(p[:-1]) * flux**2))

@@ -23,12 +23,12 @@ import scipy.sparse as sp
 from jaxtyping import Array, Float
 
 from ..box import Box
-from ..classes.indefinite import IndefiniteProblem, halved
+from ..classes.indefinite import IndefiniteProblem
 from ..discretisations import five_point
-from ..discretisations.five_point import check_cells, check_range
 from ..field_norm import homogeneous
 from ..precision import gamma
-from ..problem import METHODS, Attempt, nan_unless
+from ..problem import Attempt, nan_unless
+from ..settings import check_cells, check_range, halved
 
 TOLERANCE = 1e-11
 EXACT_HIT = 1e-9  # relative distance of k2 (1 + i damping) to a resonance at which no solution is given
@@ -42,6 +42,8 @@ class Helmholtz(IndefiniteProblem):
         ValueError: fewer than 4 cells; ranges that are not increasing, k2 not positive, damping negative, a source
             outside the square or narrower than a cell.
     """
+
+    methods = ("sine-transform",)
 
     cells: int = 64
     k2: tuple[float, float] = (5.0, 75.0)
@@ -62,15 +64,6 @@ class Helmholtz(IndefiniteProblem):
                 f"width={self.width} of the source is less than a cell: take more than {self.cells} cells "
                 "or a wider source"
             )
-
-    @property
-    def name(self) -> str:
-        return "helmholtz"
-
-    @property
-    def settings(self) -> dict[str, Any]:
-        ranges = {"k2": list(self.k2), "damping": list(self.damping), "place": list(self.place)}
-        return {"cells": self.cells, **ranges, "width": float(self.width)}
 
     @cached_property
     def inputs(self) -> Box:
@@ -208,7 +201,7 @@ class Helmholtz(IndefiniteProblem):
         absolute = self.apply_absolute(theta, u)
         floor = gamma(4 * n) * jnp.sqrt(jnp.vdot(absolute, absolute)) / size  # the transform sums n terms four times
         good = ~hit & (residual <= jnp.maximum(tolerance, floor))
-        method = jnp.asarray(METHODS.index("sine-transform"))
+        method = jnp.asarray(0)
         return Attempt(nan_unless(good, u), residual, jnp.asarray(1), method)
 
     def explain(self, p: Float[np.ndarray, " d"], result: Attempt) -> str:

@@ -38,12 +38,12 @@ from ..classes.nonlinear import NonlinearProblem
 from ..classes.richardson import restrict
 from ..discretisations import five_point, neo_hookean, q1
 from ..discretisations.blocks import checked_blocks, checked_cells, numbered, spread
-from ..discretisations.five_point import check_range
 from ..discretisations.neo_hookean import Moduli
 from ..field_norm import homogeneous
 from ..linear_algebra.implicit import Root, newton
 from ..linear_algebra.sparse_lu import ProbedJacobian
 from ..problem import ZERO_SHARE, Attempt, nan_unless
+from ..settings import check_range
 
 TOLERANCE = 1e-11
 STEP_TOLERANCE = 1e-6  # relative residual of the states between load steps
@@ -91,22 +91,6 @@ class Hyperelastic(NonlinearProblem):
         """Of the stretch or shear."""
         assert self.amount is not None
         return self.amount
-
-    @property
-    def name(self) -> str:
-        return "hyperelastic"
-
-    @property
-    def settings(self) -> dict[str, Any]:
-        return {
-            "loading": self.loading,
-            "blocks": list(self.blocks),
-            "cells": self.cells,
-            "low": float(self.low),
-            "high": float(self.high),
-            "poisson": float(self.poisson),
-            "amount": list(self.load_range),
-        }
 
     @cached_property
     def inputs(self) -> Box:

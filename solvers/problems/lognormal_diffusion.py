@@ -15,7 +15,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
@@ -56,14 +55,6 @@ class LognormalDiffusion(CellDiffusion):
                 f"{self.d} coefficients reach the {finest}th mode along a side, which {self.cells} cells cannot show: "
                 f"take at least {finest} cells, or fewer coefficients"
             )
-
-    @property
-    def name(self) -> str:
-        return "lognormal-diffusion"
-
-    @property
-    def settings(self) -> dict[str, Any]:
-        return {"d": self.d, "sigma": self.sigma, "length": self.length, "cells": self.cells}
 
     @cached_property
     def inputs(self) -> Box:

@@ -13,7 +13,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 from numbers import Real
-from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
@@ -43,14 +42,6 @@ class ThermalBlock(CellDiffusion):
         if not (all(isinstance(x, Real) for x in (self.low, self.high)) and 0 < self.low < self.high < np.inf):
             raise ValueError(f"conductivities need 0 < low < high < infinity, not low={self.low}, high={self.high}")
 
-    @property
-    def name(self) -> str:
-        return "thermal-block"
-
-    @property
-    def settings(self) -> dict[str, Any]:
-        return {"blocks": list(self.blocks), "cells": self.cells, "low": float(self.low), "high": float(self.high)}
-
     @cached_property
     def inputs(self) -> Box:
         names = numbered("k", self.blocks)
@@ -74,9 +65,6 @@ class ThermalBlock(CellDiffusion):
 
     def load_terms(self) -> Float[np.ndarray, "J N"] | None:
         return self._load[None]
-
-    def operator_terms(self, u: Float[Array, " N"]) -> Float[Array, "Q N"]:
-        return jnp.stack([self.apply(e, u) for e in jnp.eye(len(self.inputs.names))])
 
     @cached_property
     def reference_theta(self) -> np.ndarray:

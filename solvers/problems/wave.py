@@ -65,34 +65,13 @@ class Wave(EvolutionProblem):
             raise ValueError(f"speeds need 0 < low < high < infinity, not low={self.low}, high={self.high}")
         if not 0 < self.amplitude < np.inf:
             raise ValueError(f"amplitude must be positive and finite, not {self.amplitude}")
-        courant = self.high * self._dt * self.cells
+        courant = self.high * self.time_step * self.cells
         if courant > 1 + 1e-12:
             needed = int(np.ceil(self.high * self.end_time * self.cells * (1 - 1e-12)))
             raise ValueError(
                 f"unstable: the Courant number high dt/h = {courant:.3g} is above 1 (CFL condition). Take steps >= "
                 f"{needed} instead of {self.steps}, or fewer cells, a lower speed `high` or a shorter end_time"
             )
-
-    @property
-    def name(self) -> str:
-        return "wave"
-
-    @property
-    def settings(self) -> dict[str, Any]:
-        return {
-            "blocks": list(self.blocks),
-            "modes": int(self.modes),
-            "cells": int(self.cells),
-            "steps": int(self.steps),
-            "end_time": float(self.end_time),
-            "low": float(self.low),
-            "high": float(self.high),
-            "amplitude": float(self.amplitude),
-        }
-
-    @property
-    def _dt(self) -> float:
-        return self.end_time / self.steps
 
     @property
     def _dimension(self) -> int:
@@ -122,10 +101,6 @@ class Wave(EvolutionProblem):
     def points(self) -> Float[np.ndarray, "nodes dim"]:
         grid = np.meshgrid(*[np.linspace(0, 1, self.cells + 1)] * self._dimension, indexing="ij")
         return np.stack([g.ravel() for g in grid], axis=1)
-
-    @cached_property
-    def times(self) -> Float[np.ndarray, " steps+1"]:
-        return np.linspace(0, self.end_time, self.steps + 1)
 
     @cached_property
     def coarser(self) -> Wave:
@@ -165,7 +140,7 @@ class Wave(EvolutionProblem):
         return self._state(*self._interior(state))
 
     def _leap(self, w: Array, state: Array) -> Array:
-        dt = self._dt
+        dt = self.time_step
         u, v = self._interior(state)
         half = v - dt / 2 * self.stiffness(w, u) / self.mass
         u = u + dt * half
@@ -180,7 +155,7 @@ class Wave(EvolutionProblem):
     def stepper(self, p: Float[Array, " d"], tolerance: float) -> Callable[[Float[Array, " S"]], Step]:
         """Explicit: nothing is iterated, and the tolerance plays no part."""
         w = self.cell_weights(p)
-        stable = jnp.max(jnp.abs(p[: np.prod(self.blocks)])) * self._dt * self.cells <= 1 + 1e-9
+        stable = jnp.max(jnp.abs(p[: np.prod(self.blocks)])) * self.time_step * self.cells <= 1 + 1e-9
         good = stable & jnp.all(p[: np.prod(self.blocks)] > 0)
 
         def advance(state: Array) -> Step:
@@ -205,7 +180,7 @@ class Wave(EvolutionProblem):
         """Half the square of the norm in which the scheme is an isometry: exactly conserved."""
         u, v = self._interior(state)
         ku = self.stiffness(self.cell_weights(p), u)
-        square = self.mass * jnp.vdot(v, v) + jnp.vdot(u, ku) - self._dt**2 / 4 * jnp.vdot(ku, ku) / self.mass
+        square = self.mass * jnp.vdot(v, v) + jnp.vdot(u, ku) - self.time_step**2 / 4 * jnp.vdot(ku, ku) / self.mass
         return square / 2
 
     @property
