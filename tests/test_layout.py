@@ -18,7 +18,20 @@ MAY_IMPORT = {  # besides itself; "assay" stands for the modules of assay/ that 
     "verify": {"solvers"},
     "benchmarks": {*ROOMS, "assay"},
 }
+SOLVERS_MAY_IMPORT = {  # the folders of solvers besides themselves; "" is the files beside the folders
+    "": {"linear_algebra"},
+    "linear_algebra": {""},
+    "discretisations": {"", "linear_algebra"},
+    "classes": {
+        "",
+        "linear_algebra",
+        "discretisations",
+    },  # the last for diffusion.py: a class of Q1 elements
+    "problems": {"", "linear_algebra", "discretisations", "classes"},
+    "snapshots": {""},
+}
 LONGEST = 450
+MOST_FILES = 20  # in a folder: beyond, the ideas in it cannot be seen any more
 MACHINE_PATH = re.compile(r"(?<![\w.}])/(?:home|root|work|tmp|mnt|data|Users)/\w")
 
 
@@ -96,6 +109,42 @@ def test_no_modules_import_each_other_in_a_circle():
         graph[module] = {name if name in files else name.rpartition(".")[0] for name in names} & set(files) - {module}
     graph["assay.verify.boxes.map_checks"] -= {"assay.verify.boxes.trust_map"}  # for its type alone
     graphlib.TopologicalSorter(graph).prepare()  # a CycleError names the circle
+
+
+def folder_of(module: str) -> str:
+    """The folder of solvers that a module of it lies in; "" for a module beside the folders."""
+    first = module.split(".")[2]
+    return first if first in SOLVERS_MAY_IMPORT else ""
+
+
+@pytest.mark.parametrize("folder", SOLVERS_MAY_IMPORT)
+def test_folders_of_solvers_import_only_what_lies_below_them(folder):
+    wrong = {}
+    for path in (ROOT / "solvers" / folder).glob("**/*.py" if folder else "[!_]*.py"):
+        names = imported(path.read_text(encoding="utf-8"), module_name(path), path.name == "__init__.py")
+        inside = {folder_of(name) for name in names if name.startswith("assay.solvers.")}
+        if extra := inside - SOLVERS_MAY_IMPORT[folder] - {folder}:
+            wrong[path.name] = extra
+    assert not wrong
+    assert not folder or (ROOT / "solvers" / folder).is_dir()
+
+
+def test_no_folder_has_too_many_files():
+    folders = {path.parent for path in sources("assay", *ROOMS)}
+    counts = {str(folder.relative_to(ROOT)): len(list(folder.glob("[!_]*.py"))) for folder in folders}
+    assert {folder: count for folder, count in counts.items() if count > MOST_FILES} == {}
+
+
+def test_files_that_docstrings_name_exist():
+    there = {path.relative_to(ROOT).as_posix() for path in sources("assay", *ROOMS, "tests")}
+    there |= {Path(name).name for name in there}
+    missing = []
+    for path in sources("assay", *ROOMS):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+                named = re.findall(r"[\w/]+\.py\b", ast.get_docstring(node) or "")
+                missing += [(path.name, name) for name in named if name not in there]
+    assert missing == []
 
 
 @pytest.mark.parametrize("room", ROOMS)
