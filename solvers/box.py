@@ -97,6 +97,7 @@ class Box:
 
     @property
     def dimension(self) -> int:
+        """d, the number of inputs."""
         return len(self.names)
 
     @property
@@ -214,9 +215,11 @@ class Box:
         return Box(**{**kept, **changes})
 
     def intersects(self, other: Box) -> bool:
+        """Whether the two closed boxes share a point."""
         return bool(np.all(self.lower <= other.upper) and np.all(other.lower <= self.upper))
 
     def to_json(self) -> dict[str, Any]:
+        """The box as JSON values; ``from_json`` makes it again."""
         return {
             "names": list(self.names),
             "lower": self.lower.tolist(),
@@ -228,6 +231,12 @@ class Box:
 
     @staticmethod
     def from_json(data: dict[str, Any]) -> Box:
+        """The box that ``to_json`` wrote.
+
+        Raises:
+            KeyError: something is missing.
+            ValueError, TypeError: what stands there is no box.
+        """
         return Box(
             tuple(data["names"]),
             np.array(data["lower"]),

@@ -55,7 +55,12 @@ def says_all(problem: Problem, fingerprint: str) -> bool:
 
 
 def check_fingerprint(where: str, there: str, problem: Problem) -> None:
-    """
+    """Check that the fingerprint in a file, where there is one, is the problem's.
+
+    Args:
+        where: the file's name, with which the message begins.
+        there: the fingerprint in the file; "" for a file of before there were any, which passes.
+
     Raises:
         ValueError: the file ``where`` is of another problem, by its fingerprint; both are named.
     """
@@ -67,7 +72,8 @@ def check_fingerprint(where: str, there: str, problem: Problem) -> None:
 
 
 def check_solution(where: str, problem: Problem, p: Float[np.ndarray, " d"], u: Float[np.ndarray, " N"]) -> None:
-    """
+    """Check by one solve that u is the problem's solution at p, to ``SAME`` of its norm.
+
     Raises:
         ValueError: the problem's own solution at p is not u, or it cannot be solved there now.
     """

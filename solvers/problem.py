@@ -71,8 +71,10 @@ def is_traced(*values: Any) -> bool:
 
 
 def nan_unless(good: Bool[Array, ""], u: Float[Array, " N"], *inputs: Float[Array, "..."]) -> Float[Array, " N"]:
-    """u, or NaN where the solve failed, with derivatives that are NaN, too, in both modes: a select would have zeros
-    there, as a stationary point has. Those in ``inputs`` are NaN whatever lies between these and u.
+    """u where ``good``, else NaN with derivatives of NaN, in forward and in reverse mode.
+
+    ``jnp.where(good, u, nan)`` would not do: its derivatives are zero where the solve failed, which reads as a
+    stationary point. Derivatives in ``inputs`` are NaN there even if u was computed without a derivative in them.
     """
     poison = jnp.where(good, 0.0, jnp.nan)
     return u * jnp.where(good, 1.0, jnp.nan) + sum((poison * jnp.sum(x) for x in inputs), jnp.zeros(()))
@@ -158,9 +160,9 @@ class Problem(abc.ABC):
         return u
 
     def features(self, p: Float[Array, " d"]) -> tuple[Float[Array, " m"], Float[Array, ""]]:
-        """What a surrogate needs to learn: features x, amplitude s with u(p) = s U(x), by the problem's known scalings.
+        """Features x and amplitude s with u(p) = s U(x), by the problem's known scalings: U is left to be learnt.
 
-        Without any: the unit coordinates and 1.
+        By default x are the unit coordinates of the box, scaled to [-1, 1], and s = 1.
         """
         low, width = self.inputs.scaled_ends()
         log = jnp.asarray(self.inputs.log)
@@ -168,7 +170,7 @@ class Problem(abc.ABC):
         return 2 * (scaled - low) / width - 1, jnp.ones(())
 
     def magnitude(self, p: Float[Array, " d"], u: Float[Array, " N"]) -> Float[Array, ""]:
-        """What an error is relative to: the norm of the solution u, or of its difference from a fixed offset."""
+        """The size that the error of a solution u is divided by: its norm, or that of its difference from an offset."""
         return self.norm(p, u)
 
     @property
@@ -212,11 +214,13 @@ class Problem(abc.ABC):
         return None
 
     def identity(self) -> str:
-        """What name, class, settings and box do not say of the problem, as a hash; "" where they say all."""
+        """A hash of what name, class, settings and box do not say of the problem, such as its matrices; "" where they
+        say all.
+        """
         return ""
 
     def failures(self) -> tuple[str, ...]:
-        """The last distinct reasons why solves failed in this process, the newest last, where anybody knows them."""
+        """The last distinct reasons why solves failed in this process, the newest last; () where no reason is known."""
         return ()
 
     # ---- final from here on --------------------------------------------------------------------------------------
@@ -229,7 +233,7 @@ class Problem(abc.ABC):
 
     @cached_property
     def fingerprint(self) -> str:
-        """Stands in every file and is compared: name, class, settings, box and ``identity``, as a hash."""
+        """A hash of name, class, settings, box and ``identity``: it stands in every file, and tells whose that is."""
         kind = type(self).__qualname__  # without its module, which may be moved
         about = [self.name, kind, self.settings, self.inputs.to_json(), list(self.shape), self.identity()]
         return hashlib.sha256(json.dumps(about, sort_keys=True, default=str).encode()).hexdigest()

@@ -10,7 +10,8 @@ MOST = 2**62  # room for what is added to a seed, in the 64-bit whole numbers of
 
 
 def checked_seed(seed: Any) -> int:
-    """
+    """The seed as a Python number.
+
     Raises:
         ValueError: not a whole number from 0 to 2**62.
     """

@@ -94,7 +94,7 @@ class CoerciveProblem(LinearProblem):
         return jnp.abs(self.load_weights(p)) @ jnp.abs(jnp.asarray(terms))
 
     def explain(self, p: Float[np.ndarray, " d"], result: Attempt) -> str:
-        """What the weights have to do with it."""
+        """Why the solve at p failed, as far as the weights tell: one is not positive, or they differ by too much."""
         theta = np.asarray(self.theta(jnp.asarray(p)))
         if not (theta > 0).all():
             return "a weight is not positive there"
@@ -106,13 +106,16 @@ class CoerciveProblem(LinearProblem):
         )
 
     def flux_factor(self, theta: Float[Array, " Q"]) -> Any:
-        """(1 + sum theta_q s_q / lambda_min(A))^(1/2) for the s_q of ``indefiniteness``."""
+        """The factor (1 + sum_q theta_q s_q / lambda_min(A))^(1/2), at least 1, by which the length of a flux may
+        exceed the energy norm, since the A_q are semidefinite only up to the s_q of ``indefiniteness``.
+        """
         if self.indefiniteness is None:
             return 1.0
         return jnp.sqrt(1 + 1.001 * (theta @ jnp.asarray(self.indefiniteness)) / self.coercivity(theta))
 
     @property
     def norm_name(self) -> str:
+        """The energy norm at p."""
         return "energy norm ||v||_A(p)"
 
     @homogeneous

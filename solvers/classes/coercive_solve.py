@@ -24,11 +24,12 @@ from ..precision import gamma
 from ..problem import Attempt, nan_unless
 from .coercive import CoerciveProblem
 
-# Where rounding allows a relative residual above these, the word of the iteration, or the direct solve, is not taken.
-# A soft rim of 1e-12 around a block leaves the latter 4.6e-4, and an error of 8e-5 in the energy norm.
+# Relative residuals above which rounding is no excuse: above LOOSE the iteration is not believed and the direct method
+# is tried, above LOOSEST that is not believed either and the solve has failed. (Weights of 1e-12 in a rim around a
+# block leave the direct method a residual of 4.6e-4, and an error of 8e-5 in the energy norm.)
 LOOSE, LOOSEST = 1e-6, 1e-5
 
-METHODS = ("multigrid-cg", "direct")  # the ``methods`` of problems that are solved here
+METHODS = ("multigrid-cg", "direct")  # ``methods`` of a problem solved here: the name of its iteration, and "direct"
 
 Iteration = Callable[[Float[Array, " Q"], Float[Array, " N"]], CgResult]
 
@@ -36,13 +37,18 @@ Iteration = Callable[[Float[Array, " Q"], Float[Array, " N"]], CgResult]
 def solve_coercive(
     problem: CoerciveProblem, p: Float[Array, " d"], tolerance: float, roundings: int, iterate: Iteration
 ) -> Attempt:
-    """Solve at ``p`` by ``iterate(theta, b)``, else directly.
+    """Solve at ``p`` by ``iterate(theta, b)``; where that does not converge, by the sparse direct method.
+
+    The solve has succeeded where the relative residual, recomputed from u, is within the tolerance, or within what
+    rounding makes of it: gamma_(4 roundings) || sum_q theta_q |A_q| |u| || / ||f||, below which it cannot be told from
+    zero, since rounding u to float64 alone costs as much. That excuse ends at ``LOOSE`` for the iteration and at
+    ``LOOSEST`` for the direct method: where weights differ by many orders of magnitude, the norm sees nothing but the
+    entries of the largest ones, and u may be wrong elsewhere.
 
     Args:
-        roundings: those of one entry of ``problem.apply`` at given weights. A residual below their effect cannot be
-            told from zero (storing u alone costs as much), and counts as met below ``LOOSEST``; after the iteration
-            only below ``LOOSE``, since at extreme contrasts the norm sees nothing but the entries of the largest
-            weights.
+        tolerance: the relative residual to reach.
+        roundings: the number of roundings one behind the other in one entry of ``problem.apply`` at given weights.
+        iterate: weights and right-hand side to the result of an iteration; it need not be differentiable.
     """
     theta = problem.theta(p)
     f = problem.load(p)
@@ -63,16 +69,16 @@ def solve_coercive(
     u, (iterations, direct) = lax.custom_linear_solve(
         lambda v: problem.apply(theta, v), f, truth, symmetric=True, has_aux=True
     )
-    residual, good = judged(problem, theta, f, u, roundings, tolerance)
+    residual, good = checked_residual(problem, theta, f, u, roundings, tolerance)
     method = jnp.where(direct, METHODS.index("direct"), METHODS.index("multigrid-cg"))
     return Attempt(nan_unless(good, u), residual, iterations, method)
 
 
-def judged(
+def checked_residual(
     problem: CoerciveProblem, theta: Array, f: Array, u: Array, roundings: int, tolerance: float
 ) -> tuple[Float[Array, ""], Bool[Array, ""]]:
-    """||f - A u|| / ||f|| recomputed, and whether it is within the tolerance or the size below which it is rounding;
-    not differentiable.
+    """||f - A u|| / ||f|| recomputed, and whether it is within the tolerance, or within rounding (``solve_coercive``).
+    Neither has derivatives.
     """
     theta, f, u = lax.stop_gradient((theta, f, u))
     positive = jnp.all(theta > 0)

@@ -50,12 +50,14 @@ class CellDiffusion(CoerciveProblem):
 
     @property
     def rough(self) -> bool:
-        """Whether the coefficient may change much from one cell to the next, or nearly so."""
+        """Whether the coefficient may change much over few cells: averaged coarse grids are of little help then, and
+        a dearer preconditioner stands by (``q1_multigrid.py``).
+        """
         return False
 
     def oscillation(self, p: Float[np.ndarray, " d"]) -> Float[np.ndarray, "n n"] | None:
-        """How far the logarithm of the differential equation's coefficient is from the cell's, at most; None for
-        equal.
+        """A bound of |ln a(x) - ln w| in every cell, a(x) the coefficient of the differential equation at the input p
+        and w the cell's weight; None where the coefficient is constant in every cell, as the weight is.
         """
         return None
 

@@ -26,6 +26,7 @@ class Distance(NamedTuple):
 
     @property
     def words(self) -> str:
+        """The distance as the end of a sentence that begins with what is far: "the truth is ..."."""
         percent = (
             f"{100 * self.median:.2g} % from the PDE ({100 * self.worst:.2g} % at the worst of {self.draws} draws)"
         )

@@ -151,6 +151,7 @@ class EvolutionProblem(Problem):
         return jnp.concatenate([states[0] - self.initial(p), rest.reshape(-1)])
 
     def prescribe(self, p: Float[Array, " d"], u: Float[Array, " N"]) -> Float[Array, " N"]:
+        """The field with the problem's initial state, and in every later state the values prescribed at all times."""
         rest = jax.vmap(lambda state: self.constrain(p, state))(self.states(u)[1:])
         return jnp.concatenate([self.initial(p), rest.reshape(-1)])
 
@@ -174,12 +175,18 @@ class EvolutionProblem(Problem):
         return (1 - share) * states[before] + share * states[after]
 
     def discretisation_error(self, p: Any) -> DiscretisationEstimate:
-        """How far the truth is from the differential equation: Richardson's estimate against half the resolution."""
+        """Richardson's estimate of the distance to the differential equation's solution, from this and a coarser grid.
+
+        Raises:
+            ValueError: an input outside the box, or cells or steps that cannot be divided.
+            SolveError: one of the two solves failed.
+        """
         return richardson(self, self.coarser, p, self.order)
 
 
 def check_steps(steps: int, end_time: float) -> None:
-    """
+    """Check the number of steps and the time that they end at.
+
     Raises:
         ValueError: no steps, or an end time that is not positive and finite.
     """
@@ -190,7 +197,8 @@ def check_steps(steps: int, end_time: float) -> None:
 
 
 def check_scheme(scheme: str) -> None:
-    """
+    """Check that a scheme is one of ``SCHEMES``.
+
     Raises:
         ValueError: not the name of a scheme.
     """
@@ -199,9 +207,13 @@ def check_scheme(scheme: str) -> None:
 
 
 def divide(what: str, count: int, by: int, least: int) -> int:
-    """
+    """count / by, for the cells or steps of a coarser problem.
+
+    Args:
+        what: the setting that is divided, named in the message.
+
     Raises:
-        ValueError: not a multiple, or fewer than ``least`` are left.
+        ValueError: ``count`` is not a multiple of ``by``, or fewer than ``least`` are left.
     """
     if count % by or count // by < least:
         raise ValueError(
@@ -211,6 +223,6 @@ def divide(what: str, count: int, by: int, least: int) -> int:
 
 
 def trapezoidal(times: Float[np.ndarray, " m"]) -> Float[np.ndarray, " m"]:
-    """Weights of the trapezoidal rule."""
+    """Weights tau of the trapezoidal rule for values at these times: sum_m tau_m g(t_m) ~ the integral of g."""
     gaps = np.diff(times)
     return (np.append(gaps, 0.0) + np.insert(gaps, 0, 0.0)) / 2

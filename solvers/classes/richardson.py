@@ -35,6 +35,7 @@ class DiscretisationEstimate(NamedTuple):
 
     @property
     def reliable(self) -> bool:
+        """Whether nothing speaks against the estimate."""
         return not self.doubt
 
 

@@ -33,11 +33,13 @@ def neighbours(v: Float[Array, "n+1 n+1"], axis: int) -> tuple[Array, Array]:
 
 
 def second(v: Float[Array, "n+1 n+1"], axis: int) -> Float[Array, "n-1 n-1"]:
+    """2 v_P - v_E - v_W along an axis, in interior nodes."""
     before, after = neighbours(v, axis)
     return 2 * v[1:-1, 1:-1] - (before + after)
 
 
 def central(v: Float[Array, "n+1 n+1"], axis: int) -> Float[Array, "n-1 n-1"]:
+    """v_E - v_W along an axis, in interior nodes."""
     before, after = neighbours(v, axis)
     return after - before
 

@@ -39,15 +39,18 @@ class LumpedGrid:
 
     @cached_property
     def axis(self) -> Float[np.ndarray, " n"]:
+        """The places of the nodes along one axis."""
         return np.linspace(0, self.length, self.cells + 1)[: self.sides[0]]
 
     @cached_property
     def points(self) -> Float[np.ndarray, "nodes dim"]:
+        """Where each node lies."""
         grid = np.meshgrid(*[self.axis] * self.dimension, indexing="ij")
         return np.stack([g.ravel() for g in grid], axis=1)
 
     @cached_property
     def axis_mass(self) -> Float[np.ndarray, " n"]:
+        """m, the lumped mass of the nodes of one axis."""
         mass = np.full(self.sides[0], self.length / self.cells)
         if not self.periodic:
             mass[[0, -1]] /= 2
@@ -55,6 +58,7 @@ class LumpedGrid:
 
     @cached_property
     def mass(self) -> Float[np.ndarray, " nodes"]:
+        """The diagonal of M, the lumped mass of each node."""
         one = self.axis_mass
         return one if self.dimension == 1 else np.outer(one, one).ravel()
 

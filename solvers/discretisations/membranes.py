@@ -24,6 +24,7 @@ class Geometry(NamedTuple):
     traction: float  # per length, on the edge xi = 1; the cantilever's total end load
 
     def nodes(self, nx: int, ny: int) -> Float[np.ndarray, "nx+1 ny+1 2"]:
+        """The nodes of nx x ny cells, by bilinear interpolation between the corners."""
         xi, eta = np.meshgrid(np.arange(nx + 1) / nx, np.arange(ny + 1) / ny, indexing="ij")
         a, b, c, d = (np.array(corner) for corner in self.corners)
         xi, eta = xi[..., None], eta[..., None]

@@ -33,6 +33,7 @@ class Moduli(NamedTuple):
 
 
 def moduli(young: Float[Array, "n n"], poisson: float) -> Moduli:
+    """Lame's constants of plane strain from Young's modulus in every cell and Poisson's ratio."""
     return Moduli(young / (2 * (1 + poisson)), young * (poisson / ((1 + poisson) * (1 - 2 * poisson))))
 
 

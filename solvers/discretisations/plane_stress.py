@@ -9,10 +9,11 @@ so the strains at the 2 x 2 Gauss points are linear in m = (X u, Y v, Y u, H u, 
 
     energy of a cell = E |L' strain|^2 summed over the Gauss points = E |F m|^2 = E |R m|^2,    F = Q R
 
-and R has five rows: a rotation costs nothing, and it moves X v, the last mode, so the sixth row of R vanishes. The
-operator is *defined* by these float64 R: A = sum_cells E_c B_c' B_c, B_c = R_c T with T the corner values' modes. One
-R serves all cells where these are equal parallelograms (there 2 x 2 points are exact). Fields are [2, nx+1, ny+1],
-moduli [nx, ny]. Reference: Hughes, The Finite Element Method (2000), chapters 3 and 4.
+where R has five rows only: a small rigid rotation has no energy, so that the six columns of F are linearly dependent,
+and as the rotation takes part in X v, the last of the modes, it is the sixth row of R that vanishes. The operator is
+*defined* by these float64 R: A = sum_cells E_c B_c' B_c, B_c = R_c T with T the corner values' modes. One R serves all
+cells where these are equal parallelograms (there 2 x 2 points are exact). Fields are [2, nx+1, ny+1], moduli [nx, ny].
+Reference: Hughes, The Finite Element Method (2000), chapters 3 and 4.
 """
 
 from __future__ import annotations
@@ -43,6 +44,7 @@ class Elements(NamedTuple):
 
     @property
     def uniform(self) -> bool:
+        """Whether one R serves all cells."""
         return self.factor.ndim == 2
 
 

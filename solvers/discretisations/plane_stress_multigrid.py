@@ -50,6 +50,8 @@ class Scaled(NamedTuple):
 
 
 class Hierarchy(NamedTuple):
+    """All grids with their moduli, the finest first; of the coarsest one the inverse."""
+
     positive: Bool[Array, ""]
     scaled: tuple[Scaled, ...]
     coarsest_inverse: Float[Array, "m m"]

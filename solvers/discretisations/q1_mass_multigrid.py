@@ -19,12 +19,16 @@ from .q1_multigrid import DAMPING, FLOOR, coarsen, prolong, restrict, stiffness
 
 
 class Level(NamedTuple):
+    """One grid: its cell weights, the lumped mass of a node, and the damped Jacobi smoother."""
+
     weights: Float[Array, "nx ny"]
     mass: Float[Array, ""]
     damped_inverse_diagonal: Float[Array, "nx-1 ny-1"]
 
 
 class Hierarchy(NamedTuple):
+    """All grids for one field of weights, the finest first."""
+
     positive: Bool[Array, ""]  # all weights > 0; otherwise the cycle returns zeros and nothing converges
     levels: tuple[Level, ...]
 

@@ -27,16 +27,20 @@ from . import q1
 
 DAMPING = 8 / 9
 COARSEST = 4  # cells along the longer side of the grid that is solved directly
-# A residual below FLOOR |A| |u| cannot be told from zero: storing u alone costs that.
+# A residual below FLOOR |A| |u| cannot be told from zero: rounding u to float64 alone makes one of that size.
 FLOOR = gamma(4 * q1.APPLY_ROUNDINGS)
 
 
 class Level(NamedTuple):
+    """One grid: its cell weights and the damped Jacobi smoother."""
+
     weights: Float[Array, "nx ny"]
     damped_inverse_diagonal: Float[Array, "nx-1 ny-1"]
 
 
 class Hierarchy(NamedTuple):
+    """All grids for one field of weights, the finest first."""
+
     positive: Bool[Array, ""]  # all weights > 0; otherwise the cycle returns zeros and nothing converges
     levels: tuple[Level, ...]
     coarsest_inverse: Float[Array, "m m"]

@@ -42,6 +42,12 @@ def solve_refined(matrix: sp.csr_matrix, b: np.ndarray) -> np.ndarray:
 
 
 def callback_float64(fn: Callable[..., np.ndarray], like: Array, *args: Array) -> Float[Array, " n"]:
-    """``fn(*args)`` on the host with a result shaped as ``like``; under vmap, row after row."""
+    """``fn(*args)``, a numpy function of float64 arrays, called from compiled code; under vmap, row after row.
+
+    It has no derivatives, may be interrupted (``interrupts.py``), and answers NaN where it may not raise.
+
+    Args:
+        like: an array of the shape of the result.
+    """
     shape = jax.ShapeDtypeStruct(like.shape, jnp.float64)
     return jax.pure_callback(deferred(fn, like.shape), shape, *args, vmap_method="sequential")

@@ -24,6 +24,8 @@ TRIAL, RATE = 10, 10**-0.25
 
 
 class CgResult(NamedTuple):
+    """The result of an iteration with its account."""
+
     u: Float[Array, "..."]
     residual: Float[Array, ""]  # ||b - A u|| recomputed, absolute
     iterations: Int[Array, ""]
@@ -128,9 +130,8 @@ def refined(
         return u, r, norm, reached(u, norm), k + dk, restarts + 1, slow
 
     none = jnp.asarray(0)
-    first = jnp.full_like(
-        b, jnp.where(jnp.isfinite(size), 0.0, jnp.nan)
-    )  # no number in, none out: derivatives of failures
+    # From NaN where b is not finite: derivatives of a solve that failed ask for this, and are to be NaN, not zero.
+    first = jnp.full_like(b, jnp.where(jnp.isfinite(size), 0.0, jnp.nan))
     start = (first, b, size, wanted, none, none, jnp.asarray(False))
     u, _, norm, target, k, _, _ = lax.while_loop(go_on, refine, start)
     return CgResult(u, jnp.where(positive, norm, jnp.inf), k, positive & (norm <= target))

@@ -39,12 +39,16 @@ class Interpolation(NamedTuple):
 
 
 class Level(NamedTuple):
+    """One grid: its operator, the interpolation from the next coarser one, and the smoother."""
+
     stencil: Stencil
     interpolation: Interpolation
     damped_inverse_diagonal: Float[Array, "m m"]
 
 
 class Hierarchy(NamedTuple):
+    """All grids for one field of weights, the finest first; of the coarsest one the inverse."""
+
     positive: Bool[Array, ""]
     levels: tuple[Level, ...]
     coarsest_inverse: Float[Array, "k k"]

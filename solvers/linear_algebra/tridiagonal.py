@@ -15,6 +15,8 @@ from jaxtyping import Array, Float
 
 
 class Bands(NamedTuple):
+    """The three entries of every row, left of, on and right of the diagonal."""
+
     lower: Float[Array, " n"]
     diagonal: Float[Array, " n"]
     upper: Float[Array, " n"]

@@ -92,7 +92,8 @@ def affine(
 
 
 def _check_regular(problem: Affine, weights: Float[np.ndarray, " Q"]) -> None:
-    """
+    """Check that a bound is possible at the centre of the box, where the weights are these.
+
     Raises:
         ValueError: with these weights the operator has no smallest eigenvalue that is verified to be positive.
     """

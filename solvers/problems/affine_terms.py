@@ -57,7 +57,8 @@ def checked_matrices(matrices: Sequence[Any]) -> tuple[sp.csr_matrix, ...]:
 
 
 def check_parts(parts: Sequence[sp.csr_matrix]) -> None:
-    """
+    """Check the matrices over the unknowns.
+
     Raises:
         ValueError: a matrix over the unknowns is zero, out of the range that proofs need, or not exactly symmetric.
     """

@@ -42,7 +42,7 @@ from ..problem import ZERO_SHARE, Attempt
 
 BOUNDARIES = ("neumann", "periodic")
 FLOOR = gamma(32)  # times the absolute terms: what rounding leaves of a residual
-INNER = 1e-4  # relative accuracy of a Newton correction: the iteration loses little and the solves half their work
+INNER = 1e-4  # relative accuracy of a Newton correction: hardly more Newton steps, and each costs half as much
 
 
 @dataclass(frozen=True, eq=False)

@@ -124,7 +124,9 @@ class Bratu(NonlinearProblem):
         return [float(self.n)] if self.dimension == 1 else [p[1], 1 / p[1]]
 
     def _grid(self, u: Array) -> Array:
-        """[n+1, n+1], or [n+1, 3] of three equal columns' width in one dimension, of which the middle one counts."""
+        """The field as an array that the differences of ``five_point`` take: [n+1, n+1]; in one dimension [n+1, 3], the
+        field three times side by side, so that the middle column is "interior" and has no difference across.
+        """
         return jnp.broadcast_to(u[:, None], (self.n + 1, 3)) if self.dimension == 1 else u.reshape(self.n + 1, -1)
 
     def _flat(self, v: Array) -> Float[Array, " N"]:

@@ -47,9 +47,9 @@ from ..settings import check_cells, check_range, halved
 TOLERANCE = 1e-10
 COARSEST = 16  # cells of the grid that starts from rest
 START_TOLERANCE = 1e-5  # relative residual of the solutions that only start others
-STAGES = np.array(
-    [1.0, 0.1, 0.4, 1.0]
-)  # of the Reynolds number: the first from a coarser solution, the others from rest
+# Shares of the Reynolds number at which Newton's method runs: at the whole from the solution on a coarser grid; where
+# that fails or there is none, at a tenth from rest, and from there at four tenths and at the whole.
+STAGES = np.array([1.0, 0.1, 0.4, 1.0])
 
 
 @dataclass(frozen=True, eq=False)

@@ -246,7 +246,7 @@ class Hyperelastic(NonlinearProblem):
     # ---- the solve ---------------------------------------------------------------------------------------------------
 
     def _loaded(self, p: Array, share: Array) -> Array:
-        """The input with this share of the load: at the whole, p itself, which the sum would round."""
+        """The input with this share of the load; with the whole of it p itself, to the last bit."""
         rest = REST[self.loading]
         return p.at[-1].set(jnp.where(share < 1, rest + share * (p[-1] - rest), p[-1]))
 

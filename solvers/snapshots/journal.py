@@ -29,6 +29,8 @@ LONGEST_HEADER = 1 << 24
 
 
 class Contents(NamedTuple):
+    """What a journal holds, as far as it is intact."""
+
     owner: dict[str, Any] | None  # None: not even the header was finished
     rows: dict[int, Float[np.ndarray, " width"]]
     intact: int  # bytes up to the end of the last whole record
@@ -115,6 +117,7 @@ class Journal:
             raise
 
     def append(self, number: int, row: Float[np.ndarray, " width"]) -> None:
+        """Write one record: the number of a row and its values, with their digest."""
         record = struct.pack("<Q", number) + np.ascontiguousarray(row, dtype="<f8").tobytes()
         with naming(self.path):
             _write(self._file, record + _digest(record))
@@ -124,6 +127,7 @@ class Journal:
         self.path.unlink(missing_ok=True)
 
     def close(self) -> None:
+        """Close the file, which gives up the lock on it."""
         os.close(self._file)
 
     def __enter__(self) -> Journal:

@@ -122,7 +122,8 @@ def _sample_on_disk(
 
 
 def check_executor(executor: concurrent.futures.Executor | None) -> None:
-    """
+    """Check that an executor's processes can run JAX.
+
     Raises:
         ValueError: processes made by a fork, which hang at their first solve once JAX has run in this one.
     """

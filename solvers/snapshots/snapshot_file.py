@@ -116,7 +116,8 @@ def load_snapshots(path: str | os.PathLike[str], problem: Problem | None = None)
 
 
 def check_journal(path: Path, owner: dict[str, Any], width: int) -> None:
-    """
+    """Check that a journal's rows have the length that what it says of its owner asks for.
+
     Raises:
         ValueError: what the journal says of its owner cannot be, or its rows are of another length.
     """
@@ -128,15 +129,18 @@ def check_journal(path: Path, owner: dict[str, Any], width: int) -> None:
 
 
 def journal_path(path: Path) -> Path:
+    """Where the rows stand that were solved since the file at ``path`` was written."""
     return path.with_name(path.name + ".journal")
 
 
 def as_json(value: dict[str, Any]) -> dict[str, Any]:
+    """The value as it reads back from JSON: tuples are lists."""
     out: dict[str, Any] = json.loads(json.dumps(value))
     return out
 
 
 def owner_of(problem: Problem, seed: int) -> dict[str, Any]:
+    """Which design of which problem snapshots of this problem with this seed are, as JSON values."""
     about = {"problem": problem.name, "settings": problem.settings, "box": problem.inputs.to_json()}
     return as_json({**about, "size": problem.size, "seed": seed, "fingerprint": problem.fingerprint})
 
@@ -190,6 +194,11 @@ def joined(stored: Snapshots | None, owner: dict[str, Any], rows: dict[int, np.n
 
 
 def stored_at(path: Path, owner: dict[str, Any]) -> Snapshots | None:
+    """The snapshots in a file, None where there is none.
+
+    Raises:
+        ValueError: it cannot be read, or is of another owner.
+    """
     if not path.exists():
         return None
     stored = read(path)
