@@ -47,12 +47,15 @@ def _dataclass_of(problem: Any) -> Any:
 
 
 def _as_json(where: str, declared: Any, value: Any) -> Any:
-    if isinstance(value, tuple | list):
-        return [_as_json(where, None, x) for x in value]
     if getattr(value, "ndim", None) == 0:  # a number of numpy or JAX
         value = value.item()
-    if isinstance(value, Real) and declared in _NUMBERS:
-        return _NUMBERS[declared](value)
+    if declared in _NUMBERS:
+        kind = _NUMBERS[declared]
+        if not isinstance(value, Real) or (kind is int and int(value) != value):
+            raise TypeError(f"{where} is {value!r}, not a number declared {kind.__name__}")
+        return kind(value)
+    if isinstance(value, tuple | list):
+        return [_as_json(where, None, x) for x in value]
     if value is None or isinstance(value, str | bool | int | float):
         return value
     raise TypeError(

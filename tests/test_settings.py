@@ -68,7 +68,7 @@ def test_settings_are_the_fields_as_json_values():
     }
     kinds = {key: type(value) for key, value in found.items()}
     assert kinds["width"] is float and kinds["cells"] is int and kinds["lumped"] is bool and kinds["steps"] is int
-    assert Heat1D(width=Fraction(1, 2)).settings["width"] == 0.5 and type(Heat1D(2).settings["width"]) is float
+    assert Heat1D(width=Fraction(1, 3)).settings["width"] == 1 / 3 and type(Heat1D(2).settings["width"]) is float
 
 
 def test_a_subclass_without_settings_of_its_own_keeps_the_name():
@@ -83,6 +83,14 @@ def test_what_cannot_be_read_says_what_to_do():
         _ = Plain().settings
     with pytest.raises(TypeError, match=r"loaded\.load is a ndarray.*define the property settings"):
         _ = Loaded(np.ones(3)).settings
+
+
+@pytest.mark.parametrize("wrong", [{"width": [8.0]}, {"width": "8"}, {"cells": 2.5}, {"cells": None}])
+def test_a_number_that_is_none_is_refused(wrong):
+    (name,) = wrong
+    kind = "int" if name == "cells" else "float"
+    with pytest.raises(TypeError, match=rf"heat-1d\.{name} is .*, not a number declared {kind}"):
+        _ = Heat1D(**wrong).settings
 
 
 def test_settings_left_out_stand_with_the_values_that_they_take():
