@@ -51,7 +51,7 @@ def _as_json(where: str, declared: Any, value: Any) -> Any:
         value = value.item()
     if declared in _NUMBERS:
         kind = _NUMBERS[declared]
-        if not isinstance(value, Real) or (kind is int and int(value) != value):
+        if not isinstance(value, Real) or (kind is int and not float(value).is_integer()):
             raise TypeError(f"{where} is {value!r}, not a number declared {kind.__name__}")
         return kind(value)
     if isinstance(value, tuple | list):
