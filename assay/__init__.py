@@ -34,7 +34,8 @@ from .solvers.problems.catalogue import problem  # noqa: E402
 from .solvers.snapshots.sample import Snapshots, load_snapshots, sample  # noqa: E402
 from .surrogates import Surrogate, load, save, train  # noqa: E402
 from .verify.audit import Audit, audit  # noqa: E402
-from .verify.boxes.trust_map import TrustMap, load_trust_map  # noqa: E402
+from .verify.boxes.map_file import load_trust_map  # noqa: E402
+from .verify.boxes.trust_map import TrustMap  # noqa: E402
 from .verify.certificate import Certificate  # noqa: E402
 from .verify.certify import certify  # noqa: E402
 from .verify.certify_box import certify_box  # noqa: E402

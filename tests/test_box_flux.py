@@ -264,9 +264,9 @@ def test_weights_are_known_from_their_program_alone():
         z = np.asarray(weights.centre.mid) + (p - weights.at) @ np.asarray(weights.slopes.mid)
         assert np.abs(z - np.log(np.asarray(PROBLEM.theta(p)))).max() < 1e-14
     assert np.asarray(weights.slopes.rad).max() < 1e-13
-    assert log_weights(Raised(d=1, cells=8)) is None
+    assert "second derivatives" in log_weights(Raised(d=1, cells=8))
     thick, plain = (log_weights(kind(d=1, cells=8)) for kind in (Thick, LognormalDiffusion))
-    assert thick is not None and np.allclose(np.asarray(thick.centre.mid - plain.centre.mid), np.log(4), atol=1e-14)
+    assert np.allclose(np.asarray(thick.centre.mid - plain.centre.mid), np.log(4), atol=1e-14)
 
 
 def test_a_problem_is_hashed_with_the_weights_of_its_cells():

@@ -17,8 +17,8 @@ from assay.verify.answers.frozen import Frozen
 from assay.verify.boxes import batches as box_rounds
 from assay.verify.boxes import branch_and_bound as box_search
 from assay.verify.boxes.box_proof import reduced_bounds
+from assay.verify.boxes.map_file import load_trust_map
 from assay.verify.boxes.tree import BoxTree
-from assay.verify.boxes.trust_map import load_trust_map
 from assay.verify.certify_box import certify_box
 from assay.verify.guard import guard
 from assay.verify.proofs.prover import proof_of

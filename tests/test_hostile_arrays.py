@@ -22,7 +22,8 @@ from assay.solvers.files import read_arrays
 from assay.solvers.snapshots.journal import MAGIC, _digest, _header, read
 from assay.solvers.snapshots.snapshot_file import journal_path, owner_of
 from assay.surrogates.checkpoint import load
-from assay.verify.boxes.trust_map import canonical, load_trust_map
+from assay.verify.boxes.map_file import load_trust_map
+from assay.verify.boxes.trust_map import canonical
 from assay.verify.evidence import Evidence
 from assay.verify.search import counterexample
 from assay.verify.search.counterexample import Counterexample, read_counterexamples, write_counterexamples

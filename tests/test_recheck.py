@@ -13,7 +13,7 @@ from assay.verify.answers.frozen import Frozen
 from assay.verify.boxes.fluxes.flux_path import flux_path
 from assay.verify.certify import certify
 from assay.verify.proofs.prover import proof_of, prover
-from assay.verify.recheck import forms, functions
+from assay.verify.recheck import forms, functions, sigmoidal
 from assay.verify.recheck.halving import BUDGET, HOPELESS, PROVED, Leaves, prove
 from assay.verify.recheck.leaf_boxes import inputs
 from assay.verify.recheck.model import Model, add, constant, linear, mul, total
@@ -73,8 +73,13 @@ def assert_holds(out, exact):
 
 UNARY = [
     ("exp", functions.exp, lambda v: v.exp(), False),
-    ("tanh", functions.tanh, lambda v: v.tanh(), False),
-    ("logistic", functions.logistic, lambda v: 1 / (1 + (-v).exp()), False),
+    ("expm1", functions.expm1, lambda v: v.expm1(), False),
+    ("log1p", lambda a: functions.log1p(add(a, constant(SPACE, -1.0))), lambda v: (v - 1).log1p(), True),
+    ("tanh", sigmoidal.tanh, lambda v: v.tanh(), False),
+    ("logistic", sigmoidal.logistic, lambda v: 1 / (1 + (-v).exp()), False),
+    ("softplus", lambda a: sigmoidal.logaddexp(a, constant(SPACE, 0.0)), lambda v: v.exp().log1p(), False),
+    ("erf", sigmoidal.erf, lambda v: v.erf(), False),
+    ("erfc", sigmoidal.erfc, lambda v: v.erfc(), False),
     ("sin", functions.sin, lambda v: v.sin(), False),
     ("cos", functions.cos, lambda v: v.cos(), False),
     ("log", functions.log, lambda v: v.log(), True),
@@ -199,13 +204,82 @@ def test_derivatives_of_tanh_are_never_larger_than_the_table_says(j):
     rng = np.random.default_rng(j)
     low = np.concatenate([rng.uniform(-10, 10, 300), [-40.0, 7.99, -8.0, 0.0]])
     high = low + np.concatenate([10.0 ** rng.uniform(-9, 1, 300), [1.0, 0.02, 0.0, 0.0]])
-    found = functions.largest_tanh(low, high, j)
+    found = sigmoidal.largest_tanh(low, high, j)
     for share in np.linspace(0, 1, 21):
         series = [tanh_series(x, j) for x in low + share * (high - low)]
         assert all(float(abs(v).lower()) <= m for v, m in zip(series, found, strict=True))
     assert (found[-4:-3] < 1e-4).all() and np.isinf(
-        functions.largest_tanh(np.array([np.nan]), np.array([1.0]), j)
+        sigmoidal.largest_tanh(np.array([np.nan]), np.array([1.0]), j)
     ).all()
+
+
+def erf_series(x, j):
+    flint.ctx.prec, flint.ctx.cap = 160, j + 1
+    return flint.arb_series([flint.arb(float(x)), 1], j + 1).erf()[j]
+
+
+def softplus_series(x, j):
+    flint.ctx.prec, flint.ctx.cap = 160, j + 1
+    return (1 + flint.arb_series([flint.arb(float(x)), 1], j + 1).exp()).log()[j]
+
+
+@pytest.mark.parametrize(
+    ("largest", "series"), [(sigmoidal.largest_erf, erf_series), (sigmoidal.largest_softplus, softplus_series)]
+)
+@pytest.mark.parametrize("j", [1, 2, 5, 10])
+def test_derivatives_of_erf_and_softplus_are_never_larger_than_is_said(largest, series, j):
+    rng = np.random.default_rng(j)
+    low = np.concatenate([rng.uniform(-9, 9, 100), [-60.0, 39.9, -8.0, 0.0]])
+    high = low + np.concatenate([10.0 ** rng.uniform(-9, 1, 100), [1.0, 2.0, 0.0, 0.0]])
+    found = largest(low, high, j)
+    for share in np.linspace(0, 1, 9):
+        for x, most in zip(low + share * (high - low), found, strict=True):
+            assert float(abs(series(x, j)).lower()) <= most
+    tight = [abs(float(series(x, j).mid())) for x in np.linspace(-3, 3, 61)]
+    assert largest(np.array([-3.0]), np.array([3.0]), j)[0] <= 3 * max(tight)
+    assert np.isinf(largest(np.array([-np.inf]), np.array([1.0]), j)).all() or j == 1
+
+
+LIBRARY = {
+    "log1p": (jnp.log1p, lambda v: v.log1p(), functions.log1p, (-0.999, 5.0)),
+    "expm1": (jnp.expm1, lambda v: v.expm1(), functions.expm1, (-30.0, 5.0)),
+    "softplus": (
+        jax.nn.softplus,
+        lambda v: v.exp().log1p(),
+        lambda a: sigmoidal.logaddexp(a, constant(SPACE, 0.0)),
+        (-40.0, 40.0),
+    ),
+    "erf": (jax.lax.erf, lambda v: v.erf(), sigmoidal.erf, (-7.0, 7.0)),
+    "erfc": (jax.lax.erfc, lambda v: v.erfc(), sigmoidal.erfc, (-7.0, 27.0)),
+}
+
+
+@pytest.mark.parametrize("name", LIBRARY)
+def test_what_programs_lose_in_library_functions_is_covered(name):
+    """At single points, where all that is off is rounding; what is lost stays near rounding."""
+    program, exact, apply, (low, high) = LIBRARY[name]
+    flint.ctx.prec = 160
+    x = np.concatenate([np.random.default_rng(0).uniform(low, high, 1500), [0.0, 1e-9, -1e-9, 0.5, low, high]])
+    out = apply(constant(SPACE, x))
+    for computed, point, loss in zip(np.asarray(program(x)), x, np.broadcast_to(out.loss[0], x.shape), strict=True):
+        assert abs(flint.arb(float(computed)) - exact(flint.arb(float(point)))) <= flint.arb(float(loss))
+    assert (out.loss <= 1e-10).all()
+
+
+def test_functions_far_out_and_without_bounds():
+    """Where derivatives vanish in float64 the values stay enclosed; where nothing is known of a, nothing is claimed."""
+    far = model(np.array([-1e3, -60.0, 45.0, 1e6]), 1e-3, 0.1)
+    for apply, exact in (
+        (sigmoidal.erf, lambda v: v.erf()),
+        (sigmoidal.erfc, lambda v: v.erfc()),
+        (lambda a: sigmoidal.logaddexp(a, constant(SPACE, 0.0)), lambda v: v.exp().log1p() if v < 700 else v),
+    ):
+        with np.errstate(all="ignore"):
+            out = apply(far)
+        assert_holds(out, [[exact(v) for v in row] for row in values_of(far, 1)])
+        with np.errstate(all="ignore"):
+            unknown = apply(model(np.array([0.0, np.inf, np.nan]), 1.0, np.inf))
+        assert not np.isfinite(unknown.radius).any()
 
 
 W = np.random.default_rng(5).standard_normal((2, 3, 3))
@@ -216,6 +290,12 @@ PROGRAMS = {
     "moves": lambda p: jnp.concatenate([p, p[jnp.array([1, 0])], jnp.zeros(1)]).at[1].set(2.0)[1:4] * p[0],
     "choices": lambda p: jnp.where(jnp.arange(2) > 0, p, -p) / jnp.maximum(p[0], 0.1) + jnp.abs(p - 0.7),
     "matrix": lambda p: jnp.outer(p, p) @ jnp.stack([p, p**0.3]),
+    "softplus": lambda p: jax.nn.softplus(20 * (p @ W[0, :2]) - 10) + jnp.logaddexp(p[0], p[1]),
+    "gelu": lambda p: jax.nn.gelu(3 * p - 2, approximate=False) + jax.lax.erf(p),
+    "logarithms": lambda p: jnp.log1p(p) * jnp.expm1(-p) + jnp.log1p(jnp.exp(p @ W[0, :2, :2])),
+    "sums so far": lambda p: jnp.cumsum(jnp.outer(p, p), axis=1) - jax.lax.cumsum(jnp.outer(p, 1 / p), reverse=True),
+    "extremes": lambda p: jnp.max(jnp.outer(p, p), axis=0) - jnp.min(p) + jnp.max(p, initial=-jnp.inf),
+    "softmax": lambda p: jax.nn.softmax(jnp.concatenate([p, 3 * p]) / 8),
     "logistic": lambda p: p * (1 / (1 + jnp.exp(-p))) + jnp.sum(p) - jnp.mean(p),
 }
 

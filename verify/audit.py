@@ -28,10 +28,11 @@ from ..solvers.problem import Problem
 from ..solvers.seed import checked_seed
 from .answers.evaluate import captured
 from .answers.frozen import Frozen
-from .boxes.branch_and_bound import PointBounds
 from .boxes.map_checks import check_statement
+from .boxes.map_file import load_trust_map
+from .boxes.point_errors import PointBounds
 from .boxes.region import model_of
-from .boxes.trust_map import TrustMap, load_trust_map
+from .boxes.trust_map import TrustMap
 from .certify import certify
 from .measured_error import measured_error
 from .proofs.prover import proof_of, prover

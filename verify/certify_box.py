@@ -22,9 +22,11 @@ from ..solvers.tolerance import Tolerance
 from .answers.evaluate import Model, captured
 from .answers.first_call import check_answers
 from .boxes.batches import TooLong
-from .boxes.branch_and_bound import ConfirmedErrors, Report, Search
+from .boxes.branch_and_bound import Report, Search
+from .boxes.map_file import load_trust_map
+from .boxes.point_errors import ConfirmedErrors
 from .boxes.tree import BoxTree
-from .boxes.trust_map import TrustMap, load_trust_map
+from .boxes.trust_map import TrustMap
 from .certificate import against
 from .enclose import UnsupportedOperation
 from .proofs.proof import BoxProof

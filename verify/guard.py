@@ -31,8 +31,9 @@ from ..solvers.tolerance import Tolerance
 from .answers.batch_remark import batch_difference
 from .answers.evaluate import CHUNK, Model, as_float64, captured, evaluate
 from .answers.first_call import check_answers
+from .boxes.map_file import load_trust_map
 from .boxes.region import ProvedRegion
-from .boxes.trust_map import TrustMap, load_trust_map
+from .boxes.trust_map import TrustMap
 from .certificate import Certificate, against, certificate_of
 from .certify import STEPS
 from .proofs.bounds import ErrorBounds, nothing_proved, only_where, scaled_upper

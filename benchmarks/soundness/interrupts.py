@@ -26,7 +26,7 @@ import numpy as np
 from rich.console import Console
 
 from ...solvers.snapshots.sample import load_snapshots
-from ...verify.boxes.trust_map import load_trust_map
+from ...verify.boxes.map_file import load_trust_map
 from .. import command
 from .scratch import environment, write_own_module
 

@@ -29,7 +29,7 @@ from rich.console import Console
 
 from ...solvers.snapshots.sample import load_snapshots
 from ...surrogates import load
-from ...verify.boxes.trust_map import load_trust_map
+from ...verify.boxes.map_file import load_trust_map
 from ...verify.search.counterexample import read_counterexamples
 from .. import command
 from .scratch import environment, own_problem, write_own_module

@@ -18,8 +18,13 @@ SHARE = 0.1  # of the tolerance: by how much an answer may change without a word
 
 
 def batch_remark(problem: Problem, surrogate: Any, alone: Float[np.ndarray, "n N"], allowed: Tolerance) -> str:
-    """A remark where the answer at the centre is another beside another input than by itself (``alone``, its answers
-    there), or another from call to call: one more call, of the centre and the lower corner.
+    """A remark where the answer at the centre of the box is another beside another input than by itself, or another
+    from call to call; empty where it is the same to a tenth of the tolerance. It takes one more call, of the centre
+    and the lower corner.
+
+    Args:
+        alone: answers at the centre, all rows of one call (``first_call.check_answers``).
+        allowed: the tolerance that changes are measured by.
     """
     centre = problem.inputs.centre
     corner = problem.inputs.from_unit(np.zeros((1, problem.inputs.dimension)))
@@ -28,8 +33,11 @@ def batch_remark(problem: Problem, surrogate: Any, alone: Float[np.ndarray, "n N
         beside = field_rows(captured(surrogate)(rows), len(rows), problem)
     except SettingsChanged:
         raise
-    except Exception:  # what it does at the corner is found by the search
-        return ""
+    except Exception as error:  # a surrogate may fail in any way it likes
+        return (
+            "the surrogate answers the centre of the box by itself but not beside the lower corner, so that it is not "
+            f"known whether answers depend on the other inputs of their batch: {type(error).__name__}: {error}"
+        )
     size = magnitude_of(problem, centre, alone[0])
     random, changed = (
         allowed.scaled(norm_of(problem, centre, other - alone[0]), size) for other in (alone[1], beside[0])
@@ -45,7 +53,9 @@ def batch_remark(problem: Problem, surrogate: Any, alone: Float[np.ndarray, "n N
 
 
 def batch_difference(model: Model, P: Float[np.ndarray, "n d"]) -> float:
-    """By how much the answer at the first row changes with the rows beside it, of its largest value; two calls."""
+    """By how much the answer at the first row of P changes with the other rows beside it, as a share of its largest
+    value: 0 where it does not. Two calls.
+    """
     alone, beside = (np.asarray(model(rows), dtype=np.float64)[:1] for rows in (P[:1], P))
     largest = np.abs(alone).max(initial=0.0)
     return float(np.abs(alone - beside).max(initial=0.0) / largest) if largest > 0 else 0.0

@@ -13,9 +13,11 @@ class Unreadable(ValueError):
 
 
 def field_rows(answer: np.ndarray, n: int, problem: Problem) -> Float[np.ndarray, "n N"]:
-    """[n, N] as it is. [n, ...] where the axes are the problem's own (times, nodes, components), those of length 1
-    left out or not, is flattened in that order; where the problem has a single axis, whatever numpy's ravel makes of
-    it: the nodes of a grid, or of a solver whose own answer was flattened so.
+    """The answer to n inputs as n rows of N values.
+
+    [n, N] stays as it is. [n, ...] is flattened in its order where its axes are the problem's own (times, nodes,
+    components), those of length 1 left out or not. Where the problem has a single axis, any [n, ...] of that many
+    values is flattened as numpy's ravel does it: the nodes of a grid, or of a solver whose own answer was flattened so.
 
     Raises:
         Unreadable: another shape, with what to do.

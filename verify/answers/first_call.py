@@ -14,9 +14,10 @@ from .field_rows import Unreadable, field_rows
 
 
 def check_answers(problem: Problem, surrogate: Any, *, may_raise: bool = False) -> Float[np.ndarray, "n N"] | None:
-    """One call, at the centre of the problem's box, asked several times over: the answers, in the shape of fields.
+    """Call the surrogate once, at the centre of the problem's box, two or three equal rows: its answers as fields.
 
-    ``may_raise``: None where the surrogate raises, for verbs that count that and go on.
+    Args:
+        may_raise: give None where the surrogate raises, for verbs that count that and go on.
 
     Raises:
         ValueError: it raises, or answers with something that is no array of real numbers, or in another shape.

@@ -28,7 +28,10 @@ SIZES = (1, 16, 128, 1024)  # rows per compiled call
 
 
 class Architecture:
-    """The coefficients [k] of one input [d], a function of the weights; ``key``: equal for equal functions."""
+    """The coefficients [k] of one input [d] as a function of the weights, the arrays among the program's constants.
+
+    ``key``: a hash that is equal for equal functions; ``operations``: how many the program has, loops unrolled.
+    """
 
     def __init__(self, program: ClosedJaxpr) -> None:
         self._places = [i for i, x in enumerate(program.consts) if np.ndim(x) and np.asarray(x).dtype == np.float64]
@@ -39,6 +42,7 @@ class Architecture:
         self.operations = _operations(program.jaxpr)
 
     def weights_of(self, program: ClosedJaxpr) -> tuple[np.ndarray, ...]:
+        """Those of a program with this architecture."""
         return tuple(program.consts[i] for i in self._places)
 
     def __call__(self, weights: tuple[Any, ...], p: Float[Array, " d"]) -> Float[Array, " k"]:
@@ -58,9 +62,15 @@ def _operations(jaxpr: Jaxpr) -> int:
 
 
 class Frozen(Model):
-    """``basis`` [N, k], ``coefficients(P)`` (also when traced) and ``hash``: a model that no foreign code runs in.
+    """A surrogate whose coefficients are one program, traced here: no foreign code runs when it is called.
 
-    ``architecture`` and ``weights``: its program in two parts.
+    ``basis`` [N, k] is a copy; ``hash`` names basis and program (``fingerprint.of_model``); ``architecture`` and
+    ``weights`` are the program in two parts.
+
+    Args:
+        surrogate: anything with a basis and coefficients in JAX.
+        dimension: of the inputs.
+        basis: to be used in place of the surrogate's own.
 
     Raises:
         jax.errors.JAXTypeError: the coefficients are not a JAX function.
@@ -88,7 +98,7 @@ class Frozen(Model):
         self._rows = VectorMap(self._one, SIZES)
 
     def coefficients(self, P: Any) -> Any:
-        """[n, d] -> [n, k]."""
+        """[n, d] -> [n, k], each row by itself; also when traced."""
         if not is_traced(P):
             return self._rows(P)
         return self._one(P[0])[None] if P.shape[0] == 1 else jax.vmap(self._one)(P)

@@ -1,8 +1,8 @@
 """A compiled bound of one box, applied to many: chunks on every processor.
 
-Compiling it takes from seconds to many minutes, by how many operations the surrogate's program has, loops unrolled:
-each of them becomes thousands, whatever the order. So it is told beforehand, from that number, and done in a thread of
-its own, for which nobody has to wait.
+Compiling takes from seconds to many minutes, depending on how many operations the surrogate's program has, loops
+unrolled: each of them becomes thousands, whatever the order. How long it will take is estimated from their number and
+told beforehand, and compiling is done in a thread of its own, so that an interrupt need not wait for its end.
 """
 
 from __future__ import annotations
@@ -38,10 +38,14 @@ class TooLong(RuntimeError):
 
 
 class BoxBounds:
-    """Bounds of n boxes: chunks on every processor, so that few boxes cost little and many keep the cache."""
+    """Bounds of n boxes: chunks on every processor, so that few boxes cost little and many stay in cache."""
 
     def __init__(self, bound: Callable[[Array, Array, Any, Array], BoxResult], size: int = CHUNK) -> None:
-        """``size``: boxes of one pass."""
+        """
+        Args:
+            bound: of one box, as ``make_box_bound`` and ``make_flux_bound`` give it.
+            size: boxes of one pass through it.
+        """
         chunk = jax.vmap(bound, in_axes=(0, 0, None, None))
 
         def through(low: Array, high: Array, given: Any, always_true: Array, count: Array) -> BoxResult:
@@ -61,7 +65,12 @@ class BoxBounds:
         self._pool = ThreadPoolExecutor(self._workers)
 
     def __call__(self, low: np.ndarray, high: np.ndarray, given: Any) -> BoxResult:
-        """All but the first axis of the results are those of one box; ``given``: what else the bound is told."""
+        """The bounds of up to ``BATCH`` boxes, one row of every result for each.
+
+        Args:
+            low, high: ends in unit coordinates, [n, d].
+            given: what else the bound is told, ``BoundInputs``.
+        """
         compiled = self.prepare(low.shape[1], given)
         shares = np.array_split(np.arange(len(low)), min(self._workers, -(-len(low) // self._size)))
         parts = list(self._pool.map(lambda rows: self._one(compiled, low[rows], high[rows], given), shares))
@@ -76,9 +85,11 @@ class BoxBounds:
         limit: float = np.inf,
         tell: Callable[[float], None] = lambda left: None,
     ) -> Any:
-        """Compile, where that is not done yet, in ``expected`` seconds or so.
+        """Compile for d inputs and for arrays of the shapes of ``given``, unless that was done before.
 
         Args:
+            expected: how many seconds that will probably take.
+            limit: how many it may be expected to take.
             tell: called now and then with the seconds that are probably left.
 
         Raises:
@@ -92,7 +103,7 @@ class BoxBounds:
         tell(expected)
         start = time.perf_counter()
         lowered = self._program.lower(*_arguments(np.zeros((1, d)), np.ones((1, d)), given, self._size))
-        compiled = self._compiled[key] = _compiled_apart(lowered, start, expected, limit, tell)
+        compiled = self._compiled[key] = _compiled_in_a_thread(lowered, start, expected, limit, tell)
         return compiled
 
     @in_float64  # which holds for a thread, and these have their own
@@ -112,7 +123,9 @@ def _shapes(d: int, given: Any) -> Hashable:
     return d, tree, tuple((np.shape(x), x.dtype) for x in leaves)
 
 
-def _compiled_apart(lowered: Any, start: float, expected: float, limit: float, tell: Callable[[float], None]) -> Any:
+def _compiled_in_a_thread(
+    lowered: Any, start: float, expected: float, limit: float, tell: Callable[[float], None]
+) -> Any:
     """What ``lowered`` compiles to, waited for in a way that an interrupt ends."""
     made: list[Any] = []
 
@@ -140,4 +153,5 @@ def _compiled_apart(lowered: Any, start: float, expected: float, limit: float, t
 
 
 def processors() -> int:
+    """How many this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,22 +1,30 @@
 """The relative error of a reduced surrogate over a whole box of inputs: one proved number per box.
 
-In unit coordinates x the certificate of ``reduced.py`` is the length of an analytic vector: with weights w fixed over
-the box and c = 2 f.N - N.A N = ||u||^2 - ||e||^2,
+The certificate of ``proofs/reduced.py`` bounds the error e of N = V c(p) at one input. Over a box, in four steps:
 
-    g(x) = [ theta_q^(-1/2) T_q s(x) for all q ; c(x) ],   T_q = F_q sum_k w_k tref_kq R_k
+1. The certificate is the length of an analytic vector. In unit coordinates x, with weights w that are chosen at the
+   box's centre and held all over it,
 
-Interval arithmetic cannot bound it (the residual is a difference of numbers of order one), so g is interpolated on an
-m^d Chebyshev grid; a norm is convex, so its maximum over the Bernstein control points bounds the interpolant's; the
-remainder comes from interval Taylor jets (``enclose``). With E = sup |T s| + all rounding and C = inf c over the box,
+       ||e|| <= |g(x)| + defects,    g(x) = [theta_q^(-1/2) T_q s(x) for all q],    T_q = F_q sum_k w_k tref_kq R_k
 
-    ||u - N|| / ||u|| <= E / max((C + E^2)^(1/2), U)         at every point of the box,
+   and D(x) = 2 f.N - N.A N = ||u||^2 - ||e||^2. (s, F, tref and R are those of ``ReducedData``.) Interval arithmetic
+   alone cannot bound g: the residual in it is a difference of numbers of order one.
+2. g and D are interpolated on an m^d Chebyshev grid in the box.
+3. The interpolant is bounded by its Bernstein control points: a norm is convex, so over the box |g|'s is at most the
+   largest of theirs, and D's at least the least.
+4. The remainder of the interpolation is added. It takes the m-th Taylor coefficients of g and D over the whole box,
+   along every axis, which interval Taylor jets give (``enclose``).
 
-where ||u|| >= U by a single field (``energy_below``), which keeps the quotient finite while C is not yet positive.
+With E from these steps for |g|, all rounding added, and D_low for D,
+
+    ||u - N|| / ||u|| <= E / max((D_low + E^2)^(1/2), U)         at every point of the box,
+
+where ||u|| >= U by a single field (``energy_below``), which keeps the quotient finite while D_low is not yet positive.
 
 The vector is scaled by the problem's known amplitude (u(c p) = u(p)/c for the thermal block), which drops out of the
-quotient and keeps E and C from varying where it does not. Covered: the float64 evaluation of the surrogate
-(``rounding_error``), of the field V c, of the grid values and control points, the defects of the reduced data; a box
-is inflated by 1e-12 for lookups.
+quotient and keeps E and D_low from varying where it does not. Covered (``rounding_floor.py``): the float64 evaluation
+of the surrogate (``rounding_error``), of the field V c, of the grid values and control points, the defects of the
+reduced data; a box is inflated by 1e-12 for lookups.
 References: ranges by Bernstein forms: Garloff 1986; interval Taylor jets: Moore 1966.
 """
 
@@ -39,17 +47,20 @@ from ..enclose import bernstein, coefficients, rounding_error
 from ..enclose.ball import Ball
 from ..proofs.bounds import SLACK
 from ..proofs.reduced import ReducedData
-from ..proofs.thomson import UNDERFLOW, simplex_weights
+from ..proofs.thomson import simplex_weights
+from .rounding_floor import BoxExtrema, rounding_floor
 
 INFLATION = 1e-12  # of every box, in unit coordinates: a query's own rounding never leaves its leaf
 VARIATION = 0.15  # weight of the control points' variation against the remainder, when an axis is chosen
 
 
 class BoxResult(NamedTuple):
+    """What is known of one box; infinite where no bound can be given."""
+
     upper: Float[Array, ""]  # proved sup of ||u - N|| / (scale + ||u||) over the box
     floor: Float[Array, ""]  # the absolute share of it that no splitting removes
-    axis: Array  # which axis to halve
-    best: Float[Array, " d"]  # the worst of the points looked at, unit coordinates
+    axis: Array  # along which to halve it next
+    best: Float[Array, " d"]  # where the error seemed largest, of the grid's points, in unit coordinates
 
 
 def unit_to_inputs(log: tuple[bool, ...], ends: Float[Array, "2 d"]) -> Callable[[Array], Array]:
@@ -83,8 +94,16 @@ class BoundInputs(NamedTuple):
 def make_box_bound(
     problem: CoerciveProblem, coefficients_of: Callable[[ModelWeights, Array], Array], log: tuple[bool, ...], order: int
 ) -> Callable[[Array, Array, BoundInputs, Array], BoxResult]:
-    """A function of (low [d], high [d]) in unit coordinates, ``BoundInputs`` and a run-time True, to be vmapped
-    over low and high only and jitted. ``coefficients_of``: weights and one input [d] to [k].
+    """The bound of one box as a function in JAX, to be vmapped over the first two arguments only, and jitted.
+
+    Args:
+        coefficients_of: the surrogate's weights and one input [d] to its coefficients [k].
+        log: of the box: which inputs are logarithmic.
+        order: nodes per axis.
+
+    Returns:
+        A function of the box's lower and upper ends [d] in unit coordinates, ``BoundInputs``, and a run-time True that
+        makes it quick to compile (``enclose.coefficients``).
     """
 
     def bound(low: Array, high: Array, given: BoundInputs, always_true: Array) -> BoxResult:
@@ -123,7 +142,7 @@ class _BoxBound:
         return theta, phi, c, amplitude, s
 
     def vector(self, T: Array, x: Array) -> Array:
-        """g, and behind it theta, load weights, coefficients, amplitude, theta amplitude: one walk for all of them."""
+        """g and D, and behind them theta, load weights, coefficients, amplitude, theta amplitude: one walk for all."""
         theta, phi, c, amplitude, _ = self.parts(x)
         data, Q, rank = self.data, len(theta), self.data.factors.shape[-1]
         # factors of y stand together: the enclosure multiplies exponentials exactly, and T into the last layer of y
@@ -138,6 +157,7 @@ class _BoxBound:
         return jnp.concatenate([flux.reshape(-1), difference, theta, phi, c, amplitude[None], theta * amplitude])
 
     def __call__(self, low: Array, high: Array, always_true: Array) -> BoxResult:
+        """Step 1: the weights w at the box's centre, and T for them."""
         data = self.data
         (count, Q), rank = data.references.shape, data.factors.shape[-1]
         low, high = low - INFLATION, high + INFLATION
@@ -154,44 +174,52 @@ class _BoxBound:
     def evaluate(
         self, low: Array, high: Array, whole: Callable[[Array], Array], w: Array, c: Array, always_true: Array
     ) -> BoxResult:
+        """Steps 2 to 4 for ``whole``, which is ``vector`` with its T, and the quotient. ``c``: V c is the single field
+        of ``energy_below``.
+        """
         data, order, d = self.data, self.order, low.shape[0]
         Q, rank = data.references.shape[1], data.factors.shape[-1]
         box = balls.from_bounds(low, high)
-        K = Q * rank + 1  # the length of g
+        K = Q * rank + 1  # the length of g, and D
         ranges, jets = coefficients(whole, low, high, order, always_true)
         jets = jets[:, :, :K]
         losses = rounding_error(whole, low, high, always_true)
+        # 2. values at the nodes; as computed, these are nodes to ``points.rad``
         slopes = jnp.sum(jnp.where(jnp.isfinite(balls.magnitude(jets)[0]), balls.magnitude(jets)[0], jnp.inf), axis=0)
         points = bernstein.grid(box, order)
         values = jax.vmap(whole)(points.mid)[:, :K]
         spread = losses[:K] + slopes * jnp.max(points.rad)
+        # 3. control points
         controls = bernstein.control_points(Ball(values, jnp.broadcast_to(spread, values.shape)), order, d)
         highest = balls.magnitude(jets)[order - 1]  # [d, K]
-        flux_controls, c_controls = balls.magnitude(controls)[:, :-1], balls.lower(controls)[:, -1]
+        flux_controls, difference_controls = balls.magnitude(controls)[:, :-1], balls.lower(controls)[:, -1]
         length = jnp.sqrt(jnp.max(jnp.sum(flux_controls**2, axis=1))) * (1 + gamma(2 * Q * rank + 8))
+        # 4. remainders
         flux_highest = jnp.sqrt(jnp.sum(highest[:, :-1] ** 2, axis=1)) * (1 + gamma(2 * Q * rank + 8))
         rest = bernstein.remainder(flux_highest, box.rad, order)
-        c_rest = bernstein.remainder(highest[:, -1], box.rad, order)
+        difference_rest = bernstein.remainder(highest[:, -1], box.rad, order)
+        # roundings and defects
         first, second = K + Q, K + Q + data.load_mode.shape[0]
-        sizes_of = BoxExtrema(
-            balls.lower(ranges[K:first]),
-            balls.upper(ranges[K:first]),
-            balls.magnitude(ranges[first:second]),
-            balls.magnitude(ranges[second : second + len(c)]),
-            losses[second : second + len(c)],
-            balls.lower(ranges[second + len(c)]),
+        extrema = BoxExtrema(
+            theta_low=balls.lower(ranges[K:first]),
+            theta_high=balls.upper(ranges[K:first]),
+            loads=balls.magnitude(ranges[first:second]),
+            modes=balls.magnitude(ranges[second : second + len(c)]),
+            losses=losses[second : second + len(c)],
+            amplitude=balls.lower(ranges[second + len(c)]),
         )
-        floor, c_floor, factor = rounding_floor(self.problem, data, w, sizes_of)
-        upper = ((length + rest) * factor + floor) * SLACK
-        c_low = jnp.min(c_controls) - c_rest - c_floor
-        c_low = c_low - 1e-15 * (jnp.abs(jnp.min(c_controls)) + c_rest + c_floor)
-        # what the surrogate's rounding and the field's product change of c: 2 |r.dN| + |dN|^2 <= floor (2 upper +
+        rounding = rounding_floor(self.problem, data, w, extrema)
+        floor = rounding.error
+        upper = ((length + rest) * rounding.flux_factor + floor) * SLACK
+        lowest = jnp.min(difference_controls) - difference_rest - rounding.difference
+        lowest = lowest - 1e-15 * (jnp.abs(jnp.min(difference_controls)) + difference_rest + rounding.difference)
+        # what the surrogate's rounding and the field's product change of D: 2 |r.dN| + |dN|^2 <= floor (2 upper +
         # floor)
-        c_low = c_low - 1.01 * floor * (2 * upper + floor)
+        lowest = lowest - 1.01 * floor * (2 * upper + floor)
         # everything here is divided by amplitude^(1/2), the scale by the largest over the box
         largest = balls.upper(ranges[second + len(c)])
         scale = self.scale / jnp.sqrt(jnp.where(largest > 0, largest, jnp.inf)) * (1 - 1e-12)
-        relative = quotient(upper, c_low, energy_below(data, ranges[first:second], ranges[-Q:], c), scale)
+        relative = quotient(upper, lowest, energy_below(data, ranges[first:second], ranges[-Q:], c), scale)
         sizes = jnp.sum(values[:, :-1] ** 2, axis=1) / jnp.maximum(values[:, -1], 1e-300)
         best = points.mid[jnp.argmax(jnp.where(jnp.isfinite(sizes), sizes, jnp.inf))]
         axis = axis_to_halve(controls.mid[:, :-1], 2 * (box.rad / 2) ** order * flux_highest, box.rad, order, relative)
@@ -199,12 +227,14 @@ class _BoxBound:
         return BoxResult(relative, floor, axis, inside)
 
 
-def quotient(upper: Array, c_low: Array, energy_low: Array, scale: Any = 0.0) -> Float[Array, ""]:
-    """sup ||e|| / (scale + ||u||) from E >= ||e||, and from below c = ||u||^2 - ||e||^2 and ||u||^2, over the box.
+def quotient(upper: Array, difference_low: Array, energy_low: Array, scale: Any = 0.0) -> Float[Array, ""]:
+    """sup ||e|| / (scale + ||u||) over a box, from ``upper`` >= ||e|| and lower bounds of D = ||u||^2 - ||e||^2 and of
+    ||u||^2.
 
-    ||e|| / (scale + (c + ||e||^2)^(1/2)) increases with ||e|| for c >= 0, whatever the scale, and falls with c.
+    ||e|| / (scale + (D + ||e||^2)^(1/2)) increases with ||e|| for D >= 0, whatever the scale, and falls with D.
+    Infinite where nothing keeps ||u|| away from zero, or squares may have left float64.
     """
-    energy = jnp.maximum(jnp.where(c_low > 0, c_low + upper**2, 0.0), energy_low)
+    energy = jnp.maximum(jnp.where(difference_low > 0, difference_low + upper**2, 0.0), energy_low)
     size = scale + jnp.where(energy > 0, jnp.sqrt(jnp.where(energy > 0, energy, 1.0)), 0.0)
     error = upper / jnp.where(size > 0, size, 1.0) * SLACK
     return jnp.where((size > 0) & (upper <= RANGE**4), error, jnp.inf)
@@ -237,49 +267,3 @@ def energy_below(data: ReducedData, loads: Ball, scaled: Ball, c: Float[Array, "
     most = balls.upper(scaled) @ jnp.maximum(own, 0.0)
     good = jnp.isfinite(most) & (most > 1 / RANGE**4) & (least > 1 / RANGE**4)
     return jnp.where(good, least**2 / jnp.where(good, most, 1.0) * (1 - 1e-12), 0.0)
-
-
-class BoxExtrema(NamedTuple):
-    """What ``rounding_floor`` has to know of a box: ranges of the weights, and sizes."""
-
-    theta_low: Float[Array, " Q"]
-    theta_high: Float[Array, " Q"]
-    loads: Float[Array, " J"]  # largest |phi|
-    modes: Float[Array, " k"]  # largest |c|
-    losses: Float[Array, " k"]  # largest error of c as computed in float64: c is multiplied into the field
-    amplitude: Float[Array, ""]  # smallest
-
-
-def rounding_floor(
-    problem: CoerciveProblem, data: ReducedData, w: Float[Array, " K"], box: BoxExtrema
-) -> tuple[Array, Array, Any]:
-    """Everything that is rounding or defect, over a whole box, scaled as ``vector`` is: of the bound, of c; and the
-    factor of the flux (``CoerciveProblem.flux_factor``).
-    """
-    theta_low, theta_high, size_phi, size_c, losses, amplitude = box
-    count, rank = len(w), data.factors.shape[-1]
-    size = size_phi.max()
-    trusted = jnp.all(theta_low >= 1 / RANGE) & jnp.all(theta_high <= RANGE) & (size_c.max() <= RANGE**2)
-    trusted = trusted & ((size == 0) | ((size >= 1 / RANGE) & (size <= RANGE)))
-    theta_low = jnp.where(trusted, theta_low, 1.0)
-    size_s = jnp.concatenate([size_phi, (theta_high[:, None] * size_c[None, :]).reshape(-1)])
-    scale = 1 / jnp.sqrt(jnp.where(amplitude > 0, amplitude, jnp.nan))
-    least = problem.coercivity(theta_low)
-    factor: Any = 1.0
-    if problem.indefiniteness is not None:  # A(theta) >= A(theta_low) - sum (theta - theta_low)_q s_q
-        shifts = jnp.asarray(problem.indefiniteness)
-        least = least - 1.01 * ((theta_high - theta_low) @ shifts)
-        factor = jnp.sqrt(1 + 1.01 * (theta_high @ shifts) / jnp.maximum(least, RANGE**-3))
-    trusted = trusted & (least >= RANGE**-3)
-    defect = jnp.abs(w) @ (data.defects @ size_s) / jnp.sqrt(jnp.where(trusted, least, 1.0)) + UNDERFLOW
-    # the combined solves were formed in float64: gamma of their chain times absolute values, through the factors' norms
-    formed = jnp.einsum("k,kq,krm,m->qr", jnp.abs(w), data.references, jnp.abs(data.solves), size_s)
-    chain = gamma(2 * rank + count + 8) * jnp.sqrt(
-        jnp.sum(jnp.einsum("qrs,qs->qr", jnp.abs(data.factors), formed) ** 2 / theta_low[:, None])
-    )
-    stiffness = jnp.abs(data.stiffness) + data.stiffness_error
-    own = jnp.sqrt(jnp.sum(theta_high * ((stiffness @ losses) @ losses)))
-    product = jnp.sqrt(theta_high @ data.row_sums) * gamma(len(size_c) + 4) * (data.mode_norms @ (size_c + losses))
-    floor = jnp.where(trusted, (defect + chain + own + product) * 1.01 * scale, jnp.inf)
-    given = 2 * (size_phi @ (data.load_mode_error @ size_c)) + theta_high @ ((data.stiffness_error @ size_c) @ size_c)
-    return floor, 1.01 * given * scale**2 + UNDERFLOW * scale**2, factor

@@ -16,10 +16,10 @@ from ..proofs.proof import TRACED, BoxProof
 from ..proofs.reduced import ReducedBound
 from .batches import AT_LEAST, PER_OPERATION, BoxBounds
 from .box_bound import BoundInputs, BoxResult, make_box_bound, scaled_ends
-from .branch_and_bound import PointBounds, ReducedPoints
 from .compiled_cache import CompiledCache
 from .fluxes.box_flux import make_flux_bound
 from .fluxes.flux_path import BY_FLUXES, FluxPath
+from .point_errors import PointBounds, ReducedPoints
 
 FLUX_ORDERS = {1: 7, 2: 5, 3: 5, 4: 5}  # nodes per axis of the bound by fluxes, by dimension
 

@@ -11,24 +11,12 @@ from __future__ import annotations
 import heapq
 import time
 from collections.abc import Callable
-from functools import partial
-from typing import Protocol
 
-import jax.numpy as jnp
 import numpy as np
-from jax import Array
 
-from ...solvers.batching import VectorMap
-from ...solvers.box import Box
-from ...solvers.classes.coercive import CoerciveProblem
-from ...solvers.problem import Problem
-from ..answers.evaluate import Model
-from ..measured_error import measured_error
-from ..proofs.bounds import scaled_lower
-from ..proofs.reduced import ReducedBound, ReducedData, reduced_bound
 from .batches import BATCH
 from .box_bound import BoxResult
-from .compiled_cache import CompiledCache
+from .point_errors import ConfirmedErrors
 from .tree import BoxTree
 
 MARGIN = 1e-6  # by which a failure must exceed the tolerance, so that whoever proves it again by other means agrees
@@ -38,96 +26,16 @@ ROUND = 3.0  # seconds that a round of boxes may take, so that limits are kept
 Report = Callable[[dict[str, float]], None]
 
 
-class PointBounds(Protocol):
-    """Of the error ||e|| / (scale + ||u||) of the field V c at inputs P [n, d], c [n, k]: proved lower bounds, and
-    estimates.
-    """
-
-    scale: float
-
-    def lower(self, P: np.ndarray, c: np.ndarray) -> np.ndarray: ...
-
-    def estimate(self, P: np.ndarray, c: np.ndarray) -> np.ndarray: ...
-
-
-_kept: CompiledCache[VectorMap] = CompiledCache(4)
-
-
-class ReducedPoints:
-    """By the reduced path, where a proof costs no more than an estimate."""
-
-    def __init__(self, reduced: ReducedBound, scale: float = 0.0) -> None:
-        self.data, self.scale = reduced.data, scale
-        # known by the object, which it keeps alive, as compiled bounds of boxes are
-        self._bounds = _kept.get(id(reduced.problem), lambda: VectorMap(partial(_lower_bound, reduced.problem)))
-
-    def lower(self, P: np.ndarray, c: np.ndarray) -> np.ndarray:
-        return np.asarray(self._bounds(P, c, given=(self.data, np.float64(self.scale))))
-
-    estimate = lower
-
-
-def _lower_bound(problem: CoerciveProblem, data: ReducedData, scale: Array, p: Array, c: Array) -> Array:
-    bound = reduced_bound(problem, data, p, c)
-    return jnp.where(scale == 0, bound.relative_lower, scaled_lower(bound, scale))
-
-
-class ConfirmedErrors:
-    """Failures and large errors confirmed by the solver."""
-
-    def __init__(self, problem: Problem, box: Box, bounds: PointBounds, surrogate: Model, budget: int) -> None:
-        self.problem, self.box, self.surrogate, self.budget = problem, box, surrogate, budget
-        self.points: list[np.ndarray] = []
-        self.lower: list[float] = []
-        self._bounds = bounds
-
-    @property
-    def best(self) -> float:
-        return max(self.lower, default=0.0)
-
-    def compile(self, d: int) -> None:
-        """Everything, before the clock starts."""
-        self.estimates(np.full((256, d), 0.5))
-        for rows in (1, BATCH // 2, BATCH):
-            self.lower_bounds(np.full((rows, d), 0.5))
-        self._errors(np.full((1, d), 0.5))
-
-    def lower_bounds(self, X: np.ndarray) -> np.ndarray:
-        """Of the error, without a solve."""
-        P = self.box.from_unit(X)
-        return self._bounds.lower(P, self.surrogate.coefficients(P))
-
-    def estimates(self, X: np.ndarray) -> np.ndarray:
-        """Of the error at many points, without a solve and without proof."""
-        P = self.box.from_unit(X)
-        return self._bounds.estimate(P, self.surrogate.coefficients(P))
-
-    def confirm(self, X: np.ndarray) -> np.ndarray:
-        """Solver-confirmed lower ends of the errors at X, while the budget lasts."""
-        X = X[: max(self.budget, 0)]
-        if not len(X):
-            return np.zeros(0)
-        self.budget -= len(X)
-        errors = self._errors(X)
-        solved = np.isfinite(errors)
-        self.points.extend(X[solved])
-        self.lower.extend(errors[solved].tolist())
-        return np.where(solved, errors, 0.0)
-
-    def _errors(self, X: np.ndarray) -> np.ndarray:
-        """Lower ends of the errors; NaN where the solver failed."""
-        P = self.box.from_unit(X)
-        fields = self.surrogate(P)
-        truths = np.asarray(self.problem.attempt_batch(P).u)
-        solved = np.isfinite(truths).all(axis=1)
-        rows = zip(P, truths, fields, solved, strict=True)
-        return np.array(
-            [measured_error(self.problem, p, v, u, self._bounds.scale)[1] if good else np.nan for p, u, v, good in rows]
-        )
-
-
 class Search:
-    """The loop: evaluate, decide, halve."""
+    """The loop: evaluate, decide, halve. ``tree`` holds what is known at any time, ``witnesses`` what was confirmed.
+
+    Args:
+        bound: of boxes, lower and upper ends [n, d] in unit coordinates: a ``BoxResult`` of arrays.
+        tolerance: of the error; a leaf whose bound is within it is certified.
+        ratio: of the largest bound to the largest confirmed error, at which to stop; None to decide leaves instead.
+        width: widest side of a leaf that may be falsified, in unit coordinates.
+        tree: to begin with: the whole box, or that of a map to go on with.
+    """
 
     def __init__(
         self,
@@ -144,9 +52,15 @@ class Search:
         self._queue: list[tuple[float, float, int]] = []
 
     def run(
-        self, seconds: float, boxes: int, report: Report | None, save: Callable[[], None] | None = None
+        self, seconds: float, max_leaves: int, report: Report | None, save: Callable[[], None] | None = None
     ) -> list[str]:
-        """Until all is decided or a limit is reached; what stopped it, in words. ``save`` is called meanwhile."""
+        """Until all is decided, or a limit is reached, or an interrupt: what stopped it, and what failed on the way, in
+        words.
+
+        Args:
+            report: told a few times a second where it stands (``state``).
+            save: called now and then, more rarely where it takes long.
+        """
         start = time.perf_counter()
         notes: list[str] = []
         shown = saved = start
@@ -168,7 +82,7 @@ class Search:
                     saved = time.perf_counter()
                 if not chosen:
                     break
-                if self.seconds > seconds or self.tree.leaves + len(chosen) > boxes:
+                if self.seconds > seconds or self.tree.leaves + len(chosen) > max_leaves:
                     what = "time" if self.seconds > seconds else "boxes"
                     notes.append(f"stopped at the limit of {what}: the map so far is valid")
                     break
@@ -182,7 +96,7 @@ class Search:
             notes.append("out of memory: the map so far is valid")
         self.tree.close()
         self.seconds = time.perf_counter() - start
-        return notes
+        return [*notes, *self.witnesses.notes()]
 
     def state(self) -> dict[str, float]:
         """Where it stands, for progress: shares of the volume, the sandwich, boxes per second."""
@@ -218,6 +132,7 @@ class Search:
         self.witnesses.confirm(X[np.argsort(-values)[:1]])
 
     def _decided(self, node: int) -> bool:
+        """Whether nothing is to be gained by halving this leaf."""
         upper = self.tree.bound[node]
         if self.ratio is not None and upper > self.ratio * max(self.witnesses.best, 1e-300):
             return False

@@ -61,6 +61,23 @@ class Cluster:
         }
 
 
+def branches(
+    axis: Int[np.ndarray, " M"], children: Int[np.ndarray, "M 2"], verdicts: Int[np.ndarray, " M"]
+) -> Int[np.ndarray, " M"]:
+    """Of every leaf of a map's tree: the node nearest to the root below which all leaves have its verdict."""
+    inner = np.flatnonzero(axis >= 0).tolist()
+    verdict, halves = np.where(axis < 0, verdicts, -1).tolist(), children.tolist()
+    for node in reversed(inner):  # children come after their parents
+        below, above = (verdict[child] for child in halves[node])
+        verdict[node] = below if below == above else -1
+    out = list(range(len(axis)))
+    for node in inner:
+        if verdict[node] >= 0:
+            for child in halves[node]:
+                out[child] = out[node]
+    return np.array(out)
+
+
 def clusters(
     box: Box, leaves: Leaves, witness: Float[np.ndarray, "w d"], witness_lower: Float[np.ndarray, " w"]
 ) -> tuple[Cluster, ...]:

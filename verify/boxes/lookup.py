@@ -25,7 +25,10 @@ CHUNK = 8192  # rows at a time: they stay in cache
 
 
 class Lookup:
-    """``lookup(P)``: the leaf of every row, -1 outside the box. ``low``, ``high`` [M, d]: the boxes of all nodes."""
+    """``lookup(P)`` is the number of the leaf that every row of P [n, d] lies in, -1 outside the box.
+
+    ``low`` and ``high`` [M, d] are the ends of all nodes, in unit coordinates.
+    """
 
     def __init__(self, box: Box, axis: Int[np.ndarray, " M"], children: Int[np.ndarray, "M 2"]) -> None:
         self.box, d = box, box.dimension

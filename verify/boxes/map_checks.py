@@ -7,7 +7,6 @@ a map over and when it is audited. What they cannot see, the size of a true erro
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -15,9 +14,7 @@ from ...solvers.identity import differences
 from ...solvers.problem import Problem
 from ..certificate import against
 from ..proofs.prover import proof_of
-
-if TYPE_CHECKING:
-    from .trust_map import TrustMap
+from .trust_map import TrustMap
 
 NARROWEST = 2.0**-48  # side of a node in unit coordinates: `certify_box` stops at 2^-40
 NUMBER = re.compile(r"\d[\d.e+-]*")

@@ -1,8 +1,10 @@
-"""What a guard takes over from a trust map: the program that the map speaks of, and the bound of every leaf.
+"""The region where a trust map has proved the surrogate, as a guard uses it: an answer inside carries its leaf's bound.
 
-A map is about one problem and one program of coefficients in one basis. Both must have the hashes that the map carries,
-and the answers must come from that very program: so it is frozen here, and what the surrogate does afterwards is
-without effect. The bounds of the leaves are believed as the file gives them; ``audit`` proves them again.
+A map is a proof about one problem and about one program, which turns inputs into coefficients in one basis. Its bounds
+hold for the answers of that program on that problem and for no others. So before any of them is believed, problem and
+surrogate must have the hashes that the map carries; and the guard's answers come from the program as it was hashed,
+frozen here: what the surrogate's object does afterwards is without effect. The numbers of the bounds are taken from the
+file as they stand; ``audit`` proves them again.
 """
 
 from __future__ import annotations
@@ -26,9 +28,15 @@ FROM_THE_MAP = (
 
 
 class ProvedRegion:
-    """``model``: the frozen surrogate. ``upper(P)``: proved bounds of ||e|| / (scale + ||u||) of its answers e.
+    """The bounds of a map for the answers of one surrogate.
 
-    ``scale``: of the guard; a map with a smaller one, whose bounds are larger, serves as well.
+    ``model`` is the frozen surrogate, whose answers the bounds are about; ``upper(P)`` are proved bounds of ||e|| /
+    (scale + ||u||) of their errors e; ``assumptions`` are what these stand on.
+
+    Args:
+        trust: the map; a copy is kept.
+        scale: of the guard's errors. A map with a smaller one, whose bounds are larger, serves as well.
+        label: what messages call the map, such as its file.
 
     Raises:
         ValueError: the map says what cannot be, or is about another problem or surrogate, saying what differs; or it

@@ -8,7 +8,9 @@ from .trust_map import TrustMap
 
 
 class BoxTree:
-    """Nodes by number; children come after their parents."""
+    """A tree that grows by halving leaves. Every list has one entry a node, by its number; halves come after their
+    parents, in pairs.
+    """
 
     def __init__(self, d: int) -> None:
         self.axis, self.children, self.bound, self.depth = [-1], [(-1, -1)], [np.inf], [0]
@@ -18,7 +20,11 @@ class BoxTree:
 
     @classmethod
     def of_map(cls, trust: TrustMap, tolerance: float) -> BoxTree:
-        """The tree of a map, to go on with. Failures of a smaller tolerance may be none of this one."""
+        """The tree of a map, to go on with. Failures of a smaller tolerance may be none of this one.
+
+        Raises:
+            ValueError: its nodes are not numbered as halving numbers them.
+        """
         tree = cls(trust.box.dimension)
         inner = np.flatnonzero(trust.axis >= 0)
         for node in inner[np.argsort(trust.children[inner, 0])].tolist():  # in the order in which they were halved
@@ -33,6 +39,7 @@ class BoxTree:
 
     @property
     def leaves(self) -> int:
+        """How many there are."""
         return len(self.axis) // 2 + 1
 
     def leaf_numbers(self) -> list[int]:

@@ -3,7 +3,11 @@
 All in unit coordinates of the box (logarithmic where an input is): every leaf comes from halvings, so its ends and its
 volume are dyadic rationals, exact in float64, and shares of the box are sums of powers of two. A point is looked up by
 descending the tree. Each leaf was bounded over a box inflated by 1e-12, so the rounding of a query's own
-unit coordinates cannot carry it out of the leaf that its bound was proved for (``lookup.py``)."""
+unit coordinates cannot carry it out of the leaf that its bound was proved for (``lookup.py``).
+
+Here: what a map is, what can be asked of it, and how it is written. ``tree.py`` is the tree while it grows,
+``clusters.py`` merges leaves into few boxes, ``map_file.py`` reads files.
+"""
 
 from __future__ import annotations
 
@@ -19,45 +23,41 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from ...solvers.box import Box
-from ...solvers.files import parse_json, read_text, replace
+from ...solvers.files import replace
 from ..search.counterexample import json_number
-from .clusters import Cluster, Leaves, clusters
+from .clusters import Cluster, Leaves, branches, clusters
 from .lookup import Lookup
-from .map_checks import check_map
 
 FORMAT = 1
-LARGEST = 1 << 27  # bytes of a file: a million leaves
 VERDICTS = ("certified", "falsified", "undecided")
-OPTIONAL = frozenset({"absolute"})
-KEYS = OPTIONAL | {
-    *("format", "problem", "settings", "box", "tolerance", "axis", "children", "bound", "verdicts", "witness"),
-    *("witness_lower", "failures", "problem_hash", "model_hash", "seconds", "evaluated", "against", "notes"),
-    *("assumptions", "hash"),
-}
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class TrustMap:
-    """Nodes of the tree: ``axis`` is -1 in a leaf; ``children`` [M, 2] the lower and the upper half."""
+    """The result of ``certify_box``: a proved bound of the surrogate's error for every leaf of a tree of boxes.
 
-    box: Box
+    The error is ||e|| / (scale + ||u||) in the problem's norm, relative where ``scale`` is zero, of the discrete truth
+    (``against``). Its M nodes are numbered from the root, 0, parents before their halves.
+    """
+
+    box: Box  # of inputs, the root
     tolerance: float
-    axis: Int[np.ndarray, " M"]
-    children: Int[np.ndarray, "M 2"]
+    axis: Int[np.ndarray, " M"]  # along which a node is halved, in its middle; -1 in a leaf
+    children: Int[np.ndarray, "M 2"]  # the lower and the upper half; -1 in a leaf
     bound: Float[np.ndarray, " M"]  # proved sup over the node's box of ||e|| / (scale + ||u||)
     verdicts: Int[np.ndarray, " M"]  # index into VERDICTS, of leaves
     witness: Float[np.ndarray, "w d"]  # confirmed inputs, unit coordinates
     witness_lower: Float[np.ndarray, " w"]  # proved lower ends of their errors
-    seconds: float
+    seconds: float  # that the proof took, compiling apart
     evaluated: int  # boxes bounded
     problem_name: str
     problem_settings: dict[str, Any]
-    against: str
-    notes: tuple[str, ...] = ()
-    assumptions: tuple[str, ...] = field(default=())
+    against: str  # what the error is measured against, in words
+    notes: tuple[str, ...] = ()  # why it ended, and why nothing is proved where nothing is
+    assumptions: tuple[str, ...] = field(default=())  # that the bounds stand on
     failures: Float[np.ndarray, "M d"] | None = None  # of falsified leaves: a point of proved failure, unit coordinates
-    problem_hash: str = ""
-    model_hash: str = ""
+    problem_hash: str = ""  # ``fingerprint.of_problem``; empty where no proof was begun
+    model_hash: str = ""  # ``fingerprint.of_model``: basis and program of the coefficients
     absolute: float = 0.0  # beside the tolerance: within is ||e|| <= absolute + tolerance ||u||
 
     @property
@@ -71,12 +71,12 @@ class TrustMap:
         return Lookup(self.box, self.axis, self.children)
 
     def leaves(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """(node numbers, lower ends, upper ends) of all leaves, in unit coordinates."""
+        """(node numbers [n], lower ends [n, d], upper ends [n, d]) of all leaves, in unit coordinates."""
         numbers = np.flatnonzero(self.axis < 0)
         return numbers, self.lookup.low[numbers], self.lookup.high[numbers]
 
     def clusters(self, verdict: str) -> tuple[Cluster, ...]:
-        """The leaves of one verdict as few boxes, largest first; their volumes add to the verdict's.
+        """The leaves of one verdict merged into few boxes, largest first. Their volumes add to the verdict's.
 
         Raises:
             ValueError: no such verdict.
@@ -86,7 +86,8 @@ class TrustMap:
         numbers, low, high = self.leaves()
         chosen = self.verdicts[numbers] == VERDICTS.index(verdict)
         of = numbers[chosen]
-        leaves = Leaves(low[chosen], high[chosen], self.bound[of], self.failure_points[of], self._branches()[of])
+        branch = branches(self.axis, self.children, self.verdicts)
+        leaves = Leaves(low[chosen], high[chosen], self.bound[of], self.failure_points[of], branch[of])
         return clusters(self.box, leaves, self.witness, self.witness_lower)
 
     def copied(self) -> TrustMap:
@@ -104,20 +105,6 @@ class TrustMap:
             f"{''.join(f'; {note}' for note in self.notes)})"
         )
 
-    def _branches(self) -> np.ndarray:
-        """Of every leaf: the node nearest to the root below which all leaves have its verdict."""
-        inner = np.flatnonzero(self.axis >= 0).tolist()
-        verdict, children = np.where(self.axis < 0, self.verdicts, -1).tolist(), self.children.tolist()
-        for node in reversed(inner):  # children come after their parents
-            below, above = (verdict[child] for child in children[node])
-            verdict[node] = below if below == above else -1
-        out = list(range(len(self.axis)))
-        for node in inner:
-            if verdict[node] >= 0:
-                for child in children[node]:
-                    out[child] = out[node]
-        return np.array(out)
-
     def _volume(self, verdict: int) -> float:
         numbers, low, high = self.leaves()
         depth = (1 - np.frexp(high - low)[1]).sum(axis=1)  # halvings above each leaf: its volume is 2^-depth
@@ -131,10 +118,12 @@ class TrustMap:
 
     @property
     def falsified_volume(self) -> float:
+        """Share of the box in leaves that hold a proved failure and are too narrow to halve any further."""
         return self._volume(1)
 
     @property
     def undecided_volume(self) -> float:
+        """Share of the box where neither is known."""
         return self._volume(2)
 
     @property
@@ -144,12 +133,12 @@ class TrustMap:
 
     @property
     def relative_upper(self) -> float:
-        """The largest error possible, over the box."""
+        """The largest error possible over the box: proved, and infinite where no bound is known."""
         return float(self.bound[self.axis < 0].max())
 
     @property
     def relative_lower(self) -> float:
-        """The largest error found, confirmed by the solver."""
+        """The largest error found: proved from below, confirmed by the solver; 0 where none was."""
         return float(self.witness_lower.max()) if len(self.witness_lower) else 0.0
 
     def _leaf_of(self, P: Any) -> np.ndarray:
@@ -167,6 +156,7 @@ class TrustMap:
         return np.where(leaf >= 0, self.bound[leaf], np.inf)
 
     def to_json(self) -> dict[str, Any]:
+        """The content of its file, the hash apart."""
         return {
             "format": FORMAT,
             "problem": self.problem_name,
@@ -196,7 +186,11 @@ class TrustMap:
         return np.full((len(self.axis), self.box.dimension), np.nan) if self.failures is None else self.failures
 
     def save(self, path: str | Path) -> None:
-        """One JSON file in canonical form with the hash of its content, replaced in one step."""
+        """Write one JSON file in canonical form with the hash of its content, replaced in one step.
+
+        Raises:
+            OSError: it could not be written.
+        """
         replace(path, canonical(self.to_json()))
 
 
@@ -209,113 +203,3 @@ def canonical(content: dict[str, Any]) -> str:
 
 def _compact(content: Any) -> str:
     return json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
-
-
-def load_trust_map(path: str | Path) -> TrustMap:
-    """The saved map.
-
-    Raises:
-        ValueError: no such file, not a trust map, one that was changed after it was written, or one that says what
-            cannot be (``map_checks.check_map``).
-    """
-    try:
-        text = read_text(path, LARGEST)
-        data = parse_json(text)
-        if type(data) is not dict or type(data.get("format")) is not int:
-            raise ValueError("it has no format number")
-        if data["format"] != FORMAT:
-            raise ValueError(f"format {data['format']} is not known, only {FORMAT}")
-        if text != canonical(data):
-            raise ValueError("it was changed after it was written: its hash does not fit")
-        trust = _from_json(data)
-        check_map(trust)
-    except (OSError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} could not be read: {error}") from None
-    except (RecursionError, MemoryError):
-        raise ValueError(f"{path} is not a trust map: nested too deeply, or too large") from None
-    except (KeyError, TypeError, ValueError, OverflowError) as error:
-        raise ValueError(f"{path} is not a trust map: {type(error).__name__}: {error}") from None
-    return trust
-
-
-def _from_json(data: dict[str, Any]) -> TrustMap:
-    if unknown := set(data) - KEYS:
-        raise ValueError(f"unknown entries: {', '.join(map(repr, sorted(unknown)))}")
-    if missing := KEYS - OPTIONAL - set(data):
-        raise ValueError(f"missing entries: {', '.join(map(repr, sorted(missing)))}")
-    for key in ("problem", "against", "problem_hash", "model_hash"):
-        _every((data[key],), key, (str,), "text")
-    for key in ("notes", "assumptions"):
-        _every(data[key], key, (str,), "texts")
-    if type(data["settings"]) is not dict or type(data["failures"]) is not dict:
-        raise ValueError("'settings' and 'failures' must have names and values")
-    box = _box(data["box"])
-    d, count = box.dimension, len(data["axis"])
-    _every((data["evaluated"],), "evaluated", (int,), "a whole number")
-    return TrustMap(
-        box=box,
-        tolerance=float(_numbers((data["tolerance"],), "tolerance")[0]),
-        absolute=float(_numbers((data.get("absolute", 0.0),), "absolute")[0]),
-        axis=_whole(data["axis"], "axis"),
-        children=_whole([x for pair in _rows(data["children"], 2) for x in pair], "children").reshape(-1, 2),
-        bound=_numbers([np.inf if x == "inf" else x for x in data["bound"]], "bound"),
-        verdicts=_whole(data["verdicts"], "verdicts"),
-        witness=_points(data["witness"], d, "witness"),
-        witness_lower=_numbers(data["witness_lower"], "witness_lower"),
-        failures=_stored_failures(data["failures"], count, d),
-        problem_hash=data["problem_hash"],
-        model_hash=data["model_hash"],
-        seconds=float(_numbers((data["seconds"],), "seconds")[0]),
-        evaluated=data["evaluated"],
-        problem_name=data["problem"],
-        problem_settings=data["settings"],
-        against=data["against"],
-        notes=tuple(data["notes"]),
-        assumptions=tuple(data["assumptions"]),
-    )
-
-
-def _every(values: Any, key: str, kinds: tuple[type, ...], what: str) -> Any:
-    """JSON makes whole numbers of true, and other numbers of 1: a file says exactly what it means, or is refused."""
-    if type(values) not in (list, tuple) or not all(type(x) in kinds for x in values):
-        raise ValueError(f"{key!r} must be {what}")
-    return values
-
-
-def _numbers(values: Any, key: str) -> Float[np.ndarray, " n"]:
-    return np.array([float(x) for x in _every(values, key, (int, float), "numbers")], dtype=float)
-
-
-def _whole(values: Any, key: str) -> Int[np.ndarray, " n"]:
-    return np.array(_every(values, key, (int,), "whole numbers"), dtype=int)
-
-
-def _rows(values: Any, width: int) -> list[list[Any]]:
-    if type(values) is not list or not all(type(row) is list and len(row) == width for row in values):
-        raise ValueError(f"a table of {width} columns has rows of another length")
-    return values
-
-
-def _points(values: Any, d: int, key: str) -> Float[np.ndarray, "n d"]:
-    return _numbers([x for row in _rows(values, d) for x in row], key).reshape(-1, d)
-
-
-def _box(data: Any) -> Box:
-    keys = ("names", "lower", "upper", "log", "units", "laws")
-    if type(data) is not dict or set(data) != set(keys):
-        raise ValueError(f"'box' must have the entries {', '.join(keys)}")
-    for key in keys:
-        kinds = {"lower": (int, float), "upper": (int, float), "log": (bool,)}.get(key, (str,))
-        _every(data[key], f"box: {key}", kinds, "texts, numbers, or true and false")
-    if len({len(data[key]) for key in keys}) != 1:
-        raise ValueError("'box' has entries of different lengths")
-    return Box.from_json(data)
-
-
-def _stored_failures(data: dict[str, Any], count: int, d: int) -> Float[np.ndarray, "M d"]:
-    out = np.full((count, d), np.nan)
-    for key, x in data.items():
-        if not (key.isascii() and key.isdigit() and str(int(key)) == key and int(key) < count):
-            raise ValueError(f"'failures' has no node {key!r}")
-        out[int(key)] = _points([x], d, "failures")[0]
-    return out

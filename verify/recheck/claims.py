@@ -1,13 +1,24 @@
-"""One claim for every box, "the relative error is at most b", as an inequality between scalar polynomials."""
+"""One claim for every box, "the relative error is at most b", as an inequality between scalar polynomials.
+
+``LeafBound`` is what a proof of such claims is to ``halving.py``; ``reduced_leaf.py`` and ``flux_leaf.py`` have one
+each.
+"""
 
 from __future__ import annotations
 
+import abc
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
+from jaxtyping import Float
 
 from . import forms
+from .leaf_boxes import inputs
 from .model import TINY, UP, Model, add, negative
+from .space import Space, space
+from .tape import Tape
+from .taylor_evaluate import evaluate
 
 
 class Verdicts(NamedTuple):
@@ -16,6 +27,51 @@ class Verdicts(NamedTuple):
     holds: np.ndarray
     hopeless: np.ndarray
     axis: np.ndarray
+
+
+@dataclass
+class LeafBound(abc.ABC):
+    """One theorem about many boxes at a time. Arrays alone, for it is sent to other processes.
+
+    ``tape``: the program that the theorem is about, of p; ``ends`` and ``log``: of the map's whole box, as of
+    ``box_bound.scaled_ends``; ``order``: of the Taylor models; ``data``: what does not depend on the box, by name.
+    """
+
+    tape: Tape
+    ends: Float[np.ndarray, "2 d"]
+    log: tuple[bool, ...]
+    order: int
+    data: dict[str, np.ndarray]
+
+    @property
+    def space(self) -> Space:
+        return space(len(self.log), self.order)
+
+    @abc.abstractmethod
+    def size(self) -> int:
+        """Numbers that one box takes, about."""
+
+    def __call__(
+        self,
+        low: Float[np.ndarray, "B d"],
+        high: Float[np.ndarray, "B d"],
+        claimed: Float[np.ndarray, " B"],
+        leaf: dict[str, np.ndarray],
+    ) -> Verdicts:
+        """Whether the error is at most ``claimed`` all over each box [low, high], in unit coordinates.
+
+        ``leaf``: what holds all over the leaf that the box is a part of, ``coercivity``, ``factor`` and ``scale``
+        (``prepare.leaves_of``).
+        """
+        with np.errstate(all="ignore"):  # what is not a number proves nothing
+            return self._verdicts(low, high, claimed, leaf)
+
+    @abc.abstractmethod
+    def _verdicts(self, low: np.ndarray, high: np.ndarray, b: np.ndarray, leaf: dict[str, np.ndarray]) -> Verdicts: ...
+
+    def _program(self, low: np.ndarray, high: np.ndarray) -> list[Model]:
+        """The program's results over the boxes."""
+        return evaluate(self.tape, inputs(self.space, self.ends, self.log, low, high))
 
 
 class Claim:

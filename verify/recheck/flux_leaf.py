@@ -15,42 +15,28 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from jaxtyping import Float
 from scipy.stats import qmc
 
 from ...solvers.precision import RANGE
 from ..boxes.fluxes.flux_data import FLUX_NORM
 from . import forms, functions
-from .claims import Claim, Verdicts, axis_to_halve, returned
-from .leaf_boxes import inputs, scaled
+from .claims import Claim, LeafBound, Verdicts, axis_to_halve, returned
+from .leaf_boxes import scaled
 from .model import TINY, UP, Model, add, constant, gamma, linear, mul, negative, scale
-from .space import space
-from .tape import Tape
-from .taylor_evaluate import evaluate
 
 FIT = 3  # degree of the multipliers' polynomials
 
 
 @dataclass
-class FluxLeaves:
-    """Arrays alone. ``tape``: the coefficients of p; ``data``: of ``FluxData`` and its family, by name."""
-
-    tape: Tape
-    ends: Float[np.ndarray, "2 d"]
-    log: tuple[bool, ...]
-    order: int
-    data: dict[str, np.ndarray]
+class FluxLeaves(LeafBound):
+    """``tape``: the coefficients of p; ``data``: of ``FluxData`` and its family, by name."""
 
     def size(self) -> int:
-        return 8 * len(space(len(self.log), self.order).degree) * 3 * self.data["centre"].shape[-1]
+        return 8 * len(self.space.degree) * 3 * self.data["centre"].shape[-1]
 
-    def __call__(self, low: np.ndarray, high: np.ndarray, claimed: np.ndarray, leaf: dict[str, np.ndarray]) -> Verdicts:
-        with np.errstate(all="ignore"):
-            return self._verdicts(low, high, claimed, leaf["scale"])
-
-    def _verdicts(self, low: np.ndarray, high: np.ndarray, b: np.ndarray, beside: np.ndarray) -> Verdicts:
-        data, where = self.data, space(len(self.log), self.order)
-        (c,) = evaluate(self.tape, inputs(where, self.ends, self.log, low, high))
+    def _verdicts(self, low: np.ndarray, high: np.ndarray, b: np.ndarray, leaf: dict[str, np.ndarray]) -> Verdicts:
+        data, where, beside = self.data, self.space, leaf["scale"]
+        (c,) = self._program(low, high)
         exponent = self._exponent(low, high)
         roots = [functions.exp(scale(exponent, sign / 2)) for sign in (-1.0, 1.0)]
         largest = [r.upper.max(axis=1) for r in roots]
@@ -91,7 +77,7 @@ class FluxLeaves:
 
     def _exponent(self, low: np.ndarray, high: np.ndarray) -> Model:
         """log a [C]."""
-        data, where = self.data, space(len(self.log), self.order)
+        data, where = self.data, self.space
         away = add(scaled(where, self.ends, low, high), constant(where, -data["at"]))
         z = linear(away, "...d,dc->...c", data["slopes"], len(self.log))
         z = add(z, constant(where, data["centre"]))
@@ -101,7 +87,7 @@ class FluxLeaves:
     @cached_property
     def _fit(self) -> tuple[np.ndarray, np.ndarray]:
         """Points of [-1, 1]^d, and the matrix from values there to the coefficients of a polynomial close to them."""
-        where = space(len(self.log), self.order)
+        where = self.space
         n = where.count[min(FIT, self.order)]
         points = 2 * qmc.Sobol(where.d, scramble=True, rng=0).random_base2(int(np.ceil(np.log2(2 * n)))) - 1
         monomials = np.prod(points[:, None] ** where.exponents[None, :n], axis=2)

@@ -2,9 +2,10 @@
 
     f(z) = sum_{k <= m} f_k(z0) (z - z0)^k + R,   |R| <= sup |f_(m+1)| |z - z0|^(m+1),   f_k = f^(k) / k!
 
-numpy's functions are taken to be within 16 ulp. tanh^(k)/k! is a polynomial in tanh; how large it gets over an interval
-is looked up in a table of narrow cells, each bounded by its value and slope in the middle and by Cauchy's estimate
-|f_k| <= tan(1) (|tanh| <= tan(1) where |Im z| <= 1) for what is left.
+A rule gives ``compose`` the f_k at the centre with their errors, and a bound of |f_(m+1)| over the box; and what the
+program loses: |f'| times the loss of its argument, and what its own library function may be off. numpy's functions are
+taken to be within 16 ulp; those that programs call, within what ``verify/enclose/rounding.py`` says of XLA's. Here:
+exponentials, logarithms, powers, sin and cos; ``sigmoidal.py`` has the others.
 """
 
 from __future__ import annotations
@@ -12,15 +13,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import replace
-from functools import lru_cache
 
 import numpy as np
 
-from .model import FLUSHED, TINY, UP, Model, U, gamma, mul, negative, padded
+from .model import FLUSHED, TINY, UP, Model, U, mul, negative, padded
 
 LIBM = 34 * U  # 16 ulp and a little
-CAUCHY = math.tan(1.0) * (1 + 1e-12)
-CELL, FAR = 2.0**-10, 8.0
+LIBM_LOG1P = 1024 * U  # XLA's log1p: 128 ulp were measured, near x = -0.414; 512 are allowed for
 
 # (f_0 .. f_m at x, their errors), a bound of |f_j| over [low, high]
 Taylor = Callable[[np.ndarray, int], tuple[np.ndarray, np.ndarray]]
@@ -77,8 +76,8 @@ def log(a: Model) -> Model:
     def largest(low: np.ndarray, high: np.ndarray, j: int) -> np.ndarray:
         return (1 + 1e-12) / (j * np.where(low > 0, low, 0.0) ** j)
 
-    slope, size = _positive(
-        a, lambda low, high: ((1 + 1e-12) / low, np.maximum(np.abs(np.log(low)), np.abs(np.log(high))))
+    slope, size = _above(
+        a, 0.0, lambda low, high: ((1 + 1e-12) / low, np.maximum(np.abs(np.log(low)), np.abs(np.log(high))))
     )
     if a.log is None:
         return compose(a, taylor, largest, slope, LIBM * size)
@@ -91,6 +90,45 @@ def log(a: Model) -> Model:
     n = max(len(out.coefficients), len(other.coefficients))
     rows = [padded(m.coefficients, n) for m in (out, other)]
     return Model(a.space, np.where(known, *rows), np.where(known, out.radius, other.radius), loss)
+
+
+def expm1(a: Model) -> Model:
+    """exp(a) - 1, which near zero is as exact as a is."""
+
+    def taylor(x: np.ndarray, m: int) -> tuple[np.ndarray, np.ndarray]:
+        rows = np.exp(x)[None] / np.array([math.factorial(k) for k in range(m + 1)]).reshape(-1, *[1] * x.ndim)
+        errors = rows * (LIBM + 8 * U)
+        values = np.concatenate([np.expm1(x)[None], rows[1:]])
+        errors[0] = np.abs(values[0]) * LIBM
+        return values, errors + TINY
+
+    def largest(low: np.ndarray, high: np.ndarray, j: int) -> np.ndarray:
+        return np.exp(high) * (1 + 1e-12) / math.factorial(j)
+
+    with np.errstate(over="ignore"):
+        most = np.exp(a.upper + a.loss) * (1 + 1e-12)
+    size = (LIBM + 16 * U * (a.magnitude + a.loss)) * (most + 1)
+    return compose(a, taylor, largest, most, size)
+
+
+def log1p(a: Model) -> Model:
+    """log(1 + a) for a > -1, which near zero is as exact as a is."""
+
+    def taylor(x: np.ndarray, m: int) -> tuple[np.ndarray, np.ndarray]:
+        x = np.where(x > -1, x, np.nan)
+        from_minus_one = 1 + x  # one rounding: a relative error of u, k times in its k-th power
+        values = [np.log1p(x)] + [(-1.0) ** (k + 1) / (k * from_minus_one**k) for k in range(1, m + 1)]
+        sizes = [np.abs(v) * (LIBM + 8 * (k + 4) * U) for k, v in enumerate(values)]
+        return np.stack(values), np.stack(sizes) + TINY
+
+    def largest(low: np.ndarray, high: np.ndarray, j: int) -> np.ndarray:
+        return (1 + 1e-10) / (j * np.where(low > -1, (1 + low) * (1 - 4 * U), 0.0) ** j)
+
+    def bounds(low: np.ndarray, high: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        return (1 + 1e-12) / (1 + low), np.maximum(np.abs(np.log1p(low)), np.abs(np.log1p(high))) * (1 + 1e-12)
+
+    slope, size = _above(a, -1.0, bounds)
+    return compose(a, taylor, largest, slope, LIBM_LOG1P * size)
 
 
 def power(a: Model, y: float) -> Model:
@@ -117,16 +155,16 @@ def power(a: Model, y: float) -> Model:
         most, steep = (np.maximum(low**e, high**e) * (1 + 1e-10) for e in (y, y - 1))
         return abs(y) * steep, most
 
-    slope, size = _positive(a, bounds)
+    slope, size = _above(a, 0.0, bounds)
     return compose(a, taylor, largest, slope, (2.0**-40 if y not in (-1, 0.5, -0.5) else LIBM) * size)
 
 
-def _positive(
-    a: Model, bounds: Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
+def _above(
+    a: Model, edge: float, bounds: Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """(steepest, largest) over what is computed; infinite where that may leave the positive numbers."""
+    """(steepest, largest) over what is computed; infinite where that may not be above ``edge``, 0 or -1."""
     low, high = a.lower - a.loss * UP, a.upper + a.loss * UP
-    inside = low > 0
+    inside = low > edge
     with np.errstate(all="ignore"):
         steep, most = bounds(np.where(inside, low, 1.0), np.where(inside, high, 1.0))
     return np.where(inside, steep, np.inf), np.where(inside, most, np.inf)
@@ -142,7 +180,7 @@ def reciprocal(a: Model) -> Model:
 
 
 def _inverse_loss(a: Model) -> np.ndarray:
-    slope, size = _positive(a, lambda low, high: ((1 + 1e-12) / low**2, (1 + 1e-12) / low))
+    slope, size = _above(a, 0.0, lambda low, high: ((1 + 1e-12) / low**2, (1 + 1e-12) / low))
     return (slope * a.loss + 8 * U * size) * UP + FLUSHED
 
 
@@ -184,83 +222,3 @@ def _wave(shift: int) -> Callable[[Model], Model]:
 
 
 sin, cos = _wave(0), _wave(1)
-
-
-# --- tanh -------------------------------------------------------------------------------------------------------------
-
-
-@lru_cache(maxsize=64)
-def tanh_polynomial(j: int) -> tuple[int, ...]:
-    """tanh^(j) as a polynomial in T = tanh, lowest power first: p' = (1 - T^2) dp/dT."""
-    p = [0, 1]
-    for _ in range(j):
-        slopes = [i * c for i, c in enumerate(p)][1:]
-        p = [0] * (len(slopes) + 2)
-        for i, c in enumerate(slopes):
-            p[i] += c
-            p[i + 2] -= c
-    return tuple(p)
-
-
-def _at(j: int, T: np.ndarray) -> tuple[np.ndarray, float]:
-    """tanh^(j)/j! from T, and its error where |T| <= 1 is within LIBM of tanh."""
-    p, over = tanh_polynomial(j), math.factorial(j)
-    value = np.zeros_like(T)
-    for c in reversed(p):
-        value = value * T + c / over
-    size = sum(abs(c) for c in p) / over
-    slope = sum(i * abs(c) for i, c in enumerate(p)) / over
-    return value, 1.01 * (size * gamma(2 * len(p)) + slope * LIBM)
-
-
-@lru_cache(maxsize=32)
-def _table(j: int) -> tuple[np.ndarray, ...]:
-    """Bounds of |tanh^(j)|/j! over cells of [-FAR, FAR], beyond at either end, as maxima over 2^k neighbours."""
-    x = np.arange(-FAR, FAR, CELL) + CELL / 2
-    T = np.tanh(x)
-    value, slope = (np.abs(v) + e for v, e in (_at(j, T), _at(j + 1, T)))
-    h = CELL / 2
-    cells = value + h * (j + 1) * slope + h**2 * (j + 1) * (j + 2) / 2 * CAUCHY
-    # |tanh(z) - 1| <= 2 exp(-2 Re z) / (1 - exp(-2 Re z)) on the circle of radius one around a point beyond FAR
-    beyond = np.full(1, 2.01 * math.exp(-2 * (FAR - 1)) if j else 1.0)
-    levels = [np.concatenate([beyond, cells, beyond]) * (1 + 1e-9)]
-    while len(levels[-1]) > 2 ** (len(levels) - 1):
-        last, step = levels[-1], 2 ** (len(levels) - 1)
-        levels.append(np.maximum(last[:-step], last[step:]))
-    return tuple(levels)
-
-
-def largest_tanh(low: np.ndarray, high: np.ndarray, j: int) -> np.ndarray:
-    levels = _table(j)
-    cells = len(levels[0]) - 2
-    fine = np.isfinite(low) & np.isfinite(high)
-    first, last = (
-        np.clip(np.floor((np.where(fine, np.clip(x, -2 * FAR, 2 * FAR), 0.0) + FAR) / CELL), -1, cells).astype(int) + 1
-        for x in (low, high)
-    )
-    level = np.frexp((last - first + 1).astype(float))[1] - 1
-    out = np.empty(low.shape)
-    for k in np.unique(level):
-        at = level == k
-        out[at] = np.maximum(levels[k][first[at]], levels[k][last[at] - 2**k + 1])
-    return np.where(fine, out, np.inf)
-
-
-def tanh(a: Model) -> Model:
-    def taylor(x: np.ndarray, m: int) -> tuple[np.ndarray, np.ndarray]:
-        T = np.tanh(x)
-        found = [_at(k, T) for k in range(m + 1)]
-        return np.stack([v for v, _ in found]), np.stack([np.full(x.shape, e) for _, e in found])
-
-    ones = np.ones_like(a.loss)
-    return compose(a, taylor, largest_tanh, ones, LIBM * ones)
-
-
-def logistic(a: Model) -> Model:
-    """(1 + tanh(a/2)) / 2."""
-    inner = tanh(scale_exactly(a, np.array(0.5)))
-    half = scale_exactly(inner, np.array(0.5))
-    c = half.coefficients.copy()
-    c[0] += 0.5
-    radius = (half.radius + U * np.abs(c[0])) * UP
-    return Model(a.space, c, radius, (0.25 * a.loss + LIBM) * UP + FLUSHED)

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
+
+from .claims import LeafBound
 
 NARROWEST = 2.0**-40
 NUMBERS = 4_000_000  # that one pass works on
@@ -36,9 +38,14 @@ class Leaves:
 
 
 def prove(
-    bound: Any, leaves: Leaves, boxes: int, stop: Callable[[], bool] = lambda: False
-) -> tuple[list[str], np.ndarray]:
-    """(what became of every leaf, how many boxes that took); ``boxes``: at most so many for one leaf."""
+    bound: LeafBound, leaves: Leaves, boxes: int, stop: Callable[[], bool] = lambda: False
+) -> tuple[list[str], Int[np.ndarray, " n"]]:
+    """What became of every leaf, ``PROVED``, ``BUDGET`` or ``HOPELESS``, and how many boxes each of them took.
+
+    Args:
+        boxes: at most so many for one leaf.
+        stop: asked before every pass; True ends it, and what is not decided by then counts as ``BUDGET``.
+    """
     n = len(leaves)
     answer, spent = [PROVED] * n, np.zeros(n, dtype=int)
     given_up = np.zeros(n, dtype=bool)

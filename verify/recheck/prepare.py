@@ -29,7 +29,13 @@ FLUX_ORDERS = {1: 7, 2: 5, 3: 4, 4: 4}
 def reduced_leaves(
     problem: CoerciveProblem, reduced: ReducedBound, surrogate: Any, box: Box, order: int | None = None
 ) -> ReducedLeaves:
-    """
+    """The proof of leaves in reduced coordinates, with the programs of theta, load weights and coefficients.
+
+    Args:
+        surrogate: its coefficients, in JAX.
+        box: of the map, whose unit coordinates leaves are in.
+        order: degree of the Taylor models; by dimension ``ORDERS``.
+
     Raises:
         ValueError: an operation without a rule.
     """
@@ -43,7 +49,8 @@ def reduced_leaves(
 
 
 def flux_leaves(path: FluxPath, box: Box, order: int | None = None) -> FluxLeaves:
-    """
+    """The proof of leaves by fluxes, with the program of the coefficients; the arguments are ``reduced_leaves``'.
+
     Raises:
         ValueError: an operation without a rule.
     """

@@ -20,43 +20,26 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
-from jaxtyping import Float
 
 from ...solvers.precision import RANGE
 from . import forms, functions
-from .claims import Claim, Verdicts, axis_to_halve, returned
-from .leaf_boxes import inputs
+from .claims import Claim, LeafBound, Verdicts, axis_to_halve, returned
 from .model import TINY, UP, Model, U, add, gamma, linear, mul, negative, scale, total
-from .space import space
-from .tape import Tape
-from .taylor_evaluate import evaluate
 
 
 @dataclass
-class ReducedLeaves:
-    """Arrays alone: it is sent to other processes. ``tape``: theta, load weights, coefficients of p."""
-
-    tape: Tape
-    ends: Float[np.ndarray, "2 d"]
-    log: tuple[bool, ...]
-    order: int
-    data: dict[str, np.ndarray]
+class ReducedLeaves(LeafBound):
+    """``tape``: theta, load weights, coefficients of p; ``data``: of ``ReducedData``, by name."""
 
     def size(self) -> int:
-        """Numbers that one box takes, about."""
         count, _, columns = self.data["solves"].shape
         Q, rank = self.data["factors"].shape[:2]
-        n = len(space(len(self.log), self.order).degree)
+        n = len(self.space.degree)
         return (count + Q) * rank * columns + n * (columns + Q * rank + n)
 
-    def __call__(self, low: np.ndarray, high: np.ndarray, claimed: np.ndarray, leaf: dict[str, np.ndarray]) -> Verdicts:
-        """``leaf``: of the leaf that every box is a part of, ``coercivity``, ``factor`` and ``scale``."""
-        with np.errstate(all="ignore"):
-            return self._verdicts(low, high, claimed, leaf)
-
     def _verdicts(self, low: np.ndarray, high: np.ndarray, b: np.ndarray, leaf: dict[str, np.ndarray]) -> Verdicts:
-        data, where = self.data, space(len(self.log), self.order)
-        theta, phi, c = evaluate(self.tape, inputs(where, self.ends, self.log, low, high))
+        data, where = self.data, self.space
+        theta, phi, c = self._program(low, high)
         w = self._weights(theta.coefficients[0], phi.coefficients[0], c.coefficients[0])
         inverse = functions.reciprocal(theta)
         s = forms.outer(negative(theta), c)

@@ -17,6 +17,7 @@ from jax.extend.core import ClosedJaxpr, Jaxpr, Literal
 from jax.lax import GatherScatterMode
 
 from ...solvers.precision import fewer_digits
+from ..enclose.programs import is_logaddexp
 
 CALLS = {
     *("jit", "pjit", "closed_call", "core_call", "remat", "remat2", "checkpoint"),
@@ -29,7 +30,7 @@ MOVES = {
 SAME = {"stop_gradient", "copy", "copy_p", "optimization_barrier", "convert_element_type"}
 PLAIN = {
     *("add", "add_any", "sub", "mul", "div", "neg", "square", "exp", "log", "sqrt", "rsqrt", "sin", "cos", "tanh"),
-    *("logistic", "max", "min", "abs"),
+    *("expm1", "log1p", "logistic", "erf", "erfc", "max", "min", "abs"),
 }
 STEPS_AT_MOST = 20_000
 
@@ -94,6 +95,8 @@ class _Recorder:
         if name in CALLS:
             inner = next(params[k] for k in ("jaxpr", "call_jaxpr", "fun_jaxpr") if k in params)
             closed = inner if isinstance(inner, ClosedJaxpr) else ClosedJaxpr(inner, ())
+            if name == "custom_jvp_call" and is_logaddexp(closed):
+                return [self.step("logaddexp", None, x)]  # as a whole: max and abs in it have kinks, it has none
             return self.run(closed.jaxpr, closed.consts, x)
         floats = any(jnp.issubdtype(v.aval.dtype, jnp.floating) for v in eqn.outvars)
         if not any(isinstance(v, Slot) for v in x) and (not floats or name in MOVES | SAME | {"iota"}):
@@ -111,6 +114,8 @@ class _Recorder:
             return x
         if name in MOVES:
             return self.moves(eqn, x)
+        if name in ("max", "min") and (same := self._unchanged(eqn, x)) is not None:
+            return [same]
         if name in PLAIN:
             return [self.step(name, None, x)]
         if name == "integer_pow":
@@ -123,9 +128,30 @@ class _Recorder:
             axes = tuple(params["axes"])
             self._longest([eqn.invars[0].aval.shape[a] for a in axes])
             return [self.step(name, axes, x)]
+        if name in ("reduce_max", "reduce_min"):
+            return [self.step(name, tuple(params["axes"]), x)]
+        if name == "cumsum":
+            return [self.cumulative(eqn, x[0])]
         if name == "dot_general":
             return [self.dot(eqn, x)]
         raise ValueError(f"the operation {name!r} has no rule in an audit")
+
+    def _unchanged(self, eqn: Any, x: list[Any]) -> Slot | None:
+        """The operand that max with -inf, or min with inf, leaves as it is, if that is what this is."""
+        never = -np.inf if eqn.primitive.name == "max" else np.inf
+        for value, other, atom in zip(x, x[::-1], eqn.invars, strict=True):
+            if isinstance(value, Slot) and not isinstance(other, Slot) and np.all(np.asarray(other) == never):
+                return value if atom.aval.shape == eqn.outvars[0].aval.shape else None
+        return None
+
+    def cumulative(self, eqn: Any, x: Any) -> Slot:
+        """Sums up to every entry along an axis, as the product with a triangle of ones."""
+        shape, axis = eqn.invars[0].aval.shape, eqn.params["axis"]
+        terms = self._longest([shape[axis]])
+        ones = np.tri(terms) if eqn.params["reverse"] else np.tri(terms).T
+        letters = "abcdefghijklmnopqrstuvwxy"[: len(shape)]
+        out = letters[:axis] + "z" + letters[axis + 1 :]
+        return self.step("dot", (letters, letters[axis] + "z", out, max(terms, 1)), [x, ones])
 
     def _longest(self, sizes: list[int]) -> int:
         terms = int(np.prod(sizes, dtype=int))

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from . import functions
+from . import functions, sigmoidal
 from .model import FLUSHED, UP, Model, U, add, constant, linear, mul, negative, padded, scale, total
 from .tape import Slot, Tape
 
@@ -72,9 +73,13 @@ def _apply(name: str, setting: Any, x: list[Any], space: Any, sums: int) -> Mode
         return functions.power(a, setting)
     if name == "reduce_sum":
         return total(a, setting, sums)
+    if name == "logaddexp":
+        return sigmoidal.logaddexp(a, models[1], sums)
+    if name in ("reduce_max", "reduce_min"):
+        return _extreme(a, setting, _larger if name == "reduce_max" else _smaller)
     if name in ("max", "min", "abs"):
         b = models[1] if name != "abs" else negative(a)
-        return _larger(a, b) if name != "min" else negative(_larger(negative(a), negative(b)))
+        return _larger(a, b) if name != "min" else _smaller(a, b)
     return FUNCTIONS[name](a)
 
 
@@ -88,8 +93,12 @@ FUNCTIONS = {
     "log": functions.log,
     "sin": functions.sin,
     "cos": functions.cos,
-    "tanh": functions.tanh,
-    "logistic": functions.logistic,
+    "expm1": functions.expm1,
+    "log1p": functions.log1p,
+    "tanh": sigmoidal.tanh,
+    "logistic": sigmoidal.logistic,
+    "erf": sigmoidal.erf,
+    "erfc": sigmoidal.erfc,
 }
 
 
@@ -170,3 +179,22 @@ def _larger(a: Model, b: Model) -> Model:
     c = np.where(neither, hull, rows)
     radius = np.where(one, a.radius, np.where(other, b.radius, radius))
     return Model(a.space, c, radius, np.maximum(a.loss, b.loss) * UP + FLUSHED)
+
+
+def _smaller(a: Model, b: Model) -> Model:
+    return negative(_larger(negative(a), negative(b)))
+
+
+def _extreme(a: Model, axes: tuple[int, ...], pair: Callable[[Model, Model], Model]) -> Model:
+    """The largest, or smallest, entry along axes, one after the other."""
+    for axis in sorted(axes, reverse=True):
+        behind = len(a.shape) - axis  # arrays of a model have axes of their own in front
+
+        def taken(i: int, m: Model = a, behind: int = behind) -> Model:
+            return m.moved(lambda v: np.take(v, i, axis=v.ndim - behind))
+
+        out = taken(0)
+        for i in range(1, a.shape[axis]):
+            out = pair(out, taken(i))
+        a = out
+    return a

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from .claims import LeafBound
 from .halving import BUDGET, Leaves, prove
 
 AT_ONCE = 64  # leaves of one part
@@ -58,7 +59,7 @@ def _begin(ended: Any) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent says when
 
 
-def _part(bound: Any, leaves: Leaves, boxes: int, deadline: float | None) -> tuple[list[str], np.ndarray]:
+def _part(bound: LeafBound, leaves: Leaves, boxes: int, deadline: float | None) -> tuple[list[str], np.ndarray]:
     def stop() -> bool:
         return (_ended is not None and _ended.is_set()) or (deadline is not None and time.time() > deadline)
 
@@ -66,16 +67,20 @@ def _part(bound: Any, leaves: Leaves, boxes: int, deadline: float | None) -> tup
 
 
 def prove_all(
-    bound: Any,
+    bound: LeafBound,
     leaves: Leaves,
     boxes: int,
     seconds: float | None,
     executor: Executor | None,
     progress: Callable[[int, int], object] | None,
 ) -> tuple[list[str], int]:
-    """What became of every leaf, and how many boxes that took.
+    """What became of every leaf (``halving.prove``), and how many boxes that took together.
 
-    ``executor``: leaves are spread over its workers; threads, or processes that were not forked from this one.
+    Args:
+        boxes: at most so many for one leaf.
+        seconds: after which to stop; None for no such limit.
+        executor: leaves are spread over its workers: threads, or processes that were not forked from this one.
+        progress: told how many leaves are done, and how many there are.
     """
     n = len(leaves)
     deadline = None if seconds is None else time.time() + seconds

@@ -20,7 +20,11 @@ from .unseen import Unseen
 
 
 class Confirmation:
-    """Confirmed errors, at no more than ``budget`` solver calls."""
+    """Errors confirmed by the solver, at no more than ``budget`` of its calls.
+
+    ``found`` holds a record of each error above the tolerance; ``worst`` and ``worst_inputs`` are of the largest error;
+    ``compared`` counts errors that are numbers, ``calls`` the solver's; ``notes`` says what is not known.
+    """
 
     def __init__(
         self,
@@ -60,7 +64,12 @@ class Confirmation:
         return errors
 
     def compare(self, P: np.ndarray, truths: np.ndarray, how: str, solved: bool = False) -> Float[np.ndarray, " n"]:
-        """Errors against truths that are known; ``solved``: each of them cost a call."""
+        """Errors at P [n, d] against truths [n, N] that are known; NaN where there is none.
+
+        Args:
+            how: how the inputs were found, for the records.
+            solved: each truth cost a call.
+        """
         evaluation = evaluate(self.surrogate, P, self.problem)
         self.trouble.update(dict.fromkeys(evaluation.trouble))
         errors = np.full(len(P), np.nan)

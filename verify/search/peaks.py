@@ -28,11 +28,11 @@ BASIN_POINTS = 5
 
 @dataclass(frozen=True)
 class Peaks:
-    """Distinct maxima of the signal, best first, in unit coordinates."""
+    """Distinct maxima of the signal, best first."""
 
-    points: Float[np.ndarray, "m d"]
+    points: Float[np.ndarray, "m d"]  # in unit coordinates
     values: Float[np.ndarray, " m"]
-    evaluations: int
+    evaluations: int  # of the signal, and of its slope
 
 
 def find_peaks(
@@ -42,44 +42,118 @@ def find_peaks(
     starts: int = STARTS,
     progress: Callable[[str, int, int], None] | None = None,
 ) -> Peaks:
-    """Climb the signal over the closed box; costs evaluations of the surrogate and no solves."""
-    rng = np.random.default_rng(seed)
-    report = progress or (lambda stage, done, total: None)
-    X = _starts(box.dimension, starts, rng)
-    pieces = []
-    for i in range(0, len(X), 512):
-        pieces.append(signal.values(box.from_unit(X[i : i + 512])))
-        report("exploring without solves", min(i + 512, len(X)), len(X))
-    values = np.concatenate(pieces)
-    evaluations = len(X)
-    climbers = _spread(X, values, CLIMBERS)
-    x, y = X[climbers], values[climbers]
-    step = np.full(len(x), 0.5 * starts ** (-1 / box.dimension))
-    for generation in range(GENERATIONS):
-        noise = rng.standard_normal((len(x), OFFSPRING, box.dimension))
-        one_axis = rng.random((len(x), OFFSPRING, 1)) < 0.3  # moves along single inputs find edges and corners
-        axis = rng.integers(0, box.dimension, (len(x), OFFSPRING))
-        single = np.zeros_like(noise)
-        np.put_along_axis(single, axis[..., None], np.take_along_axis(noise, axis[..., None], 2), 2)
-        moves = np.where(one_axis, single, noise) * step[:, None, None]
-        children = np.clip(x[:, None, :] + moves, 0, 1)
-        fitness = signal.values(box.from_unit(children.reshape(-1, box.dimension))).reshape(len(x), OFFSPRING)
-        evaluations += fitness.size
-        best = fitness.argmax(axis=1)
-        top = np.take_along_axis(fitness, best[:, None], 1)[:, 0]
-        better = top > y
-        x = np.where(better[:, None], children[np.arange(len(x)), best], x)
-        y = np.where(better, top, y)
-        step = np.clip(step * np.where((fitness > y[:, None]).mean(1) + better / OFFSPRING > 0.2, 1.5, 0.8), 1e-5, 0.5)
-        report("climbing without solves, generation", generation + 1, GENERATIONS)
-    if signal.gradient is not None:
-        x, y, extra = _ascend(signal, box, x, y)
-        evaluations += extra
-    points, heights, extra = _one_per_basin(signal, box, x, y)
-    return Peaks(points, heights, evaluations + extra)
+    """Climb the signal over the closed box: explore, evolve, polish, keep one peak per basin. It costs evaluations of
+    the surrogate and no solves.
+
+    Args:
+        signal: what is to be large; its ``values`` are asked for rows of inputs, in the inputs' own units.
+        seed: of everything random.
+        starts: points of the space-filling start, corners and centres of faces apart.
+        progress: told the stage in words, how much of it is done, and how much there is.
+    """
+    climb = _Climb(signal, box, np.random.default_rng(seed), progress or (lambda stage, done, total: None))
+    x, y = climb.explore(starts)
+    x, y = climb.evolve(x, y, 0.5 * starts ** (-1 / box.dimension))
+    x, y = climb.polish(x, y)
+    x, y = climb.one_per_basin(x, y)
+    return Peaks(x, y, climb.evaluations)
+
+
+class _Climb:
+    """The stages of one search, and what they share. Points x [m, d] are in unit coordinates, y [m] are their values;
+    ``evaluations`` counts points at which the signal, or its slope, was asked for.
+    """
+
+    def __init__(
+        self, signal: Signal, box: Box, rng: np.random.Generator, report: Callable[[str, int, int], None]
+    ) -> None:
+        self.signal, self.box, self.rng, self.report = signal, box, rng, report
+        self.evaluations = 0
+
+    def values(self, X: Float[np.ndarray, "n d"]) -> Float[np.ndarray, " n"]:
+        self.evaluations += len(X)
+        return self.signal.values(self.box.from_unit(X))
+
+    def explore(self, starts: int) -> tuple[np.ndarray, np.ndarray]:
+        """The most promising points of a space-filling start, no two of them close."""
+        X = _starts(self.box.dimension, starts, self.rng)
+        pieces = []
+        for i in range(0, len(X), 512):
+            pieces.append(self.values(X[i : i + 512]))
+            self.report("exploring without solves", min(i + 512, len(X)), len(X))
+        values = np.concatenate(pieces)
+        climbers = _spread(X, values, CLIMBERS)
+        return X[climbers], values[climbers]
+
+    def evolve(self, x: np.ndarray, y: np.ndarray, width: float) -> tuple[np.ndarray, np.ndarray]:
+        """An evolution strategy from every point by itself: mutations of a step, ``width`` at first, that grows on
+        success and shrinks on failure.
+        """
+        d = self.box.dimension
+        step = np.full(len(x), width)
+        for generation in range(GENERATIONS):
+            noise = self.rng.standard_normal((len(x), OFFSPRING, d))
+            one_axis = self.rng.random((len(x), OFFSPRING, 1)) < 0.3  # along single inputs, to find edges and corners
+            axis = self.rng.integers(0, d, (len(x), OFFSPRING))
+            single = np.zeros_like(noise)
+            np.put_along_axis(single, axis[..., None], np.take_along_axis(noise, axis[..., None], 2), 2)
+            moves = np.where(one_axis, single, noise) * step[:, None, None]
+            children = np.clip(x[:, None, :] + moves, 0, 1)
+            fitness = self.values(children.reshape(-1, d)).reshape(len(x), OFFSPRING)
+            best = fitness.argmax(axis=1)
+            top = np.take_along_axis(fitness, best[:, None], 1)[:, 0]
+            better = top > y
+            x = np.where(better[:, None], children[np.arange(len(x)), best], x)
+            y = np.where(better, top, y)
+            success = (fitness > y[:, None]).mean(1) + better / OFFSPRING
+            step = np.clip(step * np.where(success > 0.2, 1.5, 0.8), 1e-5, 0.5)
+            self.report("climbing without solves, generation", generation + 1, GENERATIONS)
+        return x, y
+
+    def polish(self, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Quasi-Newton ascent of log signal from the eight best points, where the signal has a gradient."""
+        if self.signal.gradient is None:
+            return x, y
+        gradient, box = self.signal.gradient, self.box
+        _, width = box.scaled_ends()
+        log = np.array(box.log)
+        x, y = x.copy(), y.copy()
+        for i in np.argsort(-y)[:8]:
+
+            def negative(t: np.ndarray) -> tuple[float, np.ndarray]:
+                p = box.from_unit(np.clip(t, 0, 1))
+                value, slope = gradient(jnp.asarray(p))
+                if not np.isfinite(value) or not np.isfinite(slope).all():
+                    return 1e10, np.zeros_like(t)
+                return -float(value), -np.asarray(slope) * width * np.where(log, p, 1.0)
+
+            result = minimize(
+                negative, x[i], jac=True, method="L-BFGS-B", bounds=[(0, 1)] * len(x[i]), options={"maxiter": 60}
+            )
+            self.evaluations += int(result.nfev)
+            t = np.clip(result.x, 0, 1)
+            value = self.signal.values(box.from_unit(t[None]))[0]
+            if value > y[i]:
+                x[i], y[i] = t, value
+        return x, y
+
+    def one_per_basin(self, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Peaks joined by a ridge are one: the signal between them never falls below 0.9 of the lower one."""
+        kept: list[int] = []
+        for i in np.argsort(-y):
+            if not any(self._joined(x[i], x[j], 0.9 * min(y[i], y[j])) for j in kept):
+                kept.append(int(i))
+        return x[kept], y[kept]
+
+    def _joined(self, one: np.ndarray, other: np.ndarray, height: float) -> bool:
+        if np.linalg.norm(one - other) < 1e-3:
+            return True
+        share = np.linspace(0, 1, BASIN_POINTS + 2)[1:-1]
+        return bool((self.values(one + share[:, None] * (other - one)) >= height).all())
 
 
 def _starts(d: int, n: int, rng: np.random.Generator) -> Float[np.ndarray, "n d"]:
+    """Corners, centres of faces, and n Sobol points, a quarter of which are moved to the boundary."""
     sobol = qmc.Sobol(d, scramble=True, rng=rng).random_base2(int(np.ceil(np.log2(n))))[:n]
     corners = rng.integers(0, 2, (min(2**d, 256), d)).astype(float)
     if 2**d <= 256:
@@ -108,52 +182,3 @@ def _spread(X: np.ndarray, values: np.ndarray, count: int) -> np.ndarray:
         if int(i) not in chosen:
             chosen.append(int(i))
     return np.array(chosen)
-
-
-def _ascend(signal: Signal, box: Box, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray, int]:
-    """Quasi-Newton ascent of log signal from the eight best climbers, in unit coordinates."""
-    assert signal.gradient is not None
-    gradient, count = signal.gradient, 0
-    low, width = box.scaled_ends()
-    log = np.array(box.log)
-    x, y = x.copy(), y.copy()
-    for i in np.argsort(-y)[:8]:
-
-        def negative(t: np.ndarray) -> tuple[float, np.ndarray]:
-            p = box.from_unit(np.clip(t, 0, 1))
-            value, slope = gradient(jnp.asarray(p))
-            if not np.isfinite(value) or not np.isfinite(slope).all():
-                return 1e10, np.zeros_like(t)
-            return -float(value), -np.asarray(slope) * width * np.where(log, p, 1.0)
-
-        result = minimize(
-            negative, x[i], jac=True, method="L-BFGS-B", bounds=[(0, 1)] * len(x[i]), options={"maxiter": 60}
-        )
-        count += int(result.nfev)
-        t = np.clip(result.x, 0, 1)
-        value = signal.values(box.from_unit(t[None]))[0]
-        if value > y[i]:
-            x[i], y[i] = t, value
-    return x, y, count
-
-
-def _one_per_basin(signal: Signal, box: Box, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray, int]:
-    """Peaks joined by a ridge are one: the signal between them never falls below 0.9 of the lower one."""
-    order = np.argsort(-y)
-    kept: list[int] = []
-    evaluations = 0
-    share = np.linspace(0, 1, BASIN_POINTS + 2)[1:-1]
-    for i in order:
-        apart = True
-        for j in kept:
-            if np.linalg.norm(x[i] - x[j]) < 1e-3:
-                apart = False
-                break
-            between = x[i] + share[:, None] * (x[j] - x[i])
-            evaluations += len(between)
-            if (signal.values(box.from_unit(between)) >= 0.9 * min(y[i], y[j])).all():
-                apart = False
-                break
-        if apart:
-            kept.append(int(i))
-    return x[kept], y[kept], evaluations

@@ -17,7 +17,7 @@ ROUNDING = 1e-12  # of the largest value: smaller ones are zeros
 
 
 class Unseen:
-    """``add`` every solution; ``notes`` says what would pass unseen."""
+    """What the solutions met so far have in common: ``add`` each, then ``notes`` says what would pass unseen."""
 
     def __init__(self, problem: Problem, allowed: Tolerance) -> None:
         self.problem, self.allowed = problem, allowed
@@ -28,6 +28,7 @@ class Unseen:
         self.first_inputs = np.zeros(problem.inputs.dimension)
 
     def add(self, p: Float[np.ndarray, " d"], truth: Float[np.ndarray, " N"]) -> None:
+        """A solution at p."""
         scale = self.allowed.scale
         if self.count == 0:
             self.first, self.first_inputs = truth, p
@@ -41,6 +42,7 @@ class Unseen:
         self.count += 1
 
     def notes(self) -> list[str]:
+        """Sentences, none where nothing is to be said."""
         said = [self._constant(), self._component(), self._values()]
         return [note for note in said if note]
 

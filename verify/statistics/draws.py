@@ -51,5 +51,5 @@ class Draws:
 
 
 def clopper_pearson(draws: int, failed: int) -> float:
-    """The upper end of a one-sided exact interval."""
+    """The upper end of the exact one-sided interval at 95 % for the probability of failure; 1 where all failed."""
     return float(beta.ppf(CONFIDENCE, failed + 1, draws - failed)) if draws > failed else 1.0

@@ -9,15 +9,18 @@ Proof: (u - N, v)_A = (f - B'y).v + (y - a B N).B v <= the right-hand side times
 the first term's square is ||u - N||^2 + || a^(-1/2) (y - a B u) ||^2: a flux whose own error is half of the surrogate's
 raises the bound by an eighth.
 
-y(x) = y_0 + Psi mu(x) of a ``FluxFamily``; mu is, over each box, the polynomial through the best mu at the nodes of
-the Chebyshev grid. As in ``box_bound.py`` the vector g = s (a^(-1/2) y - a^(1/2) B N) is interpolated there; the
-maximum over its Bernstein control points bounds the interpolant, Taylor coefficients over the box the remainder. Along
-an axis they are convolutions of those of a^(+-1/2), which log a gives exactly, of mu, whose m-th is zero, and of c
-(``enclose``). The amplitude s = exp(beta.(x - x0)/2), beta the slope of log v'A v for v = N(x0), keeps the size of the
-solution from varying where it is known to, and drops out of the quotient. The interpolation is all in t = (x - x0)/rho.
+The flux is y(x) = y_0 + Psi mu(x) of a ``FluxFamily``; mu is, over each box, the polynomial through the best
+multipliers at the nodes of the Chebyshev grid. From here on the four steps are those of ``box_bound.py``:
 
-Of the denominator: ||u||^2 - ||u - N||^2 = 2 f.N - N.A N, interpolated with the rest, or (f.v)^2 / v.A v for the one
-field v, largest in a corner of the box since v.A v is convex in x.
+1. The certificate is the length of the vector g(t) = s (a^(-1/2) y - a^(1/2) B N), t = (x - x0) / rho in [-1, 1]^d.
+   The amplitude s = exp(beta.t / 2), beta the slope of log v'A v for v = N(x0), keeps the size of the solution from
+   varying where it is known to, and drops out of the quotient.
+2. and 3. g is interpolated at the nodes, and the largest of its control points bounds the interpolant.
+4. The remainder takes the Taylor coefficients of g over the box (``flux_series.py``).
+
+The relative error is the quotient of that bound and ||u||, of which there are two lower bounds, and the larger one
+counts. One follows from ||u||^2 - ||u - N||^2 = 2 f.N - N.A N, a difference that is interpolated with the rest. The
+other is (f.v)^2 / v.A v for the one field v; v.A v is convex in x, so it is largest in a corner of the box.
 Reference: Prager and Synge 1947; Ladeveze and Pelle 2005 (constitutive relation error).
 """
 
@@ -47,8 +50,9 @@ from .flux_series import Weights, norm, remainders, weights_of
 def make_flux_bound(
     log: tuple[bool, ...], coefficients_of: Callable[[ModelWeights, Array], Array], order: int
 ) -> Callable[[Array, Array, BoundInputs, Array], BoxResult]:
-    """A function of (low [d], high [d]) in unit coordinates, ``BoundInputs`` and a run-time True, to be vmapped
-    over low and high only and jitted. ``coefficients_of``: weights of the model and one input [d] to [k].
+    """The bound of one box as a function in JAX, with the arguments and the result of ``make_box_bound``'s.
+
+    It knows of the problem only what ``BoundInputs.data``, a ``FluxData``, says.
     """
     d = len(log)
     nodes = np.stack(np.meshgrid(*[bernstein.nodes(order)] * d, indexing="ij"), axis=-1).reshape(-1, d)
@@ -96,7 +100,11 @@ def _concluded(
     rad: Float[Array, " d"],
     order: int,
 ) -> BoxResult:
-    """Control points, remainders and roundings put together."""
+    """Steps 3 and 4, and the quotient: control points, remainders and roundings put together.
+
+    ``g`` [M nodes, 3 flux components, C cells] and ``difference``: their values at the nodes; ``rests``: their highest
+    Taylor coefficients (``flux_series.remainders``).
+    """
     d = len(rad)
     growth = float(np.abs(bernstein.control_matrix(order)).sum(axis=1).max()) ** d * (1 + 1e-12)
     summing = gamma(d * (order + 4))
@@ -124,18 +132,24 @@ def _difference(data: FluxData, weights: Weights, nodes: np.ndarray, c: Array, g
 
 
 class Roundings(NamedTuple):
-    """Roundings and defects over the box, times s: of g and of the difference at a node, and what raises the bound."""
+    """Bounds of rounding errors and defects all over the box, of the quantities as they are multiplied by s or s^2."""
 
-    node: Float[Array, ""]
-    difference: Float[Array, ""]
-    floor: Float[Array, ""]
-    trusted: Array
+    node: Float[Array, ""]  # length by which g as computed at a node may be off: raised by interpolation
+    difference: Float[Array, ""]  # by which 2 f.N - N.A N as computed at a node may be off: raised likewise
+    floor: Float[Array, ""]  # to be added to the bound of ||e||: the field's own rounding, what the flux leaves of f
+    trusted: Array  # whether all numbers are of a size whose squares stay in float64
 
 
 def _roundings(
     data: FluxData, weights: Weights, mu: Array, reach: Array, moved: Array, losses: Array, order: int
 ) -> Roundings:
-    """``reach``: largest |c|; ``moved``: by how much c as computed at a node may be off; ``losses``: c's rounding."""
+    """
+    Args:
+        mu: multipliers at the nodes [M, r].
+        reach: the largest |c| over the box [k].
+        moved: by how much c as computed at a node may be off [k]: its rounding, and that of the node.
+        losses: its rounding alone, anywhere in the box [k].
+    """
     family, (r, k) = data.family, (data.family.modes.shape[0], len(reach))
     low, high = (jnp.max(balls.magnitude(weights.box[i])) for i in (0, 1))
     multipliers = jnp.concatenate([jnp.ones(1), jnp.max(jnp.abs(mu), axis=0)])

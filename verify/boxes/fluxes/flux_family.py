@@ -25,6 +25,7 @@ from ....solvers.classes.diffusion import CellDiffusion
 from ....solvers.discretisations import q1
 from ....solvers.precision import gamma
 from ...proofs.thomson import solve_spd
+from ...reasons import first_unsolved, with_others
 
 MOST = 48  # modes
 STEP = 8
@@ -60,16 +61,19 @@ def design(d: int) -> Float[np.ndarray, "n d"]:
     return np.concatenate([ticks, np.random.default_rng(0).random((64 * d, d))])
 
 
-def flux_family(problem: CellDiffusion, surrogate: Any) -> FluxFamily | None:
-    """The family over the whole box of the problem; ``surrogate`` says how close it has to come. None where the solver
-    failed nearly everywhere.
+def flux_family(problem: CellDiffusion, surrogate: Any) -> FluxFamily | str:
+    """The family over the whole box of the problem, or why there is none: the solver failed nearly everywhere.
+
+    ``surrogate``: with basis and coefficients; its errors say how close the family has to come.
     """
     P = problem.inputs.from_unit(design(problem.inputs.dimension))
-    U = np.asarray(problem.attempt_batch(P).u)
+    attempts = problem.attempt_batch(P)
+    U = np.asarray(attempts.u)
     solved = np.isfinite(U).all(axis=1)
+    if solved.sum() < 3:
+        first = with_others(problem, first_unsolved(problem, P, attempts))
+        return f"the solver failed at {(~solved).sum()} of {len(P)} inputs. The first: {first}"
     P, U = P[solved], U[solved]
-    if len(P) < 3:
-        return None
     a = np.asarray(jax.jit(jax.vmap(lambda p: problem.cell_weights(problem.theta(p)).reshape(1, -1)))(P))
     fluxes = a * gradients(problem, U)
     f = np.asarray(problem.load(jnp.asarray(P[0])))

@@ -68,23 +68,27 @@ def flux_path(
     if d > HIGHEST:
         return f"box proofs of {problem.name} take at most {HIGHEST} inputs, not {d}"
     weights = log_weights(problem)
-    if weights is None:
-        return f"box proofs of {problem.name} need weights whose logarithms are affine in the inputs"
-    if not _one_load(problem):
-        return f"box proofs of {problem.name} need a load that is the same for all inputs"
+    if isinstance(weights, str):
+        return f"box proofs of {problem.name} need weights whose logarithms are affine in the inputs: {weights}"
+    if trouble := _load_varies(problem):
+        return f"box proofs of {problem.name} need a load that is the same for all inputs: {trouble}"
     frozen = Frozen(model, d, basis)
     family = flux_family(problem, frozen)
-    if family is None:
-        return f"box proofs of {problem.name} need a few solutions to start from, but the solver failed"
+    if isinstance(family, str):
+        return f"box proofs of {problem.name} need a few solutions to start from, but {family}"
     return FluxPath(problem, frozen, flux_data(problem, basis, family, weights), scale)
 
 
-def _one_load(problem: CellDiffusion) -> bool:
-    """Whether the load is the same all over the box, and of a size that proofs allow."""
+def _load_varies(problem: CellDiffusion) -> str:
+    """Why the load is not known to be one vector of a size that proofs allow, all over the box; empty where it is."""
     inputs = problem.inputs
     try:
         value, _ = coefficients(problem.load, inputs.lower, inputs.upper, 1)
-    except (UnsupportedOperation, NotImplementedError):
-        return False
+    except (UnsupportedOperation, NotImplementedError) as error:
+        return f"its program cannot be enclosed: {error}"
     size = np.abs(np.asarray(value.mid)).max()
-    return not np.asarray(value.rad).any() and bool(size == 0 or 1 / RANGE <= size <= RANGE)
+    if np.asarray(value.rad).any() or not np.isfinite(size):
+        return "it varies, or is not known to be constant"
+    if size != 0 and not 1 / RANGE <= size <= RANGE:
+        return f"its size {size:.3g} leaves 2^-100 to 2^100"
+    return ""

@@ -1,10 +1,11 @@
-"""Taylor coefficients over a box of what bounds by fluxes interpolate: their remainder (``box_flux.py``).
+"""Taylor coefficients over a box of what bounds by fluxes interpolate, for its remainder (``box_flux.py``).
 
     g = s a^(-1/2) (y_0 + Psi mu) - s a^(1/2) B V c,    s^2 (2 f.N - N.A N),    in t = (x - x0) / rho
 
-log a and log s are affine, so the j-th coefficient of s a^(+-1/2) along an axis is itself times slope^j / j!; those of
-mu come from the control points of its derivatives, those of c from ``enclose``; products convolve. Everything here is
-a ball, with its own rounding covered.
+The coefficients of a product along an axis are the convolution of its factors'. log a and log s are affine in t, so the
+j-th coefficient of s a^(+-1/2) is that function itself times slope^j / j!. Those of mu, a polynomial of degree m - 1,
+come from the control points of its derivatives, and its m-th is zero. Those of c come from ``enclose``. Everything here
+is a ball, with its own rounding covered.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from .flux_data import FluxData
 
 
 class Weights(NamedTuple):
-    """s a^(-1/2) and s a^(1/2) of a box, and the amplitude s^2 = exp(beta.t)."""
+    """s a^(-1/2) and s a^(1/2) of a box, in this order where there are two, and the amplitude s^2 = exp(beta.t)."""
 
     values: Float[Array, "2 M C"]  # at the nodes
     relative: Float[Array, ""]  # their largest relative error
@@ -39,7 +40,7 @@ class Weights(NamedTuple):
 
 
 def norm(x: Array, axis: Any) -> Array:
-    """At least the Euclidean length along these axes."""
+    """The Euclidean length along these axes, rounded up."""
     count = math.prod(x.shape[i] for i in np.atleast_1d(axis))
     return jnp.sqrt(jnp.sum(x * x, axis=axis)) * (1 + gamma(count + 8)) + UNDERFLOW
 
@@ -47,7 +48,14 @@ def norm(x: Array, axis: Any) -> Array:
 def weights_of(
     data: FluxData, ends: Array, box: Ball, c: Array, nodes: np.ndarray
 ) -> tuple[Weights, Float[Array, "3 C"]]:
-    """Also B N(x0), from c(x0)."""
+    """The weights of a box of the map, and the gradient B N(x0) of the field in its centre, which beta is chosen for.
+
+    Args:
+        ends: lower ends and widths of the map's whole box, [2, d].
+        box: the box to be bounded, in unit coordinates.
+        c: coefficients of the field in its centre [k]. Any beta gives a valid bound, so no rounding of them matters.
+        nodes: of the interpolation, in t [M, d].
+    """
     d = nodes.shape[1]
     scaled = balls.add(balls.point(ends[0]), balls.mul(balls.point(box.mid), balls.point(ends[1])))
     away = balls.sub(scaled, balls.point(data.at))
@@ -82,8 +90,15 @@ def weights_of(
 def remainders(
     data: FluxData, weights: Weights, mu: Array, ranges: Ball, jets: Ball, rad: Array, order: int
 ) -> tuple[Float[Array, " d"], Float[Array, " d"]]:
-    """At least the m-th Taylor coefficients, in t, over the box and along every axis: of g's length, of the
-    difference."""
+    """Upper bounds of the m-th Taylor coefficients in t along every axis [d], anywhere in the box: the length of g's,
+    and the size of that of s^2 (2 f.N - N.A N).
+
+    Args:
+        mu: multipliers at the nodes [M, r].
+        ranges: c over the box, [k].
+        jets: its Taylor coefficients of orders 1 to m in unit coordinates, [m, d, k].
+        rad: half-widths of the box [d], which take them to t.
+    """
     d, k = rad.shape[0], ranges.shape[0]
     scaled = [Ball(jnp.broadcast_to(ranges.mid, (d, k)), jnp.broadcast_to(ranges.rad, (d, k)))]
     power = balls.point(jnp.ones(d))
@@ -112,7 +127,7 @@ def remainders(
 
 
 def _times(a: Ball, matrix: Float[Array, "k 3 C"]) -> Ball:
-    """[*S, k] times k fluxes."""
+    """Sums of k known fluxes with coefficients a [*S, k], [*S, 3, C]."""
     absolute = balls.absolute_matrix(matrix)
     return balls.linear(
         a, lambda x: jnp.tensordot(x, matrix, 1), lambda x: jnp.tensordot(x, absolute, 1), matrix.shape[0]
@@ -124,7 +139,7 @@ def _stack(parts: list[Ball]) -> Ball:
 
 
 def _exponentials(slopes: Ball, order: int) -> Ball:
-    """slopes^j / j!, j = 0 .. m, in front."""
+    """slopes^j / j! for j = 0 .. m, along a new first axis: what exp of something affine is multiplied by."""
     parts = [balls.point(jnp.ones(slopes.shape))]
     for j in range(1, order + 1):
         parts.append(balls.scale(balls.mul(parts[-1], slopes), 1 / j))

@@ -33,8 +33,8 @@ class LogWeights(NamedTuple):
     at: Float[np.ndarray, " d"]  # s0
 
 
-def log_weights(problem: CellDiffusion) -> LogWeights | None:
-    """None where log theta is not affine, or not known to be."""
+def log_weights(problem: CellDiffusion) -> LogWeights | str:
+    """The weights, or why log theta is not known to be affine."""
     inputs = problem.inputs
     low, width = (np.asarray(x, dtype=np.float64) for x in inputs.scaled_ends())
     to_inputs = unit_to_inputs(inputs.log, jnp.stack([jnp.zeros(len(low)), jnp.ones(len(low))]))
@@ -46,10 +46,11 @@ def log_weights(problem: CellDiffusion) -> LogWeights | None:
     try:
         _, terms = coefficients(logarithms, low - WIDER * width, low + (1 + WIDER) * width, 2)
         centre, _ = coefficients(logarithms, at, at, 1)
-    except (UnsupportedOperation, NotImplementedError):
-        return None
+    except (UnsupportedOperation, NotImplementedError) as error:
+        return f"their program cannot be enclosed: {error}"
     slopes, curvature = terms[0], terms[1]
     if np.any(curvature.mid) or np.any(curvature.rad):
-        return None
-    known = all(np.isfinite(x.mid).all() and (np.asarray(x.rad) <= CONSTANT).all() for x in (slopes, centre))
-    return LogWeights(centre, slopes, at) if known else None
+        return "their second derivatives are not known to be zero"
+    if not all(np.isfinite(x.mid).all() and (np.asarray(x.rad) <= CONSTANT).all() for x in (slopes, centre)):
+        return f"their values and slopes are not known to within {CONSTANT:g} all over the box"
+    return LogWeights(centre, slopes, at)
