@@ -13,7 +13,7 @@ from assay.solvers.discretisations import q1
 from assay.solvers.problems.lognormal_diffusion import LognormalDiffusion
 from assay.verify.answers.evaluate import captured
 from assay.verify.audit import audit
-from assay.verify.boxes.box_bound import BoundInputs, scaled_ends
+from assay.verify.boxes.box_bound import BoundInputs
 from assay.verify.boxes.box_proof import flux_bounds
 from assay.verify.boxes.fluxes.box_flux import make_flux_bound
 from assay.verify.boxes.fluxes.flux_family import defect
@@ -82,7 +82,7 @@ def compiled(plane):
     path = flux_path(PROBLEM, model, proof_of(PROBLEM).basis(model))
     model = path.model
     bounds = flux_bounds(model.architecture, PROBLEM.inputs.log, ORDER)
-    ends = scaled_ends(PROBLEM.inputs)
+    ends = np.stack(PROBLEM.inputs.scaled_ends())
 
     def bound(low, high, data=path.data, scale=0.0):
         return np.asarray(bounds(low, high, BoundInputs(ends, data, model.weights, np.float64(scale))).upper)
@@ -220,7 +220,7 @@ def test_a_planted_failure_and_coefficients_that_are_no_numbers_show_in_every_le
     path = flux_path(LINE, model, proof_of(LINE).basis(model))
     model = path.model
     compiled = jax.jit(make_flux_bound((False,), model.architecture, ORDER))
-    given = BoundInputs(scaled_ends(LINE.inputs), path.data, model.weights)
+    given = BoundInputs(np.stack(LINE.inputs.scaled_ends()), path.data, model.weights)
 
     def bound(low, high):
         return np.array([float(compiled(a, b, given, np.True_).upper) for a, b in zip(low, high, strict=True)])

@@ -371,9 +371,21 @@ def largest_error(problem, surrogate, low, high):
     return float(found.relative_upper.max()), float(found.relative_lower.max())
 
 
-@pytest.mark.parametrize("share", [0.5, 0.99, 1.03, 3.0])
-def test_a_leaf_is_proved_if_its_claim_is_true(share):
-    surrogate = Quadratic(BLOCK)
+class Soft(Quadratic):
+    """The same beside a term with one kink too many in its program, and none in fact."""
+
+    @staticmethod
+    def terms(P):
+        terms = Quadratic.terms(P)
+        return jnp.concatenate([terms, jax.nn.softplus(terms[:, 1:2] + 2 * terms[:, 2:3])], axis=1)
+
+
+@pytest.mark.parametrize(
+    ("share", "kind"),
+    [(0.5, Quadratic), (0.99, Quadratic), (1.03, Quadratic), (3.0, Quadratic), (0.99, Soft), (1.03, Soft)],
+)
+def test_a_leaf_is_proved_if_its_claim_is_true(share, kind):
+    surrogate = kind(BLOCK)
     bound = reduced_leaves(BLOCK, prover(BLOCK, surrogate).reduced.bound, Frozen(surrogate, 2), BLOCK.inputs)
     upper, lower = largest_error(BLOCK, surrogate, *LEAF)
     leaves = leaves_of(BLOCK, BLOCK.inputs, *LEAF, np.array([share * (upper if share > 1 else lower)]))

@@ -19,7 +19,7 @@ from jax import Array
 from jaxtyping import Float
 
 from ...solvers.problem import Problem
-from ...verify.boxes.box_bound import scaled_ends, unit_to_inputs
+from ...verify.boxes.box_bound import unit_to_inputs
 from ...verify.enclose import Ball, ball, bernstein, coefficients, rounding_error
 from . import plain_intervals
 from .crown_peer import Crown, as_arrays
@@ -47,7 +47,7 @@ def layers_of(problem: Problem, arrays: dict[str, np.ndarray], hidden: int) -> L
     so they and the normaliser go into the first layer. The folded network is what every method gets.
     """
     d = problem.inputs.dimension
-    to_inputs = unit_to_inputs(problem.inputs.log, jnp.asarray(scaled_ends(problem.inputs)))
+    to_inputs = unit_to_inputs(problem.inputs.log, jnp.asarray(np.stack(problem.inputs.scaled_ends())))
     corners = np.concatenate([np.zeros((1, d)), np.eye(d)])
     at = np.stack([np.asarray(problem.features(to_inputs(jnp.asarray(x)))[0]) for x in corners])
     at = (at - arrays["shift"]) * arrays["gain"]

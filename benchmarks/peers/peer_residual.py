@@ -29,7 +29,7 @@ from jax import Array
 from jaxtyping import Float
 
 from ...solvers.classes.coercive import CoerciveProblem
-from ...verify.boxes.box_bound import scaled_ends, unit_to_inputs
+from ...verify.boxes.box_bound import unit_to_inputs
 from ...verify.proofs.reduced import ReducedBound
 from ...verify.proofs.thomson import simplex_weights
 from . import plain_intervals
@@ -79,7 +79,7 @@ def residual_of(problem: CoerciveProblem, reduced: ReducedBound, surrogate: Any,
     data = reduced.data
     d, Q = problem.inputs.dimension, data.references.shape[1]
     k, rank = network[-1][0].shape[0], data.factors.shape[-1]
-    to_inputs = unit_to_inputs(problem.inputs.log, jnp.asarray(scaled_ends(problem.inputs)))
+    to_inputs = unit_to_inputs(problem.inputs.log, jnp.asarray(np.stack(problem.inputs.scaled_ends())))
 
     def log_tau(x: Array) -> Array:
         p = to_inputs(x)

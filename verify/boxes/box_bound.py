@@ -39,7 +39,6 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from ...solvers.box import Box
 from ...solvers.classes.coercive import CoerciveProblem
 from ...solvers.precision import RANGE, gamma
 from ..enclose import ball as balls
@@ -64,7 +63,7 @@ class BoxResult(NamedTuple):
 
 
 def unit_to_inputs(log: tuple[bool, ...], ends: Float[Array, "2 d"]) -> Callable[[Array], Array]:
-    """x -> p in JAX: the exact inverse of ``Box.to_unit`` as a function of reals; ``ends``: see ``scaled_ends``."""
+    """x -> p in JAX: the exact inverse of ``Box.to_unit`` as a function of reals; ``ends``: ``Box.scaled_ends``."""
     low, width = ends[0], ends[1]
     if all(log):
         return lambda x: jnp.exp(low + x * width)
@@ -74,18 +73,13 @@ def unit_to_inputs(log: tuple[bool, ...], ends: Float[Array, "2 d"]) -> Callable
     return lambda x: jnp.concatenate([pick((low + x * width)[i : i + 1]) for i, pick in enumerate(picks)])
 
 
-def scaled_ends(box: Box) -> Float[np.ndarray, "2 d"]:
-    """Lower ends and widths, of logarithms where the box has them."""
-    return np.stack(box.scaled_ends())
-
-
 ModelWeights = tuple[Any, ...]
 
 
 class BoundInputs(NamedTuple):
     """What the compiled bound is given besides the box, so that it serves other boxes and weights."""
 
-    ends: Float[Any, "2 d"]  # ``scaled_ends`` of the whole box
+    ends: Float[Any, "2 d"]  # ``Box.scaled_ends`` of the whole box
     data: Any  # ``ReducedData``; ``FluxData`` of box_flux.py
     weights: ModelWeights  # of the surrogate
     scale: Any = np.float64(0.0)  # what is added to the size of the solution in the error that is bounded

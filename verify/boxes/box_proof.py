@@ -15,7 +15,7 @@ from ..answers.frozen import Architecture, Frozen
 from ..proofs.proof import TRACED, BoxProof
 from ..proofs.reduced import ReducedBound
 from .batches import AT_LEAST, PER_OPERATION, BoxBounds
-from .box_bound import BoundInputs, BoxResult, make_box_bound, scaled_ends
+from .box_bound import BoundInputs, BoxResult, make_box_bound
 from .compiled_cache import CompiledCache
 from .fluxes.box_flux import make_flux_bound
 from .fluxes.flux_path import BY_FLUXES, FluxPath
@@ -57,7 +57,7 @@ class CompiledBoxes(BoxProof):
         self, model: Frozen, points: PointBounds, data: Any, inputs: Box, assumptions: tuple[str, ...]
     ) -> None:
         self.model, self.points, self.inputs, self.assumptions = model, points, inputs, assumptions
-        self._given = BoundInputs(scaled_ends(inputs), data, model.weights, np.float64(points.scale))
+        self._given = BoundInputs(np.stack(inputs.scaled_ends()), data, model.weights, np.float64(points.scale))
         self._bounds: BoxBounds | None = None
 
     def __call__(self, low: np.ndarray, high: np.ndarray) -> BoxResult:

@@ -18,7 +18,7 @@ from jaxtyping import Float, Int
 
 from ...solvers.box import Box
 from ...solvers.precision import UNIT_ROUNDOFF
-from .box_bound import INFLATION, scaled_ends
+from .box_bound import INFLATION
 
 FEW = 64  # rows up to which the loop over rows is the faster one
 CHUNK = 8192  # rows at a time: they stay in cache
@@ -45,7 +45,7 @@ class Lookup:
                 ends[child, a] = self.middle[level]
             level = self.children[level].ravel()
         self._steps = list(zip(self.axis.tolist(), self.middle.tolist(), *self.children.T.tolist(), strict=True))
-        widths = scaled_ends(box)[1]
+        widths = box.scaled_ends()[1]
         logs = np.abs(np.log(np.where(box.log, [box.lower, box.upper], 1.0))).max(axis=0)
         self.rounding = 8 * UNIT_ROUNDOFF * (1 + logs / widths)
         self.unsure = float(self.rounding.max()) > INFLATION

@@ -34,7 +34,7 @@ class LeafBound(abc.ABC):
     """One theorem about many boxes at a time. Arrays alone, for it is sent to other processes.
 
     ``tape``: the program that the theorem is about, of p; ``ends`` and ``log``: of the map's whole box, as of
-    ``box_bound.scaled_ends``; ``order``: of the Taylor models; ``data``: what does not depend on the box, by name.
+    ``Box.scaled_ends``; ``order``: of the Taylor models; ``data``: what does not depend on the box, by name.
     """
 
     tape: Tape

@@ -11,7 +11,7 @@ import numpy as np
 
 from ...solvers.box import Box
 from ...solvers.classes.coercive import CoerciveProblem
-from ..boxes.box_bound import INFLATION, scaled_ends
+from ..boxes.box_bound import INFLATION
 from ..boxes.fluxes.flux_path import FluxPath
 from ..proofs.reduced import ReducedBound
 from .flux_leaf import FluxLeaves
@@ -45,7 +45,7 @@ def reduced_leaves(
         return problem.theta(p), problem.load_weights(p), jnp.asarray(surrogate.coefficients(p[None])[0])
 
     data = {key: np.asarray(x) for key, x in vars(reduced.data).items()}
-    return ReducedLeaves(record(program, d), scaled_ends(box), box.log, order or ORDERS.get(d, 4), data)
+    return ReducedLeaves(record(program, d), np.stack(box.scaled_ends()), box.log, order or ORDERS.get(d, 4), data)
 
 
 def flux_leaves(path: FluxPath, box: Box, order: int | None = None) -> FluxLeaves:
@@ -73,7 +73,7 @@ def flux_leaves(path: FluxPath, box: Box, order: int | None = None) -> FluxLeave
         **{f"family_{key}": x for key, x in vars(family).items()},
     }
     data = {key: np.asarray(x) for key, x in named.items()}
-    return FluxLeaves(record(program, d), scaled_ends(box), box.log, order or FLUX_ORDERS.get(d, 4), data)
+    return FluxLeaves(record(program, d), np.stack(box.scaled_ends()), box.log, order or FLUX_ORDERS.get(d, 4), data)
 
 
 def leaves_of(
@@ -111,7 +111,7 @@ def _ranges(tape: Tape, box: Box, low: np.ndarray, high: np.ndarray) -> tuple[np
     for index in itertools.product(range(parts), repeat=box.dimension):
         share = np.array(index) / parts
         a, b = low + share * (high - low), low + (share + 1 / parts) * (high - low)
-        (value,) = evaluate(tape, inputs(where, scaled_ends(box), box.log, a - 1e-15, b + 1e-15))
+        (value,) = evaluate(tape, inputs(where, np.stack(box.scaled_ends()), box.log, a - 1e-15, b + 1e-15))
         one, other = value.lower, value.upper
         least = one if least is None else np.minimum(least, one)
         most = other if most is None else np.maximum(most, other)
