@@ -9,11 +9,11 @@ from assay.benchmarks.soundness.faulty import PodGalerkin, coefficient_faults
 from assay.benchmarks.soundness.true_error import check
 from assay.solvers import black_box
 from assay.solvers.batching import VectorMap
+from assay.solvers.linear_algebra.dense import solve_spd
 from assay.verify.certify import certify
 from assay.verify.proofs import reduced as room
 from assay.verify.proofs.prover import prover
 from assay.verify.proofs.reduced import ReducedBound
-from assay.verify.proofs.thomson import solve_spd
 
 
 @pytest.fixture(scope="module")

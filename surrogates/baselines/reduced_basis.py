@@ -16,10 +16,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import lax
 from jaxtyping import Array, Float
 
 from ...solvers.box import Box
+from ...solvers.linear_algebra.dense import gauss_jordan
 from ...solvers.problem import Problem
 from ..surrogate import Surrogate
 from ..training.pod import pod, prepare
@@ -59,15 +59,9 @@ def predict(problem: Any, architecture: dict[str, Any], arrays: dict[str, Any], 
     theta, phi = jax.vmap(lambda p: (problem.theta(p), problem.load_weights(p)))(P)
     A = jnp.tensordot(theta, jnp.asarray(arrays["terms"]), 1)
     b = phi @ arrays["loads"]
-    k = A.shape[1]
     scale = 1 / jnp.sqrt(jnp.einsum("nii->ni", A))
-    M = jnp.concatenate([A * scale[:, :, None] * scale[:, None, :], (b * scale)[:, :, None]], axis=2)
-
-    def eliminate(i: Array, M: Array) -> Array:
-        row = M[:, i] / M[:, i, i][:, None]
-        return (M - M[:, :, i][:, :, None] * row[:, None]).at[:, i].set(row)
-
-    return lax.fori_loop(0, k, eliminate, M)[:, :, k] * scale
+    systems = jnp.concatenate([A * scale[:, :, None] * scale[:, None, :], (b * scale)[:, :, None]], axis=2)
+    return jax.vmap(gauss_jordan)(systems)[:, :, 0] * scale
 
 
 def on_host(problem: Any, architecture: dict[str, Any], arrays: dict[str, Any], P: Any) -> Any:

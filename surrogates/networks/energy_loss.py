@@ -31,6 +31,7 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Float
 
+from ...solvers.linear_algebra.dense import gauss_jordan
 from ..training.pod import Data, project
 from ..training.reduced_operator import ReducedOperator
 
@@ -105,14 +106,8 @@ def assemble(parts: list[tuple[float, LossRows]], terms: np.ndarray) -> tuple[Ro
 
 
 def inverse(A: Float[Array, "h h"]) -> Float[Array, "h h"]:
-    """Inverse of a positive definite matrix by Gauss-Jordan steps, in array code: LAPACK's threads fight with XLA's."""
-    h = A.shape[0]
-
-    def eliminate(j: Array, Z: Array) -> Array:
-        row = Z[j] / Z[j, j]
-        return (Z - Z[:, j].at[j].set(0.0)[:, None] * row[None]).at[j].set(row)
-
-    Z = lax.fori_loop(0, h, eliminate, jnp.concatenate([A, jnp.eye(h)], axis=1))[:, h:]
+    """The inverse of a positive definite matrix, exactly symmetric."""
+    Z = gauss_jordan(jnp.concatenate([A, jnp.eye(A.shape[0])], axis=1))
     return (Z + Z.T) / 2
 
 

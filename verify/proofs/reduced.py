@@ -27,11 +27,12 @@ import scipy.sparse as sp
 from jaxtyping import Array, Float
 
 from ...solvers.classes.coercive import CoerciveProblem
+from ...solvers.linear_algebra.dense import solve_spd
 from ...solvers.linear_algebra.direct import factorise
 from ...solvers.precision import RANGE, UNIT_ROUNDOFF, gamma
 from ..answers.evaluate import as_float64
 from .bounds import SLACK, ErrorBounds
-from .thomson import UNDERFLOW, assemble, dual_factor, in_range, simplex_weights, solve_spd
+from .thomson import UNDERFLOW, assemble, dual_factor, in_range, simplex_weights
 
 RANK_TOLERANCE = 1e-11  # directions of W dropped below this share; what they carried is measured and added
 

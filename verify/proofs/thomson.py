@@ -29,10 +29,10 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import jax.numpy as jnp
-from jax import lax
 from jaxtyping import Array, Float
 
 from ...solvers.classes.coercive import CoerciveProblem
+from ...solvers.linear_algebra.dense import solve_spd
 from ...solvers.precision import RANGE, UNIT_ROUNDOFF, gamma
 from .bounds import SLACK, ErrorBounds
 
@@ -152,22 +152,6 @@ def simplex_weights(m: Float[Array, "K K"]) -> list[Array]:
     w = jnp.where(good, w, jnp.eye(count)[-1])
     head = [w[k] for k in range(count - 1)]
     return [*head, jnp.asarray(1 - sum(head))]  # valid weights sum to one by construction
-
-
-def solve_spd(a: Float[Array, "k k"], b: Float[Array, " k"]) -> Float[Array, " k"]:
-    """Gauss-Jordan without pivoting, stable for positive definite a, in a loop that compiles quickly and vmaps.
-
-    LAPACK calls inside compiled code would start threads of their own.
-    """
-    k = a.shape[0]
-    scale = 1 / jnp.sqrt(jnp.abs(jnp.diagonal(a)))
-    m = jnp.concatenate([a * scale[:, None] * scale[None, :], (b * scale)[:, None]], axis=1)
-
-    def eliminate(i: Array, m: Array) -> Array:
-        row = m[i] / m[i, i]
-        return (m - jnp.outer(m[:, i], row)).at[i].set(row)
-
-    return lax.fori_loop(0, k, eliminate, m)[:, k] * scale
 
 
 def upper_bound(

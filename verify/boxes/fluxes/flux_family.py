@@ -23,8 +23,8 @@ from jaxtyping import Array, Float
 
 from ....solvers.classes.diffusion import CellDiffusion
 from ....solvers.discretisations import q1
+from ....solvers.linear_algebra.dense import solve_spd
 from ....solvers.precision import gamma
-from ...proofs.thomson import solve_spd
 from ...reasons import first_unsolved, with_others
 
 MOST = 48  # modes
