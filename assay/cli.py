@@ -22,9 +22,10 @@ import typer
 
 import assay
 
-from .commands import answers, audit, bench, check, demo, explore, learn
+from .commands import answers, audit, bench, cache, check, demo, explore, learn
 from .commands.errors import INTERNAL, INTERRUPTED, MISTAKE, UNDECIDED, interruption, is_users_mistake, one_line
 from .commands.output import release_stdout, reserve_stdout, say
+from .compilation_cache import Unusable, keep_compiled
 from .solvers.interrupts import comes_again, raise_kept
 from .solvers.problem import SolveError
 
@@ -52,19 +53,27 @@ for _verb in (
     explore.sample,
     check.replay,
     demo.demo,
+    cache.cache,
 ):
     app.command()(_verb)
 
 
 _debug: ContextVar[bool] = ContextVar("debug", default=False)  # of this command: the next one says it again
+_own_process: ContextVar[bool] = ContextVar("own_process", default=False)  # JAX's settings are this command's to make
 
 
 @app.callback()
 def _root(
+    context: typer.Context,
     version: bool = typer.Option(False, "--version", is_eager=True, callback=lambda shown: _version(shown)),
     debug: bool = typer.Option(False, "--debug", help="Show the traceback of an error (or set ASSAY_DEBUG=1)."),
 ) -> None:
     _debug.set(debug)
+    if _own_process.get() and context.invoked_subcommand != "cache":
+        try:
+            keep_compiled()
+        except Unusable as error:
+            say(f"assay: compiled programs are not kept: {error} (ASSAY_NO_CACHE=1 leaves this line out)")
 
 
 def _version(shown: bool) -> None:
@@ -140,6 +149,7 @@ def _failed(error: Exception) -> int:
 
 def main() -> None:
     """The entry point."""
+    _own_process.set(True)
     code = run()
     if code == INTERRUPTED:  # at once: what XLA or a foreign library still computes would hold the exit up, or fault
         for stream in (sys.stdout, sys.stderr):

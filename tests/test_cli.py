@@ -22,6 +22,7 @@ ENVIRONMENT = {  # of subprocesses: this assay, and lines that are not broken
     **os.environ,
     "PYTHONPATH": str(Path(assay.__file__).parent.parent),
     "COLUMNS": "200",
+    "JAX_COMPILATION_CACHE_DIR": str(Path(__file__).resolve().parent.parent / ".pytest_cache" / "d" / "jax"),
 }
 
 MODULE = """
