@@ -15,7 +15,6 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
-from ...solvers.batching import RowMap
 from ...solvers.box import Box
 from ...solvers.classes.coercive import CoerciveProblem
 from ...solvers.foreign import SettingsChanged
@@ -23,22 +22,18 @@ from ..answers import fingerprint
 from ..answers.evaluate import Model, answering_basis
 from .bounds import ErrorBounds
 from .coercive_reasons import without_bound, without_relative_bound
-from .proof import TRACED, BoxProof, Proof, ReducedProof
+from .field_proof import FieldProof
+from .proof import TRACED, BoxProof, ReducedProof
 from .reduced import ReducedBound
 from .thomson import bound_field, bound_polished, energy_norm
 
 FEW = 64  # matrices of an affine problem that are hashed entry by entry
 
 
-class CoerciveProof(Proof):
+class CoerciveProof(FieldProof):
     """Bounds in the energy norm ||v||_A(p), by ``effort`` steps of conjugate gradients."""
 
     problem: CoerciveProblem
-
-    def __init__(self, problem: CoerciveProblem) -> None:
-        super().__init__(problem)
-        self._bounds: dict[int, RowMap] = {}
-        self._polish: dict[int, RowMap] = {}
 
     @cached_property
     def assumptions(self) -> tuple[str, ...]:
@@ -58,47 +53,14 @@ class CoerciveProof(Proof):
             "no value-changing compiler optimisation",
         )
 
-    def bounds(self, P: np.ndarray, U: np.ndarray, effort: int) -> tuple[np.ndarray, ErrorBounds, np.ndarray]:
-        if effort not in self._bounds:
+    def bound_row(self, p: Array, v: Array, effort: int) -> ErrorBounds:
+        return bound_field(self.problem, p, v, effort)[0]
 
-            def one(p: Array, u: Array) -> tuple[Array, ErrorBounds, Array]:
-                v, changed = self._in_place(p, u)
-                return v, bound_field(self.problem, p, v, effort)[0], changed
+    def polish_row(self, p: Array, v: Array, effort: int) -> tuple[Array, ErrorBounds]:
+        return bound_polished(self.problem, p, v, effort)
 
-            self._bounds[effort] = RowMap(one)
-        return self._bounds[effort](P, U)
-
-    def polish(self, P: np.ndarray, U: np.ndarray, effort: int) -> tuple[np.ndarray, ErrorBounds]:
-        if effort not in self._polish:
-
-            def one(p: Array, u: Array) -> tuple[Array, ErrorBounds]:
-                return bound_polished(self.problem, p, self._in_place(p, u)[0], effort)
-
-            self._polish[effort] = RowMap(one)
-        return self._polish[effort](P, U)
-
-    def _in_place(self, p: Array, u: Array) -> tuple[Array, Array]:
-        v = self.problem.prescribe(p, u)
-        change = jnp.max(jnp.abs(v - u))
-        # A row with a NaN or infinity keeps a NaN somewhere the bound must see, whatever was overwritten.
-        v = jnp.where(jnp.all(jnp.isfinite(u)), v, jnp.nan)
-        return v, change
-
-    def error_interval(self, p: np.ndarray, field: np.ndarray, truth: np.ndarray, scale: float) -> tuple[float, float]:
-        """From ||u - truth|| <= b: | ||u - v|| - ||truth - v|| | <= b, and ||u|| likewise."""
-        solved, bound, _ = self.bounds(p[None], truth[None], 0)
-        at, truth = jnp.asarray(p), np.asarray(solved[0])
-        (size, size_off), (error, error_off) = (
-            map(float, energy_norm(self.problem, at, jnp.asarray(x))) for x in (truth, truth - field)
-        )
-        b = float(bound.upper[0]) * (1 + 1e-12)
-        if not np.isfinite([size, size_off, error, error_off, b]).all():
-            return 0.0, np.inf
-        down, up = 1 - 1e-15, 1 + 1e-15  # the handful of operations here, and the rounding of ``scale``
-        most, least = scale + size + size_off + b, scale * down + max(size * down - size_off - b, 0.0)
-        lower = max(error * down - error_off - b, 0.0) / most * down if most > 0 else 0.0
-        upper = (error + error_off + b) / least * up if least > 0 else np.inf
-        return lower, upper
+    def norm_row(self, p: Array, v: Array) -> tuple[Array, Array]:
+        return energy_norm(self.problem, p, v)
 
     def remarks(self, P: np.ndarray, U: np.ndarray, bounds: ErrorBounds, good: Bool[np.ndarray, " n"]) -> list[str]:
         absolute, relative = np.isfinite(np.asarray(bounds.upper)), np.isfinite(np.asarray(bounds.relative_upper))

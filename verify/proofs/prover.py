@@ -19,6 +19,7 @@ from .proof import BoxProof, NoProof, Proof, ReducedProof
 PROOFS = {  # "module:class" of a problem -> of its proof; imported when asked for, so that starting up stays quick
     "classes.coercive:CoerciveProblem": "coercive:CoerciveProof",
     "classes.diffusion:CellDiffusion": "cell_diffusion:CellDiffusionProof",
+    "problems.helmholtz:Helmholtz": "helmholtz:HelmholtzProof",
 }
 SOLVERS = __package__.rsplit(".", 2)[0] + ".solvers."
 
