@@ -101,10 +101,10 @@ def test_exact_errors_lie_inside_and_the_bounds_are_the_error(p):
         assert found.lower[i] <= float(error.upper()) and float(error.lower()) <= found.upper[i] < np.inf
         relative = error / whole
         assert found.relative_lower[i] <= float(relative.upper()) and float(relative.lower()) <= found.relative_upper[i]
-    # the residual's rounding, 14 u |A| |v| < 1.3e-14 |v|, is divided by lambda (0.3 here) times the relative distance to
-    # a resonance, on both sides
+    # the residual's rounding, 14 u |A| |v| < 1.3e-14 |v|, is divided by lambda (0.3 here) times the relative distance
+    # to a resonance, on both sides
     near, _ = proof_of(PROBLEM)._distances(PROBLEM.theta(p))
-    blur = 1e-13 / float((near / proof_of(PROBLEM)._sines[1]).min())
+    blur = 1e-13 / float((near / proof_of(PROBLEM)._eigenvalues).min())
     assert (found.relative_upper[3:5] <= 1.000001 * found.relative_lower[3:5] + blur).all() and blur < 1e-3
 
 
@@ -113,10 +113,10 @@ def test_a_wrong_eigenvalue_or_wave_number_shows(monkeypatch):
     p = INPUTS[1]
     norm, fields = exact(p), fields_of(p)[3:5]
     errors = [float(norm(v)) for v in fields]
-    distances, sines = HelmholtzProof._distances, proof_of(PROBLEM)._sines
+    distances, eigenvalues = HelmholtzProof._distances, proof_of(PROBLEM)._eigenvalues
     spoilt = {
         "_distances": [lambda self, theta, c=c: distances(self, theta.at[1].multiply(c)) for c in (0.5, 2.0)],
-        "_sines": [(sines[0], sines[1] * c, sines[2]) for c in (0.5, 2.0)],
+        "_eigenvalues": [eigenvalues * c for c in (0.5, 2.0)],
     }
     for name, wrong in spoilt.items():
         for value in wrong:

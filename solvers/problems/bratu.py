@@ -119,7 +119,7 @@ class Bratu(NonlinearProblem):
         """Of a node: the length or area of a cell."""
         return float(self.n) ** -self.dimension
 
-    def _weights(self, p: Any) -> list[Any]:
+    def difference_weights(self, p: Any) -> list[Any]:
         """Of the second differences along the axes."""
         return [float(self.n)] if self.dimension == 1 else [p[1], 1 / p[1]]
 
@@ -136,14 +136,14 @@ class Bratu(NonlinearProblem):
         p, u = jnp.asarray(p, dtype=jnp.float64), jnp.asarray(u, dtype=jnp.float64)
         v = self._grid(u)
         total = -p[0] * self.mass * jnp.exp(v[1:-1, 1:-1])
-        for axis, weight in enumerate(self._weights(p)):
+        for axis, weight in enumerate(self.difference_weights(p)):
             total = total + weight * five_point.second(v, axis)
         return jnp.where(self.free, self._flat(total), u - self.prescribe(p, u))
 
     def residual_rounding(self, p: Float[Array, " d"], u: Float[Array, " N"]) -> Float[Array, ""]:
         v = self._grid(u)
         total = p[0] * self.mass * jnp.exp(v[1:-1, 1:-1])
-        for axis, weight in enumerate(self._weights(p)):
+        for axis, weight in enumerate(self.difference_weights(p)):
             before, after = (jnp.abs(w) for w in five_point.neighbours(v, axis))
             total = total + weight * (2 * jnp.abs(v[1:-1, 1:-1]) + before + after)
         # Differences, weights and sums: 8 roundings at most; the exponential: 16 ulp, and its argument is exact.
@@ -160,7 +160,9 @@ class Bratu(NonlinearProblem):
         if self.dimension == 1:
             bands = [np.full(self.n - 2, -1.0), np.full(self.n - 1, 2.0), np.full(self.n - 2, -1.0)]
             return sp.diags(bands, [-1, 0, 1], format="csr") * self.n
-        return sum(float(w) * five_point.second_matrix(self.n, axis) for axis, w in enumerate(self._weights(p)))
+        return sum(
+            float(w) * five_point.second_matrix(self.n, axis) for axis, w in enumerate(self.difference_weights(p))
+        )
 
     @property
     def norm_name(self) -> str:
@@ -171,7 +173,7 @@ class Bratu(NonlinearProblem):
         p, u = jnp.asarray(p, dtype=jnp.float64), jnp.asarray(u, dtype=jnp.float64)
         v = u if self.dimension == 1 else u.reshape(self.n + 1, -1)
         total: Any = 0.0
-        for axis, weight in enumerate(self._weights(p)):
+        for axis, weight in enumerate(self.difference_weights(p)):
             jumps = jnp.diff(v, axis=axis)
             total = total + weight * jnp.vdot(jumps, jumps)
         return jnp.sqrt(total)

@@ -43,6 +43,22 @@ def only_where(good: Bool[np.ndarray, " n"], bounds: ErrorBounds) -> ErrorBounds
     return ErrorBounds(*parts)  # type: ignore[arg-type]
 
 
+def assembled(lower: Array, upper: Array, floor: Array, small: Array, large: Array) -> ErrorBounds:
+    """Relative forms from lower <= ||e|| <= upper and small <= ||u|| <= large."""
+    known = jnp.isfinite(upper)
+    relative = known & (small > 0)
+    some = known & (lower > 0) & jnp.isfinite(large)
+    return ErrorBounds(
+        lower=jnp.where(known, lower, 0.0),
+        upper=jnp.where(known, upper, jnp.inf),
+        relative_lower=jnp.where(some, lower / jnp.where(some, large, 1.0) / SLACK, 0.0),
+        relative_upper=jnp.where(relative, upper / jnp.where(relative, small, 1.0) * SLACK, jnp.inf),
+        floor=jnp.where(known, floor, jnp.inf),
+        square_lower=small**2 / SLACK,
+        square_upper=large**2 * SLACK,
+    )
+
+
 def is_zero(scale: Any) -> bool:
     """Whether errors are relative alone; a scale that is traced may be anything."""
     return isinstance(scale, int | float) and scale == 0

@@ -24,8 +24,9 @@ from jaxtyping import Array, Float
 
 from ...solvers.precision import RANGE, UNIT_ROUNDOFF, gamma
 from ...solvers.problems.helmholtz import Helmholtz
-from .bounds import SLACK, ErrorBounds
+from .bounds import SLACK, ErrorBounds, assembled
 from .field_proof import FieldProof
+from .sines import EIGENVALUE, Sines
 
 LOAD = 64 * UNIT_ROUNDOFF  # of ||f||: exp(-a) to a few roundings of a, and a exp(-a) < 0.37
 LITTLE = 2.0**-490  # what underflows on the way
@@ -48,33 +49,24 @@ class HelmholtzProof(FieldProof):
         )
 
     @cached_property
-    def _sines(self) -> tuple[Float[np.ndarray, "m m"], Float[np.ndarray, "m m"], float]:
-        """The orthonormal sine matrix, the eigenvalues of L, and eps: two products by the matrix, as computed, are off
-        by at most eps times the 2-norm of what they are applied to.
+    def _sines(self) -> Sines:
+        return Sines(self.problem.cells)
 
-        The products i j are reduced modulo 2 n as whole numbers, so that an entry is off by at most 16 roundings of
-        (2/n)^(1/2), the matrix by 16 u (2 n)^(1/2) in the Frobenius norm; and |C - S X| <= gamma_n |S| |X|.
-        """
-        n = self.problem.cells
-        wave = np.arange(1, n)
-        sines = np.sqrt(2 / n) * np.sin(np.pi * (np.outer(wave, wave) % (2 * n)) / n)
-        along = 4 * np.sin(np.pi * wave / (2 * n)) ** 2
-        rows = float(np.abs(sines).sum(axis=1).max()) * 1.01  # at least || |S| ||_2
-        one = gamma(n + 2) * rows + 16 * UNIT_ROUNDOFF * np.sqrt(2 * n)
-        return sines, along[:, None] + along[None, :], 2.1 * one
+    @cached_property
+    def _eigenvalues(self) -> Float[np.ndarray, "m m"]:
+        return self._sines.along[:, None] + self._sines.along[None, :]
 
     def _hat(self, v: Float[Array, " N"]) -> Float[Array, "2 m m"]:
         """Both parts in sines."""
-        sines = jnp.asarray(self._sines[0])
         grid = v.reshape(self.problem.cells + 1, self.problem.cells + 1, 2)[1:-1, 1:-1]
-        return jnp.stack([sines @ grid[..., part] @ sines for part in (0, 1)])
+        return jnp.stack([self._sines(grid[..., part]) for part in (0, 1)])
 
     def _distances(self, theta: Float[Array, " 3"]) -> tuple[Array, Array]:
         """|lambda - kappa| from below and from above."""
-        eigenvalues, area = jnp.asarray(self._sines[1]), float(self.problem.cells) ** -2
+        eigenvalues, area = jnp.asarray(self._eigenvalues), float(self.problem.cells) ** -2
         real, loss = theta[1] * area, theta[2] * area
         value = jnp.sqrt((eigenvalues - real) ** 2 + loss**2)
-        mu = 40 * UNIT_ROUNDOFF * (eigenvalues + jnp.abs(real) + jnp.abs(loss)) + 8 * UNIT_ROUNDOFF * value
+        mu = EIGENVALUE * (eigenvalues + jnp.abs(real) + jnp.abs(loss)) + 8 * UNIT_ROUNDOFF * value
         return value - mu, value + mu
 
     def _interval(self, hat: Array, near: Array, far: Array, off: Array) -> tuple[Array, Array]:
@@ -82,7 +74,7 @@ class HelmholtzProof(FieldProof):
         the coefficients may be off by in the 2-norm.
         """
         count = hat.size
-        weights = jnp.asarray(self._sines[1]) + float(self.problem.cells) ** -2
+        weights = jnp.asarray(self._eigenvalues) + float(self.problem.cells) ** -2
         slack = 1 + gamma(2 * count + 64)  # a sum of squares, and the weights
         least = jnp.sqrt(jnp.sum(weights * (hat / far) ** 2)) / slack
         most = jnp.sqrt(jnp.sum(weights * (hat / near) ** 2)) * slack
@@ -96,26 +88,18 @@ class HelmholtzProof(FieldProof):
         known = jnp.all(near > 0) & jnp.all(jnp.isfinite(theta)) & jnp.all(jnp.abs(v) <= RANGE)
         near = jnp.where(near > 0, near, 1.0)
         size, load = jnp.sqrt(jnp.vdot(r, r)), jnp.sqrt(jnp.vdot(f, f))
-        eps = self._sines[2]
+        eps = self._sines.eps
         rounding = 1.01 * (self.problem.residual_rounding(theta, f, v) + LOAD * load)
         lower, upper = self._interval(self._hat(r), near, far, rounding + eps * size * SLACK)
         small, large = self._interval(self._hat(f), near, far, 1.01 * (LOAD + eps) * load)
-        floor = upper - lower
-        known = known & jnp.isfinite(upper) & jnp.isfinite(large)
-        relative = known & (small > 0)
-        return ErrorBounds(
-            lower=jnp.where(known, lower, 0.0),
-            upper=jnp.where(known, upper, jnp.inf),
-            relative_lower=jnp.where(known & (large > 0), lower / jnp.where(large > 0, large, 1.0) / SLACK, 0.0),
-            relative_upper=jnp.where(relative, upper / jnp.where(relative, small, 1.0) * SLACK, jnp.inf),
-            floor=jnp.where(known, floor, jnp.inf),
-            square_lower=jnp.where(known, small**2 / SLACK, 0.0),
-            square_upper=jnp.where(known, large**2 * SLACK, jnp.inf),
-        )
+        known = known & jnp.isfinite(upper)
+        lower, upper = jnp.where(known, lower, 0.0), jnp.where(known, upper, jnp.inf)
+        small, large = jnp.where(known, small, 0.0), jnp.where(known, large, jnp.inf)
+        return assembled(lower, upper, upper - lower, small, large)
 
     def polish_row(self, p: Float[Array, " d"], v: Float[Array, " N"], effort: int) -> tuple[Array, ErrorBounds]:
         """The residual solved for in sines."""
-        problem, sines, eigenvalues = self.problem, jnp.asarray(self._sines[0]), jnp.asarray(self._sines[1])
+        problem, sines, eigenvalues = self.problem, self._sines, jnp.asarray(self._eigenvalues)
         theta = problem.theta(p)
         area = float(problem.cells) ** -2
         gap, loss = eigenvalues - theta[1] * area, theta[2] * area
@@ -123,7 +107,7 @@ class HelmholtzProof(FieldProof):
         square = gap**2 + loss**2
         square = jnp.where(square > 0, square, 1.0)
         parts = ((real * gap - imaginary * loss) / square, (imaginary * gap + real * loss) / square)
-        back = jnp.stack([jnp.pad(sines @ part @ sines, 1) for part in parts], axis=-1)
+        back = jnp.stack([jnp.pad(sines(part), 1) for part in parts], axis=-1)
         polished = jnp.where(jnp.asarray(problem.free), v + back.reshape(-1), v)
         return polished, self.bound_row(p, polished, effort)
 

@@ -90,6 +90,11 @@ class Proof(abc.ABC):
     def __init__(self, problem: Problem) -> None:
         self.problem = problem
 
+    @classmethod
+    def refusal(cls, problem: Problem) -> str:
+        """Why the theorem is not about this problem, by its settings; empty where it is."""
+        return ""
+
     @property
     def proves(self) -> bool:
         """Whether there is a theorem at all. Where there is none nothing else need be asked for."""
@@ -182,6 +187,10 @@ class NoProof(Proof):
 
     evidence = Evidence.NONE
 
+    def __init__(self, problem: Problem, why: str = "") -> None:
+        super().__init__(problem)
+        self.why = why
+
     @property
     def assumptions(self) -> tuple[str, ...]:
         return ()
@@ -189,8 +198,9 @@ class NoProof(Proof):
     @property
     def remedy(self) -> str:
         """What to do instead."""
+        why = f" ({self.why})" if self.why else ""
         return (
-            f"no proved bound is known for {self.problem.name}: search for the largest error with falsify, whose "
+            f"no proved bound is known for {self.problem.name}{why}: search for the largest error with falsify, whose "
             "independent draws also bound how likely one above the tolerance is"
         )
 

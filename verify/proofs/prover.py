@@ -20,6 +20,7 @@ PROOFS = {  # "module:class" of a problem -> of its proof; imported when asked f
     "classes.coercive:CoerciveProblem": "coercive:CoerciveProof",
     "classes.diffusion:CellDiffusion": "cell_diffusion:CellDiffusionProof",
     "problems.helmholtz:Helmholtz": "helmholtz:HelmholtzProof",
+    "problems.bratu:Bratu": "bratu:BratuProof",
 }
 SOLVERS = __package__.rsplit(".", 2)[0] + ".solvers."
 
@@ -27,7 +28,9 @@ SOLVERS = __package__.rsplit(".", 2)[0] + ".solvers."
 @lru_cache(maxsize=16)
 def proof_of(problem: Problem) -> Proof:
     """The theorem about a problem, with what is compiled of it: made once for each. ``NoProof`` where none is known."""
-    return _proof_class(type(problem))(problem)
+    kind = _proof_class(type(problem))
+    why = kind.refusal(problem)
+    return NoProof(problem, why) if why else kind(problem)
 
 
 def _proof_class(kind: type) -> type[Proof]:

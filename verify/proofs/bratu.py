@@ -1,0 +1,174 @@
+"""Bratu's problem, lower branch: sub- and supersolutions found entry by entry, minimality included.
+
+    F(v) = K v - lambda m e^v = 0,    K an M-matrix,    J(v) = K - lambda m diag(e^v),    ||v|| = (v' K v)^(1/2)
+
+Let w > 0 with J(v) w > 0, entrywise (any such w: a few steps of CG on J(v) w = m find one). Then J(v)^-1 >= 0, and
+
+    F(v) <= t0 J(v) w                                              =>  every solution is >= v - t0 w        (1)
+    t J(v) w - lambda m e^v (e^(t w) - 1 - t w) >= -F(v)           =>  there is a solution <= v + t w       (2)
+
+(1): F is concave, so 0 = F(s) <= F(v) + J(v) (s - v) for a solution s, hence J(v) (s - v + t0 w) >= 0. (2): the
+left-hand side less the right-hand side is F(v + t w), so that v + t w is a supersolution, and positive by itself: K (v
++ t w) >= lambda m e^(v + t w) > 0. As 0 is a subsolution the *minimal* solution u exists and lies below it; u is what
+the problem's lower branch is. With b = max(t, t0) w >= |u - v|, from K (u - v) = -F(v) + lambda m e^v (e^(u - v) - 1)
+and K^-1 >= 0,
+
+    ||u - v|| <= ||F(v)||_(K^-1) + lambda m || e^v (e^b - 1) ||_(K^-1)
+
+Rounding: (1) and (2) are checked with every term's own error, e^x - 1 - x <= x^2 e^x / 2 in (2), exp to 16 ulp; the
+dual norms by sines (``sines.py``). Where w or t is not found nothing is proved: past the fold always.
+Reference: Collatz 1952; Amann, SIAM Review 1976 (sub- and supersolutions).
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from ...solvers.discretisations import five_point
+from ...solvers.precision import RANGE, UNIT_ROUNDOFF, gamma
+from ...solvers.problem import Problem
+from ...solvers.problems.bratu import Bratu
+from .bounds import SLACK, ErrorBounds
+from .radius import RadiusProof
+from .sines import EIGENVALUE, Sines
+
+NEWTON = 6  # CG steps of one correction
+COMPARISON = 5  # CG steps for w: near the fold more of them make w, and so b, smaller
+ENTRY = gamma(44)  # relative rounding of one term: exp to 16 ulp, differences, weights, sums
+LARGEST = 100.0  # of a field: e^v stays far within float64
+LITTLE = 2.0**-490
+
+
+class BratuProof(RadiusProof):
+    """Newton's method corrects, by conjugate gradients preconditioned with K in sines."""
+
+    problem: Bratu
+
+    @classmethod
+    def refusal(cls, problem: Problem) -> str:
+        assert isinstance(problem, Bratu)
+        return "" if problem.branch == "lower" else "minimality proves the lower branch only"
+
+    @property
+    def assumptions(self) -> tuple[str, ...]:
+        return (
+            "second differences on equal cells: K is an M-matrix, diagonal in sines; the source is convex",
+            "a positive w with J(v) w > 0, and v + t w a supersolution, checked entry by entry at every input",
+            "the truth is the minimal solution (branch = lower)",
+            "prescribed values exact, overwritten before certifying",
+            "finite field, checked",
+            "rounding covered for IEEE float64, libm error <= 16 ulp, no value-changing compiler optimisation",
+        )
+
+    @cached_property
+    def _sines(self) -> Sines:
+        return Sines(self.problem.n, self.problem.dimension)
+
+    def _inside(self, v: Float[Array, " N"]) -> Float[Array, "*m"]:
+        n = self.problem.n
+        return v[1:-1] if self.problem.dimension == 1 else v.reshape(n + 1, n + 1)[1:-1, 1:-1]
+
+    def _field(self, inside: Float[Array, "*m"]) -> Float[Array, " N"]:
+        return jnp.pad(inside, 1).reshape(-1)
+
+    def _stiffness(self, p: Array, inside: Array) -> tuple[Array, Array]:
+        """K x, and |K| |x| for its rounding."""
+        weights = self.problem.difference_weights(p)
+        if self.problem.dimension == 1:
+            x = jnp.pad(inside, 1)
+            beside = x[:-2] + x[2:], jnp.abs(x[:-2]) + jnp.abs(x[2:])
+            return weights[0] * (2 * inside - beside[0]), weights[0] * (2 * jnp.abs(inside) + beside[1])
+        x = jnp.pad(inside, 1)
+        value: Any = 0.0
+        size: Any = 0.0
+        for axis, weight in enumerate(weights):
+            before, after = five_point.neighbours(x, axis)
+            value = value + weight * five_point.second(x, axis)
+            size = size + weight * (2 * jnp.abs(inside) + jnp.abs(before) + jnp.abs(after))
+        return value, size
+
+    def _cg(self, p: Array, source: Array, right: Array, steps: int) -> Array:
+        """Of (K - source) x = right, preconditioned by K; stands still where it breaks down."""
+        eigenvalues = self._sines.eigenvalues(self.problem.difference_weights(p))
+        x, r = jnp.zeros_like(right), right
+        z = self._sines(self._sines(r) / eigenvalues)
+        direction, rz = z, jnp.vdot(r, z)
+        for _ in range(steps):
+            image = self._stiffness(p, direction)[0] - source * direction
+            curvature = jnp.vdot(direction, image)
+            alpha = jnp.where(curvature > 0, rz / jnp.where(curvature > 0, curvature, 1.0), 0.0)
+            x, r = x + alpha * direction, r - alpha * image
+            z = self._sines(self._sines(r) / eigenvalues)
+            rz, before = jnp.vdot(r, z), rz
+            direction = z + jnp.where(before > 0, rz / jnp.where(before > 0, before, 1.0), 0.0) * direction
+        return x
+
+    def correct_row(self, p: Float[Array, " d"], v: Float[Array, " N"], effort: int) -> Float[Array, " N"]:
+        x = self._inside(v)
+        for _ in range(effort):
+            source = p[0] * self.problem.mass * jnp.exp(x)
+            x = x + self._cg(p, source, source - self._stiffness(p, x)[0], NEWTON)
+        return self._field(x)
+
+    def radius_row(self, p: Float[Array, " d"], v: Float[Array, " N"]) -> Float[Array, ""]:
+        x, strength = self._inside(v), p[0] * self.problem.mass
+        weights = self.problem.difference_weights(p)
+        trusted = jnp.all(jnp.abs(x) <= LARGEST) & (strength > 1 / RANGE) & (strength < RANGE)
+        for weight in weights:
+            trusted = trusted & (weight > 1 / RANGE) & (weight < RANGE)
+        x = jnp.where(trusted, x, 0.0)
+        source = strength * jnp.exp(x)  # lambda m e^v
+        stiff, stiff_size = self._stiffness(p, x)
+        F, F_off = stiff - source, ENTRY * (stiff_size + source)
+
+        w = self._cg(p, source, jnp.full_like(x, self.problem.mass), COMPARISON)
+        image, image_size = self._stiffness(p, w)
+        slope = image - source * w - ENTRY * (image_size + source * jnp.abs(w))  # at most J(v) w
+        trusted = trusted & jnp.all(w > 0) & jnp.all(slope > 0)
+        slope, w = jnp.where(trusted, slope, 1.0), jnp.where(trusted, w, 1.0)
+
+        t0 = jnp.maximum(jnp.max((F + F_off) / slope), 0.0) * SLACK
+        t, found = _supersolution(slope, F_off - F, source, w)
+        b = jnp.maximum(t, t0) * w * SLACK
+        eigenvalues = self._sines.eigenvalues(weights) * (1 - EIGENVALUE)
+        grown = source * jnp.expm1(b) * (1 + 2 * ENTRY)
+        rounding = jnp.sqrt(jnp.vdot(F_off, F_off)) * 1.01
+        r = self._sines.dual_norm(F, eigenvalues, rounding) + self._sines.dual_norm(grown, eigenvalues, jnp.zeros(()))
+        return jnp.where(trusted & found, r * SLACK + LITTLE, jnp.inf)
+
+    def norm_row(self, p: Float[Array, " d"], v: Float[Array, " N"]) -> tuple[Array, Array]:
+        value = self.problem.norm(p, v)
+        largest: Any = sum(4 * weight for weight in self.problem.difference_weights(p))  # at least K's eigenvalues
+        difference = 2 * UNIT_ROUNDOFF * jnp.sqrt(largest * jnp.vdot(v, v))  # v may be a rounded difference
+        return value, (gamma(6 * v.size + 16) * value + difference) * 1.01 + LITTLE
+
+    def remarks(self, P: np.ndarray, U: np.ndarray, bounds: ErrorBounds, good: np.ndarray) -> list[str]:
+        infinite = np.flatnonzero(good & ~np.isfinite(np.asarray(bounds.relative_upper)))
+        if not len(infinite):
+            return []
+        where = self.problem.inputs.named(P[infinite[0]])
+        return [
+            f"{len(infinite)} fields, such as at {where}, are so far from the lower branch, or so near the fold, that "
+            "no supersolution was found: more steps correct more, beyond the fold there is no solution"
+        ]
+
+
+def _supersolution(slope: Array, missing: Array, source: Array, w: Array) -> tuple[Array, Array]:
+    """t with t slope - source (e^(t w) - 1 - t w) >= missing, entry by entry, and whether it was found.
+
+    With e^x - 1 - x <= x^2 e^x / 2 the smallest t of an entry is a root of t a - t^2 c = f, where c holds e^(T max w)
+    of a guess T. Whatever was guessed, the inequality is checked at the t that comes out.
+    """
+    curve = 0.5 * source * w**2 * (1 + 2 * ENTRY)
+    first = jnp.maximum(jnp.max(missing / slope), 0.0)
+    grown = curve * jnp.exp(jnp.minimum(2 * first * jnp.max(w), 50.0))
+    root = jnp.sqrt(jnp.maximum(slope**2 - 4 * grown * missing, 0.0))
+    each = jnp.where(missing > 0, 2 * missing / (slope + root), 0.0)
+    t = jnp.max(each) * (1 + 1e-9) + LITTLE
+    least = t * slope * (1 - 8 * UNIT_ROUNDOFF) - t**2 * curve * jnp.exp(t * w) * (1 + 2 * ENTRY)
+    return t, jnp.all(least >= missing)

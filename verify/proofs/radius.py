@@ -1,0 +1,65 @@
+"""Polish first, then a radius: the shape of proofs beyond the coercive class.
+
+For any field v and any r >= ||u - v||, with d = ||v - N|| for the field N in question,
+
+    max(0, d - r) <= ||u - N|| <= d + r,    ||v|| - r <= ||u|| <= ||v|| + r
+
+by the triangle inequality. v comes from a few steps of anything and needs no proof: how sharp the bounds are depends on
+r beside d alone, so that a crude but proved r at a polished v does. A theorem then is one function, ``radius_row``,
+sound or infinite; ``correct_row`` is merely useful. The bounds at N itself and at v are intersected, which is right
+where r is a distance to *the* truth: a theorem that bounds the distance to some solution must show that it is this one.
+Reference: a posteriori error bounds with r from Brezzi, Rappaz, Raviart 1980, and in each theorem's file.
+"""
+
+from __future__ import annotations
+
+import abc
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from .bounds import SLACK, ErrorBounds, assembled
+from .field_proof import FieldProof
+
+
+class RadiusProof(FieldProof):
+    """``effort``: how many corrections; 0 takes the field as it is."""
+
+    @abc.abstractmethod
+    def correct_row(self, p: Float[Array, " d"], v: Float[Array, " N"], effort: int) -> Float[Array, " N"]:
+        """A field nearer to the truth, prescribed values kept. No proof depends on it."""
+
+    @abc.abstractmethod
+    def radius_row(self, p: Float[Array, " d"], v: Float[Array, " N"]) -> Float[Array, ""]:
+        """At least ||u - v||, for the exact solution u of the discrete equations; infinite where that is not shown."""
+
+    def bound_row(self, p: Float[Array, " d"], v: Float[Array, " N"], effort: int) -> ErrorBounds:
+        r, small, large = self._at(p, v)
+        if effort == 0:
+            return assembled(jnp.zeros(()), r, r, small, large)
+        nearer = self.correct_row(p, v, effort)
+        rest, smaller, larger = self._at(p, nearer)
+        d, off = self.norm_row(p, nearer - v)
+        lower, upper = (d - off - rest) / SLACK, (d + off + rest) * SLACK
+        known = jnp.isfinite(upper)  # a correction that went astray leaves what is known of v itself
+        return assembled(
+            jnp.where(known, jnp.maximum(lower, 0.0), 0.0),
+            jnp.where(known, jnp.minimum(upper, r), r),
+            jnp.where(known, rest + off, r),
+            jnp.where(known, jnp.maximum(smaller, small), small),
+            jnp.where(known, jnp.minimum(larger, large), large),
+        )
+
+    def polish_row(self, p: Float[Array, " d"], v: Float[Array, " N"], effort: int) -> tuple[Array, ErrorBounds]:
+        nearer = self.correct_row(p, v, effort)
+        r, small, large = self._at(p, nearer)
+        return nearer, assembled(jnp.zeros(()), r, r, small, large)
+
+    def _at(self, p: Array, v: Array) -> tuple[Array, Array, Array]:
+        """The radius at v, and ||u|| from both sides."""
+        r = self.radius_row(p, v)
+        r = jnp.where(r >= 0, r, jnp.inf)  # NaN too
+        size, off = self.norm_row(p, v)
+        known = jnp.isfinite(r) & jnp.isfinite(size) & jnp.isfinite(off)
+        small = jnp.where(known, jnp.maximum(size - off - r, 0.0) / SLACK, 0.0)
+        return r, small, jnp.where(known, (size + off + r) * SLACK, jnp.inf)
