@@ -198,6 +198,8 @@ def answering_basis(problem: Problem, free: Bool[np.ndarray, " N"], model: Model
         raise
     except Exception as error:  # anything unusual about the basis: it needs no trust
         return f"the surrogate's coefficients could not be used: {type(error).__name__}: {error}"
+    if not (np.isfinite(c).all() and np.isfinite(field_there).all()):
+        return "the surrogate answers with values that are NaN or infinite at the centre of the box"
     if product.shape != field_there.shape or not np.allclose(product, field_there, rtol=1e-9, atol=1e-12):
         return "coefficients(P) @ basis.T is not what the surrogate answers at the centre of the box"
     return V

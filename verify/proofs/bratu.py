@@ -26,14 +26,13 @@ from functools import cached_property
 from typing import Any
 
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Float
 
 from ...solvers.discretisations import five_point
 from ...solvers.precision import RANGE, UNIT_ROUNDOFF, gamma
 from ...solvers.problem import Problem
 from ...solvers.problems.bratu import Bratu
-from .bounds import SLACK, ErrorBounds
+from .bounds import SLACK
 from .radius import RadiusProof
 from .sines import EIGENVALUE, Sines
 
@@ -48,6 +47,10 @@ class BratuProof(RadiusProof):
     """Newton's method corrects, by conjugate gradients preconditioned with K in sines."""
 
     problem: Bratu
+    unbounded = (
+        "are so far from the lower branch, or so near the fold, that no supersolution was found: more steps correct "
+        "more, beyond the fold there is no solution"
+    )
 
     @classmethod
     def refusal(cls, problem: Problem) -> str:
@@ -146,16 +149,6 @@ class BratuProof(RadiusProof):
         largest: Any = sum(4 * weight for weight in self.problem.difference_weights(p))  # at least K's eigenvalues
         difference = 2 * UNIT_ROUNDOFF * jnp.sqrt(largest * jnp.vdot(v, v))  # v may be a rounded difference
         return value, (gamma(6 * v.size + 16) * value + difference) * 1.01 + LITTLE
-
-    def remarks(self, P: np.ndarray, U: np.ndarray, bounds: ErrorBounds, good: np.ndarray) -> list[str]:
-        infinite = np.flatnonzero(good & ~np.isfinite(np.asarray(bounds.relative_upper)))
-        if not len(infinite):
-            return []
-        where = self.problem.inputs.named(P[infinite[0]])
-        return [
-            f"{len(infinite)} fields, such as at {where}, are so far from the lower branch, or so near the fold, that "
-            "no supersolution was found: more steps correct more, beyond the fold there is no solution"
-        ]
 
 
 def _supersolution(slope: Array, missing: Array, source: Array, w: Array) -> tuple[Array, Array]:

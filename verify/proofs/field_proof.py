@@ -9,7 +9,7 @@ import abc
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 from ...solvers.batching import RowMap
 from ...solvers.problem import Problem
@@ -21,6 +21,8 @@ class FieldProof(Proof):
     """What is left to a subclass is traced: p [d], v [N], which carries the prescribed values. A row of ``v`` that was
     not finite holds a NaN.
     """
+
+    unbounded = "have no upper bound"  # what is the matter with fields that have none, and what to do
 
     def __init__(self, problem: Problem) -> None:
         super().__init__(problem)
@@ -59,6 +61,12 @@ class FieldProof(Proof):
 
             self._polish[effort] = RowMap(one)
         return self._polish[effort](P, U)
+
+    def remarks(self, P: np.ndarray, U: np.ndarray, bounds: ErrorBounds, good: Bool[np.ndarray, " n"]) -> list[str]:
+        rows = np.flatnonzero(good & ~np.isfinite(np.asarray(bounds.relative_upper)))
+        if not len(rows):
+            return []
+        return [f"{len(rows)} fields, such as at {self.problem.inputs.named(P[rows[0]])}, {self.unbounded}"]
 
     def _in_place(self, p: Array, u: Array) -> tuple[Array, Array]:
         v = self.problem.prescribe(p, u)

@@ -36,6 +36,10 @@ class HelmholtzProof(FieldProof):
     """``effort`` makes no difference: the cheapest bound is the error."""
 
     problem: Helmholtz
+    unbounded = (
+        "lie so near an undamped resonance of this grid, or are so large, that rounding hides the error: add damping, "
+        "or keep away from k2 = pi^2 (m^2 + n^2)"
+    )
 
     @property
     def assumptions(self) -> tuple[str, ...]:
@@ -116,13 +120,3 @@ class HelmholtzProof(FieldProof):
         # differences, squares and a sum of at most 6 N terms; a rounded difference in v itself is of relative size 2 u,
         # which (L + h^2)^(1/2) multiplies by at most (8 + h^2)^(1/2) < 3
         return value, (gamma(6 * v.size + 16) * value + 6.1 * UNIT_ROUNDOFF * jnp.sqrt(jnp.vdot(v, v))) * SLACK + LITTLE
-
-    def remarks(self, P: np.ndarray, U: np.ndarray, bounds: ErrorBounds, good: np.ndarray) -> list[str]:
-        infinite = np.flatnonzero(good & ~np.isfinite(np.asarray(bounds.relative_upper)))
-        if not len(infinite):
-            return []
-        where = self.problem.inputs.named(P[infinite[0]])
-        return [
-            f"{len(infinite)} inputs, such as {where}, lie so near an undamped resonance of this grid, or their fields "
-            "are so large, that rounding hides the error: add damping or keep away from k2 = pi^2 (m^2 + n^2)"
-        ]

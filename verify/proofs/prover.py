@@ -21,6 +21,7 @@ PROOFS = {  # "module:class" of a problem -> of its proof; imported when asked f
     "classes.diffusion:CellDiffusion": "cell_diffusion:CellDiffusionProof",
     "problems.helmholtz:Helmholtz": "helmholtz:HelmholtzProof",
     "problems.bratu:Bratu": "bratu:BratuProof",
+    "problems.heat:Heat": "heat:HeatProof",
 }
 SOLVERS = __package__.rsplit(".", 2)[0] + ".solvers."
 
