@@ -45,5 +45,5 @@ def words(error: BaseException) -> str:
 
 
 def reason(error: BaseException) -> str:
-    """Why a solve failed."""
+    """Why a solve failed, in words that follow "the solver": what it answered, or what it raised."""
     return str(error) if isinstance(error, Refused) else f"raised {words(error)}"

@@ -29,7 +29,7 @@ def _names(names: Any) -> tuple[str, ...]:
 
 
 def _flags(log: Any, d: int) -> tuple[bool, ...]:
-    """One flag is for all inputs."""
+    """A flag for each of the d inputs; one alone stands for all."""
     if isinstance(log, bool | np.bool_):
         return (bool(log),) * d
     found = tuple(log) if np.iterable(log) and not isinstance(log, str) else (log,)
@@ -39,7 +39,7 @@ def _flags(log: Any, d: int) -> tuple[bool, ...]:
 
 
 def _strings(words: Any, what: str, d: int) -> tuple[str, ...]:
-    """One string is for one input."""
+    """A string for each input; one alone is allowed where there is one input, or where it is empty."""
     if isinstance(words, str):
         if d > 1 and words:
             raise ValueError(f"{what}={words!r} is one string for {d} inputs: give one each, ({words!r},) * {d}")
@@ -102,7 +102,7 @@ class Box:
 
     @property
     def centre(self) -> Float[np.ndarray, " d"]:
-        """The middle, in each input's own scale."""
+        """The middle of the box, of logarithms where an input is scaled by them: the image of (1/2, .., 1/2)."""
         return self.from_unit(np.full(self.dimension, 0.5))
 
     def named(self, p: ArrayLike) -> str:

@@ -49,7 +49,7 @@ def homogeneous(norm: Callable[[Any, Any, Array], Array]) -> Callable[[Any, Any,
 
 @dataclass(frozen=True, eq=False)
 class FieldNorm:
-    """Built by ``field_norm``."""
+    """A norm of fields that ``field_norm`` has checked: called with an input p and a field u [N], it gives |u|."""
 
     name: str
     kind: str  # a key of NAMES, "weights", "matrix", "jax" or "host"

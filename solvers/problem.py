@@ -131,7 +131,11 @@ class Problem(abc.ABC):
 
     @abc.abstractmethod
     def solve_jax(self, p: Float[Array, " d"], tolerance: float | None = None) -> Attempt:
-        """Solve once, in JAX; differentiable in ``p``. ``tolerance``: relative residual, None for the default truth."""
+        """One solve in JAX, differentiable in ``p`` to any order; where it fails the field is NaN (``nan_unless``).
+
+        Args:
+            tolerance: the relative residual to reach; None for that of the truth.
+        """
 
     @abc.abstractmethod
     def norm(self, p: Float[Array, " d"], u: Float[Array, " N"]) -> Float[Array, ""]:
@@ -195,7 +199,7 @@ class Problem(abc.ABC):
 
     @property
     def few_terms_remedy(self) -> str:
-        """How this problem could be affine in few terms, where it is not because of how it was declared; else empty."""
+        """What to declare differently for this problem to be affine in few terms, where that is possible; else empty."""
         return ""
 
     @property
@@ -251,7 +255,7 @@ class Problem(abc.ABC):
         return partial(finished, jax.jit(self.solve_jax, static_argnums=1))
 
     def attempt_once(self, p: Float[np.ndarray, " d"], tolerance: float | None = None) -> Attempt:
-        """``solve_jax`` at one checked input, computed."""
+        """The result of ``solve_jax``, or of ``solve_on_host`` where there is one, at an input that was checked."""
         on_host = self.solve_on_host
         if on_host is not None:
             return on_host(np.array(p), tolerance)
@@ -283,7 +287,11 @@ class Problem(abc.ABC):
         return nan_unless(jnp.all(jnp.isfinite(lax.stop_gradient(u))), u, p)
 
     def solve_report(self, p: Any, tolerance: float | None = None) -> Solution:
-        """``solve`` with residual, iterations, method and seconds."""
+        """The truth at one input with its account: true relative residual, iterations, method, seconds of solving.
+
+        Raises:
+            ValueError, SolveError: as ``solve``.
+        """
         tolerance = checked_tolerance(tolerance)
         row = np.asarray(p)
         row = self.inputs.check(row[None] if row.ndim == 1 else row)
@@ -350,7 +358,7 @@ class Problem(abc.ABC):
         return jnp.stack([self.norm(p, v.reshape(-1)) for v in alone])
 
     def component_magnitudes(self, p: Any, u: Any) -> Float[Array, " c"]:
-        """``component_norms`` of what errors are relative to."""
+        """The size of each component that its errors are divided by: its norm, or that of its part beyond an offset."""
         return self.component_norms(p, u)
 
 

@@ -18,7 +18,7 @@ from .problem import Problem
 
 @dataclass(frozen=True)
 class Tolerance:
-    """Built by ``Tolerance.of``, which checks both numbers."""
+    """An error e of a solution u is allowed if ||e|| <= absolute + relative ||u||; made by ``Tolerance.of``."""
 
     relative: float
     absolute: float = 0.0
@@ -76,7 +76,7 @@ def measured_in(norm_name: str, scale: float) -> str:
 
 
 def scaled(error: Any, norm: Any, scale: float) -> Any:
-    """``Tolerance.scaled`` at a scale."""
+    """error / (scale + norm), elementwise; 0 / 0 is 0, and NaN where a number is missing (``Tolerance.scaled``)."""
     e, u = np.asarray(error, dtype=np.float64), np.asarray(norm, dtype=np.float64)
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         size = scale + u

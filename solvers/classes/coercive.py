@@ -63,7 +63,7 @@ class CoerciveProblem(LinearProblem):
         return None
 
     def load_weights(self, p: Float[Array, " d"]) -> Float[Array, " J"]:
-        """The weights of ``load_terms``."""
+        """The weights in f(p) = sum_j load_weights(p)_j f_j; one for each of ``load_terms``."""
         return jnp.ones(1)
 
     @property

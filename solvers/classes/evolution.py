@@ -38,7 +38,7 @@ class Step(NamedTuple):
 
 
 class EvolutionProblem(Problem):
-    """See the module's docstring."""
+    """A state [S] that a one-step scheme carries over equal steps; a field [N] holds all states (module docstring)."""
 
     methods = ("time-stepping",)
     steps: int  # between the initial and the last state
@@ -65,7 +65,7 @@ class EvolutionProblem(Problem):
 
     @abc.abstractmethod
     def initial(self, p: Float[Array, " d"]) -> Float[Array, " S"]:
-        """The initial state."""
+        """The state at time 0, with the values that are prescribed at all times."""
 
     @abc.abstractmethod
     def constrain(self, p: Float[Array, " d"], state: Float[Array, " S"]) -> Float[Array, " S"]:

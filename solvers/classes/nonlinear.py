@@ -74,11 +74,11 @@ class NonlinearProblem(Problem):
     # ---- final from here on ------------------------------------------------------------------------------------------
 
     def field(self, p: Float[Array, " d"], v: Float[Array, " n"]) -> Float[Array, " N"]:
-        """Unknowns to field."""
+        """The field with these unknowns and the prescribed values."""
         return self.prescribe(p, jnp.zeros(self.size).at[np.flatnonzero(self.free)].set(v))
 
     def equation(self, p: Float[Array, " d"], v: Float[Array, " n"]) -> Float[Array, " n"]:
-        """F over the unknowns."""
+        """The rows of F(p, u) at the free entries, u the field with the unknowns v."""
         return self.residual(p, self.field(p, v))[np.flatnonzero(self.free)]
 
     def jacobian_entries(self, p: Float[Array, " d"], v: Float[Array, " n"]) -> Float[Array, " nnz"]:
@@ -91,7 +91,7 @@ class NonlinearProblem(Problem):
         return self.probing.lu.matrix(np.asarray(self.jacobian_entries(p, u[np.flatnonzero(self.free)])))
 
     def correction(self, p: Float[Array, " d"], v: Float[Array, " n"], r: Float[Array, " n"]) -> Float[Array, " n"]:
-        """(dF/du)^-1 r at the unknowns v."""
+        """(dF/du)^-1 r over the unknowns, the Jacobian taken at v: a Newton correction. NaN where it is singular."""
         return self.probing.lu.solve(self.jacobian_entries(p, v), r)
 
     def finish(self, p: Float[Array, " d"], find: Callable[[Array], Root], tolerance: float) -> Attempt:

@@ -76,7 +76,7 @@ class LumpedGrid:
         return (flux[:-1] - flux[1:]) * (self.cells / self.length)
 
     def stiffness(self, v: Float[Array, " nodes"]) -> Float[Array, " nodes"]:
-        """K v."""
+        """K v, in one or two dimensions."""
         if self.dimension == 1:
             return self._along_first(v)
         grid = v.reshape(self.sides)

@@ -34,7 +34,7 @@ FLOOR = gamma(4 * ps.APPLY_ROUNDINGS)  # a residual below FLOOR |A| |u| cannot b
 
 
 class Level(NamedTuple):
-    """One grid, whatever the moduli; in numpy."""
+    """What a grid has before any moduli are known, as numpy arrays."""
 
     elements: ps.Elements
     free: Bool[np.ndarray, "2 nx+1 ny+1"]

@@ -44,7 +44,7 @@ class DiscretisationBound(NamedTuple):
 
     @property
     def relative(self) -> float:
-        """The safe end."""
+        """The upper end of the enclosure of ||u - v||_a / ||u||_a, which is what a report may say."""
         return self.relative_upper
 
 

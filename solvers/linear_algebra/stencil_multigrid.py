@@ -73,7 +73,7 @@ def diffusion_stencil(w: Float[Array, "n n"]) -> Stencil:
 
 
 def apply(S: Stencil, u: Float[Array, "m m"]) -> Float[Array, "m m"]:
-    """A u."""
+    """A u for interior values u, zero on the boundary."""
     m = u.shape[0]
     padded = jnp.pad(u, 1)
     out = jnp.zeros_like(u)
@@ -105,7 +105,7 @@ def interpolation(S: Stencil) -> Interpolation:
 
 
 def prolong(P: Interpolation, c: Float[Array, "c c"]) -> Float[Array, "m m"]:
-    """P c."""
+    """P c: values at the c x c coarse nodes interpolated to all m x m nodes."""
     padded = jnp.pad(c, 1)
     first = P.first[0] * padded[:-1, 1:-1] + P.first[1] * padded[1:, 1:-1]
     second = P.second[0] * padded[1:-1, :-1] + P.second[1] * padded[1:-1, 1:]
@@ -119,7 +119,7 @@ def prolong(P: Interpolation, c: Float[Array, "c c"]) -> Float[Array, "m m"]:
 
 
 def restrict(P: Interpolation, r: Float[Array, "m m"]) -> Float[Array, "c c"]:
-    """P' r."""
+    """P' r, the transpose of ``prolong``."""
     first, second, middle = r[0::2, 1::2], r[1::2, 0::2], r[0::2, 0::2]
     ll, lh, hl, hh = (weight * middle for weight in P.middle)
     out = r[1::2, 1::2] + ll[1:, 1:] + lh[1:, :-1] + hl[:-1, 1:] + hh[:-1, :-1]

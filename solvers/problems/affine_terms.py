@@ -162,7 +162,11 @@ def checked_vectors(vectors: Any, size: int, what: str) -> Float[np.ndarray, "J 
 
 
 def checked_prescribed(prescribed: Any, size: int, centre: Array) -> Prescribed:
-    """From (nodes, values) or (nodes, terms, weights)."""
+    """Prescribed values from (nodes, values) or (nodes, terms, weights), every part of it checked.
+
+    Raises:
+        ValueError: nodes that are no distinct node numbers, values or weights that do not fit them, nothing left free.
+    """
     if not isinstance(prescribed, tuple | list) or len(prescribed) not in (2, 3):
         raise ValueError(
             "prescribed is (nodes, values), or (nodes, terms, weights) for values that vary with the input"

@@ -101,7 +101,7 @@ class AllenCahn(EvolutionProblem):
 
     @cached_property
     def grid(self) -> LumpedGrid:
-        """Mass and stiffness."""
+        """The grid with its lumped mass M and stiffness K."""
         assert self.cells is not None
         return LumpedGrid(self.dimension, self.boundary == "periodic", self.cells, self.length)
 

@@ -32,7 +32,7 @@ PLACES = 64  # inputs of failed solves whose reasons are remembered
 
 @dataclass(frozen=True, eq=False, repr=False)
 class BlackBox(Problem):
-    """Built by ``black_box``."""
+    """Somebody's solver, in a box of inputs, as ``black_box`` has checked it."""
 
     foreign_solver = True
 

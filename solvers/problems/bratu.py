@@ -120,7 +120,7 @@ class Bratu(NonlinearProblem):
         return float(self.n) ** -self.dimension
 
     def difference_weights(self, p: Any) -> list[Any]:
-        """Of the second differences along the axes."""
+        """The weights of the second differences along the axes, the anisotropy and its inverse."""
         return [float(self.n)] if self.dimension == 1 else [p[1], 1 / p[1]]
 
     def _grid(self, u: Array) -> Array:

@@ -108,7 +108,7 @@ class Helmholtz(IndefiniteProblem):
         return grid[..., 0], grid[..., 1]
 
     def _flat(self, real: Array, imaginary: Array) -> Float[Array, " N"]:
-        """From the interior values of both parts."""
+        """The field with these interior values of the real and the imaginary part."""
         return jnp.stack([five_point.pad(real), five_point.pad(imaginary)], axis=-1).reshape(-1)
 
     def load(self, p: Float[Array, " d"]) -> Float[Array, " N"]:

@@ -88,7 +88,7 @@ class Hyperelastic(NonlinearProblem):
 
     @property
     def load_range(self) -> tuple[float, float]:
-        """Of the stretch or shear."""
+        """The range (low, high) of the stretch or shear."""
         assert self.amount is not None
         return self.amount
 

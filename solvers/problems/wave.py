@@ -90,7 +90,7 @@ class Wave(EvolutionProblem):
 
     @property
     def components(self) -> int:
-        """Displacement and velocity."""
+        """Two numbers for each node: displacement and velocity."""
         return 2
 
     @property
