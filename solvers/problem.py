@@ -199,7 +199,7 @@ class Problem(abc.ABC):
 
     @property
     def few_terms_remedy(self) -> str:
-        """What to declare differently for this problem to be affine in few terms, where that is possible; else empty."""
+        """What to declare differently for the problem to be affine in few terms, where that is possible; else empty."""
         return ""
 
     @property

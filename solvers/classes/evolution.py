@@ -21,8 +21,8 @@ from jax import lax
 from jaxtyping import Array, Bool, Float
 
 from ..precision import in_float64
-from ..problem import Attempt, Problem, nan_unless
-from .richardson import DiscretisationEstimate, richardson
+from ..problem import Attempt, nan_unless
+from .refinable import RefinableProblem
 
 TOLERANCE = 1e-12
 SCHEMES = {"implicit-euler": 1.0, "crank-nicolson": 0.5}  # weight of the new state; the old one has the rest
@@ -37,7 +37,7 @@ class Step(NamedTuple):
     converged: Bool[Array, ""]
 
 
-class EvolutionProblem(Problem):
+class EvolutionProblem(RefinableProblem):
     """A state [S] that a one-step scheme carries over equal steps; a field [N] holds all states (module docstring)."""
 
     methods = ("time-stepping",)
@@ -48,20 +48,6 @@ class EvolutionProblem(Problem):
     @abc.abstractmethod
     def points(self) -> Float[np.ndarray, "nodes dim"]:
         """Where each node lies, boundary included."""
-
-    @property
-    @abc.abstractmethod
-    def order(self) -> int:
-        """The order of convergence in the width of the cells, steps being refined as ``coarser`` coarsens them."""
-
-    @property
-    @abc.abstractmethod
-    def coarser(self) -> EvolutionProblem:
-        """The same problem with half the cells per side, and steps so much longer that both errors grow alike.
-
-        Raises:
-            ValueError: these numbers cannot be divided.
-        """
 
     @abc.abstractmethod
     def initial(self, p: Float[Array, " d"]) -> Float[Array, " S"]:
@@ -173,15 +159,6 @@ class EvolutionProblem(Problem):
             return states[0]
         share = (time - self.times[before]) / (self.times[after] - self.times[before])
         return (1 - share) * states[before] + share * states[after]
-
-    def discretisation_error(self, p: Any) -> DiscretisationEstimate:
-        """Richardson's estimate of the distance to the differential equation's solution, from this and a coarser grid.
-
-        Raises:
-            ValueError: an input outside the box, or cells or steps that cannot be divided.
-            SolveError: one of the two solves failed.
-        """
-        return richardson(self, self.coarser, p, self.order)
 
 
 def check_steps(steps: int, end_time: float) -> None:

@@ -18,11 +18,11 @@ from jaxtyping import Array, Bool, Float
 
 from ..linear_algebra.implicit import LinearSolves, Root, differentiable_root
 from ..linear_algebra.sparse_lu import ProbedJacobian
-from ..problem import Attempt, Problem, nan_unless
-from .richardson import DiscretisationEstimate, richardson
+from ..problem import Attempt, nan_unless
+from .refinable import RefinableProblem
 
 
-class NonlinearProblem(Problem):
+class NonlinearProblem(RefinableProblem):
     """Every method is JAX code for one input, except the matrices."""
 
     methods = ("newton",)
@@ -31,20 +31,6 @@ class NonlinearProblem(Problem):
     @abc.abstractmethod
     def free(self) -> Bool[np.ndarray, " N"]:
         """Which entries are unknowns; the others are prescribed."""
-
-    @property
-    @abc.abstractmethod
-    def order(self) -> int:
-        """The order of convergence on smooth solutions."""
-
-    @property
-    @abc.abstractmethod
-    def coarser(self) -> NonlinearProblem:
-        """The same problem with half the cells per side.
-
-        Raises:
-            ValueError: their number is odd or too small.
-        """
 
     @property
     @abc.abstractmethod
@@ -66,10 +52,6 @@ class NonlinearProblem(Problem):
     @abc.abstractmethod
     def norm_matrix(self, p: Any) -> sp.csr_matrix:
         """X over the free entries, symmetric positive definite: norm(p, v)^2 = v' X v for v zero in prescribed rows."""
-
-    def order_at(self, p: Any) -> float:
-        """The order of convergence in the problem's norm at p: ``order``, less where the solution is not smooth."""
-        return self.order
 
     # ---- final from here on ------------------------------------------------------------------------------------------
 
@@ -110,12 +92,3 @@ class NonlinearProblem(Problem):
         good = jnp.isfinite(root.u).all() & (residual <= jnp.maximum(tolerance, self.residual_rounding(p, u) / size))
         newton = jnp.asarray(0)
         return Attempt(nan_unless(good, u), residual, root.iterations.astype(int), newton)
-
-    def discretisation_error(self, p: Any) -> DiscretisationEstimate:
-        """Richardson's estimate of the distance to the differential equation's solution, from this and a coarser grid.
-
-        Raises:
-            ValueError: an input outside the box, or cells that cannot be halved.
-            SolveError: one of the two solves failed.
-        """
-        return richardson(self, self.coarser, p, self.order_at(p))
