@@ -16,7 +16,7 @@ from assay.verify.audit import audit
 from assay.verify.boxes.box_bound import BoundInputs
 from assay.verify.boxes.box_proof import flux_bounds
 from assay.verify.boxes.fluxes.box_flux import make_flux_bound
-from assay.verify.boxes.fluxes.flux_family import defect
+from assay.verify.boxes.fluxes.flux_family import defect, flux_family
 from assay.verify.boxes.fluxes.flux_path import BY_FLUXES, flux_path
 from assay.verify.boxes.fluxes.log_weights import log_weights
 from assay.verify.certify import certify
@@ -249,6 +249,35 @@ class Stretched(LognormalDiffusion):
 
     def theta(self, p):
         return self.factor * super().theta(p)
+
+
+class Loaded(LognormalDiffusion):
+    """The load is another at every input."""
+
+    def load(self, p):
+        return p[0] * super().load(p)
+
+
+class Sorted(LognormalDiffusion):
+    """The load's program has no enclosure."""
+
+    def load(self, p):
+        return jnp.sort(p)[0] * super().load(p)
+
+
+class Unsolved(LognormalDiffusion):
+    """Its solver fails everywhere."""
+
+    def attempt_batch(self, P, tolerance=None):
+        found = super().attempt_batch(P, tolerance)
+        return found._replace(u=np.full(np.shape(found.u), np.nan))
+
+
+def test_why_there_are_no_bounds_by_fluxes_is_told_with_its_cause():
+    for kind, cause in ((Loaded, "it varies"), (Sorted, "'sort'"), (Raised, "second derivatives")):
+        assert cause in flux_path(kind(d=1, cells=8), None, None)
+    family = flux_family(Unsolved(d=1, cells=8), None)
+    assert "failed at 67 of 67 inputs. The first: lognormal-diffusion was not solved at" in family
 
 
 class Thick(LognormalDiffusion):

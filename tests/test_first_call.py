@@ -153,12 +153,19 @@ def exact(P):
     return 1 + P[:, :1] * np.ones((1, 5))
 
 
+def alike(P):
+    if P.std(axis=0).any():
+        raise RuntimeError("rows differ")
+    return exact(P)
+
+
 def test_answers_that_depend_on_their_batch_are_remarked_on():
     rng = np.random.default_rng(0)
     allowed = Tolerance(1e-2)
     for surrogate, said in (
         (lambda P: exact(P) * (1 + 0.1 * P.std()), "depends on the other inputs of its batch"),
         (lambda P: exact(P) + 0.1 * rng.standard_normal((len(P), 5)), "answers at random"),
+        (alike, "RuntimeError: rows differ"),
         (exact, ""),
         (lambda P: exact(P) * (1 + 1e-7 * P.std()), ""),  # as single precision does
     ):

@@ -76,16 +76,18 @@ class ProvedRegion:
 def model_of(
     trust: TrustMap, problem: Problem, surrogate: Any, label: str, basis: Float[np.ndarray, "N k"] | None = None
 ) -> Frozen:
-    """The surrogate, frozen.
+    """The surrogate, frozen, if it is the one that the map is about. ``basis``: to be used in place of its own.
 
     Raises:
         ValueError: it is not the one that the map is about.
     """
     try:
         model = Frozen(surrogate, problem.inputs.dimension, basis)
-    except (AttributeError, jax.errors.JAXTypeError):
+    except (AttributeError, jax.errors.JAXTypeError) as error:
+        why = str(error).partition("\n")[0]
         raise ValueError(
-            f"{label} is a proof about another surrogate: this one has no basis with coefficients in JAX"
+            f"{label} is a proof about another surrogate: this one has no basis with coefficients in JAX "
+            f"({type(error).__name__}: {why})"
         ) from None
     if trust.model_hash != model.hash:
         raise ValueError(

@@ -30,7 +30,11 @@ CHUNKS = (16, 256)  # rows of fields at a time
 
 
 class FluxPath:
-    """``data`` for the bound over boxes; ``lower`` and ``estimate`` at points, for what searches beside it."""
+    """What a proof by fluxes needs of one problem and one surrogate.
+
+    ``data`` for the bound over boxes (``box_flux.py``); ``lower`` and ``estimate`` of the error at points, for the
+    search beside it (``point_errors.PointBounds``).
+    """
 
     def __init__(self, problem: CellDiffusion, surrogate: Frozen, data: FluxData, scale: float = 0.0) -> None:
         self.problem, self.model, self.data, self.scale = problem, surrogate, data, scale
