@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
@@ -18,6 +18,10 @@ import numpy as np
 from jax import lax
 
 from .interrupts import finished
+from .representative import kept_by_problem
+
+if TYPE_CHECKING:
+    from .problem import Problem
 
 PAUSE = 0.3  # seconds of work between moments at which a batch can be interrupted
 
@@ -94,3 +98,9 @@ class VectorMap:
             pieces.append(jax.tree.map(lambda x, m=count: np.asarray(x)[:m], result))
             start += size
         return jax.tree.map(lambda *parts: parts[0] if len(parts) == 1 else np.concatenate(parts), *pieces)
+
+
+@kept_by_problem(64)
+def vectorised(problem: Problem, *methods: str) -> Callable[[Any], tuple[Any, ...]]:
+    """P [n, d] -> what these methods of the problem give at every row, vectorised and compiled."""
+    return jax.jit(jax.vmap(lambda p: tuple(getattr(problem, name)(p) for name in methods)))

@@ -29,6 +29,7 @@ from .batching import RowMap, without_caches
 from .box import Box
 from .interrupts import finished
 from .precision import in_float64
+from .representative import representative
 from .settings import declared_name, declared_settings
 
 ZERO_SHARE = 1e-3  # of a typical magnitude: a solution below it is as good as zero
@@ -259,7 +260,12 @@ class Problem(abc.ABC):
         on_host = self.solve_on_host
         if on_host is not None:
             return on_host(np.array(p), tolerance)
-        return self._compiled(jnp.asarray(p), tolerance)
+        return representative(self)._compiled(jnp.asarray(p), tolerance)
+
+    @cached_property
+    def stands_for_it(self) -> list[Problem]:
+        """The problem that what is compiled belongs to (``representative.py``), once there is one."""
+        return []
 
     @cached_property
     def _warm(self) -> set[float | None]:
@@ -298,9 +304,10 @@ class Problem(abc.ABC):
         if len(row) != 1:
             d = self.inputs.dimension
             raise ValueError(f"solve takes one input of {d} numbers; use solve_batch for {len(row)} rows")
-        if self.solve_on_host is None and tolerance not in self._warm:  # compile first, so that seconds are of solving
+        warm = representative(self)._warm
+        if self.solve_on_host is None and tolerance not in warm:  # compile first, so that seconds are of solving
             self.attempt_once(row[0], tolerance)
-            self._warm.add(tolerance)
+            warm.add(tolerance)
         start = time.perf_counter()
         result = self.attempt_once(row[0], tolerance)
         seconds = time.perf_counter() - start
@@ -341,9 +348,10 @@ class Problem(abc.ABC):
         if on_host is not None and len(P):
             rows = [on_host(p, tolerance) for p in P.copy()]
             return Attempt(*(np.stack(column) for column in zip(*rows, strict=True)))  # type: ignore[arg-type]
-        if tolerance not in self._row_maps:
-            self._row_maps[tolerance] = RowMap(lambda p: self.solve_jax(p, tolerance))
-        return self._row_maps[tolerance](P)
+        one = representative(self)
+        if tolerance not in one._row_maps:
+            one._row_maps[tolerance] = RowMap(lambda p: one.solve_jax(p, tolerance))
+        return one._row_maps[tolerance](P)
 
     def relative_error(self, p: Any, u: Any, truth: Any) -> Float[Array, ""]:
         """||truth - u|| / ||truth|| in the problem's norm: 0 where both agree, infinite where only the truth is zero,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -11,6 +10,7 @@ from jaxtyping import Bool, Float
 
 from ..solvers.classes.distance import distance
 from ..solvers.problem import Problem
+from ..solvers.representative import kept_by_problem
 from .evidence import Evidence
 from .proofs.bounds import ErrorBounds, nothing_proved, scaled_lower, scaled_upper
 from .proofs.proof import Proof
@@ -87,7 +87,7 @@ class Certificate:
         return ErrorBounds(*(getattr(self, name) for name in ErrorBounds._fields))
 
 
-@lru_cache(maxsize=16)
+@kept_by_problem(16)
 def against(problem: Problem) -> str:
     """What every bound is a bound against, with the truth's own estimated distance to the PDE (``distance.py``)."""
     text = "against the discrete solution on this grid"

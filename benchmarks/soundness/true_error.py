@@ -13,7 +13,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -21,6 +20,7 @@ from jaxtyping import Float
 
 from ...solvers.batching import RowMap
 from ...solvers.classes.coercive import CoerciveProblem
+from ...solvers.representative import kept_by_problem
 from ...verify.certify import certify
 from ...verify.proofs.thomson import energy_norm
 
@@ -38,7 +38,7 @@ class TrueError:
 
     def __init__(self, problem: CoerciveProblem) -> None:
         self.problem = problem
-        self._energy = RowMap(partial(energy_norm, problem))
+        self._energy = _energy(problem)
 
     def truths(self, P: Float[np.ndarray, "n d"]) -> tuple[Float[np.ndarray, "n N"], Interval]:
         """(the computed truths, their energy norms): solve once, measure many fields."""
@@ -55,6 +55,12 @@ class TrueError:
         value, slack = self._energy(P, U - fields)
         b = norms.high - norms.value + slack
         return Interval(value, np.maximum(value - b, 0.0), value + b)
+
+
+@kept_by_problem(16)
+def _energy(problem: CoerciveProblem) -> RowMap:
+    """Energy norms of fields, and what rounding leaves open of them."""
+    return RowMap(lambda p, u: energy_norm(problem, p, u))
 
 
 @dataclass

@@ -5,12 +5,12 @@ The centre of the box will not do: solutions are zero or homogeneous there, wher
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from ..problem import Problem, SolveError
+from ..representative import kept_by_problem
 
 DRAWS, SEED = 3, 20  # inputs of a fixed Sobol design: the same problem is always said to be as far
 TRIED = 2 * DRAWS  # where solves fail
@@ -33,7 +33,7 @@ class Distance(NamedTuple):
         return f"itself about {percent}" + (f", an estimate that is not reliable: {self.doubt}" if self.doubt else "")
 
 
-@lru_cache(maxsize=16)
+@kept_by_problem(16)
 def distance(problem: Problem) -> Distance | None:
     """The problem's ``discretisation_error`` at a few draws; None where it has none or cannot give it."""
     estimate = getattr(problem, "discretisation_error", None)

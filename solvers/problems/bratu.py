@@ -16,7 +16,7 @@ Reference: Bratu 1914; Boyd, Applied Mathematics and Computation (2003); Doedel 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import cached_property, lru_cache
+from functools import cached_property
 from typing import Any
 
 import jax.numpy as jnp
@@ -34,6 +34,7 @@ from ..linear_algebra.implicit import Root, newton
 from ..linear_algebra.sparse_lu import ProbedJacobian, stencil
 from ..precision import gamma
 from ..problem import Attempt
+from ..representative import kept_by_problem
 from ..settings import check_cells, check_range, halved
 from .bratu_branch import Curve, Point
 
@@ -249,7 +250,7 @@ class Bratu(NonlinearProblem):
         return ""
 
 
-@lru_cache(maxsize=64)
+@kept_by_problem(64)
 def _fold(problem: Bratu, anisotropy: float) -> tuple[Curve, Point]:
     curve = problem.curve(anisotropy)
     return curve, curve.fold()

@@ -9,8 +9,6 @@ Reference: Hesthaven, Rozza, Stamm, Certified Reduced Basis Methods (2016), chap
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from functools import lru_cache
 from typing import Any
 
 import jax
@@ -18,6 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from ...solvers.batching import vectorised
 from ...solvers.box import Box
 from ...solvers.linear_algebra.dense import gauss_jordan
 from ...solvers.problem import Problem
@@ -66,15 +65,10 @@ def predict(problem: Any, architecture: dict[str, Any], arrays: dict[str, Any], 
 
 def on_host(problem: Any, architecture: dict[str, Any], arrays: dict[str, Any], P: Any) -> Any:
     """The same by LAPACK, in numpy; rows whose weights are not positive and finite are NaN."""
-    theta, phi = (np.asarray(a) for a in _weights(problem)(P))
+    theta, phi = (np.asarray(a) for a in vectorised(problem, "theta", "load_weights")(P))
     A, b = np.tensordot(theta, arrays["terms"], 1), phi @ arrays["loads"]
     with np.errstate(invalid="ignore"):
         good = np.isfinite(A).all(axis=(1, 2)) & (theta > 0).all(axis=1)
     out = np.full(b.shape, np.nan)
     out[good] = np.linalg.solve(A[good], b[good][:, :, None])[:, :, 0]
     return out
-
-
-@lru_cache(maxsize=8)
-def _weights(problem: Any) -> Callable[[Any], Any]:
-    return jax.jit(jax.vmap(lambda p: (problem.theta(p), problem.load_weights(p))))

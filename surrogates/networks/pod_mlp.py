@@ -27,6 +27,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from ...solvers.batching import vectorised
 from ...solvers.box import Box
 from ...solvers.problem import Problem
 from ..surrogate import Surrogate, scaled_features
@@ -198,7 +199,7 @@ def _rows(
     if weight:
         assert operator is not None
         P = box_points(data.box, points, seed + DRAW_SEED)
-        x, s = (np.asarray(a) for a in jax.jit(jax.vmap(problem.features))(P))
+        x, s = (np.asarray(a) for a in vectorised(problem, "features")(P)[0])
         parts.append((weight, physics_rows(P, (x - data.shift) * data.gain, s, operator)))
     return assemble(parts, np.eye(V.shape[1])[None] if operator is None else operator.terms)
 

@@ -16,15 +16,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, Float
 
-from ...solvers.batching import RowMap
+from ...solvers.batching import RowMap, vectorised
 from ...solvers.box import Box
 from ...solvers.identity import check_rows, first_difference
 from ...solvers.problem import Problem
+from ...solvers.representative import kept_by_problem
 from .given import check_shapes
 from .twins import averaged
 
@@ -126,14 +126,15 @@ def _check_problem(problem: Problem, snapshots: Any) -> None:
 
 
 def _data(problem: Problem, box: Box, P: np.ndarray, U: np.ndarray, digest: str, dropped: dict[str, int]) -> Data:
-    features = jax.jit(jax.vmap(problem.features))
+    features = vectorised(problem, "features")
     around = np.concatenate([box_points(box, 4 * 2 ** min(box.dimension, CORNERS), seed=0), P])
-    x, _ = (np.asarray(a) for a in features(around))
+    ((x, _),) = features(around)
+    x = np.asarray(x)
     low, high = x.min(axis=0), x.max(axis=0)
     width = high - low
     shift, gain = (low + high) / 2, np.where(width > 0, 2 / np.where(width > 0, width, 1.0), 0.0)
-    x, s = (np.array(a) for a in features(P))
-    lifts = RowMap(lambda p: problem.prescribe(p, jnp.zeros(problem.size)))(around)
+    x, s = (np.array(a) for a in features(P)[0])
+    lifts = _lifts(problem)(around)
     ones = np.asarray(problem.prescribe(jnp.asarray(P[0]), jnp.ones(problem.size)))
     free = ones != np.asarray(problem.prescribe(jnp.asarray(P[0]), jnp.zeros(problem.size)))
     x = (x - shift) * gain
@@ -145,6 +146,12 @@ def _data(problem: Problem, box: Box, P: np.ndarray, U: np.ndarray, digest: str,
     norms = np.where(norms > 0, norms, 1.0)
     lift = bool(lifts.any())
     return Data(problem, box, P, fields, norms, x, s, shift, gain, free, lift, digest, dropped)
+
+
+@kept_by_problem(16)
+def _lifts(problem: Problem) -> RowMap:
+    """The values that are prescribed at an input, zero elsewhere."""
+    return RowMap(lambda p: problem.prescribe(p, jnp.zeros(problem.size)))
 
 
 def inner_product(problem: Problem) -> Callable[[np.ndarray], np.ndarray]:

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import jax
 import numpy as np
 from jaxtyping import Float
 
 from ...solvers.affine_decomposition import AffineDecomposition
+from ...solvers.batching import vectorised
 from ...solvers.problem import Problem
 
 
@@ -52,7 +52,7 @@ class ReducedOperator:
 
     def weights(self, P: Float[np.ndarray, "n d"]) -> tuple[Float[np.ndarray, "n Q"], Float[np.ndarray, "n J"]]:
         """The weights of operator and load, theta(p) and phi(p), at every input."""
-        theta, phi = jax.jit(jax.vmap(lambda p: (self.parts.theta(p), self.parts.load_weights(p))))(P)
+        theta, phi = vectorised(self.problem, "theta", "load_weights")(P)
         return np.asarray(theta), np.asarray(phi)
 
     def system(self, P: Float[np.ndarray, "n d"]) -> tuple[Float[np.ndarray, "n k k"], Float[np.ndarray, "n k"]]:

@@ -74,8 +74,12 @@ class CoerciveProof(FieldProof):
         return {"compliance": (np.asarray(bounds.square_lower), np.asarray(bounds.square_upper))}
 
     def cost(self, n: int, effort: int) -> dict[str, float]:
-        own = effort > 0 and self.problem.preconditioner(jnp.asarray(self.problem.reference_theta)) is not None
+        own = effort > 0 and self._preconditioned
         return {"reference_solves": float(n * (1 if own else effort + 1))}
+
+    @cached_property
+    def _preconditioned(self) -> bool:
+        return self.problem.preconditioner(jnp.asarray(self.problem.reference_theta)) is not None
 
     def basis(self, model: Model) -> Float[np.ndarray, "N k"] | str:
         return answering_basis(self.problem, self.problem.free, model)

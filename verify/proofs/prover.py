@@ -7,12 +7,12 @@ is one file here and one line there.
 
 from __future__ import annotations
 
-from functools import lru_cache
 from importlib import import_module
 from typing import Any
 
 from ...solvers.box import Box
 from ...solvers.problem import Problem
+from ...solvers.representative import kept_by_problem
 from ..answers.evaluate import Model, captured
 from .proof import BoxProof, NoProof, Proof, ReducedProof
 
@@ -26,9 +26,9 @@ PROOFS = {  # "module:class" of a problem -> of its proof; imported when asked f
 SOLVERS = __package__.rsplit(".", 2)[0] + ".solvers."
 
 
-@lru_cache(maxsize=16)
+@kept_by_problem(16)
 def proof_of(problem: Problem) -> Proof:
-    """The theorem about a problem, with what is compiled of it: made once for each. ``NoProof`` where none is known."""
+    """The theorem about a problem, one object for all equal problems; ``NoProof`` where none is known."""
     kind = _proof_class(type(problem))
     why = kind.refusal(problem)
     return NoProof(problem, why) if why else kind(problem)
