@@ -26,9 +26,9 @@ def compiled():
     """A list that grows by one at every tracing, lowering and compiling."""
     events = []
 
-    def listen(event, duration, **_):
+    def listen(event, duration, **about):
         if event.endswith(COMPILING):
-            events.append(event)
+            events.append((event, about.get("fun_name")))
 
     jax.monitoring.register_event_duration_secs_listener(listen)
     yield events
@@ -43,11 +43,11 @@ def test_a_second_problem_with_the_same_settings_compiles_nothing(compiled):
     first, second = (ThermalBlock((2, 1), 4, low=0.5, high=2.0) for _ in range(2))
     P = first.inputs.sample(3, seed=0)
     U = np.asarray(first.solve_batch(P))
-    proved, one = certify(first, 1.01 * U, P), first.solution(P[0])
+    proved, one = certify(first, 1.01 * U, P), first.solve_report(P[0])
     assert compiled
     compiled.clear()
     assert np.array_equal(np.asarray(second.attempt_batch(P).u), U)
-    assert np.array_equal(second.solution(P[0]).u, one.u)
+    assert np.array_equal(second.solve_report(P[0]).u, one.u)
     again = certify(second, 1.01 * U, P)
     assert fields(again) == fields(proved) and again.against == proved.against
     assert not compiled
@@ -68,10 +68,10 @@ def test_what_was_changed_in_place_is_another_problem():
     """And the former self stays what it was, for those who still equal it."""
     first, second, fresh = (LognormalDiffusion(d=1, sigma=s, cells=4) for s in (0.5, 0.5, 1.0))
     p = np.array([1.0])
-    before, other = (problem.solution(p).u for problem in (first, fresh))
+    before, other = (problem.solve_report(p).u for problem in (first, fresh))
     assert np.abs(before - other).max() > 1e-3
     object.__setattr__(first, "sigma", 1.0)
-    assert np.array_equal(first.solution(p).u, other) and np.array_equal(second.solution(p).u, before)
+    assert np.array_equal(first.solve_report(p).u, other) and np.array_equal(second.solve_report(p).u, before)
     bounds = [certify(problem, other[None], p[None]).relative_upper[0] for problem in (first, second, fresh)]
     assert bounds[0] == bounds[2] < 1e-9 and bounds[1] > 1e-2
     object.__setattr__(first, "sigma", 0.5)
