@@ -72,7 +72,7 @@ def kept_by_problem(
         def of_equal(problem: P, *args: More.args, **kwargs: More.kwargs) -> T:
             return cast(T, cached(representative(problem), *args, **kwargs))
 
-        return of_equal
+        return cast(Callable[Concatenate[P, More], T], of_equal)
 
     return decorate
 
