@@ -319,6 +319,10 @@ def test_the_bound_of_a_residuals_rounding_holds():
 # ---- failures --------------------------------------------------------------------------------------------------------
 
 
+class Alone(ThermalBlock):
+    """Shares nothing that was compiled of another object: what is planted into the solver takes effect."""
+
+
 def not_converged(w, b, tolerance, **_):
     return CgResult(jnp.full_like(b, 1e9), jnp.asarray(1e9), jnp.asarray(200), jnp.asarray(False))
 
@@ -327,7 +331,7 @@ def test_where_multigrid_fails_a_direct_solve_takes_over(monkeypatch):
     p = jnp.asarray([1.0, 2.0, 3.0, 4.0])
     good, slope = block().solve_report(p), pullback()(p, jnp.ones(block().size))
     monkeypatch.setattr(multigrid, "solve", not_converged)
-    problem = ThermalBlock(cells=8)
+    problem = Alone(cells=8)
     solution = problem.solve_report(p)
     assert solution.method == "direct" and solution.residual <= 1e-12
     np.testing.assert_allclose(solution.u, good.u, rtol=0, atol=1e-11)
@@ -350,7 +354,7 @@ def test_a_solve_that_fails_is_a_row_of_nan_and_raises_alone(monkeypatch):
 
     monkeypatch.setattr(multigrid, "solve", not_converged)
     monkeypatch.setattr(coercive_solve, "solve_refined", breaks_down)
-    problem = ThermalBlock(cells=8)
+    problem = Alone(cells=8)
     P = np.ones((5, 4))
     P[[1, 3], 0] = 9.0
     U = np.asarray(problem.solve_batch(P))
@@ -368,7 +372,7 @@ def test_a_wrong_answer_is_not_believed(monkeypatch):
     honest = multigrid.solve
     monkeypatch.setattr(multigrid, "solve", lies)
     with pytest.raises(SolveError, match="relative residual 1.0e-03"):
-        ThermalBlock(cells=8).solve(np.ones(4))
+        Alone(cells=8).solve(np.ones(4))
 
 
 def test_weights_that_are_not_positive_give_nan_not_an_answer():
