@@ -5,13 +5,22 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet -c constraints.txt
 
-.PHONY: test demo table format clean
+PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+# Most of a run is compiling. Where no last digit is at stake programs are compiled with less effort, in a third of the
+# time; never with less precise arithmetic.
+QUICKLY := XLA_FLAGS="--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false"
+
+.PHONY: test smoke demo table format clean
 
 test: .venv/ready-test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+	$(PYTEST) -m "rounding and not smoke"
+	$(QUICKLY) $(PYTEST) -m "not rounding and not smoke"
+
+smoke: .venv/ready-test  # whole runs of scripts and verbs
+	$(PYTEST) -m smoke
 
 demo: .venv/ready
 	$(BIN)/assay demo

@@ -139,6 +139,7 @@ def made(small, small_pool):
     return run_table(small, given, Effort(batch=8, draws=12, search=False))
 
 
+@pytest.mark.smoke
 def test_a_slow_surrogate_loses_in_print(made):
     slow = next(r for r in made.rows if r.name == "slow")
     assert slow.errors.mean["discrete"] == pytest.approx(0.05)
@@ -149,6 +150,7 @@ def test_a_slow_surrogate_loses_in_print(made):
     assert "lose" in text and "never" in text and all(v in text for v in made.verdicts)
 
 
+@pytest.mark.smoke
 def test_every_row_has_every_entry(made):
     assert [r.name for r in made.rows] == ["good basis", "slow", "guarded good basis", "guarded slow"]
     for row in made.rows:
@@ -162,6 +164,7 @@ def test_every_row_has_every_entry(made):
     assert guarded.errors.worst["discrete"] <= 1e-2 and "tolerance 0.01" in guarded.note
 
 
+@pytest.mark.smoke
 def test_the_table_prints_in_every_form(made, tmp_path):
     console = Console(width=200, record=True, file=io.StringIO())
     console.print(table_output.to_rich(made))
@@ -182,6 +185,7 @@ def test_the_readme_keeps_what_is_around_the_table():
         replace_between("nothing here", "x")
 
 
+@pytest.mark.smoke
 def test_effectivities_count_only_above_the_floors(small):
     rows = {r["bound"]: r for r in effectivity.effectivities(small, 12)}
     assert rows["default"]["max"] <= 1.15 and rows["default"]["lower, min"] >= 0.9
@@ -189,6 +193,7 @@ def test_effectivities_count_only_above_the_floors(small):
     assert rows["reduced, all references"]["max"] < 2
 
 
+@pytest.mark.smoke
 def test_the_guard_count_sees_every_kind_of_fault(small, small_pool):
     inner = ThermalBlock(small.blocks, small.cells, low=small.low * 2, high=small.high / 2)
     surrogate = PodGalerkin(inner, 12)

@@ -72,19 +72,24 @@ def test_every_leafs_bound_holds_at_sampled_points(trust):
     assert found.max() > 0.5 * trust.relative_upper  # the bounds are of the size of the errors
 
 
-def test_a_planted_failure_is_not_certified(largest):
-    """Twice the largest error in a bump of standard deviation 3 % of the box's width."""
+def test_planted_failures_and_coefficients_that_are_no_numbers_are_not_certified(largest):
+    """Twice the largest error in a bump of standard deviation 3 % of the box's width; NaN for k00 above 2.5."""
 
-    def bump(P, c):
+    def spoil(P, c):
         x = jnp.log(jnp.asarray(P)) / np.log(10) + 0.5
-        return c * (1 + 2 * largest * jnp.exp(-jnp.sum((x - 0.37) ** 2, axis=1) / (2 * 0.03**2)))[:, None]
+        bump = 1 + 2 * largest * jnp.exp(-jnp.sum((x - 0.37) ** 2, axis=1) / (2 * 0.03**2))
+        return c * bump[:, None] + 0 * jnp.sqrt(2.5 - jnp.asarray(P)[:, :1])
 
-    spoilt = Quadratic(PROBLEM, bump)
+    spoilt = Quadratic(PROBLEM, spoil)
     top = PROBLEM.inputs.from_unit([[0.37, 0.37]])
     assert errors(spoilt, top)[0] > 1.2 * largest
-    trust = certify_box(PROBLEM, spoilt, tolerance=1.2 * largest, seconds=2, order=2)
-    assert trust.verdict(top)[0] != "certified" and trust.certified_volume < 1
+    trust = certify_box(PROBLEM, spoilt, tolerance=1.2 * largest, seconds=60, order=2, boxes=200)
+    assert trust.verdict(top)[0] != "certified" and 0 < trust.certified_volume < 1
     assert trust.relative_upper_at(top)[0] >= errors(spoilt, top)[0]
+    P = PROBLEM.inputs.sample(500, seed=5)
+    upper, bad = trust.relative_upper_at(P), P[:, 0] > 2.5
+    assert np.isinf(upper[bad]).all() and (trust.verdict(P[bad]) == "undecided").all()
+    assert np.isfinite(upper[~bad]).any() and np.isinf(trust.relative_upper_at([[100.0, 1.0]])).all()
 
 
 def test_part_of_the_box_interrupted_and_gone_on_with(largest, tmp_path, monkeypatch):
@@ -139,16 +144,6 @@ def test_what_cannot_be_enclosed_is_undecided_with_the_reason(spoil, reason):
     assert reason in trust.notes[0]
 
 
-def test_where_coefficients_are_no_numbers_nothing_is_proved():
-    """NaN for k00 above 2.5; the rest of the box is bounded."""
-    spoilt = Quadratic(PROBLEM, lambda P, c: c * jnp.sqrt(2.5 - jnp.asarray(P)[:, :1]))
-    trust = certify_box(PROBLEM, spoilt, 10.0, seconds=60, order=2, max_leaves=60)
-    P = PROBLEM.inputs.sample(500, seed=5)
-    upper, bad = trust.relative_upper_at(P), P[:, 0] > 2.5
-    assert np.isinf(upper[bad]).all() and (trust.verdict(P[bad]) == "undecided").all()
-    assert np.isfinite(upper[~bad]).any() and np.isinf(trust.relative_upper_at([[100.0, 1.0]])).all()
-
-
 def test_a_kept_bound_is_not_used_for_another_problem_with_the_same_settings():
     """A subclass with weights of its own: nothing in its settings tells."""
 
@@ -199,9 +194,9 @@ def test_one_compiled_bound_serves_other_weights_and_no_other_program():
     P = np.concatenate([PROBLEM.inputs.sample(500, seed=6), CORNERS])
     for share in (1.0, 2.0, 1.0):
         surrogate = Scaled(PROBLEM, share)
-        trust = certify_box(PROBLEM, surrogate, tolerance=10.0, ratio=1.2, seconds=60, order=2)
+        trust = certify_box(PROBLEM, surrogate, tolerance=10.0, ratio=2.0, seconds=60, order=2)
         found = errors(surrogate, P)
-        assert (found <= trust.relative_upper_at(P)).all() and trust.relative_upper <= 1.3 * found.max()
+        assert (found <= trust.relative_upper_at(P)).all() and trust.relative_upper <= 2.1 * found.max()
 
 
 def test_a_surrogate_without_a_basis_and_a_box_outside_are_told():

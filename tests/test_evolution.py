@@ -214,6 +214,7 @@ def test_a_bad_sample_is_marked_and_the_others_are_returned() -> None:
     assert np.array_equal(field[good], hard.solve(P[good]))
 
 
+@pytest.mark.smoke
 def test_defaults_solve_everywhere_in_their_box() -> None:
     for kind in (Heat, AllenCahn, Burgers, Wave):
         problem = kind()

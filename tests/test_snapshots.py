@@ -294,6 +294,7 @@ for n in range(int(sys.argv[2]) + 7, 10**6, 7):  # joins journal and file every 
 """
 
 
+@pytest.mark.smoke
 def test_a_killed_process_loses_at_most_the_row_in_progress(tmp_path):
     path, reported = tmp_path / "s.h5", 0
     rng = np.random.default_rng(0)

@@ -44,6 +44,7 @@ def model(problem, snapshots, tmp_path):
     return s, save(s, tmp_path / "model.safetensors")
 
 
+@pytest.mark.smoke
 def test_a_fresh_process_predicts_the_same_bits(problem, snapshots, tmp_path):
     P = problem.inputs.sample(37, seed=2)
     np.save(tmp_path / "inputs.npy", P)

@@ -226,6 +226,7 @@ class Counted:
         return p[0] * np.arange(1.0, 6.0)
 
 
+@pytest.mark.smoke
 @pytest.mark.parametrize("stage", ["timing the solver", "snapshots", "training pod-mlp-0", "measuring surrogates"])
 def test_an_interrupted_table_goes_on_with_what_it_has(tmp_path, stage):
     solver, stop = Counted(), [True]
@@ -369,6 +370,7 @@ def test_a_surrogate_that_does_not_fit_is_a_mistake_before_any_work(capsys, tmp_
     assert code == 2 and "reduced-basis" in err and not (tmp_path / "run").exists()
 
 
+@pytest.mark.smoke
 def test_a_killed_bench_loses_no_finished_part(module, tmp_path):
     word = module("bench_slow", "__import__('time').sleep(0.02)")
     root = Path(__file__).resolve().parent.parent

@@ -136,6 +136,7 @@ def here(tmp_path, monkeypatch):
     return trust
 
 
+@pytest.mark.smoke
 def test_the_command_line_draws_lists_clusters_and_guards(here, capsys):
     certify = ["certify", "poor_model:poor", *OWN, "--box", "all", "--tolerance", "0.9", "--plot", "map.png"]
     assert run([*certify, "--json"]) == 3

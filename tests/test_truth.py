@@ -19,6 +19,7 @@ def report():
     return truth.measure([4], repeats=7)  # no multigrid level at all: quick to compile
 
 
+@pytest.mark.smoke
 def test_every_solver_reached_the_residual_it_is_timed_at(report):
     names = [row["method"] for row in report["solvers"]]
     assert names[0] == "assay multigrid + CG" and any("splu" in name for name in names)
@@ -28,6 +29,7 @@ def test_every_solver_reached_the_residual_it_is_timed_at(report):
     assert report["solvers"][0]["times_ours_best"] == 1
 
 
+@pytest.mark.smoke
 def test_approximate_truths_come_with_their_error(report):
     errors = {row["method"]: row["worst_error"] for row in report["approximate"]}
     assert errors["full multigrid, 1 cycle"] <= 1e-12  # the coarsest grid is solved exactly
@@ -35,6 +37,7 @@ def test_approximate_truths_come_with_their_error(report):
     assert report["gradient"]["adjoint_against_tangent"] <= 1e-8
 
 
+@pytest.mark.smoke
 def test_the_report_is_json_and_its_table_can_be_read(report):
     assert json.loads(json.dumps(report)) == report
     out = io.StringIO()
@@ -49,6 +52,7 @@ def test_a_missing_rival_is_named_not_hidden(monkeypatch):
     assert len(found) == 2 + 3 - len(notes) and "pyamg is not installed" in notes[0]
 
 
+@pytest.mark.smoke
 def test_what_was_missed_is_said(report):
     slow = copy.deepcopy(report)
     for row in slow["solvers"]:
