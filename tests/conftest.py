@@ -18,7 +18,8 @@ LARGEST = 3 << 30  # bytes of a process, beyond which compiled programs are drop
 HEAVIEST = (  # seconds of compiling, so that two processes end together; the others in the order of their names
     "test_certify_box", "test_box_flux", "test_enclose", "test_evolution", "test_surrogates_pod_mlp",
     "test_failed_derivatives", "test_hyperelastic", "test_steady_derivatives", "test_elasticity",
-    "test_enclose_factors", "test_surrogates", "test_thermal_block", "test_audit", "test_guard", "test_falsify", "test_cli",
+    "test_enclose_factors", "test_surrogates", "test_thermal_block", "test_audit", "test_guard", "test_falsify",
+    "test_cli",
 )  # fmt: skip
 
 # Where bounds meet true errors and exact arithmetic in their last digits: run as users' programs are compiled. Others

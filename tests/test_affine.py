@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 import scipy.sparse.linalg as spla
+from small_matrices import line, rational, unit
 
-from assay.solvers import Box, SolveError, ThermalBlock, affine
+from assay.solvers import SolveError, ThermalBlock, affine
 from assay.solvers.linear_algebra.direct import factorise
 from assay.solvers.linear_algebra.semidefinite import smallest_eigenvalue
 from assay.solvers.problems.affine_terms import constraint_rows
@@ -24,17 +25,6 @@ LOAD = np.asarray(BLOCK.load(jnp.ones(4)))[BLOCK.free]
 @pytest.fixture(scope="module")
 def twin():
     return affine(TERMS, None, LOAD, BLOCK.inputs, BLOCK.coordinates[BLOCK.free])
-
-
-def line(n=6):
-    """Stiffness of a string of n unknowns and its mass: small, of full rank, and known in closed form."""
-    k = sp.diags([-np.ones(n - 1), 2 * np.ones(n), -np.ones(n - 1)], [-1, 0, 1])
-    m = sp.diags([np.ones(n - 1), 4 * np.ones(n), np.ones(n - 1)], [-1, 0, 1]) / 6
-    return k, m
-
-
-def unit(d=2):
-    return Box(tuple("abcd"[:d]), np.full(d, 0.5), np.full(d, 2.0))
 
 
 def test_the_thermal_blocks_terms_give_the_thermal_block(twin):
@@ -132,10 +122,6 @@ def test_reference_solves_invert_the_operator_at_the_centre(twin):
     r = jnp.asarray(np.random.default_rng(0).standard_normal((2, 49)))
     z = jax.vmap(twin.reference_solve)(r)
     np.testing.assert_allclose(z, np.linalg.solve(BLOCK.matrix(np.ones(4)).toarray(), r.T).T, rtol=1e-10)
-
-
-def rational(values):
-    return np.vectorize(Fraction, otypes=[object])(np.asarray(values, dtype=float))
 
 
 def test_rounding_bounds_hold_in_rational_arithmetic():

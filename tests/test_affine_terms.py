@@ -1,31 +1,15 @@
 """Loads in terms and prescribed values of affine problems, against solutions in closed form and dense arithmetic."""
 
-from fractions import Fraction
-
 import jax.numpy as jnp
 import numpy as np
 import pytest
 import scipy.sparse as sp
+from small_matrices import line, rational, unit
 
 from assay.solvers import Box, affine, sample
 from assay.surrogates import train
 from assay.verify.certify import certify
 from assay.verify.proofs.prover import prover
-
-
-def line(n=6):
-    """Stiffness of a string of n unknowns and its mass: small, of full rank, and known in closed form."""
-    k = sp.diags([-np.ones(n - 1), 2 * np.ones(n), -np.ones(n - 1)], [-1, 0, 1])
-    m = sp.diags([np.ones(n - 1), 4 * np.ones(n), np.ones(n - 1)], [-1, 0, 1]) / 6
-    return k, m
-
-
-def unit(d=2):
-    return Box(tuple("abcd"[:d]), np.full(d, 0.5), np.full(d, 2.0))
-
-
-def rational(values):
-    return np.vectorize(Fraction, otypes=[object])(np.asarray(values, dtype=float))
 
 
 def rod(n=9):

@@ -239,6 +239,7 @@ def arrays_of(data, tmp_path):
 
 @pytest.mark.parametrize("value", [None, True, -1, 10**400, "x", [], {}, [[]], ["x"], {"name": []}, "\u0000"])
 def test_model_headers_of_other_kinds(honest, tmp_path, value):
+    refused = set()
     arrays, header = arrays_of(honest["m.safetensors"], tmp_path), header_of(honest["m.safetensors"])
     for key in header:
         for changed in ({**header, key: value}, {k: v for k, v in header.items() if k != key}):
@@ -247,6 +248,7 @@ def test_model_headers_of_other_kinds(honest, tmp_path, value):
                 load(tmp_path / "m.safetensors")
             except ValueError as error:
                 assert_one_line(error, "m.safetensors")
+                refused.add(key)
             else:
                 assert key in (
                     "seed",
@@ -258,6 +260,7 @@ def test_model_headers_of_other_kinds(honest, tmp_path, value):
                     "settings",
                     "fingerprint",
                 )
+    assert refused == set(header)  # changed or left out
 
 
 def test_models_that_do_not_fit(honest, refuses, tmp_path):
@@ -329,6 +332,7 @@ VALUES = [None, True, -1, 0, 1.5, 10**400, "x", "nan", "-inf", [], {}, [[]], ["x
 
 @pytest.mark.parametrize("value", VALUES)
 def test_records_of_other_kinds(honest, tmp_path, block, value):
+    refused = 0
     data = json.loads(honest["c.jsonl"])
     for key in data:
         for changed in ({**data, key: value}, {k: v for k, v in data.items() if k != key}):
@@ -337,6 +341,8 @@ def test_records_of_other_kinds(honest, tmp_path, block, value):
                 read_counterexamples(tmp_path / "c.jsonl")
             except ValueError as error:
                 assert_one_line(error)
+                refused += 1
+    assert refused > len(data)  # changed and left out: two a key
 
 
 @pytest.mark.parametrize("text", [DEEP, '{"a":' * 200_000, "[NaN]", "null", '"x"', "[" * 64 + "]" * 64])
@@ -347,6 +353,7 @@ def test_json_that_no_reader_takes(refuses, text):
 
 @pytest.mark.parametrize("value", VALUES)
 def test_run_folders_of_other_kinds(honest, tmp_path, value):
+    refused = 0
     found = json.loads(honest["run.json"])
     places = [(found, key) for key in found] + [(found["settings"], "problem")]
     places += [(found["settings"]["problem"], key) for key in found["settings"]["problem"]]
@@ -361,6 +368,8 @@ def test_run_folders_of_other_kinds(honest, tmp_path, value):
             RunFolder.open(tmp_path).problem()
         except (UserError, ValueError) as error:
             assert_one_line(error)
+            refused += 1
+    assert refused >= 8  # of 14 places
 
 
 def test_a_map_of_other_kinds(tmp_path):

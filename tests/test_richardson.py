@@ -4,7 +4,7 @@ import jax
 import numpy as np
 import pytest
 
-from assay.solvers.classes.richardson import richardson, shared_nodes
+from assay.solvers.classes.richardson import _doubt, richardson, shared_nodes
 from assay.solvers.problems.burgers import Burgers
 from assay.solvers.problems.heat import Heat
 from assay.solvers.problems.thermal_block import ThermalBlock
@@ -50,3 +50,9 @@ def test_grids_that_are_not_nested_are_refused() -> None:
         richardson(Burgers(cells=32), Burgers(cells=20, steps=50), [0.05, 0.1, 0.1, 0.1], order=2)
     with pytest.raises(ValueError, match="cells=33 is no multiple"):
         Burgers(cells=33).discretisation_error([0.05, 0.1, 0.1, 0.1])
+
+
+@pytest.mark.parametrize(("observed", "said"), [(1.0, ""), (4.0, ""), (0.99, "0.99, not 2"), (4.01, "4, not 2")])
+def test_from_half_the_order_to_two_above_it_nothing_is_doubted(observed: float, said: str) -> None:
+    """Beyond, the grid resolves too little; a higher order alone makes the estimate too large, not too small."""
+    assert (said in _doubt(observed, 2)) if said else _doubt(observed, 2) == ""

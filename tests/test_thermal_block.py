@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import skfem
 from skfem.helpers import dot, grad
+from small_matrices import rational
 
 from assay.solvers import SolveError, ThermalBlock
 from assay.solvers.classes import coercive_solve
@@ -256,10 +257,6 @@ def test_the_eigenvalue_bound_is_below_and_tight_for_equal_blocks():
 
 
 # ---- rounding: the same quantities in rational arithmetic ------------------------------------------------------------
-
-
-def rational(values):
-    return np.vectorize(Fraction, otypes=[object])(np.asarray(values, dtype=float))
 
 
 def cell_sums(problem, u):
