@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -19,9 +19,6 @@ from jax import lax
 
 from .interrupts import finished
 from .representative import kept_by_problem
-
-if TYPE_CHECKING:
-    from .problem import Problem
 
 PAUSE = 0.3  # seconds of work between moments at which a batch can be interrupted
 
@@ -101,6 +98,6 @@ class VectorMap:
 
 
 @kept_by_problem(64)
-def vectorised(problem: Problem, *methods: str) -> Callable[[Any], tuple[Any, ...]]:
+def vectorised(problem: Any, *methods: str) -> Callable[[Any], tuple[Any, ...]]:
     """P [n, d] -> what these methods of the problem give at every row, vectorised and compiled."""
     return jax.jit(jax.vmap(lambda p: tuple(getattr(problem, name)(p) for name in methods)))

@@ -17,21 +17,18 @@ from collections.abc import Callable, Hashable
 from dataclasses import fields, is_dataclass
 from functools import cache, cached_property, lru_cache, wraps
 from threading import Lock
-from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar, cast
+from typing import Any, Concatenate, ParamSpec, TypeVar, cast
 from weakref import WeakValueDictionary
 
 import numpy as np
 
-if TYPE_CHECKING:
-    from .problem import Problem
-
-P = TypeVar("P", bound="Problem")
+P = TypeVar("P")  # a problem
 T = TypeVar("T")
 More = ParamSpec("More")
 KEPT = 16  # that outlive the problems they stand for
 
-_all: WeakValueDictionary[Hashable, Problem] = WeakValueDictionary()
-_recent: OrderedDict[Hashable, Problem] = OrderedDict()
+_all: WeakValueDictionary[Hashable, Any] = WeakValueDictionary()
+_recent: OrderedDict[Hashable, Any] = OrderedDict()
 _lock = Lock()
 
 
@@ -53,7 +50,7 @@ def representative(problem: P) -> P:
         while len(_recent) > KEPT:
             _recent.popitem(last=False)
     if problem is not found:
-        problem.stands_for_it[:] = [found]  # as long as the problem lives
+        cast(Any, problem).stands_for_it[:] = [found]  # as long as the problem lives
     return cast(P, found)
 
 
@@ -66,7 +63,7 @@ def kept_by_problem(
     """
 
     def decorate(function: Callable[Concatenate[P, More], T]) -> Callable[Concatenate[P, More], T]:
-        cached: Any = lru_cache(maxsize=maxsize)(function)
+        cached: Any = lru_cache(maxsize=maxsize)(cast(Any, function))
 
         @wraps(function)
         def of_equal(problem: P, *args: More.args, **kwargs: More.kwargs) -> T:
@@ -77,9 +74,9 @@ def kept_by_problem(
     return decorate
 
 
-def _key(problem: Problem) -> Hashable | None:
+def _key(problem: Any) -> Hashable | None:
     kind = type(problem)
-    known = _attributes(kind)
+    known = _attributes(cast(Any, kind))
     if known is None:
         return None
     names, computed = known
@@ -92,7 +89,7 @@ def _key(problem: Problem) -> Hashable | None:
 
 
 @cache
-def _attributes(kind: type[Problem]) -> tuple[tuple[str, ...], frozenset[str]] | None:
+def _attributes(kind: type) -> tuple[tuple[str, ...], frozenset[str]] | None:
     """The names of fields, and of what is computed from them, of a class of this library; None for others."""
     if not (kind.__module__.startswith(f"{__package__}.") and is_dataclass(kind)):
         return None
@@ -115,8 +112,8 @@ def _value(x: Any) -> Hashable:
     raise _NoValue
 
 
-def _copy(problem: Problem) -> Problem:
+def _copy(problem: Any) -> Any:
     """The fields, and nothing that was computed from them."""
     made = object.__new__(type(problem))
-    vars(made).update({f.name: getattr(problem, f.name) for f in fields(cast(Any, problem))})
+    vars(made).update({f.name: getattr(problem, f.name) for f in fields(problem)})
     return made

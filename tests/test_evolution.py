@@ -126,7 +126,11 @@ def test_stepping_by_hand_gives_the_field(problem: EvolutionProblem) -> None:
     assert np.allclose(jax.jit(problem.step)(p, states[1]), states[2], rtol=0, atol=1e-12)
 
 
-@pytest.mark.parametrize("problem", COMPILED, indirect=True)
+# Where a residual is exactly zero, as it may be by other roundings, the second derivatives of allen-cahn-2d are NaN.
+BY_ROUNDING = [pytest.param(x, marks=pytest.mark.rounding) if x == "allen-cahn-2d" else x for x in COMPILED]
+
+
+@pytest.mark.parametrize("problem", BY_ROUNDING, indirect=True)
 def test_derivatives(problem: EvolutionProblem) -> None:
     """Adjoint against tangent, gradient and Hessian-vector product against central differences."""
     p = jnp.asarray(point(problem))
