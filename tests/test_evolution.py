@@ -126,7 +126,7 @@ def test_stepping_by_hand_gives_the_field(problem: EvolutionProblem) -> None:
     assert np.allclose(jax.jit(problem.step)(p, states[1]), states[2], rtol=0, atol=1e-12)
 
 
-# Where a residual is exactly zero, as it may be by other roundings, the second derivatives of allen-cahn-2d are NaN.
+# Compiled otherwise the second derivatives of allen-cahn-2d are NaN, for a reason that is not known yet.
 BY_ROUNDING = [pytest.param(x, marks=pytest.mark.rounding) if x == "allen-cahn-2d" else x for x in COMPILED]
 
 
