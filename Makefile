@@ -15,8 +15,7 @@ QUICKLY := XLA_FLAGS="--xla_backend_optimization_level=0 --xla_cpu_use_fusion_em
 test: .venv/ready-test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy
-	$(PYTEST) -m "rounding and not smoke"
+	$(BIN)/mypy & types=$$!; $(PYTEST) -m "rounding and not smoke"; tests=$$?; wait $$types && exit $$tests
 	$(QUICKLY) $(PYTEST) -m "not rounding and not smoke"
 
 smoke: .venv/ready-test  # whole runs of scripts and verbs
