@@ -138,6 +138,7 @@ def test_training_leaves_a_run_that_says_how_to_repeat_it(trained):
     assert len(assay.load_snapshots(trained / "snapshots.h5")) == 8
 
 
+@pytest.mark.smoke
 def test_falsify_finds_it_and_replay_confirms_it(trained, said):
     found = said("falsify", str(trained), "--tolerance", "0.05", "--budget", "4", code=1)
     assert found["verdict"] == "falsified"
@@ -229,6 +230,7 @@ def test_sampling_goes_on_in_its_file_and_refuses_another(said, mistake):
 # --- surrogates and problems of one's own -----------------------------------------------------------------------------
 
 
+@pytest.mark.smoke
 def test_ones_own_surrogate_of_a_known_problem(said):
     found = said("falsify", "mine:scaled", *OWN, "--budget", "4", code=1)
     assert found["worst"] == pytest.approx(0.05, rel=1e-9)

@@ -170,6 +170,7 @@ def test_settings_from_a_file_do_not_take_the_machine(evil):
             RunFolder.open(evil).problem()
 
 
+@pytest.mark.smoke
 def test_links_in_a_run_folder_lead_nowhere(evil, refused, tmp_path):
     outside = tmp_path / "outside"
     for name, words in (
