@@ -83,10 +83,11 @@ def test_the_climb_reaches_more_than_sampling_does(small, reduced_search, true_e
 
 @pytest.mark.parametrize("fault", ["NaN", "raises", "shape"])
 def test_a_region_where_the_surrogate_breaks_down_is_found(small, small_pool, fault):
-    accurate = PodGalerkin(small, 16, pool=small_pool)
+    pod = PodGalerkin(small, 16, pool=small_pool)
 
     def surrogate(P):
-        u = accurate(P)
+        """Accurate, and in numpy alone, for it is asked row by row: the weights are the inputs."""
+        u = np.linalg.solve(np.tensordot(P, pod._stiffness, 1), pod._load.T)[:, :, 0] @ pod.basis.T
         bad = small.inputs.to_unit(P)[:, 0] > 0.95
         if fault == "NaN":
             u[bad, 40] = np.nan

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
@@ -107,7 +106,8 @@ class PodGalerkin:
         self._stiffness = np.stack([V[free].T @ (problem.matrix(e) @ V[free]) for e in terms])
 
     def galerkin(self, P: np.ndarray) -> Float[np.ndarray, "n k"]:
-        theta, weights = (np.asarray(jax.vmap(f)(P)) for f in (self.problem.theta, self.problem.load_weights))
+        theta = np.stack([np.asarray(self.problem.theta(p)) for p in P])
+        weights = np.stack([np.asarray(self.problem.load_weights(p)) for p in P])
         A = np.tensordot(theta, self._stiffness, 1)
         return np.linalg.solve(A, (weights @ self._load)[:, :, None])[:, :, 0]
 
