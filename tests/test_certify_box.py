@@ -304,9 +304,9 @@ def test_an_interrupt_does_not_wait_for_the_compiler():
 
     start = time.perf_counter()
     with pytest.raises(KeyboardInterrupt):
-        box_rounds._compiled_apart(Slow(), start, 10.0, 60.0, stop)
+        box_rounds._compiled_in_a_thread(Slow(), start, 10.0, 60.0, stop)
     assert time.perf_counter() - start < 10 and 5 < told[0] < 10
     with pytest.raises(box_rounds.TooLong):
-        box_rounds._compiled_apart(Slow(), start - 1.0, 10.0, 0.1, told.append)
+        box_rounds._compiled_in_a_thread(Slow(), start - 1.0, 10.0, 0.1, told.append)
     done.set()
-    assert box_rounds._compiled_apart(Slow(), time.perf_counter(), 10.0, 60.0, told.append) == "compiled"
+    assert box_rounds._compiled_in_a_thread(Slow(), time.perf_counter(), 10.0, 60.0, told.append) == "compiled"
