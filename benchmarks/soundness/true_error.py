@@ -1,9 +1,9 @@
 """The true error of a field, as the interval that computed numbers leave; and the one check of every two-sided bound.
 
-With the computed truth t, its own proved bound b >= ||u - t||_A and an exact e = t - N (its entries carry one
-rounding each, which moves ||e||_A by at most eps (|e|' |A| |e|)^(1/2)):
+With the computed truth t, its own proved bound b >= ||u - t|| and e = t - N (its entries carry one rounding each, which
+``FieldProof.norm_row`` charges), in the problem's norm:
 
-    ||e||_A - b  <=  ||u - N||_A  <=  ||e||_A + b
+    ||e|| - b  <=  ||u - N||  <=  ||e|| + b
 
 b comes from the bound under test, which is the only one there is; so it is used for nothing but the exact solution's
 few last digits.
@@ -19,10 +19,11 @@ import numpy as np
 from jaxtyping import Float
 
 from ...solvers.batching import RowMap
-from ...solvers.classes.coercive import CoerciveProblem
+from ...solvers.problem import Problem
 from ...solvers.representative import kept_by_problem
 from ...verify.certify import certify
-from ...verify.proofs.thomson import energy_norm
+from ...verify.proofs.field_proof import FieldProof
+from ...verify.proofs.prover import proof_of
 
 
 class Interval(NamedTuple):
@@ -36,31 +37,33 @@ class Interval(NamedTuple):
 class TrueError:
     """Truths of one problem at the inputs it has been asked for, and the errors of fields against them."""
 
-    def __init__(self, problem: CoerciveProblem) -> None:
+    def __init__(self, problem: Problem) -> None:
         self.problem = problem
-        self._energy = _energy(problem)
+        self._norm = _norm(problem)
 
     def truths(self, P: Float[np.ndarray, "n d"]) -> tuple[Float[np.ndarray, "n N"], Interval]:
-        """(the computed truths, their energy norms): solve once, measure many fields."""
+        """(the computed truths, their norms): solve once, measure many fields."""
         U = np.asarray(self.problem.solve_batch(P))
         if not np.isfinite(U).all():
             unsolved = int((~np.isfinite(U).all(axis=1)).sum())
             raise RuntimeError(f"{unsolved} truths were not solved: there is nothing to compare with")
-        size, slack = self._energy(P, U)
+        size, slack = self._norm(P, U)
         b = np.asarray(certify(self.problem, U, P, steps=0).upper) + slack
         return U, Interval(size, size - b, size + b)
 
     def __call__(self, P: np.ndarray, U: np.ndarray, norms: Interval, fields: np.ndarray) -> Interval:
-        """||u - N||_A for every row; ``norms`` as ``truths`` gave them."""
-        value, slack = self._energy(P, U - fields)
+        """||u - N|| for every row; ``norms`` as ``truths`` gave them."""
+        value, slack = self._norm(P, U - fields)
         b = norms.high - norms.value + slack
         return Interval(value, np.maximum(value - b, 0.0), value + b)
 
 
 @kept_by_problem(16)
-def _energy(problem: CoerciveProblem) -> RowMap:
-    """Energy norms of fields, and what rounding leaves open of them."""
-    return RowMap(lambda p, u: energy_norm(problem, p, u))
+def _norm(problem: Problem) -> RowMap:
+    """Norms of fields, and what rounding leaves open of them."""
+    proof = proof_of(problem)
+    assert isinstance(proof, FieldProof), f"nothing is proved for {problem.name}"
+    return RowMap(proof.norm_row)
 
 
 @dataclass

@@ -35,8 +35,8 @@ class RadiusProof(FieldProof):
 
     def bound_row(self, p: Float[Array, " d"], v: Float[Array, " N"], effort: int) -> ErrorBounds:
         r, small, large = self._at(p, v)
-        if effort == 0:
-            return assembled(jnp.zeros(()), r, r, small, large)
+        if effort == 0:  # how much of r is rounding is not told apart; that of the norm is
+            return assembled(jnp.zeros(()), r, jnp.minimum(self.norm_row(p, v)[1], r), small, large)
         nearer = self.correct_row(p, v, effort)
         rest, smaller, larger = self._at(p, nearer)
         d, off = self.norm_row(p, nearer - v)
