@@ -86,6 +86,6 @@ def test_the_interval_of_the_truth_holds_for_a_truth_that_was_solved_badly(small
     U, norms = true_error.truths(P)
     rough = np.asarray(small.solve_batch(P, 1e-3))
     bounds = certify(small, rough, P, steps=0)
-    size, _ = true_error._energy(P, rough)
+    size, _ = true_error._norm(P, rough)
     around = Interval(size, size - bounds.upper, size + bounds.upper)
     assert (around.low <= norms.value).all() and (norms.value <= around.high).all()
