@@ -15,7 +15,7 @@ from assay.benchmarks.soundness.faulty import Pool
 from assay.benchmarks.soundness.true_error import TrueError
 from assay.solvers.problems.thermal_block import ThermalBlock
 
-LARGEST = 3 << 30  # bytes of a process, beyond which compiled programs are dropped
+LARGEST = 4 << 30  # bytes of a process, beyond which compiled programs are dropped
 HEAVIEST = (  # seconds of compiling, so that two processes end together; the others in the order of their names
     "test_certify_box", "test_box_flux", "test_enclose", "test_evolution", "test_surrogates_pod_mlp",
     "test_failed_derivatives", "test_hyperelastic", "test_steady_derivatives", "test_elasticity",
