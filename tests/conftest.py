@@ -48,7 +48,7 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The heaviest files first; what depends on rounding is marked."""
     for item in items:
-        if item.path.stem in ROUNDING or "rounding" in item.name:
+        if item.path.stem in ROUNDING or any(word in item.name for word in ("rounding", "last_bit", "same_bits")):
             item.add_marker("rounding")
     places = {name: place for place, name in enumerate(HEAVIEST)}
     items.sort(key=lambda item: places.get(item.path.stem, len(places)))

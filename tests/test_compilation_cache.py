@@ -143,7 +143,7 @@ jax.config.update("jax_enable_compilation_cache", False)
 compilation_cache.reset_cache()
 alone = bounds()
 assert compiled[0] == read[0] == alone[0], "kept programs compute otherwise"
-assert read[1] > 10 and alone[1] == 0, (read[1], alone[1])
+assert read[1] > 0 and alone[1] == 0, (read[1], alone[1])
 print(folder)
 """
 
