@@ -234,6 +234,11 @@ def _search(
         _climb_truth(confirm, rng)
     if not len(points):
         confirm.check(box.from_unit(peaks.points[:3]), f"climbed the {signal.kind}")
+    if confirm.left:
+        notes.append(
+            f"{confirm.left} solver calls of the budget were not spent: no other peak of the {signal.kind} lies above "
+            "the tolerance"
+        )
     return peaks.evaluations
 
 
