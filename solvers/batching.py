@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from functools import cached_property, lru_cache
+from functools import cached_property
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from jax.tree_util import Partial
 
 from .interrupts import finished
 from .representative import kept_by_problem
@@ -75,17 +74,12 @@ class RowMap:
 class VectorMap:
     """``RowMap`` for functions so small that vectorising over rows pays; batches are padded to one of few sizes.
 
-    ``fn(*given, *row)``: what is ``given`` to a call is the same for all rows, and not compiled in. So are the
-    arguments of a ``jax.tree_util.Partial``: all of one function share what is compiled.
+    ``fn(*given, *row)``: what is ``given`` to a call is the same for all rows, and not compiled in.
     """
 
     def __init__(self, fn: Callable[..., Any], sizes: tuple[int, ...] = (16, 64, 256)) -> None:
         self.sizes = sizes
-        self._given: tuple[Any, ...] = ()
-        if isinstance(fn, Partial):
-            self._given, self._compiled = fn.args, _with_given(fn.func)
-        else:
-            self._compiled = _vectorised_with_given(fn)
+        self._compiled = jax.jit(lambda given, rows: jax.vmap(lambda row: fn(*given, *row))(rows))
 
     def __call__(self, *arrays: Any, given: tuple[Any, ...] = ()) -> Any:
         hosts = [np.asarray(x) for x in arrays]
@@ -97,17 +91,10 @@ class VectorMap:
             rows = [x[start : start + size] for x in hosts]
             count = len(rows[0])
             padded = [np.concatenate([x, np.zeros((size - count, *x.shape[1:]))]) if count < size else x for x in rows]
-            result = finished(self._compiled, (*self._given, *given), padded)
+            result = finished(self._compiled, given, padded)
             pieces.append(jax.tree.map(lambda x, m=count: np.asarray(x)[:m], result))
             start += size
         return jax.tree.map(lambda *parts: parts[0] if len(parts) == 1 else np.concatenate(parts), *pieces)
-
-
-def _vectorised_with_given(fn: Callable[..., Any]) -> Callable[..., Any]:
-    return jax.jit(lambda given, rows: jax.vmap(lambda row: fn(*given, *row))(rows))
-
-
-_with_given = lru_cache(maxsize=64)(_vectorised_with_given)  # of functions that are kept: of a problem, of a module
 
 
 @kept_by_problem(64)

@@ -10,24 +10,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from functools import cached_property
-from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
-from jax.tree_util import Partial
 from jaxtyping import Array, Bool, Float
 
 from ...solvers.box import Box
 from ...solvers.classes.coercive import CoerciveProblem
 from ...solvers.foreign import SettingsChanged
-from ...solvers.representative import kept_by_problem
 from ..answers import fingerprint
 from ..answers.evaluate import Model, answering_basis
 from .bounds import ErrorBounds
 from .coercive_reasons import without_bound, without_relative_bound
 from .field_proof import FieldProof
 from .proof import TRACED, BoxProof, ReducedProof
-from .reduced import ReducedBound, ReducedData, galerkin, reduced_bound
+from .reduced import ReducedBound
 from .thomson import bound_field, bound_polished, energy_norm
 
 FEW = 64  # matrices of an affine problem that are hashed entry by entry
@@ -129,28 +126,8 @@ class CoerciveReduced(ReducedProof):
 
     @property
     def stages(self) -> tuple[Callable[[Array, Array], ErrorBounds], ...]:
-        one, all_references, _ = _programs(self.bound.problem)
-        return Partial(one, self.bound.data), Partial(all_references, self.bound.data)
+        return (lambda p, c: self.bound.bound(p, c, 1), lambda p, c: self.bound.bound(p, c))
 
-    @property
-    def improve(self) -> Callable[[Float[Array, " d"]], Float[Array, " k"]]:
+    def improve(self, p: Float[Array, " d"]) -> Float[Array, " k"]:
         """Galerkin in the basis."""
-        return Partial(_programs(self.bound.problem)[2], self.bound.data)
-
-
-@kept_by_problem(16)
-def _programs(problem: CoerciveProblem) -> tuple[Callable[..., Any], ...]:
-    """Bounds by one reference and by all, and Galerkin coefficients, of data that are given to them: what is compiled
-    serves all surrogates of a problem.
-    """
-
-    def one(data: ReducedData, p: Array, c: Array) -> ErrorBounds:
-        return reduced_bound(problem, data, p, c, 1)
-
-    def all_references(data: ReducedData, p: Array, c: Array) -> ErrorBounds:
-        return reduced_bound(problem, data, p, c)
-
-    def best(data: ReducedData, p: Array) -> Array:
-        return galerkin(problem, data, p)
-
-    return one, all_references, best
+        return self.bound.galerkin(p)

@@ -67,8 +67,7 @@ class BoxProof(abc.ABC):
 class ReducedProof(abc.ABC):
     """The fields V c of one basis V [N, k], bounded from their coefficients alone.
 
-    It can be pickled. Every function is JAX code of one query; what is a ``jax.tree_util.Partial`` shares what is
-    compiled with all others of the same function.
+    It can be pickled. Every function is JAX code of one query.
     """
 
     basis: Float[np.ndarray, "N k"]
@@ -78,10 +77,9 @@ class ReducedProof(abc.ABC):
     def stages(self) -> tuple[Callable[[Array, Array], ErrorBounds], ...]:
         """(p [d], c [k]) -> bounds, the cheapest first and the sharpest last."""
 
-    @property
     @abc.abstractmethod
-    def improve(self) -> Callable[[Float[Array, " d"]], Float[Array, " k"]]:
-        """p [d] -> better coefficients in the same basis, from the input alone."""
+    def improve(self, p: Float[Array, " d"]) -> Float[Array, " k"]:
+        """Better coefficients in the same basis, from the input alone."""
 
 
 class Proof(abc.ABC):

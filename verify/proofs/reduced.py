@@ -107,13 +107,9 @@ class ReducedBound:
 
     def galerkin(self, p: Float[Array, " d"]) -> Float[Array, " k"]:
         """The best coefficients in the surrogate's basis in the energy norm: one k x k system."""
-        return galerkin(self.problem, self.data, p)
-
-
-def galerkin(problem: CoerciveProblem, data: ReducedData, p: Float[Array, " d"]) -> Float[Array, " k"]:
-    """``ReducedBound.galerkin``, of data that are given to it."""
-    matrix = jnp.tensordot(problem.theta(p), data.stiffness, 1)
-    return solve_spd(matrix, problem.load_weights(p) @ data.load_mode)
+        theta = self.problem.theta(p)
+        matrix = jnp.tensordot(theta, self.data.stiffness, 1)
+        return solve_spd(matrix, self.problem.load_weights(p) @ self.data.load_mode)
 
 
 def _offline(

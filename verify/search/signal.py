@@ -8,20 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.tree_util import Partial
 from jaxtyping import Array, Float
 
 from ...solvers.batching import RowMap, VectorMap
 from ...solvers.problem import Problem
 from ..answers.evaluate import Model, asked_in_parts, captured, evaluate
 from ..answers.field_rows import Unreadable
-from ..proofs.bounds import ErrorBounds, scaled_upper
+from ..proofs.bounds import scaled_upper
 from ..proofs.proof import ReducedProof
 from ..proofs.prover import prover
 
@@ -58,7 +56,7 @@ def _of_coefficients(problem: Problem, surrogate: Model, reduced: ReducedProof, 
     """The bound in reduced coordinates."""
     k = reduced.basis.shape[1]
     cheapest, sharpest = reduced.stages[0], reduced.stages[-1]
-    bounds = VectorMap(_scaled(sharpest, scale))
+    bounds = VectorMap(lambda p, c: scaled_upper(sharpest(p, c), scale))
 
     def ask(rows: np.ndarray) -> np.ndarray:
         c = surrogate.coefficients(rows)
@@ -87,18 +85,6 @@ def _of_coefficients(problem: Problem, surrogate: Model, reduced: ReducedProof, 
 
     slope = _gradient(value, problem)
     return Signal("bound", lambda P: bound(P, coefficients(P)), slope, proved)
-
-
-def _scaled(bound: Callable[..., ErrorBounds], scale: float) -> Callable[..., Array]:
-    """The relative error's upper end; what is compiled for one ``Partial`` serves all of its function."""
-    if isinstance(bound, Partial):
-        return Partial(_upper_end(bound.func, scale), *bound.args)
-    return _upper_end.__wrapped__(bound, scale)
-
-
-@lru_cache(maxsize=64)
-def _upper_end(bound: Callable[..., ErrorBounds], scale: float) -> Callable[..., Array]:
-    return lambda *args: scaled_upper(bound(*args), scale)
 
 
 def _of_residuals(problem: Problem, surrogate: Model) -> Signal:
