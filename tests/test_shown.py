@@ -11,7 +11,9 @@ from assay.verify.search.counterexample import Counterexample
 
 N = 5000
 ROWS = np.linspace(0.0, 1e-3, N)
-CERTIFICATE = Certificate(*([ROWS] * 8), "energy", "the discrete solution", Evidence.PROVED, ("a " * 500,), ("b",))
+CERTIFICATE = Certificate(
+    *([ROWS] * 8), "energy", "the discrete solution", Evidence.PROVED, ("a " * 500,), notes=("b",)
+)
 WORST = Counterexample(np.zeros(2), 0.2, 0.19, 0.21, Evidence.PROVED, 0.01, "climb", 3, ROWS, "heat", {}, 0)
 
 

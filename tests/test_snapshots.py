@@ -50,6 +50,7 @@ def same(a: Snapshots, b: Snapshots) -> bool:
     )
 
 
+@pytest.mark.rounding
 def test_fields_are_the_truth_at_the_design(block, six):
     np.testing.assert_array_equal(six.inputs, block.inputs.sample(6, 3))
     np.testing.assert_array_equal(six.fields, block.solve_batch(six.inputs))
