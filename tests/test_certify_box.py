@@ -83,7 +83,7 @@ def test_planted_failures_and_coefficients_that_are_no_numbers_are_not_certified
     spoilt = Quadratic(PROBLEM, spoil)
     top = PROBLEM.inputs.from_unit([[0.37, 0.37]])
     assert errors(spoilt, top)[0] > 1.2 * largest
-    trust = certify_box(PROBLEM, spoilt, tolerance=1.2 * largest, seconds=60, order=2, boxes=200)
+    trust = certify_box(PROBLEM, spoilt, tolerance=1.2 * largest, seconds=60, order=2, max_leaves=200)
     assert trust.verdict(top)[0] != "certified" and 0 < trust.certified_volume < 1
     assert trust.relative_upper_at(top)[0] >= errors(spoilt, top)[0]
     P = PROBLEM.inputs.sample(500, seed=5)
