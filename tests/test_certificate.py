@@ -1,5 +1,7 @@
 """``certify``: what is done to a field before anything is proved, and what makes the bound infinite."""
 
+import pickle
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -188,3 +190,11 @@ def test_an_infinite_bound_has_its_reason(weights, load, p, said):
     assert any(said in note and f"a={p:.6g}" in note for note in certificate.notes)
     if "zero" in said:
         assert certificate.within(1e-2, 10.0).all() and not certificate.within(1e-2, 1e-3).any()
+
+
+def test_the_distance_to_the_equation_is_worked_out_when_it_is_read_and_travels_as_words(small, monkeypatch):
+    asked = []
+    monkeypatch.setattr("assay.verify.certificate.against", lambda problem: asked.append(problem) or "words")
+    found = certify(small, np.zeros((1, small.size)), small.inputs.centre[None])
+    assert not asked
+    assert pickle.loads(pickle.dumps(found)).against == found.against == "words" and len(asked) == 1

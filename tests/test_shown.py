@@ -3,7 +3,7 @@
 import numpy as np
 
 from assay.solvers.problem import Solution
-from assay.verify.certificate import Certificate
+from assay.verify.certificate import Against, Certificate
 from assay.verify.evidence import Evidence
 from assay.verify.falsify import Falsification
 from assay.verify.guard import Answer
@@ -12,7 +12,7 @@ from assay.verify.search.counterexample import Counterexample
 N = 5000
 ROWS = np.linspace(0.0, 1e-3, N)
 CERTIFICATE = Certificate(
-    *([ROWS] * 8), "energy", "the discrete solution", Evidence.PROVED, ("a " * 500,), notes=("b",)
+    *([ROWS] * 8), "energy", Against(None, "the discrete solution"), Evidence.PROVED, ("a " * 500,), notes=("b",)
 )
 WORST = Counterexample(np.zeros(2), 0.2, 0.19, 0.21, Evidence.PROVED, 0.01, "climb", 3, ROWS, "heat", {}, 0)
 
@@ -20,7 +20,7 @@ WORST = Counterexample(np.zeros(2), 0.2, 0.19, 0.21, Evidence.PROVED, 0.01, "cli
 def falsification():
     found = [WORST] * 100
     numbers = (0.2, np.zeros(2), 10, 0.01, 0.0, "falsified", "residual", 1, 2, 3, 4, 5, 0.5, 0.5)
-    return Falsification(found, *numbers, "against", 1.0, {}, ("a note",))
+    return Falsification(found, *numbers, Against(None, "x"), 1.0, {}, ("a note",))
 
 
 def test_results_are_shown_in_one_short_line():
@@ -39,4 +39,6 @@ def test_results_are_shown_in_one_short_line():
     for found, wanted in shown.items():
         assert found == wanted and len(found) < 150
     nothing = np.zeros(0)
-    assert repr(Certificate(*([nothing] * 8), "", "", Evidence.NONE, ())).startswith("Certificate(0 fields, 0 relative")
+    assert repr(Certificate(*([nothing] * 8), "", Against(None), Evidence.NONE, ())).startswith(
+        "Certificate(0 fields, 0 relative"
+    )

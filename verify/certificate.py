@@ -9,11 +9,45 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from ..solvers.classes.distance import distance
+from ..solvers.precision import in_float64
 from ..solvers.problem import Problem
-from ..solvers.representative import kept_by_problem
+from ..solvers.representative import kept_by_problem, representative
 from .evidence import Evidence
 from .proofs.bounds import ErrorBounds, nothing_proved, scaled_lower, scaled_upper
 from .proofs.proof import Proof
+
+
+@kept_by_problem(16)
+def against(problem: Problem) -> str:
+    """What every bound is a bound against, with the truth's own estimated distance to the PDE (``distance.py``)."""
+    text = "against the discrete solution on this grid"
+    if getattr(problem, "discretisation_error", None) is None:
+        return text + ", whose own distance to the PDE is not known"
+    found = distance(problem)
+    if found is None:
+        return text + ", whose own distance to the PDE could not be estimated"
+    return f"{text}, {found.words}"
+
+
+class Against:
+    """What errors are errors against, with the truth's own distance to the PDE.
+
+    Worked out when it is first read, for it takes solves on several grids, of the problem as it is now.
+    """
+
+    def __init__(self, problem: Problem | None, words: str = "") -> None:
+        self._problem, self._words = None if problem is None else representative(problem), words
+
+    @property
+    def words(self) -> str:
+        if self._problem is not None:
+            self._words = in_float64(against)(self._problem)
+            self._problem = None
+        return self._words
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Another process is told the words: a problem may not be one that can be sent."""
+        return Against, (None, self.words)
 
 
 @dataclass(frozen=True)
@@ -42,13 +76,18 @@ class Certificate:
     square_upper: Float[np.ndarray, " n"]
     overwritten: Float[np.ndarray, " n"]
     norm: str
-    against: str
+    measured_against: Against
     evidence: Evidence
     assumptions: tuple[str, ...]
     outputs: dict[str, Output] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     cost: dict[str, float] = field(default_factory=dict)
     zero_scale: float = 0.0  # ``Problem.zero_scale``
+
+    @property
+    def against(self) -> str:
+        """What the bounds are bounds against, with the truth's own estimated distance to the PDE."""
+        return self.measured_against.words
 
     def __len__(self) -> int:
         return len(self.upper)
@@ -87,18 +126,6 @@ class Certificate:
         return ErrorBounds(*(getattr(self, name) for name in ErrorBounds._fields))
 
 
-@kept_by_problem(16)
-def against(problem: Problem) -> str:
-    """What every bound is a bound against, with the truth's own estimated distance to the PDE (``distance.py``)."""
-    text = "against the discrete solution on this grid"
-    if getattr(problem, "discretisation_error", None) is None:
-        return text + ", whose own distance to the PDE is not known"
-    found = distance(problem)
-    if found is None:
-        return text + ", whose own distance to the PDE could not be estimated"
-    return f"{text}, {found.words}"
-
-
 def certificate_of(
     proof: Proof, bounds: ErrorBounds, changed: Any, notes: tuple[str, ...], cost: dict[str, float]
 ) -> Certificate:
@@ -108,7 +135,7 @@ def certificate_of(
         **b._asdict(),
         overwritten=np.asarray(changed, dtype=np.float64),
         norm=proof.problem.norm_name,
-        against=against(proof.problem),
+        measured_against=Against(proof.problem),
         evidence=proof.evidence,
         assumptions=proof.assumptions,
         outputs={name: Output(lower, upper) for name, (lower, upper) in proof.outputs(b).items()},

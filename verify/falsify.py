@@ -23,7 +23,7 @@ from ..solvers.tolerance import Tolerance
 from .answers.batch_remark import batch_remark
 from .answers.evaluate import captured
 from .answers.first_call import check_answers
-from .certificate import against
+from .certificate import Against
 from .search.confirmation import Confirmation
 from .search.counterexample import Counterexample
 from .search.peaks import STARTS, find_peaks
@@ -61,10 +61,15 @@ class Falsification:
     draws_unsolved: int
     failure_probability_upper: float
     failure_or_unsolved_upper: float
-    against: str
+    measured_against: Against
     seconds: float
     component_errors: dict[str, float]
     notes: tuple[str, ...] = ()
+
+    @property
+    def against(self) -> str:
+        """What errors are errors against, with the truth's own estimated distance to the PDE."""
+        return self.measured_against.words
 
     def __repr__(self) -> str:
         notes = f", {len(self.notes)} notes" if self.notes else ""
@@ -142,7 +147,7 @@ def falsify(
         draws_unsolved=drawn.unsolved,
         failure_probability_upper=drawn.upper,
         failure_or_unsolved_upper=drawn.upper_with_unsolved,
-        against=against(problem),
+        measured_against=Against(problem),
         seconds=time.perf_counter() - start,
         component_errors=confirm.component_errors,
         notes=(*notes, *confirm.notes(), *model.changes()),
