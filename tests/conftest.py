@@ -17,10 +17,9 @@ from assay.solvers.problems.thermal_block import ThermalBlock
 
 LARGEST = 4 << 30  # bytes of a process, beyond which compiled programs are dropped
 HEAVIEST = (  # seconds of compiling, so that two processes end together; the others in the order of their names
-    "test_certify_box", "test_box_flux", "test_enclose", "test_evolution", "test_surrogates_pod_mlp",
-    "test_failed_derivatives", "test_hyperelastic", "test_steady_derivatives", "test_elasticity",
-    "test_enclose_factors", "test_surrogates", "test_thermal_block", "test_audit", "test_guard", "test_falsify",
-    "test_cli",
+    "test_certify_box", "test_enclose", "test_falsify", "test_elasticity", "test_hyperelastic", "test_box_flux",
+    "test_enclose_oracle", "test_surrogates_pod_mlp", "test_enclose_factors", "test_guard", "test_steady_derivatives",
+    "test_evolution", "test_cavity", "test_soundness", "test_thermal_block", "test_failed_derivatives",
 )  # fmt: skip
 
 # Where bounds meet true errors and exact arithmetic in their last digits: run as users' programs are compiled. Others
@@ -48,7 +47,7 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The heaviest files first; what depends on rounding is marked."""
     for item in items:
-        if item.path.stem in ROUNDING or any(word in item.name for word in ("rounding", "last_bit", "same_bits")):
+        if item.path.stem in ROUNDING or any(word in item.name for word in ("rounding", "last_bit")):
             item.add_marker("rounding")
     places = {name: place for place, name in enumerate(HEAVIEST)}
     items.sort(key=lambda item: places.get(item.path.stem, len(places)))
