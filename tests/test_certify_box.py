@@ -13,9 +13,7 @@ from assay.benchmarks.soundness.true_error import TrueError
 from assay.solvers import ThermalBlock
 from assay.solvers.problem import is_traced
 from assay.verify.answers.frozen import Frozen
-from assay.verify.boxes import batches as box_rounds
-from assay.verify.boxes import box_proof
-from assay.verify.boxes import branch_and_bound as box_search
+from assay.verify.boxes import batches, box_proof, branch_and_bound
 from assay.verify.boxes.box_proof import reduced_bounds
 from assay.verify.boxes.map_file import load_trust_map
 from assay.verify.boxes.tree import BoxTree
@@ -95,7 +93,7 @@ def test_planted_failures_and_coefficients_that_are_no_numbers_are_not_certified
 def test_part_of_the_box_interrupted_and_gone_on_with(largest, tmp_path, monkeypatch):
     surrogate = Quadratic(PROBLEM)
     part = PROBLEM.inputs.replace(lower=np.array([1.0, 1.0]))
-    monkeypatch.setattr(box_search, "PAUSE", 0.0)
+    monkeypatch.setattr(branch_and_bound, "PAUSE", 0.0)
     told = []
 
     def stop(facts):
@@ -208,13 +206,13 @@ def test_a_surrogate_without_a_basis_and_a_box_outside_are_told():
 
 def test_a_bound_below_a_proved_error_ends_all_proofs(largest, monkeypatch):
     """A defect planted into the compiled bound: a hundredth of what it was."""
-    whole = box_rounds.BoxBounds.__call__
+    whole = batches.BoxBounds.__call__
 
     def shrunk(self, low, high, ends):
         result = whole(self, low, high, ends)
         return result._replace(upper=result.upper / 100)
 
-    monkeypatch.setattr(box_rounds.BoxBounds, "__call__", shrunk)
+    monkeypatch.setattr(batches.BoxBounds, "__call__", shrunk)
     trust = certify_box(PROBLEM, Moody(PROBLEM), tolerance=1.2 * largest, seconds=60, order=2)
     assert trust.undecided_volume == 1 and trust.relative_upper == np.inf
     assert "defect" in trust.notes[-1]
@@ -304,9 +302,9 @@ def test_an_interrupt_does_not_wait_for_the_compiler():
 
     start = time.perf_counter()
     with pytest.raises(KeyboardInterrupt):
-        box_rounds._compiled_in_a_thread(Slow(), start, 10.0, 60.0, stop)
+        batches._compiled_in_a_thread(Slow(), start, 10.0, 60.0, stop)
     assert time.perf_counter() - start < 10 and 5 < told[0] < 10
-    with pytest.raises(box_rounds.TooLong):
-        box_rounds._compiled_in_a_thread(Slow(), start - 1.0, 10.0, 0.1, told.append)
+    with pytest.raises(batches.TooLong):
+        batches._compiled_in_a_thread(Slow(), start - 1.0, 10.0, 0.1, told.append)
     done.set()
-    assert box_rounds._compiled_in_a_thread(Slow(), time.perf_counter(), 10.0, 60.0, told.append) == "compiled"
+    assert batches._compiled_in_a_thread(Slow(), time.perf_counter(), 10.0, 60.0, told.append) == "compiled"
