@@ -12,7 +12,7 @@ from assay.solvers.batching import VectorMap
 from assay.solvers.linear_algebra.dense import solve_spd
 from assay.verify.certify import certify
 from assay.verify.proofs import reduced as room
-from assay.verify.proofs.prover import prover
+from assay.verify.proofs.prover import proof_of, prover
 from assay.verify.proofs.reduced import ReducedBound
 
 
@@ -131,7 +131,7 @@ def test_the_path_is_taken_only_where_the_answer_is_the_product(small, case):
         refused = prover(small, other)
         assert refused.reduced is None and why in refused.why_not_reduced
     unknown = black_box(lambda p: p, small.inputs)
-    assert not prover(unknown, surrogate).proves and prover(unknown, surrogate).reduced is None
+    assert not proof_of(unknown).proves and prover(unknown, surrogate).reduced is None
 
 
 def test_the_factor_lies_above_every_matrix_within_the_error():

@@ -13,7 +13,7 @@ from ..solvers.precision import in_float64
 from ..solvers.problem import Problem
 from ..solvers.representative import kept_by_problem, representative
 from .evidence import Evidence
-from .proofs.bounds import ErrorBounds, nothing_proved, scaled_lower, scaled_upper
+from .proofs.bounds import ErrorBounds, scaled_lower, scaled_upper
 from .proofs.proof import Proof
 
 
@@ -143,8 +143,3 @@ def certificate_of(
         cost=cost,
         zero_scale=proof.problem.zero_scale,
     )
-
-
-def nothing_certified(proof: Proof, n: int, notes: tuple[str, ...]) -> Certificate:
-    """The certificate of n fields of which nothing is known: "undecided", with the reasons."""
-    return certificate_of(proof, nothing_proved(n), np.zeros(n), notes, {})

@@ -159,7 +159,7 @@ class Guard:
         how = "from coefficients" if self.reduced is not None else "from fields"
         if how == "from fields" and self._offered.basis is not None:
             how += f", for {self.prover.why_not_reduced}"
-        if not self.prover.proves:
+        if not self.prover.proof.proves:
             how = "by solving alone"
         absolute = f", absolute={self.absolute:g}" if self.absolute else ""
         trust = f", trust={self._label!r}" if self.region is not None else ""
@@ -188,7 +188,7 @@ class Guard:
                 f"the surrogate answers an input otherwise when others are asked at once (by {differs:.1g} of it): "
                 "each answer is certified as it was given, but will not be found again",
             )
-        if self.prover.proves:
+        if self.prover.proof.proves:
             self._warm_bounds(P)
         truth = np.asarray(self.problem.attempt_batch(P[:1]).u)
         self.prover.proof.bounds(P[:1], truth, 0)
@@ -231,7 +231,7 @@ class Guard:
         batch.notes += self.notes
         if self.reduced is not None:
             self._answer_reduced(batch)
-        elif self.prover.proves:
+        elif self.prover.proof.proves:
             self._answer_fields(batch)
         self._solve(batch)
         return self._finish(batch, start)

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Float
 
 from ...solvers.problem import Problem
-from ...verify.answers.evaluate import evaluate, has_basis
+from ...verify.answers.evaluate import captured, evaluate
 from ...verify.answers.first_call import check_answers
 from ...verify.falsify import falsify
 from ...verify.guard import guard
@@ -82,7 +82,7 @@ def measured(one: Trained, yardstick: Yardstick, Q: Float[np.ndarray, "batch d"]
     failed = getattr(member, "training", {}).get("dropped", {}).get("failed", 0)
     if failed:
         remarks.append(f"{failed} snapshots failed")
-    if search and proves(problem) and has_basis(member):
+    if search and proves(problem) and captured(member).basis is not None:
         result = falsify(problem, member, GUARD_TOLERANCE, BUDGET, 0, starts=1024)
         worst["discrete"] = float(np.fmax(worst["discrete"], result.worst))  # NaN: undecided
         remarks.append(f"search: {result.verdict}")

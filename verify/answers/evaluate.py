@@ -166,11 +166,6 @@ def as_float64(answer: Any) -> np.ndarray:
         raise Unreadable(f"with a {type(answer).__name__} that numpy cannot read ({error}): {remedy}") from None
 
 
-def has_basis(surrogate: Any) -> bool:
-    """Whether the surrogate offers ``basis`` [N, k] and ``coefficients(P)``: reduced path and box proofs need them."""
-    return captured(surrogate).basis is not None
-
-
 def answering_basis(problem: Problem, free: Bool[np.ndarray, " N"], model: Model) -> Float[np.ndarray, "N k"] | str:
     """The basis V [N, k] if V c is what the surrogate answers at the centre of the box; else why it is of no use.
 

@@ -56,7 +56,7 @@ class TrustMap:
     notes: tuple[str, ...] = ()  # why it ended, and why nothing is proved where nothing is
     assumptions: tuple[str, ...] = field(default=())  # that the bounds stand on
     failures: Float[np.ndarray, "M d"] | None = None  # of falsified leaves: a point of proved failure, unit coordinates
-    problem_hash: str = ""  # ``fingerprint.of_problem``; empty where no proof was begun
+    problem_hash: str = ""  # ``Proof.problem_hash``; empty where no proof was begun
     model_hash: str = ""  # ``fingerprint.of_model``: basis and program of the coefficients
     absolute: float = 0.0  # beside the tolerance: within is ||e|| <= absolute + tolerance ||u||
 

@@ -39,7 +39,7 @@ class BoxProof(abc.ABC):
     """
 
     model: Frozen
-    points: Any  # boxes.branch_and_bound.PointBounds
+    points: Any  # boxes.point_errors.PointBounds
     assumptions: tuple[str, ...]
 
     @abc.abstractmethod

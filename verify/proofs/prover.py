@@ -76,11 +76,6 @@ class Prover:
         self.__dict__.update(state)
         self.proof = proof_of(self.problem)
 
-    @property
-    def proves(self) -> bool:
-        """Whether there is a theorem at all."""
-        return self.proof.proves
-
 
 def prover(problem: Problem, surrogate: Any) -> Prover:
     """The door: ``prover(problem, surrogate).proof`` bounds fields, ``.reduced`` coefficients where that is possible.

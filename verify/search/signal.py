@@ -46,7 +46,7 @@ def make_signal(problem: Problem, surrogate: Any, scale: float = 0.0) -> Signal:
     provable = prover(problem, surrogate)
     if provable.reduced is not None:
         return _of_coefficients(problem, surrogate, provable.reduced, scale)
-    if not provable.proves:
+    if not provable.proof.proves:
         return _of_residuals(problem, surrogate)
     bounds = _of_fields(problem, surrogate, lambda P, u: scaled_upper(provable.proof.bounds(P, u, 1)[1], scale))
     return Signal("bound", bounds, proved=bounds)
