@@ -1,7 +1,7 @@
 """Surrogates good and awful, made from the truth itself: what bounds, guards and searches are tried on.
 
-``corrupt`` gives fields for inputs whose truths are known; ``PodGalerkin`` is a surrogate with a basis whose
-coefficients can be spoilt, for the reduced path.
+``faults`` makes fields at inputs whose truths are known; ``PodGalerkin`` is a surrogate with a basis whose coefficients
+can be spoilt (``coefficient_faults``), for the reduced path.
 """
 
 from __future__ import annotations

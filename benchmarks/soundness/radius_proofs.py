@@ -116,7 +116,7 @@ def measured(name: str, problem: Problem, n: int, seed: int) -> list[dict[str, A
 
 
 def measure(quick: bool, total: int = 10_000) -> dict[str, Any]:
-    """``total`` fields of every class."""
+    """About ``total`` certificates, or more, of every class."""
     rows: list[dict[str, Any]] = []
     for i, (name, problem, small, share) in enumerate(PROBLEMS):
         n = 12 if quick else max(int(share * total / 18), 12)

@@ -34,13 +34,12 @@ from ...solvers.problem import Problem
 from ...solvers.problems.bratu import Bratu
 from .bounds import SLACK
 from .radius import RadiusProof
-from .sines import EIGENVALUE, Sines
+from .sines import EIGENVALUE, LITTLE, Sines
 
 NEWTON = 6  # CG steps of one correction
 COMPARISON = 5  # CG steps for w: near the fold more of them make w, and so b, smaller
 ENTRY = gamma(44)  # relative rounding of one term: exp to 16 ulp, differences, weights, sums
 LARGEST = 100.0  # of a field: e^v stays far within float64
-LITTLE = 2.0**-490
 
 
 class BratuProof(RadiusProof):

@@ -17,7 +17,7 @@ class CellDiffusionProof(CoerciveProof):
     problem: CellDiffusion
 
     def over_boxes(self, model: Model, inputs: Box, reduced: ReducedProof | str, scale: float) -> BoxProof | str:
-        from ..boxes.box_proof import FluxBoxes  # as in ``CoerciveProof``
+        from ..boxes.box_proof import FluxBoxes  # here for the same reason as in ``CoerciveProof``
         from ..boxes.fluxes.flux_path import flux_path
 
         if not isinstance(reduced, str):

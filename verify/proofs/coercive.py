@@ -96,7 +96,7 @@ class CoerciveProof(FieldProof):
             return str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
 
     def over_boxes(self, model: Model, inputs: Box, reduced: ReducedProof | str, scale: float) -> BoxProof | str:
-        from ..boxes.box_proof import ReducedBoxes  # here, for its modules read truths by way of the door
+        from ..boxes.box_proof import ReducedBoxes  # here: it imports ``measured_error``, which imports ``prover``
 
         if isinstance(reduced, CoerciveReduced):
             return ReducedBoxes(self.problem, self.assumptions, reduced.bound, model, inputs, scale)

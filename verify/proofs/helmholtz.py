@@ -26,10 +26,9 @@ from ...solvers.precision import RANGE, UNIT_ROUNDOFF, gamma
 from ...solvers.problems.helmholtz import Helmholtz
 from .bounds import SLACK, ErrorBounds, assembled
 from .field_proof import FieldProof
-from .sines import EIGENVALUE, Sines
+from .sines import EIGENVALUE, LITTLE, Sines
 
 LOAD = 64 * UNIT_ROUNDOFF  # of ||f||: exp(-a) to a few roundings of a, and a exp(-a) < 0.37
-LITTLE = 2.0**-490  # what underflows on the way
 
 
 class HelmholtzProof(FieldProof):

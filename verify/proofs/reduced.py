@@ -115,6 +115,14 @@ class ReducedBound:
 def _offline(
     problem: CoerciveProblem, V: np.ndarray, loads: np.ndarray, typical: np.ndarray, references: np.ndarray
 ) -> ReducedData:
+    """Everything of ``ReducedData``, once: solution space W, solves and defects of each reference, factors, products.
+
+    Args:
+        V: modes [N, k].
+        loads: load terms [J, N].
+        typical: sizes [m] of the entries of s, by which the columns of G are weighed in the choice of W.
+        references: weights [K, Q] of the references.
+    """
     free = problem.free
     V, loads = V[free].T, loads[:, free]  # rows from here on, free entries only
     Q, n = references.shape[1], int(free.sum())
