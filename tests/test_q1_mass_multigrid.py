@@ -5,10 +5,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from assay.solvers.discretisations import q1
-from assay.solvers.discretisations import q1_mass_multigrid as heat_multigrid
+from assay.solvers.discretisations import q1, q1_mass_multigrid
 
-SOLVE = jax.jit(lambda w, mass, b: heat_multigrid.solve(heat_multigrid.hierarchy(w, mass), b, 1e-12))
+SOLVE = jax.jit(lambda w, mass, b: q1_mass_multigrid.solve(q1_mass_multigrid.hierarchy(w, mass), b, 1e-12))
 
 
 @pytest.mark.parametrize("cells", [(16, 16), (9, 12)])
@@ -31,8 +30,8 @@ def test_the_cycle_is_symmetric_positive_definite_for_any_balance() -> None:
 
     @jax.jit
     def cycle(mass: float) -> jax.Array:
-        h = heat_multigrid.hierarchy(w, mass)
-        return jax.vmap(lambda e: heat_multigrid.v_cycle(h, e))(jnp.eye(49).reshape(49, 7, 7)).reshape(49, 49)
+        h = q1_mass_multigrid.hierarchy(w, mass)
+        return jax.vmap(lambda e: q1_mass_multigrid.v_cycle(h, e))(jnp.eye(49).reshape(49, 7, 7)).reshape(49, 49)
 
     for mass in (0.0, 1.0, 1e4):
         inverse = np.asarray(cycle(mass))

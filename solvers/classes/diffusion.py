@@ -20,9 +20,7 @@ import numpy as np
 import scipy.sparse as sp
 from jaxtyping import Array, Float
 
-from ..discretisations import q1
-from ..discretisations import q1_multigrid as multigrid
-from ..discretisations import q1_sine as sine
+from ..discretisations import q1, q1_multigrid, q1_sine
 from ..discretisations.prager_synge import DiscretisationBound, bound_discretisation_error
 from ..linear_algebra.krylov import CgResult
 from ..precision import gamma
@@ -117,14 +115,14 @@ class CellDiffusion(CoerciveProblem):
 
     def coercivity(self, theta: Float[Array, " Q"]) -> Float[Array, ""]:
         """A(theta) >= min(theta) A_1, whose smallest eigenvalue is known in closed form."""
-        return jnp.min(theta) * sine.smallest_eigenvalue(self.cells, self.cells)
+        return jnp.min(theta) * q1_sine.smallest_eigenvalue(self.cells, self.cells)
 
     def reference_solve(self, r: Float[Array, " N"]) -> Float[Array, " N"]:
-        return self._flat(sine.poisson_solve(self._grid(r)[1:-1, 1:-1]))
+        return self._flat(q1_sine.poisson_solve(self._grid(r)[1:-1, 1:-1]))
 
     def preconditioner(self, theta: Float[Array, " Q"]) -> Callable[[Array], Array] | None:
-        h = multigrid.hierarchy(self.cell_weights(theta))
-        return lambda r: self._flat(multigrid.v_cycle(h, self._grid(r)[1:-1, 1:-1]))
+        h = q1_multigrid.hierarchy(self.cell_weights(theta))
+        return lambda r: self._flat(q1_multigrid.v_cycle(h, self._grid(r)[1:-1, 1:-1]))
 
     @cached_property
     def _csr(self) -> q1.CsrMap:
@@ -138,7 +136,7 @@ class CellDiffusion(CoerciveProblem):
         accuracy = TOLERANCE if tolerance is None else tolerance
 
         def iterate(theta: Array, b: Array) -> CgResult:
-            result = multigrid.solve(self.cell_weights(theta), self._grid(b)[1:-1, 1:-1], accuracy, rough=self.rough)
+            result = q1_multigrid.solve(self.cell_weights(theta), self._grid(b)[1:-1, 1:-1], accuracy, rough=self.rough)
             return result._replace(u=self._flat(result.u))
 
         return solve_coercive(self, p, accuracy, q1.APPLY_ROUNDINGS, iterate)

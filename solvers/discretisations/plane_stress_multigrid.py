@@ -26,7 +26,7 @@ from ..linear_algebra import krylov
 from ..linear_algebra.dense import inverse
 from ..precision import gamma
 from . import plane_stress as ps
-from . import q1_multigrid as multigrid
+from . import q1_multigrid
 
 COARSEST = 4  # cells along the longer side of the grid that is solved directly
 SMOOTHED_SHARE = 6  # the smoother treats the upper 5/6 of the spectrum
@@ -89,7 +89,7 @@ def hierarchy(grids: tuple[Level, ...], modulus: Float[Array, "nx ny"]) -> Hiera
     scaled, w = [], modulus
     for grid in grids:
         scaled.append(Scaled(w, _inverse_blocks(grid, w)))
-        w = multigrid.coarsen(w)
+        w = q1_multigrid.coarsen(w)
     last, modulus_last = grids[-1], scaled[-1].modulus
     unknowns = np.flatnonzero(last.free)
 

@@ -39,7 +39,6 @@ class DiscretisationBound(NamedTuple):
     relative_lower: float  # of ||u - v||_a / ||u||_a
     relative_upper: float
     norm: str
-    assumptions: tuple[str, ...]
     evidence: str = "proved"
 
     @property
@@ -105,9 +104,14 @@ def bound_discretisation_error(
     v: Float[np.ndarray, "n+1 n+1"],
     refine: int = 2,
     oscillation: Float[np.ndarray, "n n"] | None = None,
-    assumptions: tuple[str, ...] = (),
 ) -> DiscretisationBound:
     """||u - v||_a and ||u||_a on the unit square with f = 1; ``v`` must vanish on the boundary.
+
+    Args:
+        w: weights of the cells.
+        v: nodal values.
+        refine: cells per side that each cell is divided into for the flux and the better solution: sharper, dearer.
+        oscillation: ``CellDiffusion.oscillation``; None where the coefficient is constant in every cell.
 
     Raises:
         ValueError: a field that does not vanish on the boundary, weights that are not positive and finite.
@@ -133,9 +137,7 @@ def bound_discretisation_error(
     lower, upper = max(0.0, lower - moved), upper + moved
     relative = upper / energy_lower if energy_lower > 0 else np.inf
     name = "energy norm ||v||_a"
-    return DiscretisationBound(
-        lower, upper, energy_lower, energy_upper, lower / energy_upper, relative, name, assumptions
-    )
+    return DiscretisationBound(lower, upper, energy_lower, energy_upper, lower / energy_upper, relative, name)
 
 
 def _imbalance(sigma: Flux) -> float:

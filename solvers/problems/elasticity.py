@@ -35,9 +35,8 @@ from ..box import Box
 from ..classes.coercive import CoerciveProblem
 from ..classes.coercive_solve import METHODS, solve_coercive
 from ..classes.richardson import DiscretisationEstimate
-from ..discretisations import membranes
+from ..discretisations import membranes, plane_stress_multigrid
 from ..discretisations import plane_stress as ps
-from ..discretisations import plane_stress_multigrid as elastic_multigrid
 from ..discretisations.blocks import checked_blocks, numbered, spread
 from ..discretisations.membranes import GEOMETRIES, Geometry
 from ..linear_algebra.direct import callback_float64, factorise
@@ -151,9 +150,9 @@ class Elasticity(CoerciveProblem):
         return v.transpose(1, 2, 0).reshape(-1)
 
     @cached_property
-    def _levels(self) -> tuple[elastic_multigrid.Level, ...]:
+    def _levels(self) -> tuple[plane_stress_multigrid.Level, ...]:
         supports = partial(membranes.supports, self.geometry)
-        return elastic_multigrid.levels(self._geometry.nodes, supports, *self.grid, self._geometry.poisson)
+        return plane_stress_multigrid.levels(self._geometry.nodes, supports, *self.grid, self._geometry.poisson)
 
     @cached_property
     def free(self) -> np.ndarray:
@@ -261,8 +260,8 @@ class Elasticity(CoerciveProblem):
         return self._csr(np.asarray(self.moduli(weights)))
 
     def preconditioner(self, theta: Float[Array, " Q"]) -> Callable[[Array], Array] | None:
-        h = elastic_multigrid.hierarchy(self._levels, self.moduli(theta))
-        return lambda r: self._masked(elastic_multigrid.v_cycle(self._levels, h, self.to_grid(r)))
+        h = plane_stress_multigrid.hierarchy(self._levels, self.moduli(theta))
+        return lambda r: self._masked(plane_stress_multigrid.v_cycle(self._levels, h, self.to_grid(r)))
 
     def features(self, p: Float[Array, " d"]) -> tuple[Float[Array, " m"], Float[Array, ""]]:
         """u(c E) = u(E)/c: learn the field of geometric mean one, from the deviations of the logarithms."""
@@ -319,7 +318,7 @@ class Elasticity(CoerciveProblem):
         accuracy = TOLERANCE if tolerance is None else tolerance
 
         def iterate(theta: Array, b: Array) -> CgResult:
-            result = elastic_multigrid.solve(self._levels, self.moduli(theta), self.to_grid(b), accuracy)
+            result = plane_stress_multigrid.solve(self._levels, self.moduli(theta), self.to_grid(b), accuracy)
             return result._replace(u=self.from_grid(result.u))
 
         return solve_coercive(self, p, accuracy, ps.APPLY_ROUNDINGS, iterate)

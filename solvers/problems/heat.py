@@ -32,8 +32,7 @@ from jaxtyping import Array, Float
 
 from ..box import Box
 from ..classes.evolution import SCHEMES, EvolutionProblem, Step, check_scheme, check_steps, divide
-from ..discretisations import q1
-from ..discretisations import q1_mass_multigrid as heat_multigrid
+from ..discretisations import q1, q1_mass_multigrid
 from ..discretisations.blocks import checked_blocks, checked_cells, numbered, spread
 from ..discretisations.q1_multigrid import FLOOR, stiffness
 from ..field_norm import homogeneous
@@ -155,13 +154,13 @@ class Heat(EvolutionProblem):
         # (h^2 + theta dt A) du = dt (s h^2 - A u^n).
         w = self.time_step * self.cell_weights(p[:-1])
         source = self.time_step * p[-1] * self.mass
-        h = lax.stop_gradient(heat_multigrid.hierarchy(self._theta * w, self.mass))
+        h = lax.stop_gradient(q1_mass_multigrid.hierarchy(self._theta * w, self.mass))
 
         def operator(v: Array) -> Array:
             return self.mass * v + self._theta * stiffness(w, v)
 
         def solve(_: Any, b: Array) -> tuple[Array, Array]:
-            done = heat_multigrid.solve(h, b, tolerance)
+            done = q1_mass_multigrid.solve(h, b, tolerance)
             return done.u, done.iterations
 
         def advance(state: Array) -> Step:

@@ -57,8 +57,6 @@ def _check_numbers(trust: TrustMap) -> None:
         raise ValueError(f"'seconds' must be a time, not {trust.seconds!r}")
     if not 0 < trust.tolerance < np.inf:
         raise ValueError(f"the tolerance must be positive and finite, not {trust.tolerance!r}")
-    if not 0 <= trust.absolute / trust.tolerance < np.inf:
-        raise ValueError(f"the absolute error must be zero or positive and finite, not {trust.absolute!r}")
     if not 0 <= trust.absolute < np.inf or not trust.scale < np.inf:
         raise ValueError(f"the absolute tolerance must be finite and not negative, not {trust.absolute!r}")
     fits = (trust.bound >= 0) & ~np.isnan(trust.bound)

@@ -34,6 +34,7 @@ from ..answers.evaluate import as_float64
 from .bounds import SLACK, ErrorBounds
 from .thomson import UNDERFLOW, assemble, dual_factor, in_range, simplex_weights
 
+MOST_REFERENCES = 19  # those of nine inputs
 RANK_TOLERANCE = 1e-11  # directions of W dropped below this share; what they carried is measured and added
 
 
@@ -75,9 +76,7 @@ class ReducedBound:
             prescribed entries.
     """
 
-    def __init__(
-        self, problem: CoerciveProblem, basis: Any, coefficients: Callable[[Any], Any], max_references: int = 19
-    ) -> None:
+    def __init__(self, problem: CoerciveProblem, basis: Any, coefficients: Callable[[Any], Any]) -> None:
         loads = problem.load_terms()
         if loads is None:
             raise ValueError(
@@ -99,7 +98,7 @@ class ReducedBound:
             raise ValueError(f"coefficients(P) must have one column per mode ({V.shape[1]}), not shape {list(c.shape)}")
         theta = np.abs(np.stack([np.asarray(problem.theta(jnp.asarray(p))) for p in P])).max(axis=0)
         typical = np.concatenate([np.ones(len(loads)), np.outer(theta, c).ravel()])
-        self.data = _offline(problem, V, loads, typical, reference_points(problem)[:max_references])
+        self.data = _offline(problem, V, loads, typical, reference_points(problem)[:MOST_REFERENCES])
 
     def bound(self, p: Float[Array, " d"], c: Float[Array, " k"], references: int | None = None) -> ErrorBounds:
         """Bounds of the error of V c as evaluated in float64; ``references``: how many to combine, all by default."""

@@ -22,19 +22,16 @@ from .space import space
 from .tape import Tape, record
 from .taylor_evaluate import evaluate
 
-ORDERS = {1: 9, 2: 7, 3: 6, 4: 5}
+ORDERS = {1: 9, 2: 7, 3: 6, 4: 5}  # degree of the Taylor models, by dimension
 FLUX_ORDERS = {1: 7, 2: 5, 3: 4, 4: 4}
 
 
-def reduced_leaves(
-    problem: CoerciveProblem, reduced: ReducedBound, surrogate: Any, box: Box, order: int | None = None
-) -> ReducedLeaves:
+def reduced_leaves(problem: CoerciveProblem, reduced: ReducedBound, surrogate: Any, box: Box) -> ReducedLeaves:
     """The proof of leaves in reduced coordinates, with the programs of theta, load weights and coefficients.
 
     Args:
         surrogate: its coefficients, in JAX.
         box: of the map, whose unit coordinates leaves are in.
-        order: degree of the Taylor models; by dimension ``ORDERS``.
 
     Raises:
         ValueError: an operation without a rule.
@@ -45,10 +42,10 @@ def reduced_leaves(
         return problem.theta(p), problem.load_weights(p), jnp.asarray(surrogate.coefficients(p[None])[0])
 
     data = {key: np.asarray(x) for key, x in vars(reduced.data).items()}
-    return ReducedLeaves(record(program, d), np.stack(box.scaled_ends()), box.log, order or ORDERS.get(d, 4), data)
+    return ReducedLeaves(record(program, d), np.stack(box.scaled_ends()), box.log, ORDERS.get(d, 4), data)
 
 
-def flux_leaves(path: FluxPath, box: Box, order: int | None = None) -> FluxLeaves:
+def flux_leaves(path: FluxPath, box: Box) -> FluxLeaves:
     """The proof of leaves by fluxes, with the program of the coefficients; the arguments are ``reduced_leaves``'.
 
     Raises:
@@ -73,7 +70,7 @@ def flux_leaves(path: FluxPath, box: Box, order: int | None = None) -> FluxLeave
         **{f"family_{key}": x for key, x in vars(family).items()},
     }
     data = {key: np.asarray(x) for key, x in named.items()}
-    return FluxLeaves(record(program, d), np.stack(box.scaled_ends()), box.log, order or FLUX_ORDERS.get(d, 4), data)
+    return FluxLeaves(record(program, d), np.stack(box.scaled_ends()), box.log, FLUX_ORDERS.get(d, 4), data)
 
 
 def leaves_of(
