@@ -89,7 +89,8 @@ def audit(
     """Check a saved trust map.
 
     Args:
-        sample: prove only so many leaves anew, drawn at random.
+        sample: prove only so many leaves anew, drawn at random by ``seed``.
+        progress: told how many leaves are done, and how many there are.
         seconds: stop proving after that long; by default, when all is done.
         boxes: parts that one leaf may be halved into.
         executor: proves leaves side by side: threads, or processes that are spawned (JAX does not survive a fork).

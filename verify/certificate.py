@@ -65,7 +65,10 @@ class Certificate:
     ``lower <= ||u - N|| <= upper`` and ``relative_lower <= ||u - N|| / ||u|| <= relative_upper`` for the exact
     solution u of the discrete equations, ``square_lower <= ||u||^2 <= square_upper``. ``outputs``: quantities of u by
     name, such as "compliance" (f.u) of a coercive problem. ``floor`` is the part of upper that is rounding: effectivity
-    means nothing below it. ``overwritten``: the largest change by putting prescribed values in place."""
+    means nothing below it. ``overwritten``: the largest change by putting prescribed values in place. ``norm`` and
+    ``against`` say in words what is measured, and against which truth; ``evidence`` and ``assumptions`` how far it is
+    proved and what that stands on; ``cost`` counts what was spent, by name.
+    """
 
     lower: Float[np.ndarray, " n"]
     upper: Float[np.ndarray, " n"]

@@ -35,6 +35,9 @@ def certify(problem: Problem, surrogate: Callable[[Any], Any] | Any, P: Any, *, 
         steps: CG steps that sharpen the bound; 0 is one reference solve. How sharp:
             ``benchmarks/soundness/effectivity.py``.
 
+    Returns:
+        Bounds of n errors, infinite where nothing is proved; ``notes`` say why.
+
     Raises:
         ValueError: P is not [n, d], NaN or infinite; an array of fields of another shape.
         RuntimeError: float64 is switched off, or foreign code changed the arithmetic for good.

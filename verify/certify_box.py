@@ -64,9 +64,12 @@ def certify_box(
     basis, or with operations that cannot be enclosed, are undecided, with the reason in ``notes``.
 
     Args:
+        surrogate: with ``basis`` [N, k], zero where values are prescribed, and ``coefficients(P)`` in JAX, [n, d] to
+            [n, k], beside its answers ``surrogate(P)`` = coefficients(P) @ basis.T.
         box: a part of the problem's; widths are positive (a narrow interval stands for a fixed input).
         order: nodes per axis of the interpolation; ``default_order`` by dimension.
         budget: solver calls for the lower end.
+        progress: told a few times a second where it stands (``Search.state``).
         width: widest side of a falsified leaf, in unit coordinates; by dimension ``WIDTHS``.
         resume: a map of the same problem, surrogate and box, or its file, to go on with; at any tolerance.
         checkpoint: file that the map is written to now and then, and at the end, once anything is proved.

@@ -105,6 +105,8 @@ def falsify(
             budget, within it.
         tests: solutions at inputs that training never saw. They cost no call, and count as draws where they are
             independent draws from the sampling law (``sample(..., independent=True)``).
+        starts: points that the climb begins with (``find_peaks``).
+        progress: told the stage in words, how much of it is done, and how much there is.
 
     Raises:
         ValueError: tolerance or budget not positive, absolute or draws negative, tests of another problem.

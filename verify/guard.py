@@ -51,6 +51,7 @@ ROUTES = ("accepted", "polished", "solved", "failed")
 class Answer:
     """Guarded answers: the fields, how each came about, and the certificate of exactly these fields.
 
+    ``route``: one of ``ROUTES`` for every row, and ``counts`` of each; ``notes``: what went wrong on the way.
     ``error_upper``: what was compared with the tolerance, a bound of ||e|| / (absolute / tolerance + ||u||): without an
     absolute tolerance ``relative_upper``. ``seconds``: all that the call took, compiling and solving included.
     """
