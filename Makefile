@@ -10,13 +10,16 @@ PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 # time; never with less precise arithmetic.
 QUICKLY := XLA_FLAGS="--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false"
 
-.PHONY: test smoke demo table format clean
+.PHONY: test thorough smoke demo table format clean
 
 test: .venv/ready-test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy & types=$$!; $(PYTEST) -m "rounding and not smoke"; tests=$$?; wait $$types && exit $$tests
 	$(QUICKLY) $(PYTEST) -m "not rounding and not smoke"
+
+thorough: .venv/ready-test  # what `make test` compiles quickly, compiled as users' programs are
+	$(PYTEST) -m "not rounding and not smoke"
 
 smoke: .venv/ready-test  # whole runs of scripts and verbs
 	$(PYTEST) -m smoke
