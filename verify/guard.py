@@ -39,7 +39,7 @@ from .certify import STEPS
 from .proofs.bounds import ErrorBounds, nothing_proved, only_where, scaled_upper
 from .proofs.proof import ReducedProof
 from .proofs.prover import prover
-from .reasons import first_unsolved, with_others
+from .unsolved import first_unsolved, with_others
 
 SIZES = (16, 256)  # rows of one compiled bound: few, for each is compiled
 LARGEST = 1024  # rows at most that a surrogate is warmed up for

@@ -20,7 +20,7 @@ from ..answers.evaluate import Model
 from ..measured_error import measured_error
 from ..proofs.bounds import scaled_lower
 from ..proofs.reduced import ReducedBound, ReducedData, reduced_bound
-from ..reasons import first_unsolved, with_others
+from ..unsolved import first_unsolved, with_others
 from .batches import BATCH
 from .compiled_cache import CompiledCache
 

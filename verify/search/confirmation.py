@@ -14,7 +14,7 @@ from ...solvers.tolerance import Tolerance
 from ..answers.evaluate import evaluate
 from ..evidence import Evidence
 from ..measured_error import exceeds, measured_error
-from ..reasons import first_unsolved, with_others
+from ..unsolved import first_unsolved, with_others
 from .counterexample import Counterexample
 from .unseen import Unseen
 

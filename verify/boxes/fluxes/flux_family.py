@@ -25,7 +25,7 @@ from ....solvers.classes.diffusion import CellDiffusion
 from ....solvers.discretisations import q1
 from ....solvers.linear_algebra.dense import solve_spd
 from ....solvers.precision import gamma
-from ...reasons import first_unsolved, with_others
+from ...unsolved import first_unsolved, with_others
 
 MOST = 48  # modes
 STEP = 8
