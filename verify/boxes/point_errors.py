@@ -16,13 +16,13 @@ from ...solvers.batching import VectorMap
 from ...solvers.box import Box
 from ...solvers.classes.coercive import CoerciveProblem
 from ...solvers.problem import Attempt, Problem
+from ...solvers.representative import kept_by_problem
 from ..answers.evaluate import Model
 from ..measured_error import measured_error
 from ..proofs.bounds import scaled_lower
 from ..proofs.reduced import ReducedBound, ReducedData, reduced_bound
 from ..unsolved import first_unsolved, with_others
 from .batches import BATCH
-from .compiled_cache import CompiledCache
 
 
 class PointBounds(Protocol):
@@ -37,21 +37,22 @@ class PointBounds(Protocol):
         """Estimates, for choosing among points."""
 
 
-_kept: CompiledCache[VectorMap] = CompiledCache(4)
-
-
 class ReducedPoints:
     """In reduced coordinates, where a proof costs no more than an estimate."""
 
     def __init__(self, reduced: ReducedBound, scale: float = 0.0) -> None:
         self.data, self.scale = reduced.data, scale
-        # known by the object, which it keeps alive, as compiled bounds of boxes are
-        self._bounds = _kept.get(id(reduced.problem), lambda: VectorMap(partial(_lower_bound, reduced.problem)))
+        self._bounds = _lower_bounds(reduced.problem)
 
     def lower(self, P: np.ndarray, c: np.ndarray) -> np.ndarray:
         return np.asarray(self._bounds(P, c, given=(self.data, np.float64(self.scale))))
 
     estimate = lower
+
+
+@kept_by_problem(4)
+def _lower_bounds(problem: CoerciveProblem) -> VectorMap:
+    return VectorMap(partial(_lower_bound, problem))
 
 
 def _lower_bound(problem: CoerciveProblem, data: ReducedData, scale: Array, p: Array, c: Array) -> Array:

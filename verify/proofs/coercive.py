@@ -126,6 +126,7 @@ class CoerciveReduced(ReducedProof):
 
     @property
     def stages(self) -> tuple[Callable[[Array, Array], ErrorBounds], ...]:
+        # the data are constants of what is compiled: as arguments they moved the last bits of some lower bounds
         return (lambda p, c: self.bound.bound(p, c, 1), lambda p, c: self.bound.bound(p, c))
 
     def improve(self, p: Float[Array, " d"]) -> Float[Array, " k"]:
