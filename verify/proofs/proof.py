@@ -174,7 +174,7 @@ class Proof(abc.ABC):
         Name and settings alone would not do: a class of somebody's own may inherit both and change the weights.
         """
         problem = self.problem
-        kind = f"{type(problem).__module__}.{type(problem).__qualname__}"
+        kind = type(problem).__qualname__  # without its module, which may be moved
         about = [problem.name, kind, problem.settings, problem.inputs.to_json(), problem.size]
         digest = hashlib.sha256(json.dumps(about, sort_keys=True, default=str).encode())
         for part in self.statement():
