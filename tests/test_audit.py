@@ -11,7 +11,7 @@ import scipy.sparse as sp
 from assay.benchmarks.soundness.faulty import Quadratic
 from assay.benchmarks.soundness.tampering import LIES, certified, tampered
 from assay.cli import run
-from assay.solvers import Box, ThermalBlock, affine
+from assay.solvers import Box, ThermalBlock, affine, black_box
 from assay.verify.audit import Changed, NotReproduced, Refuted, audit
 from assay.verify.certify import certify
 from assay.verify.certify_box import certify_box
@@ -127,3 +127,10 @@ def test_the_command_line_tells_the_answers_apart(monkeypatch, written, capsys, 
     said = capsys.readouterr()
     told = json.loads(said.out)
     assert (told["holds"], told["answer"], told["reason"]) == (False, answer, "why") and "why" in said.err
+
+
+def test_a_map_that_proves_nothing_is_not_called_false(tmp_path):
+    problem = black_box(lambda p: p, Box(("a",), np.zeros(1), np.ones(1)), name="mine")
+    certify_box(problem, lambda P: P, 0.1).save(tmp_path / "map.json")
+    with pytest.raises(NotReproduced, match="proves nothing .*no proved bound is known"):
+        audit(tmp_path / "map.json", problem, lambda P: P)

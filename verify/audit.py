@@ -107,11 +107,15 @@ def audit(
     try:
         trust = load_trust_map(path)
         check_statement(trust, problem, str(path))
+        _volumes(trust)
+        if not trust.model_hash and not np.isfinite(trust.bound).any():
+            raise NotReproduced(f"{path} proves nothing ({'; '.join(trust.notes)}): there is nothing to prove again")
         basis = proof_of(problem).basis(surrogate)
         model = model_of(trust, problem, surrogate, str(path), None if isinstance(basis, str) else basis)
+    except (Changed, NotReproduced):
+        raise
     except ValueError as error:
         raise Changed(str(error)) from None
-    _volumes(trust)
     numbers, lows, highs = trust.leaves()
     finite = np.flatnonzero(trust.bound[numbers] < np.inf)
     by = prover(problem, surrogate).over_boxes(surrogate, trust.box, trust.scale)

@@ -14,6 +14,7 @@ from ..trust_pictures import plot_trust_map
 from ..verify.boxes.trust_map import TrustMap
 from ..verify.certify_box import certify_box
 from ..verify.evidence import Evidence
+from ..verify.proofs.prover import proof_of
 from .check import measured
 from .errors import DONE, FAILED, UNDECIDED, UserError, keeps
 from .output import downward, emit, progress_bar, say, upward
@@ -42,7 +43,8 @@ def over_box(
     path = Path("trust-map.json") if target.folder is None else target.folder.file("trust-map.json")
     if resume and not path.is_file():
         raise UserError(f"there is no map to go on with at {path}: leave --resume out")
-    say("the bound for whole boxes is compiled first, once; --seconds starts after it")
+    if proof_of(target.problem).proves:
+        say("the bound for whole boxes is compiled first, once; --seconds starts after it")
     with keeps(lambda: f"{path} is as it was; the same command starts again"), progress_bar("bounding boxes") as bar:
         trust = certify_box(
             target.problem,

@@ -62,7 +62,9 @@ class TrueError:
 def _norm(problem: Problem) -> RowMap:
     """Norms of fields, and what rounding leaves open of them."""
     proof = proof_of(problem)
-    assert isinstance(proof, FieldProof), f"nothing is proved for {problem.name}"
+    assert isinstance(proof, FieldProof), (
+        f"norms with their rounding are known of a FieldProof alone, not of {type(proof)}"
+    )
     return RowMap(proof.norm_row)
 
 
