@@ -28,9 +28,12 @@ def user_cache() -> Path:
 
 def _home() -> Path:
     try:
-        return Path.home()
+        home = Path.home()
     except RuntimeError:
         raise NotPrivate("this user has no home folder: set XDG_CACHE_HOME") from None
+    if not home.is_absolute():  # another folder after every change of the working one, and perhaps somebody else's
+        raise NotPrivate(f"the home folder, {home}, is no absolute path: set HOME or XDG_CACHE_HOME")
+    return home
 
 
 def make_private(base: Path, *names: str) -> Path:

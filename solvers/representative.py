@@ -38,13 +38,14 @@ class _NoValue(Exception):
 
 def representative(problem: P) -> P:
     """The problem that stands for all that equal this one as it is now; itself where no other can."""
-    key = _key(problem)
-    if key is None:
+    settings = _settings(problem)
+    key = None if settings is None else _key(type(problem), settings)
+    if settings is None or key is None:
         return problem
     with _lock:
         found = _all.get(key)
         if found is None:
-            found = _all[key] = _copy(problem)
+            found = _all[key] = _made(type(problem), settings)
         _recent[key] = found
         _recent.move_to_end(key)
         while len(_recent) > KEPT:
@@ -74,16 +75,20 @@ def kept_by_problem(
     return decorate
 
 
-def _key(problem: Any) -> Hashable | None:
-    kind = type(problem)
-    known = _attributes(cast(Any, kind))
+def _settings(problem: Any) -> dict[str, Any] | None:
+    """The fields, each read once: key and copy are of the same, whatever another thread writes meanwhile."""
+    known = _attributes(cast(Any, type(problem)))
     if known is None:
         return None
     names, computed = known
     if any(name not in names and name not in computed for name in vars(problem)):
         return None  # it was given something that its class knows nothing of
+    return {name: getattr(problem, name) for name in names}
+
+
+def _key(kind: type, settings: dict[str, Any]) -> Hashable | None:
     try:
-        return (kind, *(_value(getattr(problem, name)) for name in names))
+        return (kind, *map(_value, settings.values()))
     except _NoValue:
         return None
 
@@ -112,8 +117,8 @@ def _value(x: Any) -> Hashable:
     raise _NoValue
 
 
-def _copy(problem: Any) -> Any:
-    """The fields, and nothing that was computed from them."""
-    made = object.__new__(type(problem))
-    vars(made).update({f.name: getattr(problem, f.name) for f in fields(problem)})
+def _made(kind: type, settings: dict[str, Any]) -> Any:
+    """A problem with these fields, and nothing that was computed from others."""
+    made: Any = object.__new__(kind)
+    vars(made).update(settings)
     return made

@@ -88,3 +88,11 @@ def test_the_users_cache_folder_follows_the_system(monkeypatch, tmp_path):
     for value in ("", "relative"):  # the specification: a path that is not absolute is ignored
         monkeypatch.setenv("XDG_CACHE_HOME", value)
         assert user_cache().parent in (tmp_path / "home", tmp_path / "home" / "Library")
+
+
+def test_a_home_that_is_no_absolute_path_is_nobodys(monkeypatch):
+    """It would be another folder, and perhaps another user's, after every change of the working one."""
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setenv("HOME", "relative")
+    with pytest.raises(NotPrivate, match="no absolute path"):
+        user_cache()

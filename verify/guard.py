@@ -225,9 +225,12 @@ class Guard:
         """Guarded answers at P [n, d]. ``out``: a buffer to write the fields to, for callers who answer many batches.
 
         Raises:
-            ValueError: P is not [n, d], NaN, infinite or outside the problem's box (row and input are named).
+            ValueError: P is not [n, d], NaN, infinite or outside the problem's box (row and input are named); the
+                problem was changed in place since.
         """
         start = time.perf_counter()
+        if not self.prover.holds:
+            raise ValueError(f"{self.problem.name} was changed in place since this guard was built: build another one")
         batch = _Batch(self.problem.inputs.check(P), self.problem.size, self._scale, out)
         batch.notes += self.notes
         if self.reduced is not None:

@@ -3,16 +3,20 @@
 A problem's theorem is found along its class's method resolution order, the nearest class first: one that has an
 attribute ``proof`` of its own (a ``Proof``) names its theorem itself, others are looked up in ``PROOFS``. A new theorem
 is one file here and one line there.
+
+A theorem about one set of equations is not about those of somebody's own class that inherits from it and defines a part
+anew: what it then reads are formulas of the parent. Such a class has no theorem unless it names one itself.
 """
 
 from __future__ import annotations
 
+from functools import cached_property
 from importlib import import_module
 from typing import Any
 
 from ...solvers.box import Box
 from ...solvers.problem import Problem
-from ...solvers.representative import kept_by_problem
+from ...solvers.representative import kept_by_problem, representative
 from ..answers.evaluate import Model, captured
 from .proof import BoxProof, NoProof, Proof, ReducedProof
 
@@ -23,28 +27,55 @@ PROOFS = {  # "module:class" of a problem -> of its proof; imported when asked f
     "problems.bratu:Bratu": "bratu:BratuProof",
     "problems.heat:Heat": "heat:HeatProof",
 }
+FORMULAS = ("problems.helmholtz:Helmholtz", "problems.bratu:Bratu", "problems.heat:Heat")  # whose formulas are read
+NOT_READ = {"name", "settings", "inputs", "features", "explain", "component_names", "_abc_impl"}  # by any theorem
+MEASURES = {"norm", "magnitude"}  # what all theorems speak of
 SOLVERS = __package__.rsplit(".", 2)[0] + ".solvers."
 
 
 @kept_by_problem(16)
 def proof_of(problem: Problem) -> Proof:
     """The theorem about a problem, one object for all equal problems; ``NoProof`` where none is known."""
-    kind = _proof_class(type(problem))
+    kind, place, cls = _proof_class(type(problem))
+    anew = _defined_anew(problem, cls) if place else set()
+    anew = anew - NOT_READ if place in FORMULAS else anew & MEASURES
+    if anew:
+        what = f"{', '.join(sorted(anew)[:3])}{' and more' if len(anew) > 3 else ''}"
+        return NoProof(
+            problem,
+            f"{type(problem).__name__} defines {what} anew: if the theorem holds all the same, say so in the class, "
+            f"proof = {kind.__name__}",
+        )
     why = kind.refusal(problem)
     return NoProof(problem, why) if why else kind(problem)
 
 
-def _proof_class(kind: type) -> type[Proof]:
+def _proof_class(kind: type) -> tuple[type[Proof], str, type]:
+    """The theorem, where in ``PROOFS`` it stands (empty: the class names it itself), and of which class."""
     for cls in kind.__mro__:
         own = cls.__dict__.get("proof")
         if isinstance(own, type) and issubclass(own, Proof):
-            return own
+            return own, "", cls
         place = f"{cls.__module__.removeprefix(SOLVERS)}:{cls.__qualname__}"
         if place in PROOFS:
             module, name = PROOFS[place].split(":")
             found: type[Proof] = getattr(import_module(f".{module}", __package__), name)
-            return found
-    return NoProof
+            return found, place, cls
+    return NoProof, "", kind
+
+
+def _defined_anew(problem: Problem, cls: type) -> set[str]:
+    """What of a class of this library is no longer its own in this problem: methods and properties, by name."""
+    kinds = type(problem).__mro__
+    own = [dict(vars(x)) for x in kinds[: kinds.index(cls)] if not x.__module__.startswith(SOLVERS)]
+    own.append({k: x for k, x in vars(problem).items() if not isinstance(getattr(cls, k, None), cached_property)})
+    settings = getattr(cls, "__dataclass_fields__", {})
+    return {
+        name
+        for found in own
+        for name, x in found.items()
+        if hasattr(cls, name) and not name.startswith("__") and not (name in settings and not hasattr(x, "__get__"))
+    }
 
 
 class Prover:
@@ -56,6 +87,7 @@ class Prover:
 
     def __init__(self, problem: Problem, model: Model) -> None:
         self.problem, self.proof = problem, proof_of(problem)
+        self._about = representative(problem)
         found = self.proof.reduced(model)
         self.reduced: ReducedProof | None = None if isinstance(found, str) else found
         self.why_not_reduced = found if isinstance(found, str) else ""
@@ -70,11 +102,16 @@ class Prover:
 
     def __getstate__(self) -> dict[str, Any]:
         """Without what was compiled, which another process makes anew."""
-        return {key: value for key, value in self.__dict__.items() if key != "proof"}
+        return {key: value for key, value in self.__dict__.items() if key not in ("proof", "_about")}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
-        self.proof = proof_of(self.problem)
+        self.proof, self._about = proof_of(self.problem), representative(self.problem)
+
+    @property
+    def holds(self) -> bool:
+        """Whether the problem's fields are what they were: proofs are about these."""
+        return representative(self.problem) is self._about
 
 
 def prover(problem: Problem, surrogate: Any) -> Prover:
