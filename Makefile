@@ -15,11 +15,11 @@ QUICKLY := XLA_FLAGS="--xla_backend_optimization_level=0 --xla_cpu_use_fusion_em
 test: .venv/ready-test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy & types=$$!; $(PYTEST) -m "rounding and not smoke"; tests=$$?; wait $$types && exit $$tests
-	$(QUICKLY) $(PYTEST) -m "not rounding and not smoke"
+	$(BIN)/mypy & types=$$!; $(PYTEST) -m "rounding and not smoke and not thorough"; tests=$$?; wait $$types && exit $$tests
+	$(QUICKLY) $(PYTEST) -m "not rounding and not smoke and not thorough"
 
-thorough: .venv/ready-test  # what `make test` compiles quickly, compiled as users' programs are
-	$(PYTEST) -m "not rounding and not smoke"
+thorough: .venv/ready-test  # what `make test` compiles quickly, compiled as users' programs are, and what it leaves out
+	$(PYTEST) -m "(not rounding or thorough) and not smoke"
 
 smoke: .venv/ready-test  # whole runs of scripts and verbs
 	$(PYTEST) -m smoke

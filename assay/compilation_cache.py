@@ -7,7 +7,8 @@ not. For programs of one's own, ``keep_compiled()`` does the same; importing ass
 
 *Whom this trusts.* A proof runs the machine code that it finds here: whoever can write here decides what is proved. So
 the folders are this user's with mode 0700, and nobody else can write on the way to them (``private_folder``); otherwise
-nothing is kept. What other programs of this user write here is trusted as they are.
+nothing is kept. What other programs of this user write here is trusted as they are, and an entry that is put under
+another one's name is run unnoticed.
 
 *What is the same program.* JAX finds an entry by a hash of the program, the compiler's settings and jaxlib's version,
 but runs code made for another processor after no more than a line in the log. So the folder's name is a hash of the

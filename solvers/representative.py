@@ -44,6 +44,10 @@ def representative(problem: P) -> P:
         return problem
     with _lock:
         found = _all.get(key)
+        if found is not None:
+            now = _settings(found)
+            if now is None or _key(type(found), now) != key:  # somebody got hold of it and changed it
+                found = None
         if found is None:
             found = _all[key] = _made(type(problem), settings)
         _recent[key] = found

@@ -308,3 +308,22 @@ def test_an_interrupt_does_not_wait_for_the_compiler():
         batches._compiled_in_a_thread(Slow(), start - 1.0, 10.0, 0.1, told.append)
     done.set()
     assert batches._compiled_in_a_thread(Slow(), time.perf_counter(), 10.0, 60.0, told.append) == "compiled"
+
+
+def test_an_array_changed_after_it_was_compiled_is_found_out():
+    """JAX goes on with its bytes, and traces what it is now: the program is not what answers."""
+    quadratic, gain = Quadratic(PROBLEM), np.array([3.0])
+
+    class Gained:
+        basis = quadratic.basis
+        coefficients = staticmethod(jax.jit(lambda P: quadratic.coefficients(P) * gain))
+
+        def __call__(self, P):
+            return np.asarray(self.coefficients(P)) @ self.basis.T
+
+    surrogate = Gained()
+    for count in (1, 5):  # compiled for these numbers of rows
+        surrogate(np.repeat(PROBLEM.inputs.centre[None], count, axis=0))
+    gain[0] = 1.0
+    trust = certify_box(PROBLEM, surrogate, 0.2, seconds=1, order=2)
+    assert np.isinf(trust.relative_upper) and "changed after it was compiled" in trust.notes[0]

@@ -136,3 +136,10 @@ def test_it_lives_as_long_as_a_problem_and_the_last_few_beyond():
         representative(block(k))
     gc.collect()
     assert found() is None
+
+
+def test_a_representative_that_somebody_changed_stands_for_nobody():
+    one = representative(ThermalBlock((1, 1), 4))
+    object.__setattr__(one, "low", 0.07)
+    other = representative(ThermalBlock((1, 1), 4))
+    assert other is not one and other.low == ThermalBlock((1, 1), 4).low

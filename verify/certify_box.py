@@ -16,6 +16,7 @@ import jax
 import numpy as np
 
 from ..solvers.box import Box
+from ..solvers.foreign import SettingsChanged
 from ..solvers.precision import in_float64
 from ..solvers.problem import Problem
 from ..solvers.tolerance import Tolerance
@@ -135,11 +136,35 @@ def _chosen(problem: Problem, offered: Model, inputs: Box, scale: float) -> BoxP
         _unchanged(problem)
         check_answers(problem, offered, may_raise=True)
     try:
-        return prover(problem, offered).over_boxes(offered, inputs, scale)
+        found = prover(problem, offered).over_boxes(offered, inputs, scale)
+        return found if isinstance(found, str) else _other_answers(found, offered, problem) or found
     except jax.errors.JAXTypeError:
         return "the surrogate's coefficients are not a JAX function"
     except ValueError as error:
         return f"the surrogate cannot be enclosed: {error}"
+
+
+def _other_answers(proof: BoxProof, offered: Model, problem: Problem) -> str:
+    """Whether the surrogate answers otherwise than the program that was traced of it, at a few inputs; nothing if not.
+
+    A function under ``jax.jit`` goes on with the arrays that it held when it was compiled, whatever became of them
+    since, and is traced with what they are now.
+    """
+    d = problem.inputs.dimension
+    P = problem.inputs.from_unit(np.concatenate([np.full((1, d), 0.5), np.random.default_rng(0).random((4, d))]))
+    try:
+        answered = np.asarray(offered.coefficients(P))
+    except SettingsChanged:
+        raise
+    except Exception:  # where there is no answer there is none that differs
+        return ""
+    traced = np.asarray(proof.model.coefficients(P))
+    if traced.shape == answered.shape and np.allclose(traced, answered, rtol=1e-9, atol=1e-12, equal_nan=True):
+        return ""
+    return (
+        "the surrogate answers otherwise than the program that JAX traces of it: an array that it holds was changed "
+        "after it was compiled, or it is not one function; make it anew"
+    )
 
 
 def _prepared(proof: BoxProof, search: Search, order: int | None, seconds: float, progress: Report | None) -> str:

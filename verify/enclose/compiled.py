@@ -4,7 +4,8 @@ Compiling an enclosure takes seconds, tracing the function milliseconds. So ever
 constants of its program, and hashes the whole (``fingerprint``): every operation, every number. Equal programs share
 what was compiled, whichever function object they came from. A function whose closed-over arrays or globals have changed
 has another program and is compiled anew; no answer is about what the function was before. The exception is JAX's own: a
-function under ``jax.jit`` keeps the program of its first call, when it is called as when it is enclosed.
+function under ``jax.jit`` keeps the program of its first call, and that call's bytes of the arrays that it holds, while
+what is enclosed has the arrays as they are now: do not change in place what a compiled function holds.
 """
 
 from __future__ import annotations
