@@ -2,6 +2,7 @@
 
 import gc
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -61,7 +62,12 @@ def pytest_collection_finish() -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Keep what JAX compiles under .pytest_cache, for the other process too; `pytest --cache-clear` forgets it."""
+    """Keep what JAX compiles under .pytest_cache, for the other process too; `pytest --cache-clear` forgets it.
+
+    Interruptions are tested: what a shell starts in the background ignores them unless told otherwise.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     jax.config.update("jax_compilation_cache_dir", str(config.rootpath / ".pytest_cache" / "d" / "jax"))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
