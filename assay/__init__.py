@@ -43,6 +43,8 @@ from .verify.enclose import enclose  # noqa: E402
 from .verify.evidence import Evidence  # noqa: E402
 from .verify.falsify import Falsification, falsify  # noqa: E402
 from .verify.guard import Answer, Guard, guard  # noqa: E402
+from .verify.prepare import prepare  # noqa: E402
+from .verify.proofs.constants import Prepared  # noqa: E402
 from .verify.search.counterexample import Counterexample, replay  # noqa: E402
 
 starting.over()
@@ -56,6 +58,7 @@ __all__ = [
     "Evidence",
     "Falsification",
     "Guard",
+    "Prepared",
     "Problem",
     "Snapshots",
     "Solution",
@@ -74,6 +77,7 @@ __all__ = [
     "load",
     "load_snapshots",
     "load_trust_map",
+    "prepare",
     "problem",
     "replay",
     "sample",

@@ -36,7 +36,7 @@ import jax.numpy as jnp
 import jaxlib
 import numpy as np
 
-from .private_folder import NotPrivate, check_private, make_private, user_cache
+from .solvers.private_folder import NotPrivate, check_private, make_private, user_cache
 
 LARGEST = 1 << 30  # bytes of all folders together; beyond, what was not used for the longest goes first
 OLDEST = (0, 10)  # jaxlib before it may crash when it reads large programs back (macOS)

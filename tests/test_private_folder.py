@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from assay.private_folder import NotPrivate, check_private, make_private, user_cache
+from assay.solvers.private_folder import NotPrivate, check_private, make_private, user_cache
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "getuid"), reason="modes and owners are those of POSIX systems")
 

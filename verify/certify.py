@@ -59,6 +59,7 @@ def certify(problem: Problem, surrogate: Callable[[Any], Any] | Any, P: Any, *, 
     if not inside.all():
         notes.append(f"{int((~inside).sum())} inputs are outside the problem's box: nothing is proved there")
     proof = proof_of(problem)
+    notes += proof.prepare().notes
     _, bounds, changed = proof.bounds(P, fields, steps)
     good = inside & np.isfinite(fields).all(axis=1)
     if proof.proves and not callable(surrogate) and not np.isfinite(fields).all():

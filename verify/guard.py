@@ -116,7 +116,7 @@ class Guard:
     ) -> None:
         allowed = Tolerance.of(problem, tolerance, absolute)
         self.problem, self.tolerance, self.absolute = problem, allowed.relative, allowed.absolute
-        self.notes: tuple[str, ...] = ()  # what is the matter with the surrogate, said with every answer
+        self.notes: tuple[str, ...] = ()  # what is the matter with the surrogate or the proof, said with every answer
         self._scale = allowed.scale
         self._offered = captured(surrogate)
         check_answers(problem, self._offered, may_raise=True)
@@ -126,6 +126,7 @@ class Guard:
         else:
             self._trust, self._label = load_trust_map(trust), str(trust)
         self.prover = prover(problem, self._offered)
+        self.notes += self.prover.proof.prepare().notes
         self._prepare()
 
     def _prepare(self) -> None:
@@ -185,10 +186,11 @@ class Guard:
         except Exception:  # it will be solved instead, and the answers say why
             differs = 0.0
         if differs > SAME:
-            self.notes = (
+            note = (
                 f"the surrogate answers an input otherwise when others are asked at once (by {differs:.1g} of it): "
-                "each answer is certified as it was given, but will not be found again",
+                "each answer is certified as it was given, but will not be found again"
             )
+            self.notes = tuple(dict.fromkeys((*self.notes, note)))
         if self.prover.proof.proves:
             self._warm_bounds(P)
         truth = np.asarray(self.problem.attempt_batch(P[:1]).u)

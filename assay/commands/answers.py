@@ -25,6 +25,7 @@ from .boxes import over_box
 from .check import RunWord, measured, save_report
 from .errors import DONE, FAILED, UNDECIDED, UserError, keeps
 from .output import check_new, downward, emit, number, table, upward, write_arrays
+from .prepare import prepared
 from .settings import Absolute, At, Config, Json, ProblemOption, Seed, Set, Tolerance, pairs, point, read_inputs
 
 Inputs = Annotated[Path | None, typer.Option("--inputs", metavar="FILE.csv", help="Rows of inputs, header optional.")]
@@ -85,6 +86,7 @@ def certify(
         goal = 1e-2 if tolerance is None else tolerance
         return over_box(target, box, goal, seconds, as_json, plot, ratio, resume, absolute)
     P = chosen_inputs(target, at, inputs, random, seed)
+    prepared(target.problem)
     check_answers(target.problem, target.surrogate, may_raise=True)
     answers = evaluate(target.surrogate, P, target.problem)
     certificate = bound(target.problem, answers.fields, P, steps=steps)
@@ -196,6 +198,7 @@ def guard(
     target = find_surrogate(run, problem, pairs(set_ or [], "--set"))
     P = chosen_inputs(target, at, inputs, random, seed)
     check_new(out)
+    prepared(target.problem)
     with keeps(lambda: "nothing was written; the same command starts again"):
         guarding = guarded(target.problem, target.surrogate, tolerance, trust_map, absolute)
         answer = guarding(P)

@@ -8,7 +8,7 @@ import typer
 from rich.console import Console
 
 from .. import compilation_cache
-from ..private_folder import NotPrivate
+from ..solvers.private_folder import NotPrivate
 from .errors import DONE, UserError
 from .output import emit
 from .settings import Json

@@ -24,6 +24,7 @@ from ..verify.search.counterexample import Counterexample, read_counterexamples,
 from ..verify.search.counterexample import replay as solve_again
 from .errors import DONE, FAILED, UNDECIDED, UserError, keeps
 from .output import downward, emit, number, plain, progress_bar, table, upward
+from .prepare import prepared
 from .settings import Absolute, Config, Json, ProblemOption, Seed, Set, pairs
 from .settings import Tolerance as ToleranceOption
 
@@ -66,6 +67,7 @@ def falsify(
     records = out or default
     read_kept(records)  # what cannot be added to is a mistake to be told before the search, not after it
     tests = _tests(target)
+    prepared(target.problem)
     with keeps(lambda: "nothing of this search was kept; the same command searches again"), progress_bar("") as bar:
 
         def progress(stage: str, done: int, total: int) -> None:

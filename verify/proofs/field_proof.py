@@ -29,6 +29,11 @@ class FieldProof(Proof):
         self._bounds: dict[int, RowMap] = {}
         self._polish: dict[int, RowMap] = {}
 
+    def constants_changed(self) -> None:
+        """What is compiled holds them."""
+        self._bounds.clear()
+        self._polish.clear()
+
     @abc.abstractmethod
     def bound_row(self, p: Float[Array, " d"], v: Float[Array, " N"], effort: int) -> ErrorBounds:
         """Bounds of u - v."""

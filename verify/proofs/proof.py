@@ -10,7 +10,10 @@ from __future__ import annotations
 import abc
 import hashlib
 import json
+import os
+import threading
 from collections.abc import Callable, Iterable
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -22,6 +25,7 @@ from ..answers.evaluate import Model
 from ..answers.frozen import Frozen
 from ..evidence import Evidence
 from .bounds import ErrorBounds, nothing_proved
+from .constants import Known, Prepared, Progress, Stage, gather, source_of
 
 TRACED = (
     "the surrogate's coefficients are the JAX program that was traced, evaluated in float64 in any order of summation"
@@ -86,9 +90,12 @@ class Proof(abc.ABC):
     """One theorem about one problem. A class is named in ``prover.PROOFS``, or by a problem's class as ``proof``."""
 
     evidence = Evidence.PROVED
+    version = 1  # raised when other constants are computed, or verified otherwise, than in files of before
 
     def __init__(self, problem: Problem) -> None:
         self.problem = problem
+        self._prepared: Prepared | None = None
+        self._preparing = threading.RLock()
 
     @classmethod
     def refusal(cls, problem: Problem) -> str:
@@ -163,6 +170,50 @@ class Proof(abc.ABC):
     def box_assumptions(self) -> tuple[tuple[str, ...], ...]:
         """What ``BoxProof.assumptions`` may be, for this problem."""
         return ()
+
+    def offline(self) -> Iterable[Stage]:
+        """What is computed and verified once for this problem, in the order in which it is made; by default nothing."""
+        return ()
+
+    def constants_changed(self) -> None:  # noqa: B027  (a theorem that compiles nothing has nothing to forget)
+        """Forget what was compiled or computed from other ``constants``."""
+
+    def prepare(
+        self,
+        folder: str | os.PathLike[str] | None = None,
+        everything: bool = False,
+        progress: Progress | None = None,
+    ) -> Prepared:
+        """Offline constants: read, or made and kept; once in the life of this object, unless more is asked for.
+
+        Args:
+            folder: instead of the user's cache folder.
+            everything: what is not made on first use, too.
+
+        Raises:
+            ValueError: as ``constants.gather``.
+        """
+        with self._preparing:
+            if self._prepared is None or everything or folder is not None:
+                stages = tuple(self.offline())
+                kind = type(self)
+                whose = {
+                    "problem": self.problem_hash() if stages else "",
+                    "class": f"{type(self.problem).__module__}.{type(self.problem).__qualname__}",
+                    "theorem": f"{kind.__module__}.{kind.__qualname__}",
+                    "version": self.version,
+                    "modules": source_of(kind, type(self.problem)),
+                }
+                made = gather(stages, whose, folder, everything, progress) if stages else Prepared()
+                before, self._prepared = self._prepared, made
+                if before is not None and before.arrays.keys() != made.arrays.keys():
+                    self.constants_changed()
+            return self._prepared
+
+    @property
+    def constants(self) -> Known:
+        """The arrays of all stages that are there; made now where nobody has prepared them. Not to be written to."""
+        return MappingProxyType(self.prepare().arrays)
 
     def statement(self) -> Iterable[np.ndarray | str]:
         """What the theorem reads of the problem beyond name, settings and box: arrays, and hashes of functions."""
