@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from assay.solvers.linear_algebra.implicit import MAX_ITERATIONS, LinearSolves, differentiable_root, newton
+from assay.solvers.linear_algebra.implicit import MAX_ITERATIONS, LinearSolves, chord, differentiable_root, newton
 
 
 def test_derivatives_of_a_root_to_third_order() -> None:
@@ -47,3 +47,29 @@ def test_no_root_ends_without_success() -> None:
     assert float(done.residual) >= 1 and int(done.iterations) <= MAX_ITERATIONS
     lost = newton(lambda u: u * jnp.nan, lambda u, r: r, jnp.ones(1), jnp.asarray(1e-12))
     assert np.isnan(lost.residual) and int(lost.iterations) == 0
+
+
+def test_a_jacobian_is_kept_while_steps_with_it_are_good_and_renewed_where_they_are_not() -> None:
+    """u^3 = 8: near the root one derivative serves to the end; from far away it is renewed, and where full steps
+    overshoot, from a small slope, the root is reached all the same."""
+    taken: list[float] = []
+
+    def linearise(u: jax.Array) -> jax.Array:
+        jax.debug.callback(lambda x: taken.append(float(x[0])), u)
+        return 3 * u**2
+
+    def run(start: float, keep: float) -> float:
+        taken.clear()
+        equation = lambda u: u**3 - 8  # noqa: E731
+        solve = lambda slope, r: r / slope  # noqa: E731
+        done = chord(equation, linearise, solve, jnp.full(1, start), jnp.asarray(1e-12), keep)
+        jax.effects_barrier()
+        assert float(done.residual) <= 1e-12
+        return float(done.u[0])
+
+    assert abs(run(2.05, 0.5) - 2) < 1e-13 and taken == [2.05]
+    assert abs(run(40.0, 0.1) - 2) < 1e-13 and 1 < len(taken) < 20
+    kept = chord(
+        lambda u: u**3 - 8, lambda u: 3 * u**2, lambda slope, r: r / slope, jnp.full(1, 0.5), jnp.asarray(1e-12), 0.9
+    )
+    assert abs(float(kept.u[0]) - 2) < 1e-13

@@ -51,17 +51,38 @@ def newton(
     Args:
         correction: (u, r) -> J(u)^-1 r, or an approximation of it.
     """
+    return chord(equation, lambda u: u, correction, start, target, 0.0)
+
+
+def chord(
+    equation: Callable[[Array], Array],
+    linearise: Callable[[Array], Array],
+    correction: Callable[[Array, Array], Array],
+    start: Float[Array, " n"],
+    target: Float[Array, ""],
+    keep: float,
+) -> Root:
+    """Newton's method with a Jacobian that is kept while steps with it are good.
+
+    After a step that leaves more than ``keep`` of the norm the equation is linearised anew, at the new state; ends as
+    ``newton`` does, where not even a step with a new Jacobian helps. Where the factors of J cost far more than a solve
+    with them this is the quicker one. Reference: Kelley, Solving Nonlinear Equations with Newton's Method, 2003, 2.
+
+    Args:
+        linearise: u -> what ``correction`` needs of J(u).
+        correction: (linearise(u), r) -> J(u)^-1 r, or an approximation of it.
+    """
 
     def size(r: Array) -> Array:
         return jnp.sqrt(jnp.vdot(r, r))
 
     def go_on(state: tuple[Array, ...]) -> Array:
-        _, _, norm, k, stuck = state
+        norm, k, stuck = state[2:5]
         return (norm > target) & (k < MAX_ITERATIONS) & ~stuck
 
     def step(state: tuple[Array, ...]) -> tuple[Array, ...]:
-        u, r, norm, k, _ = state
-        du = correction(u, r)
+        u, r, norm, k, _, kept, fresh = state
+        du = correction(kept, r)
 
         def trial(share: Array) -> tuple[Array, Array, Array, Array]:
             v = u - share * du
@@ -70,16 +91,20 @@ def newton(
 
         def worse(tried: tuple[Array, ...]) -> Array:
             share, _, _, new = tried
-            return ~(new < norm) & (share > 0.5**HALVINGS)
+            return ~(new < norm) & (share > 0.5**HALVINGS) & fresh
 
         _, v, s, new = lax.while_loop(worse, lambda tried: trial(tried[0] / 2), trial(jnp.ones(())))
         better = new < norm
         pick = lambda a, b: jnp.where(better, a, b)  # noqa: E731
-        return pick(v, u), pick(s, r), pick(new, norm), k + 1, ~better
+        u, r, good = pick(v, u), pick(s, r), (new <= keep * norm) | (new <= target)
+        kept = lax.cond(good, lambda: kept, lambda: linearise(u))
+        return u, r, pick(new, norm), k + 1, ~better & fresh, kept, ~good
 
     r = equation(start)
-    state: tuple[Array, ...] = (start, r, size(r), jnp.zeros(()), jnp.asarray(False))
-    u, _, norm, k, _ = lax.while_loop(go_on, step, state)
+    state: tuple[Array, ...] = (
+        start, r, size(r), jnp.zeros(()), jnp.asarray(False), linearise(start), jnp.asarray(True),
+    )  # fmt: skip
+    u, _, norm, k, *_ = lax.while_loop(go_on, step, state)
     return Root(u, norm, k)
 
 
