@@ -12,9 +12,9 @@ Discretisation: five-point differences on cells x cells squares, with a diffusio
                                        for exp(b . x/diffusion) (Allen, Southwell 1955; Il'in 1969)
     z_a = b_a h/(2 diffusion)
 
-Solved by sparse LU. Inputs: angle in radians, speed, diffusion (log-scaled); good ranges are speed/diffusion up to
-1000. Reference: Roos, Stynes, Tobiska, Robust Numerical Methods for Singularly Perturbed Differential Equations
-(2008), part III.
+Solved directly, by Fourier transforms with walls (``five_point_solve.py``). Inputs: angle in radians, speed, diffusion
+(log-scaled); good ranges are speed/diffusion up to 1000. Reference: Roos, Stynes, Tobiska, Robust Numerical Methods for
+Singularly Perturbed Differential Equations (2008), part III.
 """
 
 from __future__ import annotations
@@ -31,9 +31,8 @@ from jaxtyping import Array, Float
 
 from ..box import Box
 from ..classes.indefinite import IndefiniteProblem
-from ..discretisations import five_point
+from ..discretisations import five_point, five_point_solve
 from ..field_norm import homogeneous
-from ..linear_algebra.sparse_lu import SparseLU
 from ..problem import Attempt, nan_unless
 from ..settings import check_cells, check_range, halved
 
@@ -154,16 +153,13 @@ class AdvectionDiffusion(IndefiniteProblem):
         return five_point.pad(total).reshape(-1)
 
     @cached_property
-    def _parts(self) -> tuple[SparseLU, np.ndarray]:
-        """The pattern of the matrix, and the entries of its four parts there [4, nnz]."""
+    def _parts(self) -> list[sp.csr_matrix]:
         second = [five_point.second_matrix(self.cells, axis) for axis in (0, 1)]
-        central = [five_point.central_matrix(self.cells, axis) / (2 * self.cells) for axis in (0, 1)]
-        lu = SparseLU(second[0] + second[1])
-        return lu, np.stack([np.asarray(part.tocsr()[lu.rows, lu.columns]).ravel() for part in second + central])
+        return second + [five_point.central_matrix(self.cells, axis) / (2 * self.cells) for axis in (0, 1)]
 
     def matrix(self, theta: Float[np.ndarray, " Q"]) -> sp.csr_matrix:
-        lu, entries = self._parts
-        return lu.matrix(np.asarray(theta, dtype=np.float64) @ entries)
+        first, *others = (w * part for w, part in zip(np.asarray(theta, dtype=np.float64), self._parts, strict=True))
+        return sum(others, first)
 
     def norm_matrix(self) -> sp.csr_matrix:
         return sp.identity((self.cells - 1) ** 2, format="csr") / self.cells**2
@@ -179,24 +175,31 @@ class AdvectionDiffusion(IndefiniteProblem):
 
     # ---- the solve ---------------------------------------------------------------------------------------------------
 
+    def solve_inside(self, theta: Float[Array, " Q"], b: Float[Array, "m m"]) -> Float[Array, "m m"]:
+        """A(theta)^-1 b in the interior nodes, refined once; differentiable in both."""
+
+        def apply(theta: Array, v: Array) -> Float[Array, "m m"]:
+            return self._grid(self.apply(theta, five_point.pad(v).reshape(-1)))[1:-1, 1:-1]
+
+        def solve(theta: Array, b: Array) -> Float[Array, "m m"]:
+            factors = five_point_solve.factors(theta, self.cells)
+            v = five_point_solve.solve(factors, b)
+            return v + five_point_solve.solve(factors, b - apply(theta, v))
+
+        known = lax.stop_gradient(theta)
+        return lax.custom_linear_solve(
+            lambda v: apply(theta, v),
+            b,
+            lambda _, b: solve(known, b),
+            lambda _, b: solve(five_point_solve.transposed(known), b),
+        )
+
     def solve_jax(self, p: Float[Array, " d"], tolerance: float | None = None) -> Attempt:
         tolerance = TOLERANCE if tolerance is None else tolerance
-        lu, entries = self._parts
         theta = self.theta(p)
         f = self.load(p)
-        b = (f - self.apply(theta, jnp.asarray(self._boundary)))[self.free]
-
-        def spread(v: Array) -> Float[Array, " N"]:
-            return five_point.pad(v.reshape(self.cells - 1, self.cells - 1)).reshape(-1)
-
-        solves = lu.solves(theta @ entries)
-        v = lax.custom_linear_solve(
-            lambda v: self.apply(theta, spread(v))[self.free],
-            b,
-            lambda _, b: solves.solve(b),
-            lambda _, b: solves.transposed(b),
-        )
-        u = spread(v) + self._boundary
+        b = self._grid(f - self.apply(theta, jnp.asarray(self._boundary)))[1:-1, 1:-1]
+        u = five_point.pad(self.solve_inside(theta, b)).reshape(-1) + self._boundary
         defect = jnp.where(self.free, f - self.apply(theta, u), 0.0)
         size = jnp.sqrt(jnp.vdot(b, b))
         residual = jnp.sqrt(jnp.vdot(defect, defect)) / size
