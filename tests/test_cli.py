@@ -101,7 +101,7 @@ def test_problems_tells_inputs_ranges_unknowns_and_evidence(said):
     assert block["evidence"] == "proved"
     assert [entry["name"] for entry in block["inputs"]] == ["k00", "k01", "k10", "k11"]
     assert block["inputs"][0]["lower"] == 0.1
-    assert found["burgers"]["evidence"] != "proved"
+    assert found["burgers"]["evidence"] == "proved" and found["allen-cahn"]["evidence"] != "proved"
 
 
 def test_solve_gives_the_published_temperature(said):

@@ -18,6 +18,7 @@ from rich.console import Console
 
 from ...solvers.problem import Problem
 from ...solvers.problems.bratu import Bratu
+from ...solvers.problems.burgers import Burgers
 from ...solvers.problems.heat import Heat
 from ...solvers.problems.helmholtz import Helmholtz
 from ...verify.certify import STEPS, certify
@@ -39,6 +40,14 @@ PROBLEMS: tuple[tuple[str, Problem, Problem, float], ...] = (  # and the same sm
     ("bratu, 1D", Bratu(dimension=1), Bratu(dimension=1, cells=32), 0.5),
     ("heat, implicit Euler", Heat(), Heat(cells=8, steps=4), 0.25),
     ("heat, Crank-Nicolson", Heat(scheme="crank-nicolson"), Heat(cells=8, steps=4, scheme="crank-nicolson"), 0.25),
+    ("burgers", Burgers(), Burgers(cells=16, steps=8), 0.5),
+    (
+        "burgers, implicit Euler, graded",
+        Burgers(scheme="implicit-euler", grading=3.0),
+        Burgers(cells=16, steps=8, scheme="implicit-euler", grading=3.0),
+        0.25,
+    ),
+    ("burgers, periodic", Burgers(boundary="periodic"), Burgers(cells=16, steps=8, boundary="periodic"), 0.25),
 )
 
 

@@ -26,8 +26,11 @@ PROOFS = {  # "module:class" of a problem -> of its proof; imported when asked f
     "problems.helmholtz:Helmholtz": "helmholtz:HelmholtzProof",
     "problems.bratu:Bratu": "bratu:BratuProof",
     "problems.heat:Heat": "heat:HeatProof",
+    "problems.burgers:Burgers": "burgers:BurgersProof",
 }
-FORMULAS = ("problems.helmholtz:Helmholtz", "problems.bratu:Bratu", "problems.heat:Heat")  # whose formulas are read
+FORMULAS = (  # whose formulas are read
+    "problems.helmholtz:Helmholtz", "problems.bratu:Bratu", "problems.heat:Heat", "problems.burgers:Burgers",
+)  # fmt: skip
 NOT_READ = {"name", "settings", "inputs", "features", "explain", "component_names", "_abc_impl"}  # by any theorem
 MEASURES = {"norm", "magnitude"}  # what all theorems speak of
 SOLVERS = __package__.rsplit(".", 2)[0] + ".solvers."
