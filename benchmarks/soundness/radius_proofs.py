@@ -17,6 +17,7 @@ import numpy as np
 from rich.console import Console
 
 from ...solvers.problem import Problem
+from ...solvers.problems.advection_diffusion import AdvectionDiffusion
 from ...solvers.problems.bratu import Bratu
 from ...solvers.problems.burgers import Burgers
 from ...solvers.problems.heat import Heat
@@ -27,6 +28,17 @@ from .true_error import Interval, Tally, TrueError, check
 
 EFFORTS = (0, STEPS)
 FLOORS = 100  # sharpness is told of errors above so many floors
+FLOWS: dict[str, dict[str, Any]] = {
+    "fitted": {},
+    "upwind": {"scheme": "upwind", "data": "step"},
+    "central": {"scheme": "central"},
+    "fitted, thin, all round": {
+        "data": "step", "angle": (-np.pi, np.pi), "speed": (0.0, 2.0), "diffusion": (1e-4, 1.0)
+    },
+    "central, thin, all round": {
+        "scheme": "central", "angle": (-np.pi, np.pi), "speed": (0.0, 2.0), "diffusion": (1e-3, 1.0)
+    },
+}  # fmt: skip
 PROBLEMS: tuple[tuple[str, Problem, Problem, float], ...] = (  # and the same small; its share of the fields
     ("helmholtz", Helmholtz(), Helmholtz(cells=16), 1.0),
     ("helmholtz, undamped", Helmholtz(damping=(0.0, 0.1)), Helmholtz(cells=16, damping=(0.0, 0.1)), 1.0),
@@ -48,6 +60,10 @@ PROBLEMS: tuple[tuple[str, Problem, Problem, float], ...] = (  # and the same sm
         0.25,
     ),
     ("burgers, periodic", Burgers(boundary="periodic"), Burgers(cells=16, steps=8, boundary="periodic"), 0.25),
+    *(
+        (f"advection-diffusion, {name}", AdvectionDiffusion(**settings), AdvectionDiffusion(cells=16, **settings), 0.4)
+        for name, settings in FLOWS.items()
+    ),
 )
 
 

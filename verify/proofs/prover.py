@@ -27,10 +27,15 @@ PROOFS = {  # "module:class" of a problem -> of its proof; imported when asked f
     "problems.bratu:Bratu": "bratu:BratuProof",
     "problems.heat:Heat": "heat:HeatProof",
     "problems.burgers:Burgers": "burgers:BurgersProof",
+    "problems.advection_diffusion:AdvectionDiffusion": "advection_diffusion:AdvectionDiffusionProof",
 }
 FORMULAS = (  # whose formulas are read
-    "problems.helmholtz:Helmholtz", "problems.bratu:Bratu", "problems.heat:Heat", "problems.burgers:Burgers",
-)  # fmt: skip
+    "problems.helmholtz:Helmholtz",
+    "problems.bratu:Bratu",
+    "problems.heat:Heat",
+    "problems.burgers:Burgers",
+    "problems.advection_diffusion:AdvectionDiffusion",
+)
 NOT_READ = {"name", "settings", "inputs", "features", "explain", "component_names", "_abc_impl"}  # by any theorem
 MEASURES = {"norm", "magnitude"}  # what all theorems speak of
 SOLVERS = __package__.rsplit(".", 2)[0] + ".solvers."
