@@ -186,20 +186,6 @@ def upper_bound(
     return (flux + floor) * SLACK, floor + (flux - jnp.sqrt(energy))
 
 
-def dual_norm(problem: CoerciveProblem, theta: Array, r: Array, off: Array) -> Float[Array, ""]:
-    """At least ||r||_(A^-1) for every r within ``off`` of this one in the 2-norm: the upper bound's theorem with N = d
-    = 0 and one reference solve for z.
-    """
-    reference = jnp.asarray(problem.reference_theta)
-    z = problem.reference_solve(r)
-    rho = r - problem.apply(reference, z)
-    energy, error = problem.flux_energy((reference / jnp.sqrt(theta))[None], z[None])
-    defect = jnp.sqrt(jnp.vdot(rho, rho)) * (1 + gamma(problem.size + 8))
-    rounding = 1.5 * problem.residual_rounding(reference, jnp.abs(r), z) + off
-    flux = jnp.sqrt(energy + error) * problem.flux_factor(theta)
-    return (flux + (defect + rounding) * dual_factor(problem, theta)) * SLACK + UNDERFLOW
-
-
 def lower_bound(
     problem: CoerciveProblem,
     theta: Array,
