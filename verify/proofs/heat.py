@@ -12,12 +12,12 @@ Of one step the same test says, with rho = |M^-1 r|_M, R = ||r||_(A^-1) and lamb
 
     |e^{n+1}| <= |e^n| + dt rho,    |e^{n+1}|^2 <= |e^n|^2 + dt R^2/2,
 
-by which half of ||e_n||_A^2 is left over. Implicit Euler (e_n = e^{n+1}) spends it, or all of it in the first one:
+where the second one leaves something of ||e_n||_A^2 over. Implicit Euler (e_n = e^{n+1}) spends it, or all of it in the first one:
 
     |e^{n+1}| (1 + dt lambda) <= |e^n| + dt rho,    |e^{n+1}|^2 (1 + dt lambda) <= |e^n|^2 + dt R^2
 
-The dual norm is Thomson's: A = sum_c k_c B_c'B_c over the cells, A_1 the same with every k_c = 1. For ANY z, r = A_1 z +
-rest and r.v = sum_c k_c^(-1/2) B_c z . k_c^(1/2) B_c v + rest.v give
+The dual norm is Thomson's: A = sum_c k_c B_c'B_c over the cells, A_1 the same with every k_c = 1. For ANY z, r = A_1 z
++ rest and r.v = sum_c k_c^(-1/2) B_c z . k_c^(1/2) B_c v + rest.v give
 
     ||r||_(A^-1) <= (sum_c |B_c z|^2 / k_c)^(1/2) + ||rest||_2 / lambda_min(A)^(1/2),    lambda_min(A) >= min k mu
 
@@ -30,7 +30,6 @@ from __future__ import annotations
 from functools import cached_property
 from typing import NamedTuple
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
