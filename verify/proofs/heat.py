@@ -12,7 +12,8 @@ Of one step the same test says, with rho = |M^-1 r|_M, R = ||r||_(A^-1) and lamb
 
     |e^{n+1}| <= |e^n| + dt rho,    |e^{n+1}|^2 <= |e^n|^2 + dt R^2/2,
 
-where the second one leaves something of ||e_n||_A^2 over. Implicit Euler (e_n = e^{n+1}) spends it, or all of it in the first one:
+(|e^{n+1}| + |e^n| >= 2 |e_n| in the first one where theta = 1/2, and |e^{n+1}| = |e_n| where theta = 1). Implicit Euler
+can spend ||e_n||_A^2 >= lambda |e^{n+1}|^2 otherwise, all of it in the first one and half in the second:
 
     |e^{n+1}| (1 + dt lambda) <= |e^n| + dt rho,    |e^{n+1}|^2 (1 + dt lambda) <= |e^n|^2 + dt R^2
 
