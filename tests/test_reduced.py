@@ -1,5 +1,8 @@
 """The bound in reduced coordinates: it is the full-field bound, it holds whatever the basis, its parts are as said."""
 
+from dataclasses import replace
+from functools import partial
+
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -13,7 +16,8 @@ from assay.solvers.linear_algebra.dense import solve_spd
 from assay.verify.certify import certify
 from assay.verify.proofs import reduced as room
 from assay.verify.proofs.prover import proof_of, prover
-from assay.verify.proofs.reduced import ReducedBound
+from assay.verify.proofs.reduced import ReducedBound, reduced_bound
+from assay.verify.proofs.thomson import dual_factor
 
 
 @pytest.fixture(scope="module")
@@ -68,6 +72,39 @@ def test_a_poor_solution_space_costs_sharpness_not_validity(small, case, true_er
     error = true_error(P, U, norms, c @ surrogate.basis.T)
     assert check(bound, error, norms).violations == 0
     assert (bound.upper / error.value).max() > 1.5  # so the planted fault is one
+
+
+def test_what_the_truncation_leaves_out_must_be_charged(small, case, true_error, monkeypatch):
+    """The planted fault of the test above, with its charge taken away."""
+    surrogate, _, P, U, norms = case
+    monkeypatch.setattr(room, "RANK_TOLERANCE", 1e-2)
+    poor = ReducedBound(small, surrogate.basis, surrogate.coefficients)
+    c = surrogate.galerkin(P)
+    error = true_error(P, U, norms, c @ surrogate.basis.T)
+    spoilt = replace(poor.data, missed=0.0 * poor.data.missed)
+    assert check(VectorMap(lambda p, c: reduced_bound(small, spoilt, p, c))(P, c), error, norms).violations > 0
+
+
+@pytest.mark.parametrize("share", [0.0, 1e-3, 1e-1, 10.0])
+def test_weights_weigh_what_they_multiply(small, case, share):
+    """Charges from nothing to far above the error: combining references never costs more than the best of them alone,
+    and nearly nothing where the charges are a small part of the error.
+    """
+    surrogate, bound, P, U, _ = case
+    c = surrogate.galerkin(P)
+    errors = np.array([float(small.norm(p, e)) for p, e in zip(P, U - c @ surrogate.basis.T, strict=True)])
+    sizes = np.array([1 + np.abs(np.outer(p, y)).sum() for p, y in zip(P, c, strict=True)])
+    dual = np.array([float(dual_factor(small, small.theta(jnp.asarray(p)))) for p in P])
+    charge = share * np.min(errors / dual / sizes)
+    data = replace(bound.data, missed=bound.data.missed + charge)
+    every = VectorMap(lambda p, c: reduced_bound(small, data, p, c))(P, c)
+    for k in range(len(data.references)):
+        rows = {name: getattr(data, name)[k : k + 1] for name in ("references", "solves", "missed", "solve_norms")}
+        only = replace(data, **rows)
+        one = VectorMap(partial(reduced_bound, small, only))(P, c)
+        assert (every.upper <= one.upper * (1 + 1e-9)).all()
+    if share <= 1e-3:
+        assert (every.upper <= 1.1 * errors).all()
 
 
 def test_coefficients_that_are_not_finite_prove_nothing(case, maps):

@@ -3,16 +3,22 @@
 With f = sum_j phi_j f_j and A = sum_q theta_q A_q the residual is r = G s, G = [f_j, A_q v_i], s = [phi_j, -theta_q
 c_i]. For each of K references z_k = W x_k, x_k = R_k s, where W spans A_k^-1 G to working accuracy (its joint rank is
 small: 20 to 40 for the thermal block). As in ``thomson.py`` any z will do, so truncating W is not an approximation of
-the bound but part of rho = r - sum_k w_k A_k z_k = D s, whose columns are measured once. Then with weights w summing
-to one
+the bound but part of rho = r - sum_k w_k A_k z_k = sum_k w_k D_k s, whose columns are measured once. Then with weights
+w summing to one
 
-    ||e||_A <= ( sum_q | F_q sum_k w_k tref_kq x_k |^2 / theta_q )^(1/2) + sum_j |s_j| phi_j / lambda_min(A)^(1/2)
+    ||e||_A <= ( sum_q | F_q sum_k w_k tref_kq x_k |^2 / theta_q )^(1/2) + sum_k |w_k| charge_k,
+    charge_k = sum_j |s_j| phi_kj / lambda_min(A)^(1/2) + rounding
 
-F_q' F_q - W' A_q W is *verified* positive semidefinite (a factor of a slightly enlarged matrix), phi_j covers ||D
+Weights that make the first sum least may be large and of both signs, and multiply charges that do not cancel: so the
+charges are in what the weights minimise, and the bound of a single reference counts where it is smaller.
+
+F_q' F_q - W' A_q W is *verified* positive semidefinite (a factor of a slightly enlarged matrix), phi_kj covers ||D_k
 e_j|| and every rounding error, and the surrogate's own product V c enters through its a-priori rounding error, so the
 bound holds for the field as it is returned. Never the quadratic form of a Gram matrix of A_ref^-1 G itself: it loses
 half of the digits; W is orthonormal in the reference energy, so W' A_q W has none to lose. References: Buhr, Engwer,
-Ohlberger, Rave 2014 (stable estimators); Haasdonk 2017 (offline/online decomposition)."""
+Ohlberger, Rave 2014 (stable estimators);
+Haasdonk 2017 (offline/online decomposition).
+"""
 
 from __future__ import annotations
 
@@ -50,7 +56,12 @@ class ReducedData:
     factors: Float[Array, "Q r r"]  # F_q
     pairing: Float[Array, "r m"]  # W'G
     pairing_error: Float[Array, " m"]
-    defects: Float[Array, "K m"]  # phi_j of each reference
+    defects: Float[Array, "K m"]  # phi_j of each reference, rounding of R_k s and what s_q adds included
+    missed: Float[Array, "K m"]  # phi_j alone: ||D_k e_j|| and the rounding in evaluating it
+    solve_norms: Float[Array, "K m"]  # ||R_k e_j||_2
+    factor_norms: Float[Array, " Q"]  # ||F_q||_F
+    shifts: Float[Array, " Q"]  # s_q of ``CoerciveProblem.indefiniteness``
+    spread: Float[Array, ""]  # at least ||W x||_2 / ||x||_2
     load_mode: Float[Array, "J k"]  # f_j . v_i
     load_mode_error: Float[Array, "J k"]
     stiffness: Float[Array, "Q k k"]  # v_i . A_q v_j
@@ -146,14 +157,14 @@ def _offline(
     absolute_AW = absolute(W)
     energies = AW @ W.T  # W' A_q W, [Q, r, r]
 
-    solves, defects = [], []
+    solves, defects, missed = [], [], []
     for theta in references:  # R_k: the Galerkin solutions in W; whatever they miss is in D
         R = np.linalg.solve(np.tensordot(theta, energies, 1), W @ G.T)
         D = G - R.T @ np.tensordot(theta, AW, 1)
-        rounding = gamma(problem.rounding_count + len(W) + len(typical) + Q + 16) * (
-            np.abs(R).T @ np.tensordot(theta, absolute_AW, 1)
-        )
-        total = np.abs(D) + rounding + G_error + 8 * UNIT_ROUNDOFF * np.abs(G)
+        sizes = np.abs(R).T @ np.tensordot(theta, absolute_AW, 1)
+        given = np.abs(D) + G_error + 8 * UNIT_ROUNDOFF * np.abs(G)
+        missed.append(np.linalg.norm(given + gamma(problem.rounding_count + len(W) + Q + 8) * sizes, axis=1) * 1.001)
+        total = given + gamma(problem.rounding_count + len(W) + len(typical) + Q + 16) * sizes
         solves.append(R)
         # A_q + s_q I is what the factors bound; what s_q adds belongs to D
         stray = np.einsum("q,m->m", shifts * theta, np.linalg.norm(R.T @ W, axis=1))
@@ -176,6 +187,11 @@ def _offline(
         pairing=jnp.asarray(W @ G.T),
         pairing_error=jnp.asarray(1.01 * pairing_error),
         defects=jnp.asarray(np.stack(defects)),
+        missed=jnp.asarray(np.stack(missed)),
+        solve_norms=jnp.asarray(np.linalg.norm(np.stack(solves), axis=1) * 1.001),
+        factor_norms=jnp.asarray(np.linalg.norm(np.stack(factors), axis=(1, 2)) * 1.001),
+        shifts=jnp.asarray(shifts),
+        spread=jnp.asarray(1.001 * np.sqrt(np.linalg.norm(W @ W.T) + gamma(n + 4) * square)),
         load_mode=jnp.asarray(loads @ V.T),
         load_mode_error=jnp.asarray(1.01 * gamma(n + 4) * (np.abs(loads) @ np.abs(V).T)),
         stiffness=jnp.asarray(stiffness),
@@ -258,26 +274,25 @@ def reduced_bound(
     root = jnp.sqrt(theta)
     # y_kq = F_q x_k tref_kq / theta_q^(1/2)
     fluxes = jnp.einsum("qrs,ks->kqr", data.factors, x) * (tref / root)[:, :, None]
+    factor, dual = problem.flux_factor(theta), dual_factor(problem, theta)
+    charges = _charges(data, tref, root, x, size, factor, dual)
+    lengths = jnp.sqrt(jnp.sum(fluxes**2, axis=(1, 2)))
+    singles = lengths * factor + charges
+    least = jnp.argmin(jnp.where(jnp.isfinite(singles), singles, jnp.inf))
+    flux, floor = lengths[least], charges[least]
     if count > 1:
-        flat = fluxes.reshape(count, -1)
-        w = jnp.stack(simplex_weights(flat @ flat.T))
-    else:
-        w = jnp.ones(1)
-    combined = jnp.tensordot(w, fluxes, 1)
-    flux = jnp.sqrt(jnp.vdot(combined, combined))
-    spread = jnp.tensordot(jnp.abs(w), jnp.abs(fluxes), 1)
-    # rounding of F_q x, of the combination and of the norm: gamma of the longest chain times absolute values
-    rank = data.factors.shape[-1]
-    absolute = jnp.einsum("qrs,ks->kqr", jnp.abs(data.factors), jnp.abs(x)) * (tref / root)[:, :, None]
-    flux_error = gamma(rank + count + 40) * (
-        jnp.sqrt(jnp.sum(jnp.tensordot(jnp.abs(w), absolute, 1) ** 2)) + jnp.sqrt(jnp.sum(spread**2))
-    )
-    factor = problem.flux_factor(theta)
-    flux, flux_error = flux * factor, flux_error * factor
-    defect = jnp.abs(w) @ (data.defects[:count] @ size) * 1.001 * dual_factor(problem, theta) + UNDERFLOW
+        w = _weights(fluxes.reshape(count, -1), charges)
+        combined = jnp.tensordot(w, fluxes, 1)
+        share, length = jnp.abs(w), jnp.sqrt(jnp.vdot(combined, combined))
+        # rounding: of K products and their sum, and of the weights' sum, by which the whole would be divided
+        lost = gamma(count + 4) * factor * (share @ lengths + jnp.sum(share) * length)
+        of_all = length, share @ charges + 1.01 * lost
+        better = factor * of_all[0] + of_all[1] < singles[least]
+        flux, floor = (jnp.where(better, new, old) for new, old in zip(of_all, (flux, floor), strict=True))
+    flux, floor = flux * factor, floor + gamma(data.factors.shape[-1] * len(theta) + 40) * flux * factor + UNDERFLOW
     # The field returned is the float64 product V c: its rounding error in the energy norm.
     product = jnp.sqrt(theta @ data.row_sums) * gamma(len(c) + 4) * (data.mode_norms @ jnp.abs(c)) * 1.01
-    floor = defect + flux_error + product
+    floor = floor + product
     upper = (flux + floor) * SLACK
     lower = (
         _lower(data, theta, _test_direction(data, theta, fluxes * (theta / tref)[:, :, None], x, s), s, size) - product
@@ -286,6 +301,31 @@ def reduced_bound(
     # c of the exact product and of the rounded one differ by at most 2 |r.dN| + ||dN||^2 <= product (2 upper + product)
     energy_error = energy_error + 1.01 * product * (2 * upper + product)
     return assemble(jnp.maximum(lower, 0.0), upper, floor, energy, energy_error, trusted)
+
+
+def _charges(
+    data: ReducedData, tref: Array, root: Array, x: Array, size: Array, factor: Array | float, dual: Array
+) -> Float[Array, " K"]:
+    """What the flux of each reference leaves out, ||r - A_k W x_k||_(A^-1), and rounding; see the module's docstring.
+
+    x_k as computed is R_k s + delta, |delta| <= gamma |R_k| |s|: A_k W delta is a flux of its own, never divided by the
+    smallest eigenvalue. So are the roundings of F_q x_k. What s_q adds, tref_q s_q W x_k, is as small as x_k is.
+    """
+    count, rank = x.shape
+    scales = jnp.sqrt(jnp.sum((tref / root * data.factor_norms) ** 2, axis=1)) * factor  # of ||x|| in a flux
+    lost = gamma(len(size) + 4) * (data.solve_norms[:count] @ size)
+    length = jnp.sqrt(jnp.sum(x**2, axis=1))
+    strays = (tref @ data.shifts) * data.spread * (length + lost)
+    missed = data.missed[:count] @ size + strays
+    return (scales * (lost + gamma(rank + 40) * length) + missed * dual) * 1.001
+
+
+def _weights(fluxes: Float[Array, "K n"], charges: Float[Array, " K"]) -> Float[Array, " K"]:
+    """Weights summing to one of a small |sum w_k y_k| + sum |w_k| charge_k: the square of the latter is at most
+    K sum w_k^2 charge_k^2, so that both together are a quadratic form.
+    """
+    gram = fluxes @ fluxes.T
+    return jnp.stack(simplex_weights(gram + len(charges) * jnp.diag(charges**2)))
 
 
 def _test_direction(data: ReducedData, theta: Array, images: Array, x: Array, s: Array) -> Float[Array, " r"]:
