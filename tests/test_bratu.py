@@ -6,11 +6,13 @@ from itertools import pairwise
 import jax
 import numpy as np
 import pytest
+import scipy.sparse as sp
 import scipy.sparse.linalg as spla
 from scipy.optimize import brentq
 
 from assay.solvers.classes.richardson import restrict
 from assay.solvers.problem import SolveError
+from assay.solvers.problems import bratu_lower
 from assay.solvers.problems.bratu import Bratu
 
 bratu = cache(Bratu)  # compiled once for all tests
@@ -117,6 +119,33 @@ def test_the_lower_branch_is_stable_and_the_upper_one_is_not():
         jacobian = problem.jacobian(p, problem.solve(p)).toarray()
         assert (np.linalg.eigvalsh((jacobian + jacobian.T) / 2) < 0).sum() == signs
         np.testing.assert_allclose(jacobian, jacobian.T, atol=1e-13)
+
+
+@pytest.mark.parametrize(("dimension", "p"), [(1, [3.4]), (2, [6.5, 1.0]), (2, [4.0, 2.0])])
+def test_the_lower_branch_is_that_of_newtons_method_with_exact_steps(dimension, p):
+    problem = bratu(dimension=dimension, cells=16, branch="lower", **WIDE)
+    v, stiffness = np.zeros(int(problem.free.sum())), problem.norm_matrix(p)
+    for _ in range(12):
+        source = p[0] * problem.mass * np.exp(v)
+        v = v - spla.spsolve((stiffness - sp.diags(source)).tocsc(), stiffness @ v - source)
+    found = np.asarray(problem.solve(p))[problem.free]
+    assert np.abs(found - v).max() <= 1e-10 * v.max()
+
+
+@pytest.mark.parametrize(("shift", "definite"), [(0.99, True), (1.01, False)])
+def test_conjugate_gradients_say_where_the_jacobian_is_not_positive_definite(shift, definite):
+    """K less a share of its lowest eigenvalue; the source moves by 20 % about that, but not in its weighted mean."""
+    problem, p = bratu(dimension=2, cells=16, branch="lower", **WIDE), np.array([1.0, 1.3])
+    eigenvalues, weight = np.asarray(problem.sines.eigenvalues(problem.difference_weights(p))), problem.sines.lowest**2
+    wave = np.random.default_rng(0).uniform(-0.2, 0.2, weight.shape)
+    source = shift * eigenvalues.min() * (1 + wave - np.vdot(weight, wave))
+    matrix = problem.norm_matrix(p).toarray() - np.diag(source.ravel())
+    assert (np.linalg.eigvalsh(matrix)[0] > 0) == definite
+    right = np.ones_like(source)
+    step = bratu_lower.conjugate_gradients(problem, p, source, right, 1e-12, 60)
+    assert bool(step.definite) == definite
+    if definite:
+        np.testing.assert_allclose(matrix @ np.ravel(step.x), 1.0, atol=1e-9)
 
 
 def test_exchanging_the_axes_inverts_the_anisotropy():

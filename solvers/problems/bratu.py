@@ -6,9 +6,9 @@
 Two solutions below the fold (lambda = 3.51383071912516 in 1D; 6.80812442258 in 2D at anisotropy 1, larger at any
 other), one there, none beyond. Discretisation: three- or five-point differences, second order; the grid has a fold of
 its own, O(h^2) away. Lower branch: Newton's method from u = 0. K is an M-matrix and e^u convex, so that the iterates
-increase towards the smallest solution whenever one exists; a step that is not positive therefore proves (up to
-rounding) that there is none. Upper branch: the curve is followed beyond the fold (bratu_branch.py). Inputs: lambda
-and, in 2D, anisotropy (log-scaled); good ranges are lambda in [0.1, 0.98 of the fold], anisotropy in [1/4, 4].
+increase towards the smallest solution whenever one exists (bratu_lower.py). Upper branch: the curve is followed beyond
+the fold (bratu_branch.py). Inputs: lambda and, in 2D, anisotropy (log-scaled); good ranges are lambda in [0.1, 0.98 of
+the fold], anisotropy in [1/4, 4].
 Reference: Bratu 1914; Boyd, Applied Mathematics and Computation (2003); Doedel et al., Int. J. Bif. Chaos 1
 (1991).
 """
@@ -22,7 +22,6 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 import scipy.sparse as sp
-from jax import lax
 from jaxtyping import Array, Float
 
 from ..box import Box
@@ -31,16 +30,16 @@ from ..discretisations import five_point
 from ..field_norm import homogeneous
 from ..linear_algebra.direct import callback_float64
 from ..linear_algebra.implicit import Root, newton
+from ..linear_algebra.sines import SineTransform
 from ..linear_algebra.sparse_lu import ProbedJacobian, stencil
 from ..precision import gamma
 from ..problem import Attempt
 from ..representative import kept_by_problem
 from ..settings import check_cells, check_range, halved
+from . import bratu_lower
 from .bratu_branch import Curve, Point
 
 TOLERANCE = 1e-12
-MAX_ITERATIONS = 60  # each halves the distance at worst (at the fold itself)
-NEGATIVE = 1e-6  # relative size of a negative entry of a step that rounding does not explain
 DEFAULTS = {1: (256, (0.5, 3.4)), 2: (64, (0.5, 6.6))}  # cells, range of lambda
 BRANCHES = ("lower", "upper")
 
@@ -107,6 +106,11 @@ class Bratu(NonlinearProblem):
         return replace(self, cells=halved(self.n, 4))
 
     @cached_property
+    def sines(self) -> SineTransform:
+        """In which the differences are diagonal."""
+        return SineTransform(self.n, self.dimension)
+
+    @cached_property
     def probing(self) -> ProbedJacobian:
         if self.dimension == 1:
             return stencil((self.n - 1,), [(-1,), (0,), (1,)], (1,), 3)
@@ -124,32 +128,36 @@ class Bratu(NonlinearProblem):
         """The weights of the second differences along the axes, the anisotropy and its inverse."""
         return [float(self.n)] if self.dimension == 1 else [p[1], 1 / p[1]]
 
-    def _grid(self, u: Array) -> Array:
-        """The field as an array that the differences of ``five_point`` take: [n+1, n+1]; in one dimension [n+1, 3], the
-        field three times side by side, so that the middle column is "interior" and has no difference across.
-        """
-        return jnp.broadcast_to(u[:, None], (self.n + 1, 3)) if self.dimension == 1 else u.reshape(self.n + 1, -1)
+    def inside(self, u: Float[Array, " N"]) -> Float[Array, "*m"]:
+        """The interior values of a field, an array with an axis per dimension."""
+        return u.reshape((self.n + 1,) * self.dimension)[(slice(1, -1),) * self.dimension]
 
-    def _flat(self, v: Array) -> Float[Array, " N"]:
-        return jnp.pad(v[:, 0], 1) if self.dimension == 1 else five_point.pad(v).reshape(-1)
+    def around(self, inside: Float[Array, "*m"]) -> Float[Array, " N"]:
+        """The field with these interior values, zero on the boundary."""
+        return jnp.pad(inside, 1).reshape(-1)
+
+    def differences(self, p: Any, v: Float[Array, "*k"], sign: int = -1) -> Float[Array, "*m"]:
+        """The weighted second differences in the interior of a grid; ``sign`` = 1 of its absolute values adds them all:
+        what roundings are proportional to.
+        """
+        line = self.dimension == 1
+        inner, total = v[(slice(1, -1),) * self.dimension], jnp.zeros(())
+        for axis, weight in enumerate(self.difference_weights(p)):
+            before, after = (v[:-2], v[2:]) if line else five_point.neighbours(v, axis)
+            total = total + weight * (2 * inner + sign * (before + after))
+        return total
 
     def residual(self, p: Any, u: Any) -> Float[Array, " N"]:
         p, u = jnp.asarray(p, dtype=jnp.float64), jnp.asarray(u, dtype=jnp.float64)
-        v = self._grid(u)
-        total = -p[0] * self.mass * jnp.exp(v[1:-1, 1:-1])
-        for axis, weight in enumerate(self.difference_weights(p)):
-            total = total + weight * five_point.second(v, axis)
-        return jnp.where(self.free, self._flat(total), u - self.prescribe(p, u))
+        v = u.reshape((self.n + 1,) * self.dimension)
+        inside = self.differences(p, v) - p[0] * self.mass * jnp.exp(self.inside(u))
+        return jnp.where(self.free, self.around(inside), u - self.prescribe(p, u))
 
     def residual_rounding(self, p: Float[Array, " d"], u: Float[Array, " N"]) -> Float[Array, ""]:
-        v = self._grid(u)
-        total = p[0] * self.mass * jnp.exp(v[1:-1, 1:-1])
-        for axis, weight in enumerate(self.difference_weights(p)):
-            before, after = (jnp.abs(w) for w in five_point.neighbours(v, axis))
-            total = total + weight * (2 * jnp.abs(v[1:-1, 1:-1]) + before + after)
+        v = jnp.abs(u).reshape((self.n + 1,) * self.dimension)
+        total = self.differences(p, v, 1) + p[0] * self.mass * jnp.exp(self.inside(u))
         # Differences, weights and sums: 8 roundings at most; the exponential: 16 ulp, and its argument is exact.
-        size = jnp.sqrt(jnp.vdot(self._flat(total), self._flat(total)))
-        return gamma(40) * size
+        return gamma(40) * jnp.sqrt(jnp.vdot(total, total))
 
     def load_size(self, p: Float[Array, " d"]) -> Float[Array, ""]:
         return p[0] * self.mass * np.sqrt((self.n - 1.0) ** self.dimension)
@@ -185,33 +193,9 @@ class Bratu(NonlinearProblem):
         tolerance = TOLERANCE if tolerance is None else tolerance
 
         def find(p: Array) -> Root:
-            return self._lower(p, tolerance) if self.branch == "lower" else self._upper(p, tolerance)
+            return bratu_lower.find(self, p, tolerance) if self.branch == "lower" else self._upper(p, tolerance)
 
         return self.finish(p, find, tolerance)
-
-    def _lower(self, p: Array, tolerance: float) -> Root:
-        """Monotone Newton from zero; NaN where a step is not positive."""
-
-        def size(v: Array) -> Array:
-            r = self.equation(p, v)
-            return jnp.sqrt(jnp.vdot(r, r))
-
-        def target(v: Array) -> Array:
-            return jnp.maximum(tolerance * self.load_size(p), self.residual_rounding(p, self.field(p, v)))
-
-        def go_on(state: tuple[Array, ...]) -> Array:
-            v, norm, k, rises = state
-            return (norm > target(v)) & rises & (k < MAX_ITERATIONS)
-
-        def step(state: tuple[Array, Array, Array, Array]) -> tuple[Array, Array, Array, Array]:
-            v, _, k, _ = state
-            dv = -self.correction(p, v, self.equation(p, v))
-            rises = jnp.min(dv) >= -NEGATIVE * jnp.max(jnp.abs(dv))
-            return v + dv, size(v + dv), k + 1, rises
-
-        start = jnp.zeros(int(self.free.sum()))
-        v, norm, k, rises = lax.while_loop(go_on, step, (start, size(start), jnp.zeros(()), jnp.asarray(True)))
-        return Root(jnp.where(rises, v, jnp.nan), norm, k)
 
     def _upper(self, p: Array, tolerance: float) -> Root:
         """Newton from a point of the curve beyond the fold; NaN where there is none."""

@@ -28,22 +28,22 @@ from typing import Any
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from ...solvers.discretisations import five_point
 from ...solvers.precision import RANGE, UNIT_ROUNDOFF, gamma
 from ...solvers.problem import Problem
 from ...solvers.problems.bratu import Bratu
+from ...solvers.problems.bratu_lower import conjugate_gradients
 from .bounds import SLACK
 from .radius import RadiusProof
 from .sines import EIGENVALUE, LITTLE, Sines
 
-NEWTON = 6  # CG steps of one correction
-COMPARISON = 5  # CG steps for w: near the fold more of them make w, and so b, smaller
+CORRECTIONS = 2  # Newton steps of an effort, of one CG step each: more of these in one step gain less
+COMPARISON = 3  # CG steps for w: near the fold more of them make w, and so b, smaller
 ENTRY = gamma(44)  # relative rounding of one term: exp to 16 ulp, differences, weights, sums
 LARGEST = 100.0  # of a field: e^v stays far within float64
 
 
 class BratuProof(RadiusProof):
-    """Newton's method corrects, by conjugate gradients preconditioned with K in sines."""
+    """Newton's method corrects, by conjugate gradients, as the truth is found (``bratu_lower.py``)."""
 
     problem: Bratu
     unbounded = (
@@ -71,54 +71,21 @@ class BratuProof(RadiusProof):
     def _sines(self) -> Sines:
         return Sines(self.problem.n, self.problem.dimension)
 
-    def _inside(self, v: Float[Array, " N"]) -> Float[Array, "*m"]:
-        n = self.problem.n
-        return v[1:-1] if self.problem.dimension == 1 else v.reshape(n + 1, n + 1)[1:-1, 1:-1]
-
-    def _field(self, inside: Float[Array, "*m"]) -> Float[Array, " N"]:
-        return jnp.pad(inside, 1).reshape(-1)
-
     def _stiffness(self, p: Array, inside: Array) -> tuple[Array, Array]:
         """K x, and |K| |x| for its rounding."""
-        weights = self.problem.difference_weights(p)
-        if self.problem.dimension == 1:
-            x = jnp.pad(inside, 1)
-            beside = x[:-2] + x[2:], jnp.abs(x[:-2]) + jnp.abs(x[2:])
-            return weights[0] * (2 * inside - beside[0]), weights[0] * (2 * jnp.abs(inside) + beside[1])
         x = jnp.pad(inside, 1)
-        value: Any = 0.0
-        size: Any = 0.0
-        for axis, weight in enumerate(weights):
-            before, after = five_point.neighbours(x, axis)
-            value = value + weight * five_point.second(x, axis)
-            size = size + weight * (2 * jnp.abs(inside) + jnp.abs(before) + jnp.abs(after))
-        return value, size
-
-    def _cg(self, p: Array, source: Array, right: Array, steps: int) -> Array:
-        """Of (K - source) x = right, preconditioned by K; stands still where it breaks down."""
-        eigenvalues = self._sines.eigenvalues(self.problem.difference_weights(p))
-        x, r = jnp.zeros_like(right), right
-        z = self._sines(self._sines(r) / eigenvalues)
-        direction, rz = z, jnp.vdot(r, z)
-        for _ in range(steps):
-            image = self._stiffness(p, direction)[0] - source * direction
-            curvature = jnp.vdot(direction, image)
-            alpha = jnp.where(curvature > 0, rz / jnp.where(curvature > 0, curvature, 1.0), 0.0)
-            x, r = x + alpha * direction, r - alpha * image
-            z = self._sines(self._sines(r) / eigenvalues)
-            rz, before = jnp.vdot(r, z), rz
-            direction = z + jnp.where(before > 0, rz / jnp.where(before > 0, before, 1.0), 0.0) * direction
-        return x
+        return self.problem.differences(p, x), self.problem.differences(p, jnp.abs(x), 1)
 
     def correct_row(self, p: Float[Array, " d"], v: Float[Array, " N"], effort: int) -> Float[Array, " N"]:
-        x = self._inside(v)
-        for _ in range(effort):
+        x = self.problem.inside(v)
+        for _ in range(CORRECTIONS * effort):
             source = p[0] * self.problem.mass * jnp.exp(x)
-            x = x + self._cg(p, source, source - self._stiffness(p, x)[0], NEWTON)
-        return self._field(x)
+            right = source - self._stiffness(p, x)[0]
+            x = x + conjugate_gradients(self.problem, p, source, right, 0.0, 1).x
+        return self.problem.around(x)
 
     def radius_row(self, p: Float[Array, " d"], v: Float[Array, " N"]) -> Float[Array, ""]:
-        x, strength = self._inside(v), p[0] * self.problem.mass
+        x, strength = self.problem.inside(v), p[0] * self.problem.mass
         weights = self.problem.difference_weights(p)
         trusted = jnp.all(jnp.abs(x) <= LARGEST) & (strength > 1 / RANGE) & (strength < RANGE)
         for weight in weights:
@@ -128,7 +95,7 @@ class BratuProof(RadiusProof):
         stiff, stiff_size = self._stiffness(p, x)
         F, F_off = stiff - source, ENTRY * (stiff_size + source)
 
-        w = self._cg(p, source, jnp.full_like(x, self.problem.mass), COMPARISON)
+        w = conjugate_gradients(self.problem, p, source, jnp.full_like(x, self.problem.mass), 0.0, COMPARISON).x
         image, image_size = self._stiffness(p, w)
         slope = image - source * w - ENTRY * (image_size + source * jnp.abs(w))  # at most J(v) w
         trusted = trusted & jnp.all(w > 0) & jnp.all(slope > 0)
