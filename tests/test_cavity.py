@@ -89,7 +89,7 @@ def test_creeping_flow_is_symmetric_and_follows_from_the_energy(small):
     psi = np.asarray(small.solve(p)).reshape(13, 13)
     np.testing.assert_allclose(psi, psi[::-1], atol=1e-5 * abs(psi).max())
     w = np.asarray(small.vorticity(p, psi.ravel())).reshape(13, 13)
-    _, dual = small._widths
+    _, dual = small.widths
     areas = np.outer(dual, dual)  # w is zero in the corners
     work = -np.sum(w[1:-1, -1] * dual[1:-1])  # of the lid, at speed one
     assert np.sum(areas * w**2) == pytest.approx(work, rel=1e-6)

@@ -122,7 +122,7 @@ class Cavity(NonlinearProblem):
     # ---- the scheme --------------------------------------------------------------------------------------------------
 
     @cached_property
-    def _widths(self) -> tuple[np.ndarray, np.ndarray]:
+    def widths(self) -> tuple[np.ndarray, np.ndarray]:
         """Of the cells and, halves at the walls, of the dual cells around the nodes."""
         h = np.diff(self.ticks)
         return h, (np.append(h, 0) + np.append(0, h)) / 2
@@ -131,12 +131,12 @@ class Cavity(NonlinearProblem):
         """g in the nodes of the lid."""
         return (1 - p[1]) + p[1] * (16 * self.ticks**2 * (1 - self.ticks) ** 2)
 
-    def _curl(self, psi: Array, g: Array, sign: float = -1.0) -> Float[Array, "n+1 n+1"]:
+    def curl(self, psi: Array, g: Array, sign: float = -1.0) -> Float[Array, "n+1 n+1"]:
         """w in all nodes (the four corners, where it has no meaning, enter no equation).
 
         ``sign`` = +1 with nonnegative arguments: the same with all terms added, to bound rounding errors.
         """
-        h, dual = self._widths
+        h, dual = self.widths
         slopes_x = (psi[1:] + sign * psi[:-1]) / h[:, None]
         slopes_y = (psi[:, 1:] + sign * psi[:, :-1]) / h[None, :]
         slopes_x = jnp.pad(slopes_x, ((1, 1), (0, 0)))  # psi_x = -v = 0 on the side walls
@@ -145,9 +145,9 @@ class Cavity(NonlinearProblem):
         falls_y = sign * slopes_y[:, 1:] + slopes_y[:, :-1]
         return falls_x / dual[:, None] + falls_y / dual[None, :]
 
-    def _transport(self, reynolds: Array, psi: Array, w: Array, sign: float = -1.0) -> Float[Array, "n-1 n-1"]:
+    def transport(self, reynolds: Array, psi: Array, w: Array, sign: float = -1.0) -> Float[Array, "n-1 n-1"]:
         """K w + reynolds J(psi, w) in interior nodes; ``sign`` as above."""
-        h, dual = self._widths
+        h, dual = self.widths
         slopes_x = (w[1:, 1:-1] + sign * w[:-1, 1:-1]) / h[:, None]
         slopes_y = (w[1:-1, 1:] + sign * w[1:-1, :-1]) / h[None, :]
         falls_x = (sign * slopes_x[1:] + slopes_x[:-1]) * dual[None, 1:-1]
@@ -159,18 +159,18 @@ class Cavity(NonlinearProblem):
         advection = (flux_x[2:] + sign * flux_x[:-2]) + sign * (flux_y[:, 2:] + sign * flux_y[:, :-2])
         return falls_x + falls_y + reynolds / 4 * advection
 
-    def _grid(self, u: Array) -> Array:
+    def grid(self, u: Array) -> Array:
         return u.reshape(self.cells + 1, self.cells + 1)
 
     def residual(self, p: Any, u: Any) -> Float[Array, " N"]:
         p, u = jnp.asarray(p, dtype=jnp.float64), jnp.asarray(u, dtype=jnp.float64)
-        psi = self._grid(u)
-        inside = self._transport(p[0], psi, self._curl(psi, self.lid(p)))
+        psi = self.grid(u)
+        inside = self.transport(p[0], psi, self.curl(psi, self.lid(p)))
         return jnp.where(self.free, five_point.pad(inside).reshape(-1), u - self.prescribe(p, u))
 
     def residual_rounding(self, p: Float[Array, " d"], u: Float[Array, " N"]) -> Float[Array, ""]:
-        psi = jnp.abs(self._grid(u))
-        total = self._transport(p[0], psi, self._curl(psi, jnp.abs(self.lid(p)), 1.0), 1.0)
+        psi = jnp.abs(self.grid(u))
+        total = self.transport(p[0], psi, self.curl(psi, jnp.abs(self.lid(p)), 1.0), 1.0)
         # At most 9 roundings to w (lid included), 9 more to the sum, and those of the widths, 2 for each of 4 divisors.
         return gamma(26) * jnp.sqrt(jnp.vdot(total, total))
 
@@ -182,7 +182,7 @@ class Cavity(NonlinearProblem):
         return jnp.where(self.free, u, 0.0)
 
     def norm_matrix(self, p: Any) -> sp.csr_matrix:
-        h, dual = self._widths
+        h, dual = self.widths
         bands = [-1 / h[1:-1], 1 / h[:-1] + 1 / h[1:], -1 / h[1:-1]]
         stiff, mass = sp.diags(bands, [-1, 0, 1]), sp.diags(dual[1:-1])
         return (sp.kron(stiff, mass) + sp.kron(mass, stiff)).tocsr()
@@ -193,8 +193,8 @@ class Cavity(NonlinearProblem):
 
     @homogeneous
     def norm(self, p: Any, u: Any) -> Float[Array, ""]:
-        psi = self._grid(jnp.asarray(u, dtype=jnp.float64))
-        h, dual = self._widths
+        psi = self.grid(jnp.asarray(u, dtype=jnp.float64))
+        h, dual = self.widths
         along_x, along_y = jnp.diff(psi, axis=0), jnp.diff(psi, axis=1)
         return jnp.sqrt(
             jnp.sum(along_x**2 / h[:, None] * dual[None, :]) + jnp.sum(along_y**2 / h[None, :] * dual[:, None])
@@ -203,7 +203,7 @@ class Cavity(NonlinearProblem):
     def vorticity(self, p: Any, u: Any) -> Float[Array, " N"]:
         """w of the scheme in all nodes; zero in the four corners, where it has no meaning."""
         p, u = jnp.asarray(p, dtype=jnp.float64), jnp.asarray(u, dtype=jnp.float64)
-        w = self._curl(self._grid(u), self.lid(p))
+        w = self.curl(self.grid(u), self.lid(p))
         ends = np.array([0, 0, -1, -1]), np.array([0, -1, 0, -1])
         return w.at[ends].set(0.0).reshape(-1)
 
@@ -212,8 +212,8 @@ class Cavity(NonlinearProblem):
         p, u = jnp.asarray(p, dtype=jnp.float64), jnp.asarray(u, dtype=jnp.float64)
         inner, ends = self._slopes
         g = self.lid(p)
-        across = jnp.asarray(inner) @ self._grid(u).T + jnp.outer(ends, g)  # psi_y, y first
-        upward = -(jnp.asarray(inner) @ self._grid(u))
+        across = jnp.asarray(inner) @ self.grid(u).T + jnp.outer(ends, g)  # psi_y, y first
+        upward = -(jnp.asarray(inner) @ self.grid(u))
         across = five_point.pad(across.T[1:-1, 1:-1]).at[:, -1].set(g)
         return jnp.stack([across.reshape(-1), five_point.pad(upward[1:-1, 1:-1]).reshape(-1)], axis=1)
 
@@ -244,7 +244,7 @@ class Cavity(NonlinearProblem):
         if self._starter is not None:
             rough = self._starter._find(p, START_TOLERANCE)
             across = jnp.asarray(self._prolongation)
-            psi = across @ self._starter._grid(self._starter.field(p, rough.u)) @ across.T
+            psi = across @ self._starter.grid(self._starter.field(p, rough.u)) @ across.T
             guess, done, first = psi[1:-1, 1:-1].reshape(-1), rough.iterations, 0
         enough = jnp.sqrt(tolerance) * self.load_size(p)  # a stage that has come this far has converged
 
@@ -274,7 +274,7 @@ class Cavity(NonlinearProblem):
         return self.finish(p, lambda p: self._find(p, tolerance), tolerance)
 
     def explain(self, p: Float[np.ndarray, " d"], result: Attempt) -> str:
-        widest = float(self._widths[0].max())
+        widest = float(self.widths[0].max())
         return (
             f"Newton's method diverged at reynolds={p[0]:.6g}, where the widest cell's Reynolds number is "
             f"{p[0] * widest:.3g}: take more than {self.cells} cells or a lower Reynolds number"

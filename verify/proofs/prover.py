@@ -26,6 +26,7 @@ PROOFS = {  # "module:class" of a problem -> of its proof; imported when asked f
     "problems.helmholtz:Helmholtz": "helmholtz:HelmholtzProof",
     "problems.bratu:Bratu": "bratu:BratuProof",
     "problems.heat:Heat": "heat:HeatProof",
+    "problems.cavity:Cavity": "cavity.theorem:CavityProof",
     "problems.burgers:Burgers": "burgers:BurgersProof",
     "problems.advection_diffusion:AdvectionDiffusion": "advection_diffusion:AdvectionDiffusionProof",
 }
@@ -35,6 +36,7 @@ FORMULAS = (  # whose formulas are read
     "problems.heat:Heat",
     "problems.burgers:Burgers",
     "problems.advection_diffusion:AdvectionDiffusion",
+    "problems.cavity:Cavity",
 )
 NOT_READ = {"name", "settings", "inputs", "features", "explain", "component_names", "_abc_impl"}  # by any theorem
 MEASURES = {"norm", "magnitude"}  # what all theorems speak of
