@@ -138,7 +138,7 @@ class Guard:
             self.surrogate = self.region.model
         reduced = self.reduced
         if reduced is not None:
-            self._stages = [VectorMap(stage, SIZES) for stage in reduced.stages]  # the cheapest first
+            self._stages = [VectorMap(stage, SIZES) for stage in reduced.accepting]  # the cheapest first
             self._improve = VectorMap(reduced.improve, SIZES)
             self._modes = np.array(reduced.basis.T, order="C")
 

@@ -81,6 +81,11 @@ class ReducedProof(abc.ABC):
     def stages(self) -> tuple[Callable[[Array, Array], ErrorBounds], ...]:
         """(p [d], c [k]) -> bounds, the cheapest first and the sharpest last."""
 
+    @property
+    def accepting(self) -> tuple[Callable[[Array, Array], ErrorBounds], ...]:
+        """Those that a guard asks: the last one is asked of improved coefficients, too."""
+        return self.stages
+
     @abc.abstractmethod
     def improve(self, p: Float[Array, " d"]) -> Float[Array, " k"]:
         """Better coefficients in the same basis, from the input alone."""
