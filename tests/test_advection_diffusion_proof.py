@@ -12,8 +12,8 @@ from assay.verify.certify import certify
 from assay.verify.falsify import falsify
 from assay.verify.guard import guard
 from assay.verify.measured_error import measured_error
-from assay.verify.proofs.advection_diffusion import AdvectionDiffusionProof
-from assay.verify.proofs.flow_bounds import FlowBounds
+from assay.verify.proofs.indefinite.advection_diffusion import AdvectionDiffusionProof
+from assay.verify.proofs.indefinite.flow_bounds import FlowBounds
 from assay.verify.proofs.prover import proof_of, prover
 
 BOX = {"cells": 6, "angle": (-3.2, 3.2), "speed": (0.0, 2.0), "diffusion": (1e-6, 1.0)}

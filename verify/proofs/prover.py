@@ -28,7 +28,7 @@ PROOFS = {  # "module:class" of a problem -> of its proof; imported when asked f
     "problems.heat:Heat": "heat:HeatProof",
     "problems.cavity:Cavity": "cavity.theorem:CavityProof",
     "problems.burgers:Burgers": "burgers:BurgersProof",
-    "problems.advection_diffusion:AdvectionDiffusion": "advection_diffusion:AdvectionDiffusionProof",
+    "problems.advection_diffusion:AdvectionDiffusion": "indefinite.advection_diffusion:AdvectionDiffusionProof",
 }
 FORMULAS = (  # whose formulas are read
     "problems.helmholtz:Helmholtz",

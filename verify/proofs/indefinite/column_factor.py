@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from ...solvers.precision import UNIT_ROUNDOFF, gamma
+from ....solvers.precision import UNIT_ROUNDOFF, gamma
 
 
 class ColumnFactor(NamedTuple):

@@ -26,9 +26,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from ...solvers.precision import RANGE, UNIT_ROUNDOFF
-from .bounds import SLACK
-from .sines import EIGENVALUE
+from ....solvers.precision import RANGE, UNIT_ROUNDOFF
+from ..bounds import SLACK
+from ..sines import EIGENVALUE
 
 THETA = 32 * UNIT_ROUNDOFF  # of each weight, between one compiled program and another
 

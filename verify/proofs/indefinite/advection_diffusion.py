@@ -12,16 +12,16 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from ...solvers.discretisations import five_point_solve
-from ...solvers.precision import RANGE, UNIT_ROUNDOFF, gamma
-from ...solvers.problems.advection_diffusion import AdvectionDiffusion
-from ..answers.evaluate import Model, answering_basis
+from ....solvers.discretisations import five_point_solve
+from ....solvers.precision import RANGE, UNIT_ROUNDOFF, gamma
+from ....solvers.problems.advection_diffusion import AdvectionDiffusion
+from ...answers.evaluate import Model, answering_basis
+from ..bounds import SLACK
+from ..proof import ReducedProof
+from ..radius import RadiusProof
+from ..sines import EIGENVALUE, LITTLE, Sines
 from .advection_diffusion_reduced import AdvectionDiffusionReduced
-from .bounds import SLACK
 from .flow_bounds import THETA, FlowBounds
-from .proof import ReducedProof
-from .radius import RadiusProof
-from .sines import EIGENVALUE, LITTLE, Sines
 
 
 class AdvectionDiffusionProof(RadiusProof):
@@ -38,8 +38,8 @@ class AdvectionDiffusionProof(RadiusProof):
         return (
             "constant coefficients on equal squares: central differences are exactly skew, second ones diagonal in "
             "sines",
-            "where a barrier bounds the inverse: an M-matrix after a perturbation of the scheme's diffusions, measured at "
-            "every input and charged",
+            "where a barrier bounds the inverse: an M-matrix after a perturbation of the scheme's diffusions, which is "
+            "measured at every input and charged",
             "every diffusion of the scheme positive, checked at every input",
             "theta(p) is what its functions give, to a few roundings of each weight",
             "prescribed values exact, overwritten before certifying",

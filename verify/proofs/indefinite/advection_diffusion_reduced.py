@@ -23,14 +23,14 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Float
 
-from ...solvers.discretisations import five_point
-from ...solvers.precision import RANGE, UNIT_ROUNDOFF, gamma
-from ...solvers.problems.advection_diffusion import AdvectionDiffusion
-from .bounds import SLACK, ErrorBounds, assembled
+from ....solvers.discretisations import five_point
+from ....solvers.precision import RANGE, UNIT_ROUNDOFF, gamma
+from ....solvers.problems.advection_diffusion import AdvectionDiffusion
+from ..bounds import SLACK, ErrorBounds, assembled
+from ..proof import ReducedProof
+from ..sines import EIGENVALUE, LITTLE, Sines
 from .column_factor import ColumnFactor, column_factor
 from .flow_bounds import THETA, FlowBounds
-from .proof import ReducedProof
-from .sines import EIGENVALUE, LITTLE, Sines
 
 ENTRY = gamma(12)  # of an entry of A_q V: three products and their sum, 1/(2 n) among them
 PAIRS = tuple((a, b) for a in range(4) for b in range(a, 4))
