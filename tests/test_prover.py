@@ -32,6 +32,7 @@ def test_every_problem_has_a_theorem_or_says_what_to_do_instead():
         "heat",
         "burgers",
         "cavity",
+        "advection-diffusion",
     }
     none = proof_of(black_box(lambda p: p, Box(("a",), np.zeros(1), np.ones(1))))
     assert isinstance(none, NoProof) and none.evidence is Evidence.NONE
