@@ -43,6 +43,7 @@ from .verify.enclose import enclose  # noqa: E402
 from .verify.evidence import Evidence  # noqa: E402
 from .verify.falsify import Falsification, falsify  # noqa: E402
 from .verify.guard import Answer, Guard, guard  # noqa: E402
+from .verify.guard_steps import StepGuard, StepsAnswer, guard_steps  # noqa: E402
 from .verify.prepare import prepare  # noqa: E402
 from .verify.proofs.constants import Prepared  # noqa: E402
 from .verify.search.counterexample import Counterexample, replay  # noqa: E402
@@ -63,6 +64,8 @@ __all__ = [
     "Snapshots",
     "Solution",
     "SolveError",
+    "StepGuard",
+    "StepsAnswer",
     "Surrogate",
     "TrustMap",
     "__version__",
@@ -74,6 +77,7 @@ __all__ = [
     "enclose",
     "falsify",
     "guard",
+    "guard_steps",
     "load",
     "load_snapshots",
     "load_trust_map",

@@ -35,7 +35,7 @@ from typing import NamedTuple
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 from ...solvers.classes.evolution import SCHEMES, trapezoidal
 from ...solvers.linear_algebra import tridiagonal
@@ -199,9 +199,14 @@ class BurgersProof(SteppingProof):
         """|1|."""
         return 1.01 * float(np.sqrt(self.problem.mass.sum()))
 
-    def radius_row(self, p: Float[Array, " d"], v: Float[Array, " N"]) -> Float[Array, ""]:
-        b = self.carried(self.start(p), self.measures(p, self.problem.states(v)))
+    def length(self, b: Float[Array, " steps+1"], measures: Growth) -> Float[Array, ""]:
         return jnp.sqrt(jnp.asarray(trapezoidal(self.problem.times)) @ b**2) * (1 + gamma(len(b) + 8)) * SLACK
+
+    @cached_property
+    def free_state(self) -> Bool[np.ndarray, " S"]:
+        free = np.ones(len(self.problem.points), dtype=bool)
+        free[[0, -1]] = self._periodic
+        return free
 
     def corrected(self, p: Float[Array, " d"], states: Float[Array, "w+1 S"], effort: int) -> Float[Array, "w+1 S"]:
         """Newton's method for all steps at once: (m/dt + theta J) e^{n+1} = (m/dt - (1 - theta) J) e^n - r^n.

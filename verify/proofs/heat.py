@@ -34,7 +34,7 @@ from typing import NamedTuple
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 from ...solvers.classes.evolution import SCHEMES
 from ...solvers.discretisations import q1, q1_mass_multigrid, q1_sine
@@ -155,10 +155,13 @@ class HeatProof(SteppingProof):
     def start(self, p: Float[Array, " d"]) -> Float[Array, ""]:
         return jnp.zeros(())
 
-    def radius_row(self, p: Float[Array, " d"], v: Float[Array, " N"]) -> Float[Array, ""]:
-        energy = self.measures(p, self.problem.states(v)).energy
-        total = jnp.sqrt(self.problem.time_step * jnp.sum(energy**2))
-        return total * (1 + gamma(len(energy) + 8)) * SLACK + UNDERFLOW
+    def length(self, b: Float[Array, " steps+1"], measures: Residuals) -> Float[Array, ""]:
+        total = jnp.sqrt(self.problem.time_step * jnp.sum(measures.energy**2))
+        return total * (1 + gamma(len(b) + 8)) * SLACK + UNDERFLOW
+
+    @cached_property
+    def free_state(self) -> Bool[np.ndarray, " S"]:
+        return q1.interior(self.problem.cells, self.problem.cells).ravel()
 
     def corrected(self, p: Float[Array, " d"], states: Float[Array, "w+1 S"], effort: int) -> Float[Array, "w+1 S"]:
         """Each step's increment over the states' own, by multigrid until a share of its residual is left."""

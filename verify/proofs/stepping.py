@@ -15,8 +15,9 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 from ...solvers.classes.evolution import EvolutionProblem
 from .radius import RadiusProof
@@ -48,6 +49,15 @@ class SteppingProof(RadiusProof):
     def corrected(self, p: Float[Array, " d"], states: Float[Array, "w+1 S"], effort: int) -> Float[Array, "w+1 S"]:
         """States nearer to those that follow from the first one, which is kept. No proof depends on it."""
 
+    @abc.abstractmethod
+    def length(self, b: Float[Array, " steps+1"], measures: Any) -> Float[Array, ""]:
+        """At least ||u - v|| of a whole trajectory in the problem's norm, from its states' bounds and measures."""
+
+    @property
+    @abc.abstractmethod
+    def free_state(self) -> Bool[np.ndarray, " S"]:
+        """Which entries of a state are not prescribed; the others are zero at all times."""
+
     # ---- final from here on --------------------------------------------------------------------------------------
 
     def carried(self, b: Float[Array, ""], measures: Any) -> Float[Array, " w+1"]:
@@ -60,11 +70,17 @@ class SteppingProof(RadiusProof):
 
         return jnp.append(b, lax.scan(one, b, measures)[1])
 
-    def correct_row(self, p: Float[Array, " d"], v: Float[Array, " N"], effort: int) -> Float[Array, " N"]:
+    def radius_row(self, p: Float[Array, " d"], v: Float[Array, " N"]) -> Float[Array, ""]:
         """The whole trajectory as one window."""
+        measures = self.measures(p, self.problem.states(v))
+        return self.length(self.carried(self.start(p), measures), measures)
+
+    def correct_row(self, p: Float[Array, " d"], v: Float[Array, " N"], effort: int) -> Float[Array, " N"]:
+        """Likewise."""
         return self.corrected(p, self.problem.states(v), effort).reshape(-1)
 
     def state_sizes(self, p: Float[Array, " d"], states: Float[Array, "w+1 S"]) -> Float[Array, " w+1"]:
-        """At most |v^n|, for each of the states as they are."""
+        """At most |v^n| for each of the states as they are; zero where they are not finite."""
         value, off = jax.vmap(lambda state: self.state_norm(p, state))(states)
-        return jnp.maximum(value - off, 0.0)
+        least = jnp.maximum(value - off, 0.0)
+        return jnp.where(jnp.isfinite(least), least, 0.0)
