@@ -1,15 +1,19 @@
 """Bounds of Helmholtz problems against solves in ball arithmetic, planted faults, and the guard."""
 
+import pickle
+
 import numpy as np
 import pytest
 
+from assay.solvers.batching import VectorMap
 from assay.solvers.problems.helmholtz import Helmholtz
 from assay.verify.certify import certify
 from assay.verify.falsify import falsify
 from assay.verify.guard import guard
 from assay.verify.measured_error import measured_error
 from assay.verify.proofs.helmholtz import HelmholtzProof
-from assay.verify.proofs.prover import proof_of
+from assay.verify.proofs.indefinite.helmholtz_reduced import Waves, enough
+from assay.verify.proofs.prover import proof_of, prover
 
 PROBLEM = Helmholtz(cells=8, k2=(5.0, 75.0), damping=(0.0, 0.1), width=0.15)
 RNG = np.random.default_rng(0)
@@ -155,3 +159,70 @@ def test_guard_search_and_records_go_by_the_proof():
     found = falsify(problem, nearly, 1e-3, budget=8)
     assert found.verdict == "falsified" and found.signal == "bound"
     assert str(found.counterexamples[0].evidence) == "proved" and found.counterexamples[0].lower > 0.09
+
+
+class Modes:
+    """Best coefficients in modes of solutions, off by ``share`` of them."""
+
+    def __init__(self, problem, k, share):
+        self.problem, self.share = problem, share
+        U = np.asarray(problem.attempt_batch(problem.inputs.sample(40, seed=5)).u)
+        self.basis = np.linalg.svd(U, full_matrices=False)[2][:k].T * problem.free[:, None]
+
+    def coefficients(self, P):
+        return np.asarray(self.problem.attempt_batch(P).u) @ self.basis * (1 + self.share)
+
+    def __call__(self, P):
+        return self.coefficients(P) @ self.basis.T
+
+
+def test_bounds_from_coefficients_hold_the_exact_error_on_both_sides():
+    reduced = prover(PROBLEM, Modes(PROBLEM, 6, 1e-3)).reduced
+    every, few = VectorMap(reduced.stages[-1]), VectorMap(Waves(PROBLEM, reduced.basis, 4).bound)
+    best = VectorMap(reduced.improve)
+    for p in INPUTS:
+        norm, C = exact(p), np.concatenate([best(p[None]), RNG.standard_normal((2, 6)), np.zeros((1, 6))])
+        whole, errors = norm(None), [norm(c @ reduced.basis.T) for c in C]
+        P = np.repeat(p[None], len(C), axis=0)
+        for found in (every(P, C), few(P, C)):
+            for i, error in enumerate(errors):
+                assert found.lower[i] <= float(error.upper()) and float(error.lower()) <= found.upper[i] < np.inf
+                assert found.relative_lower[i] <= float((error / whole).upper())
+                assert float((error / whole).lower()) <= found.relative_upper[i]
+            assert (found.square_lower <= float((whole**2).upper())).all()
+            assert (found.square_upper >= float((whole**2).lower())).all()
+        near, _ = proof_of(PROBLEM)._distances(PROBLEM.theta(p))
+        blur = 1e-13 / float((near / proof_of(PROBLEM)._eigenvalues).min())
+        assert (every(P, C).relative_upper <= (1 + 1e-9) * every(P, C).relative_lower + blur).all()
+    atoms = VectorMap(reduced.stages[0])(np.array([[RESONANCE, 0.0, 0.5, 0.5], INPUTS[0]]), np.full((2, 6), np.nan))
+    assert np.isinf(atoms.upper).all()
+
+
+@pytest.mark.parametrize("part", ["eigenvalues", "modes"])
+def test_spoilt_sines_and_modes_show(part):
+    p, c = INPUTS[1], RNG.standard_normal(6)
+    basis = prover(PROBLEM, Modes(PROBLEM, 6, 0.0)).reduced.basis
+    error = exact(p)(c @ basis.T)
+    for factor in (1.0, 0.5, 2.0):
+        waves = Waves(PROBLEM, basis, PROBLEM.cells - 1)
+        setattr(waves, part, getattr(waves, part) * factor)
+        found = VectorMap(waves.bound)(p[None], c[None])
+        inside = found.lower[0] <= float(error.upper()) and float(error.lower()) <= found.upper[0]
+        assert inside == (factor == 1.0)
+
+
+def test_few_waves_are_enough_where_the_source_is_smooth():
+    problem = Helmholtz(cells=24, k2=(5.0, 30.0), place=(0.4, 0.6), width=0.1)
+    assert enough(problem) < 20 and enough(Helmholtz(cells=24, width=1 / 24)) == 23
+    surrogate = Modes(problem, 8, 1e-2)
+    P = problem.inputs.sample(20, seed=3)
+    first, every = (
+        VectorMap(stage)(P, surrogate.coefficients(P)) for stage in prover(problem, surrogate).reduced.stages
+    )
+    true = certify(problem, surrogate, P)
+    for found, sharp in ((first, 1.05), (every, 1 + 1e-6)):
+        assert (found.lower <= true.upper).all() and (found.upper >= true.lower).all()
+        assert (found.upper <= sharp * true.upper).all()
+    guarded = pickle.loads(pickle.dumps(guard(problem, surrogate, 0.2)))
+    assert "from coefficients" in repr(guarded) and (guarded(P).route != "failed").all()
+    assert (guarded(P).relative_upper >= true.relative_lower)[guarded(P).route == "accepted"].all()

@@ -24,11 +24,12 @@ from jaxtyping import Array, Float
 
 from ...solvers.precision import RANGE, UNIT_ROUNDOFF, gamma
 from ...solvers.problems.helmholtz import Helmholtz
+from ..answers.evaluate import Model, answering_basis
 from .bounds import SLACK, ErrorBounds, assembled
 from .field_proof import FieldProof
+from .indefinite.helmholtz_reduced import LOAD, HelmholtzReduced
+from .proof import ReducedProof
 from .sines import EIGENVALUE, LITTLE, Sines
-
-LOAD = 64 * UNIT_ROUNDOFF  # of ||f||: exp(-a) to a few roundings of a, and a exp(-a) < 0.37
 
 
 class HelmholtzProof(FieldProof):
@@ -119,3 +120,10 @@ class HelmholtzProof(FieldProof):
         # differences, squares and a sum of at most 6 N terms; a rounded difference in v itself is of relative size 2 u,
         # which (L + h^2)^(1/2) multiplies by at most (8 + h^2)^(1/2) < 3
         return value, (gamma(6 * v.size + 16) * value + 6.1 * UNIT_ROUNDOFF * jnp.sqrt(jnp.vdot(v, v))) * SLACK + LITTLE
+
+    def basis(self, model: Model) -> Float[np.ndarray, "N k"] | str:
+        return answering_basis(self.problem, self.problem.free, model)
+
+    def reduced(self, model: Model) -> ReducedProof | str:
+        basis = self.basis(model)
+        return basis if isinstance(basis, str) else HelmholtzReduced(self.problem, basis)
