@@ -27,6 +27,7 @@ if not (_ROOT / "assay" / "solvers").is_dir():
 
 # Public names.
 from .solvers.box import Box  # noqa: E402
+from .solvers.outputs import Output, output  # noqa: E402
 from .solvers.problem import Problem, Solution, SolveError, solve  # noqa: E402
 from .solvers.problems.affine import affine  # noqa: E402
 from .solvers.problems.black_box import black_box  # noqa: E402
@@ -59,6 +60,7 @@ __all__ = [
     "Evidence",
     "Falsification",
     "Guard",
+    "Output",
     "Prepared",
     "Problem",
     "Snapshots",
@@ -81,6 +83,7 @@ __all__ = [
     "load",
     "load_snapshots",
     "load_trust_map",
+    "output",
     "prepare",
     "problem",
     "replay",

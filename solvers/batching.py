@@ -30,24 +30,27 @@ def without_caches(owner: Any) -> dict[str, Any]:
 
 
 class RowMap:
-    """``RowMap(fn)(X, Y, ...)``: fn applied to the rows of X, Y, ..., its results stacked as host arrays."""
+    """``RowMap(fn)(X, Y, ...)``: fn applied to the rows of X, Y, ..., its results stacked as host arrays.
+
+    ``fn(*given, *row)``: what is ``given`` to a call is the same for all rows, and not compiled in.
+    """
 
     def __init__(self, fn: Callable[..., Any], chunk: int = 32) -> None:
         self.chunk = chunk
 
-        def rows(arrays: tuple[jax.Array, ...], count: jax.Array) -> Any:
-            shapes = jax.eval_shape(fn, *(x[0] for x in arrays))
+        def rows(arrays: tuple[jax.Array, ...], count: jax.Array, given: tuple[jax.Array, ...]) -> Any:
+            shapes = jax.eval_shape(fn, *given, *(x[0] for x in arrays))
             out = jax.tree.map(lambda s: jnp.zeros((chunk, *s.shape), s.dtype), shapes)
 
             def one(i: jax.Array, out: Any) -> Any:
-                return jax.tree.map(lambda buffer, new: buffer.at[i].set(new), out, fn(*(x[i] for x in arrays)))
+                return jax.tree.map(lambda buffer, new: buffer.at[i].set(new), out, fn(*given, *(x[i] for x in arrays)))
 
             return lax.fori_loop(0, count, one, out)
 
         self._compiled = jax.jit(rows)
         self._pace = 1  # rows that take about PAUSE; one, until that is known
 
-    def __call__(self, *arrays: Any) -> Any:
+    def __call__(self, *arrays: Any, given: tuple[Any, ...] = ()) -> Any:
         hosts = [np.asarray(x) for x in arrays]
         n = len(hosts[0])
         pieces: list[Any] = []
@@ -56,7 +59,7 @@ class RowMap:
             count = min(self._pace, n - start)
             rows = tuple(self._padded(x[start : start + count]) for x in hosts)
             began = time.perf_counter()
-            result = finished(self._compiled, rows, jnp.asarray(count))
+            result = finished(self._compiled, rows, jnp.asarray(count), given)
             spent = time.perf_counter() - began
             self._pace = min(self.chunk, max(1, int(PAUSE * count / max(spent, 1e-9))))
             pieces.append(jax.tree.map(lambda x, m=count: np.asarray(x)[:m], result))

@@ -11,7 +11,7 @@ import abc
 import hashlib
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property, partial
 from numbers import Real
@@ -28,6 +28,7 @@ from .affine_decomposition import AffineDecomposition
 from .batching import RowMap, without_caches
 from .box import Box
 from .interrupts import finished
+from .outputs import Output
 from .precision import in_float64
 from .representative import representative
 from .settings import declared_name, declared_settings
@@ -185,6 +186,11 @@ class Problem(abc.ABC):
         ``ZERO_SHARE`` times a typical magnitude, in closed form: a relative error says nothing below it.
         """
         return 0.0
+
+    @property
+    def outputs(self) -> Mapping[str, Output]:
+        """Numbers of a solution that have a name here: means, point values, fluxes, energies (``outputs.py``)."""
+        return {}
 
     @property
     def energy_matrix(self) -> sp.csr_matrix | None:

@@ -24,8 +24,9 @@ class Tolerance:
     absolute: float = 0.0
 
     @staticmethod
-    def of(problem: Problem, tolerance: Any, absolute: Any = None) -> Tolerance:
-        """``absolute=None``: what the problem itself counts as zero, tolerance * ``problem.zero_scale``.
+    def of(problem: Problem, tolerance: Any, absolute: Any = None, output: str | None = None) -> Tolerance:
+        """``absolute=None``: what the problem itself counts as zero, tolerance * ``problem.zero_scale``; of an output,
+        by its name, nothing.
 
         Raises:
             ValueError: the tolerance is not a positive number, ``absolute`` is negative, or either is not finite.
@@ -38,12 +39,10 @@ class Tolerance:
             raise ValueError(f"the tolerance is a relative error and must be positive and finite, not {tolerance!r}")
         relative = float(tolerance)
         if absolute is None:
-            return Tolerance(relative, relative * float(problem.zero_scale))
+            return Tolerance(relative, relative * float(problem.zero_scale) if output is None else 0.0)
         if isinstance(absolute, bool | np.bool_) or not isinstance(absolute, Real) or not 0 <= float(absolute) < np.inf:
-            raise ValueError(
-                f"absolute is an error in the norm of {problem.name} ({problem.norm_name}), zero or positive and "
-                f"finite, not {absolute!r}"
-            )
+            what = f"in the norm of {problem.name} ({problem.norm_name})" if output is None else f"of output {output!r}"
+            raise ValueError(f"absolute is an error {what}, zero or positive and finite, not {absolute!r}")
         made = Tolerance(relative, float(absolute))
         if not np.isfinite(made.scale):
             raise ValueError(
@@ -56,8 +55,11 @@ class Tolerance:
         """s, correct to one rounding: a proof that stands on it has to allow for that."""
         return self.absolute / self.relative
 
-    def words(self, norm_name: str) -> str:
+    def words(self, norm_name: str, output: str | None = None) -> str:
         """What a reported error is: "errors are ..."."""
+        if output is not None:
+            beside = f", plus {self.scale:.3g}" if self.scale else ""
+            return f"of output {output!r}, relative to the solution's{beside}"
         words = measured_in(norm_name, self.scale)
         return words if self.absolute == 0 else f"{words} (where the solution is zero, {self.absolute:.3g} is allowed)"
 

@@ -13,7 +13,7 @@ from ..solvers.precision import in_float64
 from ..solvers.problem import Problem
 from ..solvers.representative import kept_by_problem, representative
 from .evidence import Evidence
-from .proofs.bounds import ErrorBounds, scaled_lower, scaled_upper
+from .proofs.bounds import ErrorBounds, OutputBounds, output_errors, scaled_lower, scaled_upper
 from .proofs.proof import Proof
 
 
@@ -51,11 +51,12 @@ class Against:
 
 
 @dataclass(frozen=True)
-class Output:
-    """Proved intervals of a quantity of the exact solution of the discrete equations."""
+class OutputInterval:
+    """Proved intervals of an output of the exact solution of the discrete equations; ``value``: that of the fields."""
 
     lower: Float[np.ndarray, " n"]
     upper: Float[np.ndarray, " n"]
+    value: Float[np.ndarray, " n"] | None = None
 
 
 @dataclass(frozen=True)
@@ -63,11 +64,12 @@ class Certificate:
     """Bounds for n fields. ``upper`` is infinite where nothing could be proved; the reasons are in ``notes``.
 
     ``lower <= ||u - N|| <= upper`` and ``relative_lower <= ||u - N|| / ||u|| <= relative_upper`` for the exact
-    solution u of the discrete equations, ``square_lower <= ||u||^2 <= square_upper``. ``outputs``: quantities of u by
-    name, such as "compliance" (f.u) of a coercive problem. ``floor`` is the part of upper that is rounding: effectivity
-    means nothing below it. ``overwritten``: the largest change by putting prescribed values in place. ``norm`` and
-    ``against`` say in words what is measured, and against which truth; ``evidence`` and ``assumptions`` how far it is
-    proved and what that stands on; ``cost`` counts what was spent, by name.
+    solution u of the discrete equations, ``square_lower <= ||u||^2 <= square_upper``. ``outputs``: intervals of
+    outputs of u by name: the one that was asked for, ``output``, whose ends are ``output_lower`` and ``output_upper``,
+    and those that come for nothing, such as "compliance" (f.u) of a coercive problem. ``floor`` is the part of upper
+    that is rounding: effectivity means nothing below it. ``overwritten``: the largest change by putting prescribed
+    values in place. ``norm`` and ``against`` say in words what is measured, and against which truth; ``evidence`` and
+    ``assumptions`` how far it is proved and what that stands on; ``cost`` counts what was spent, by name.
     """
 
     lower: Float[np.ndarray, " n"]
@@ -82,10 +84,11 @@ class Certificate:
     measured_against: Against
     evidence: Evidence
     assumptions: tuple[str, ...]
-    outputs: dict[str, Output] = field(default_factory=dict)
+    outputs: dict[str, OutputInterval] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     cost: dict[str, float] = field(default_factory=dict)
     zero_scale: float = 0.0  # ``Problem.zero_scale``
+    output: str = ""  # the name of the output that was asked for
 
     @property
     def against(self) -> str:
@@ -115,6 +118,41 @@ class Certificate:
         """Of which rows ||u - N|| > absolute + tolerance ||u|| is proved."""
         return np.asarray(scaled_lower(self._bounds, self._scale(tolerance, absolute), np) > tolerance)
 
+    @property
+    def output_lower(self) -> Float[np.ndarray, " n"]:
+        """At most the truth's output, for the output that was asked for.
+
+        Raises:
+            ValueError: none was.
+        """
+        return self._asked.lower
+
+    @property
+    def output_upper(self) -> Float[np.ndarray, " n"]:
+        """At least the truth's output; as ``output_lower``."""
+        return self._asked.upper
+
+    @property
+    def output_value(self) -> Float[np.ndarray, " n"]:
+        """The output of the fields themselves; as ``output_lower``."""
+        assert self._asked.value is not None
+        return self._asked.value
+
+    @property
+    def _asked(self) -> OutputInterval:
+        if not self.output:
+            raise ValueError("this certificate is of fields alone: certify(..., output=NAME) bounds an output, too")
+        return self.outputs[self.output]
+
+    def output_error(self, tolerance: float, absolute: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
+        """At least and at most |l(u) - l(N)| / (absolute / tolerance + |l(u)|) for the output l that was asked for.
+
+        Raises:
+            ValueError: none was; numbers that are no tolerance.
+        """
+        asked = self._asked
+        return output_errors(self.output_value, asked.lower, asked.upper, self._scale(tolerance, absolute))
+
     def _scale(self, tolerance: float, absolute: float | None) -> float:
         absolute = tolerance * self.zero_scale if absolute is None else absolute
         if not (0 < tolerance < np.inf and 0 <= absolute / tolerance < np.inf):
@@ -130,9 +168,20 @@ class Certificate:
 
 
 def certificate_of(
-    proof: Proof, bounds: ErrorBounds, changed: Any, notes: tuple[str, ...], cost: dict[str, float]
+    proof: Proof,
+    bounds: ErrorBounds,
+    changed: Any,
+    notes: tuple[str, ...],
+    cost: dict[str, float],
+    output: tuple[str, OutputBounds] | None = None,
 ) -> Certificate:
-    """What a proof says, as a certificate: its bounds [n], and the largest overwritten changes [n]."""
+    """What a proof says, as a certificate: its bounds [n], the largest overwritten changes [n], and the intervals of
+    the output that was asked for, by its name.
+    """
+    found = {name: OutputInterval(lower, upper) for name, (lower, upper) in proof.free_outputs(bounds).items()}
+    if output is not None:
+        value, lower, upper = (np.asarray(x, dtype=np.float64) for x in output[1])
+        found[output[0]] = OutputInterval(lower, upper, value)
     b = ErrorBounds(*(np.asarray(x, dtype=np.float64) for x in bounds))  # type: ignore[arg-type]  # arrays of numpy
     return Certificate(
         **b._asdict(),
@@ -141,8 +190,9 @@ def certificate_of(
         measured_against=Against(proof.problem),
         evidence=proof.evidence,
         assumptions=proof.assumptions,
-        outputs={name: Output(lower, upper) for name, (lower, upper) in proof.outputs(b).items()},
+        outputs=found,
         notes=notes,
         cost=cost,
         zero_scale=proof.problem.zero_scale,
+        output="" if output is None else output[0],
     )

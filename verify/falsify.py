@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
+from ..solvers.outputs import Output, find_output
 from ..solvers.precision import in_float64
 from ..solvers.problem import Problem
 from ..solvers.seed import checked_seed
@@ -24,6 +25,7 @@ from .answers.batch_remark import batch_remark
 from .answers.evaluate import captured
 from .answers.first_call import check_answers
 from .certificate import Against
+from .proofs.prover import proof_of
 from .search.confirmation import Confirmation
 from .search.counterexample import Counterexample
 from .search.peaks import STARTS, find_peaks
@@ -65,6 +67,7 @@ class Falsification:
     seconds: float
     component_errors: dict[str, float]
     notes: tuple[str, ...] = ()
+    output: str = ""  # the name of the output that errors are of; "" for those of fields
 
     @property
     def against(self) -> str:
@@ -91,6 +94,7 @@ def falsify(
     draws: int | None = None,
     tests: Snapshots | None = None,
     starts: int = STARTS,
+    output: str | Output | None = None,
     progress: Callable[[str, int, int], None] | None = None,
 ) -> Falsification:
     """Search for inputs where the error exceeds ``absolute + tolerance ||u||``, with at most ``budget`` solver calls.
@@ -106,13 +110,18 @@ def falsify(
         tests: solutions at inputs that training never saw. They cost no call, and count as draws where they are
             independent draws from the sampling law (``sample(..., independent=True)``).
         starts: points that the climb begins with (``find_peaks``).
+        output: the name of an output of the problem, or one made by ``assay.output``: errors are of this number then,
+            |l(u) - l(N)| > absolute + tolerance |l(u)|, and ``absolute`` is in its unit, 0 if left out.
         progress: told the stage in words, how much of it is done, and how much there is.
 
     Raises:
-        ValueError: tolerance or budget not positive, absolute or draws negative, tests of another problem.
+        ValueError: tolerance or budget not positive, absolute or draws negative, tests of another problem, an unknown
+            output.
         RuntimeError: float64 is switched off.
     """
-    allowed = Tolerance.of(problem, tolerance, absolute)
+    about = None if output is None else find_output(proof_of(problem).problem, output)
+    allowed = Tolerance.of(problem, tolerance, absolute, None if about is None else about.name)
+    of_fields = allowed if about is None else Tolerance.of(problem, tolerance)
     budget = _whole(budget, 1, "the budget must be a whole number, at least one solver call")
     draws = None if draws is None else _whole(draws, 0, "draws must be a whole number, zero or more")
     seed = checked_seed(seed)
@@ -122,11 +131,11 @@ def falsify(
     model = captured(surrogate)
     alone = check_answers(problem, model)
     assert alone is not None
-    signal = make_signal(problem, model, allowed.scale)
+    signal = make_signal(problem, model, allowed.scale, about)
     rng = np.random.default_rng([seed, 1])
     count = draws if draws is not None else (max(1, budget // 10) if budget > 1 else 0)
-    confirm = Confirmation(problem, model, allowed, budget if draws is None else count, seed, report)
-    notes = [note for note in (batch_remark(problem, model, alone, allowed),) if note]
+    confirm = Confirmation(problem, model, allowed, budget if draws is None else count, seed, report, about)
+    notes = [note for note in (batch_remark(problem, model, alone, of_fields),) if note]
     tested = _test(confirm, tests, notes)
     drawn = tested + _draw(confirm, signal, box.from_law(rng.random((count, box.dimension))), report)
     if draws is not None:
@@ -153,6 +162,7 @@ def falsify(
         seconds=time.perf_counter() - start,
         component_errors=confirm.component_errors,
         notes=(*notes, *confirm.notes(), *model.changes()),
+        output="" if about is None else about.name,
     )
 
 

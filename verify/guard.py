@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from jaxtyping import Float
 
 from ..solvers.batching import VectorMap
 from ..solvers.foreign import SettingsChanged
+from ..solvers.outputs import Output, find_output
 from ..solvers.precision import in_float64
 from ..solvers.problem import Problem
 from ..solvers.tolerance import Tolerance
@@ -34,9 +35,10 @@ from .answers.first_call import check_answers
 from .boxes.map_file import load_trust_map
 from .boxes.region import ProvedRegion
 from .boxes.trust_map import TrustMap
-from .certificate import Certificate, against, certificate_of
-from .certify import STEPS
-from .proofs.bounds import ErrorBounds, nothing_proved, only_where, scaled_upper
+from .certificate import against, certificate_of
+from .certify import STEPS, unbounded
+from .guarded import ROUTES, Answer, Batch
+from .proofs.bounds import ErrorBounds, OutputBounds, only_where, output_errors, scaled_upper
 from .proofs.proof import ReducedProof
 from .proofs.prover import prover
 from .unsolved import first_unsolved, with_others
@@ -44,62 +46,6 @@ from .unsolved import first_unsolved, with_others
 SIZES = (16, 256)  # rows of one compiled bound: few, for each is compiled
 LARGEST = 1024  # rows at most that a surrogate is warmed up for
 SAME = 1e-9  # of an answer, that rounding may change with the number of rows
-ROUTES = ("accepted", "polished", "solved", "failed")
-
-
-@dataclass(frozen=True)
-class Answer:
-    """Guarded answers: the fields, how each came about, and the certificate of exactly these fields.
-
-    ``route``: one of ``ROUTES`` for every row, and ``counts`` of each; ``notes``: what went wrong on the way.
-    ``error_upper``: what was compared with the tolerance, a bound of ||e|| / (absolute / tolerance + ||u||): without an
-    absolute tolerance ``relative_upper``. ``seconds``: all that the call took, compiling and solving included.
-    """
-
-    u: Float[np.ndarray, "n N"]
-    route: np.ndarray  # [n] of ROUTES
-    relative_upper: Float[np.ndarray, " n"]
-    certificate: Certificate
-    seconds: float
-    notes: tuple[str, ...] = ()
-    counts: dict[str, int] = field(default_factory=dict)
-    error_upper: Float[np.ndarray, " n"] = field(default_factory=lambda: np.zeros(0))
-
-    def __repr__(self) -> str:
-        routes = ", ".join(f"{count} {route}" for route, count in self.counts.items() if count)
-        largest = f"; largest bound {float(np.max(self.relative_upper))!r}" if len(self.route) else ""
-        notes = f", {len(self.notes)} notes" if self.notes else ""
-        return f"Answer({len(self.route)} fields{': ' if routes else ''}{routes}{largest}{notes})"
-
-
-class _Batch:
-    """The answers under construction: rows are settled one route after another."""
-
-    def __init__(self, P: np.ndarray, size: int, scale: float, out: np.ndarray | None) -> None:
-        n = len(P)
-        if out is None:
-            out = np.empty((n, size))
-        if out.shape[0] < n or out.shape[1:] != (size,) or out.dtype != np.float64:
-            raise ValueError(
-                f"out must be a float64 array of at least {n} rows and {size} columns, not {out.dtype}{out.shape}"
-            )
-        self.P, self.u = P, out[:n]
-        self.route = np.full(n, "failed", dtype="<U8")
-        self.open = np.ones(n, dtype=bool)
-        self.changed = np.zeros(n)
-        self.bounds = nothing_proved(n)
-        self.scale, self.error_upper = scale, np.full(n, np.inf)
-        self.notes: list[str] = []
-
-    def settle(self, rows: np.ndarray, good: np.ndarray, route: str, bound: ErrorBounds | None) -> np.ndarray:
-        """Mark the ``good`` ones of ``rows`` as answered; returns their numbers. No ``bound``: nothing is known."""
-        done = rows[good]
-        self.route[done], self.open[done] = route, False
-        if bound is not None:
-            for mine, new in zip(self.bounds, bound, strict=True):
-                mine[done] = np.asarray(new)[good]
-            self.error_upper[done] = scaled_upper(bound, self.scale, np)[good]
-        return done
 
 
 class Guard:
@@ -113,8 +59,14 @@ class Guard:
         tolerance: float,
         trust: TrustMap | str | Path | None = None,
         absolute: float | None = None,
+        output: str | Output | None = None,
     ) -> None:
-        allowed = Tolerance.of(problem, tolerance, absolute)
+        allowed = Tolerance.of(
+            problem, tolerance, absolute, None if output is None else str(getattr(output, "name", output))
+        )
+        if output is not None and trust is not None:
+            raise ValueError("a trust map bounds errors of fields, not of an output: leave out trust= or output=")
+        self._wanted = output
         self.problem, self.tolerance, self.absolute = problem, allowed.relative, allowed.absolute
         self.notes: tuple[str, ...] = ()  # what is the matter with the surrogate or the proof, said with every answer
         self._scale = allowed.scale
@@ -132,6 +84,8 @@ class Guard:
     def _prepare(self) -> None:
         """What no process can take over from another: compiled functions and traced programs."""
         self.surrogate: Model = self._offered
+        wanted = self._wanted
+        self.output = None if wanted is None else find_output(self.prover.proof.problem, wanted)
         self.region: ProvedRegion | None = None
         if self._trust is not None:
             self.region = ProvedRegion(self.problem, self._offered, self._trust, self._scale, self._label)
@@ -149,7 +103,18 @@ class Guard:
 
     def __getstate__(self) -> dict[str, Any]:
         """The surrogate as it was read, and the constants of its bounds: another process answers with the same bits."""
-        kept = ("problem", "tolerance", "absolute", "notes", "_scale", "_offered", "_trust", "_label", "prover")
+        kept = (
+            "problem",
+            "tolerance",
+            "absolute",
+            "notes",
+            "_scale",
+            "_offered",
+            "_trust",
+            "_label",
+            "_wanted",
+            "prover",
+        )
         return {key: self.__dict__[key] for key in kept}
 
     @in_float64
@@ -158,14 +123,15 @@ class Guard:
         self._prepare()
 
     def __repr__(self) -> str:
-        how = "from coefficients" if self.reduced is not None else "from fields"
+        how = "from coefficients" if self.reduced is not None and self.output is None else "from fields"
         if how == "from fields" and self._offered.basis is not None:
             how += f", for {self.prover.why_not_reduced}"
         if not self.prover.proof.proves:
             how = "by solving alone"
         absolute = f", absolute={self.absolute:g}" if self.absolute else ""
         trust = f", trust={self._label!r}" if self.region is not None else ""
-        return f"guard({self.problem.name}, tolerance={self.tolerance:g}{absolute}{trust}: bounds {how})"
+        output = f", output={self.output.name!r}" if self.output is not None else ""
+        return f"guard({self.problem.name}, tolerance={self.tolerance:g}{absolute}{output}{trust}: bounds {how})"
 
     @in_float64
     def warm_up(self) -> float:
@@ -194,12 +160,16 @@ class Guard:
         if self.prover.proof.proves:
             self._warm_bounds(P)
         truth = np.asarray(self.problem.attempt_batch(P[:1]).u)
-        self.prover.proof.bounds(P[:1], truth, 0)
+        if self.output is None:
+            self.prover.proof.bounds(P[:1], truth, 0)
+        else:
+            for effort in (0, STEPS):
+                self.prover.proof.output_bounds(P[:1], truth, effort, self.output)
         against(self.problem)
         return time.perf_counter() - start
 
     def _warm_bounds(self, P: np.ndarray) -> None:
-        by_fields = self.reduced is None
+        by_fields = self.reduced is None or self.output is not None
         ask = self.surrogate if by_fields else self.surrogate.coefficients
         rows = 1
         while rows <= (CHUNK if by_fields else LARGEST):
@@ -211,6 +181,8 @@ class Guard:
                 pass
             rows *= 2
         self.surrogate.changes()
+        if self.output is not None:
+            return
         field = np.zeros((1, self.problem.size))
         if by_fields:
             self.prover.proof.bounds(P[:1], field, 0)
@@ -233,9 +205,11 @@ class Guard:
         start = time.perf_counter()
         if not self.prover.holds:
             raise ValueError(f"{self.problem.name} was changed in place since this guard was built: build another one")
-        batch = _Batch(self.problem.inputs.check(P), self.problem.size, self._scale, out)
+        batch = Batch(self.problem.inputs.check(P), self.problem.size, self._scale, out)
         batch.notes += self.notes
-        if self.reduced is not None:
+        if self.output is not None:
+            self._answer_output(batch)
+        elif self.reduced is not None:
             self._answer_reduced(batch)
         elif self.prover.proof.proves:
             self._answer_fields(batch)
@@ -245,7 +219,7 @@ class Guard:
     def _within(self, bound: ErrorBounds) -> np.ndarray:
         return np.asarray(scaled_upper(bound, self._scale, np) <= self.tolerance)
 
-    def _answer_reduced(self, batch: _Batch) -> None:
+    def _answer_reduced(self, batch: Batch) -> None:
         P, k = batch.P, len(self._modes)
         try:
             c = as_float64(self.surrogate.coefficients(P))
@@ -279,7 +253,7 @@ class Guard:
         np.matmul(c, self._modes, out=batch.u)
         self._polish(batch, rows)
 
-    def _by_the_map(self, batch: _Batch, rows: np.ndarray) -> np.ndarray:
+    def _by_the_map(self, batch: Batch, rows: np.ndarray) -> np.ndarray:
         """Settle what lies in leaves whose bound is small enough; returns the other rows."""
         if self.region is None:
             return rows
@@ -292,7 +266,7 @@ class Guard:
             batch.notes.append(f"{len(done)} answers have their bound from the trust map: relative, not absolute")
         return rows[batch.open[rows]]
 
-    def _answer_fields(self, batch: _Batch) -> None:
+    def _answer_fields(self, batch: Batch) -> None:
         evaluation = evaluate(self.surrogate, batch.P, self.problem)
         batch.notes.extend(evaluation.trouble)
         rows = np.flatnonzero(evaluation.good)
@@ -305,7 +279,26 @@ class Guard:
         batch.settle(rows, self._within(bound), "accepted", bound)
         self._polish(batch, rows[batch.open[rows]])
 
-    def _polish(self, batch: _Batch, rows: np.ndarray) -> None:
+    def _answer_output(self, batch: Batch) -> None:
+        """The field's own output, else the middle of its proved interval, by the cheapest bound, then a sharper one."""
+        evaluation = evaluate(self.surrogate, batch.P, self.problem)
+        batch.notes.extend(evaluation.trouble)
+        rows, proof, output = np.flatnonzero(evaluation.good), self.prover.proof, self.output
+        assert output is not None
+        for effort in (0, STEPS) if proof.proves and not proof.why_no_output(output) else ():
+            if not len(rows):
+                return
+            fields, bound, changed, found = proof.output_bounds(batch.P[rows], evaluation.fields[rows], effort, output)
+            batch.u[rows], batch.changed[rows] = fields, changed
+            own, lower, upper = (np.asarray(x) for x in found)
+            with np.errstate(invalid="ignore"):  # infinite ends have no middle
+                middle = lower + (upper - lower) / 2
+            for route, values in (("accepted", own), ("polished", middle)):
+                good = batch.open[rows] & (output_errors(values, lower, upper, self._scale)[1] <= self.tolerance)
+                batch.settle_output(rows, good, route, values, bound, found)
+            rows = rows[batch.open[rows]]
+
+    def _polish(self, batch: Batch, rows: np.ndarray) -> None:
         if not len(rows):
             return
         fields, bound = self.prover.proof.polish(batch.P[rows], batch.u[rows], STEPS)
@@ -313,7 +306,7 @@ class Guard:
         done = batch.settle(rows, good, "polished", bound)
         batch.u[done] = fields[good]
 
-    def _solve(self, batch: _Batch) -> None:
+    def _solve(self, batch: Batch) -> None:
         rows = np.flatnonzero(batch.open)
         if not len(rows):
             return
@@ -323,27 +316,36 @@ class Guard:
         batch.u[rows] = truth
         good = np.isfinite(truth).all(axis=1)
         proof = self.prover.proof
-        bound = only_where(good, proof.bounds(P, truth, 0)[1])
-        batch.settle(rows, good, "solved", bound)
+        if self.output is None:
+            bound = only_where(good, proof.bounds(P, truth, 0)[1])
+            batch.settle(rows, good, "solved", bound)
+        else:
+            _, bound, _, found = proof.output_bounds(P, truth, 0, self.output)
+            bound, found = only_where(good, bound), found.only_where(good)
+            batch.settle_output(rows, good, "solved", np.asarray(found.value), bound, found)
         batch.changed[rows] = 0.0
-        over = good & ~self._within(bound)
+        over = good & ~(batch.error_upper[rows] <= self.tolerance)
         if over.any() and proof.proves:
             batch.notes.append(f"{int(over.sum())} solved answers are only known to more than the tolerance: undecided")
-            batch.notes += proof.remarks(P, truth, bound, good)
+            if self.output is None:
+                batch.notes += proof.remarks(P, truth, bound, good)
+            else:
+                batch.notes += unbounded(proof, self.output, P, found, good) + self._near_zero(found, over)
         if not good.all():
             why = with_others(self.problem, first_unsolved(self.problem, P, attempts))
             batch.notes.append(
                 f"the solver failed at {int((~good).sum())} inputs: these rows are NaN. The first: {why}"
             )
 
-    def _finish(self, batch: _Batch, start: float) -> Answer:
+    def _finish(self, batch: Batch, start: float) -> Answer:
         proof, notes = self.prover.proof, list(batch.notes)
         if not proof.proves:
             why = "; ".join(proof.remarks(batch.P, batch.u, batch.bounds, np.ones(len(batch.P), dtype=bool)))
             notes.append(
                 f"nothing was accepted without a solve, for {why}; a guard gains time only where bounds are known"
             )
-        certificate = certificate_of(proof, batch.bounds, batch.changed, tuple(notes), {})
+        asked = None if self.output is None else (self.output.name, batch.found)
+        certificate = certificate_of(proof, batch.bounds, batch.changed, tuple(notes), {}, asked)
         if self.region is not None:
             stands_on = dict.fromkeys((*certificate.assumptions, *self.region.assumptions))
             certificate = replace(certificate, assumptions=tuple(stands_on))
@@ -351,8 +353,18 @@ class Guard:
         seconds = time.perf_counter() - start
         return Answer(
             batch.u, batch.route, certificate.relative_upper, certificate, seconds, certificate.notes, counts,
-            batch.error_upper,
+            batch.error_upper, None if self.output is None else batch.output,
         )  # fmt: skip
+
+    def _near_zero(self, found: OutputBounds, over: np.ndarray) -> list[str]:
+        """What to do where an output is too small for a relative error."""
+        zero = over & np.isfinite(found.upper) & (np.asarray(found.lower) <= 0) & (np.asarray(found.upper) >= 0)
+        if self.absolute or not zero.any():
+            return []
+        return [
+            f"{int(zero.sum())} outputs may be zero, where no relative error is small enough: give an absolute one, in "
+            "the output's own unit"
+        ]
 
 
 def guard(
@@ -361,6 +373,7 @@ def guard(
     tolerance: float = 1e-2,
     trust: TrustMap | str | Path | None = None,
     absolute: float | None = None,
+    output: str | Output | None = None,
 ) -> Guard:
     """A guarded surrogate: ``guarded(P)`` answers within absolute + tolerance ||u||, with a proof, or by solving.
 
@@ -371,9 +384,12 @@ def guard(
         trust: a map that ``certify_box`` made of this problem and surrogate, or its file: inside its leaves whose bound
             is within the tolerance no bound is computed. Answers come from the surrogate's program as it is now.
         absolute: an error allowed whatever the size of the solution, in the problem's norm; None for the problem's own
-            (``Problem.zero_scale``).
+            (``Problem.zero_scale``). Of an output: in its own unit, None for 0.
+        output: the name of an output of the problem, or one made by ``assay.output``: the tolerance is on this number
+            then, |l - l(u)| <= absolute + tolerance |l(u)|, and ``Answer.output`` holds it.
 
     Raises:
-        ValueError: the tolerance is not positive; the map is about another problem or surrogate, or was changed.
+        ValueError: the tolerance is not positive; the map is about another problem or surrogate, or was changed; an
+            unknown output, or one with a map.
     """
-    return Guard(problem, surrogate, tolerance, trust, absolute)
+    return Guard(problem, surrogate, tolerance, trust, absolute, output)

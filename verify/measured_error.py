@@ -7,9 +7,11 @@ import numpy as np
 from jaxtyping import Float
 
 from ..solvers.field_norm import homogeneous
+from ..solvers.outputs import Output, values
 from ..solvers.problem import Problem
 from ..solvers.tolerance import scaled
 from .evidence import Evidence
+from .proofs.bounds import output_errors
 from .proofs.prover import proof_of
 
 _norm = homogeneous(lambda problem, p, u: jnp.asarray(problem.norm(p, u)))
@@ -49,6 +51,37 @@ def measured_error(
         return error, error, error, Evidence.OBSERVED
     lower, upper = interval
     return error, lower, upper, Evidence.PROVED if np.isfinite(upper) or lower > 0 else Evidence.OBSERVED
+
+
+def measured_output(
+    problem: Problem, output: Output, p: np.ndarray, field: np.ndarray, truth: np.ndarray, scale: float = 0.0
+) -> tuple[float, float, float, Evidence]:
+    """|l(u) - l(field)| / (scale + |l(u)|), as ``measured_error``: PROVED by an interval of l(u) around the truth's."""
+    if not np.isfinite(truth).all():
+        return np.nan, 0.0, np.inf, Evidence.NONE
+    if not np.isfinite(field).all():
+        return np.inf, np.inf, np.inf, Evidence.PROVED
+    proof = proof_of(problem)
+    v = np.asarray(problem.prescribe(jnp.asarray(p), jnp.asarray(field)))
+    own = float(values(problem, output, p[None], v[None])[0])
+    *_, found = proof.output_bounds(p[None], truth[None], 0, output)
+    solved, low, high = (float(np.asarray(x)[0]) for x in found)
+    error = scaled(abs(solved - own), abs(solved), scale)
+    if np.isnan(error):
+        return np.nan, 0.0, np.inf, Evidence.NONE
+    if not (proof.proves and np.isfinite([low, high]).all()):
+        return error, error, error, Evidence.OBSERVED
+    lower, upper = (float(x) for x in output_errors(own, low, high, scale))
+    return error, lower, upper, Evidence.PROVED if np.isfinite(upper) or lower > 0 else Evidence.OBSERVED
+
+
+def measured(
+    problem: Problem, output: Output | None, p: np.ndarray, field: np.ndarray, truth: np.ndarray, scale: float
+) -> tuple[float, float, float, Evidence]:
+    """The error of an output, or without one of the field."""
+    if output is None:
+        return measured_error(problem, p, field, truth, scale)
+    return measured_output(problem, output, p, field, truth, scale)
 
 
 def exceeds(error: float, lower: float, evidence: Evidence, tolerance: float) -> bool:

@@ -11,6 +11,7 @@ from jaxtyping import Float
 from rich.console import Console
 
 from ..pictures import check_path
+from ..solvers.outputs import find_output, values
 from ..targets import Target, find_surrogate
 from ..verify.answers.evaluate import evaluate
 from ..verify.answers.first_call import check_answers
@@ -26,7 +27,20 @@ from .check import RunWord, measured, save_report
 from .errors import DONE, FAILED, UNDECIDED, UserError, keeps
 from .output import check_new, downward, emit, number, table, upward, write_arrays
 from .prepare import prepared
-from .settings import Absolute, At, Config, Json, ProblemOption, Seed, Set, Tolerance, pairs, point, read_inputs
+from .settings import (
+    Absolute,
+    At,
+    Config,
+    Json,
+    OutputOption,
+    ProblemOption,
+    Seed,
+    Set,
+    Tolerance,
+    pairs,
+    point,
+    read_inputs,
+)
 
 Inputs = Annotated[Path | None, typer.Option("--inputs", metavar="FILE.csv", help="Rows of inputs, header optional.")]
 SHOWN = 12  # rows printed for people
@@ -64,6 +78,7 @@ def certify(
     ] = None,
     seconds: Annotated[float, typer.Option(help="With --box: how long to go on proving.")] = 60.0,
     plot: Annotated[Path | None, typer.Option(metavar="FILE.png", help="With --box: a picture of the map.")] = None,
+    output: OutputOption = None,
     ratio: Annotated[float | None, typer.Option(help="With --box: go on until upper / lower is within it.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="With --box: go on with the run's map.")] = False,
     problem: ProblemOption = None,
@@ -83,17 +98,23 @@ def certify(
     if box:
         if at or inputs or random or truth:
             raise UserError("--box goes alone: a proof over a box has no points")
+        if output is not None:
+            raise UserError("--box is about fields: --output goes with points")
         goal = 1e-2 if tolerance is None else tolerance
         return over_box(target, box, goal, seconds, as_json, plot, ratio, resume, absolute)
     P = chosen_inputs(target, at, inputs, random, seed)
+    if output is not None:
+        find_output(target.problem, output)
     prepared(target.problem)
     check_answers(target.problem, target.surrogate, may_raise=True)
     answers = evaluate(target.surrogate, P, target.problem)
-    certificate = bound(target.problem, answers.fields, P, steps=steps)
+    certificate = bound(target.problem, answers.fields, P, steps=steps, output=output)
     payload = _certificate(target, P, certificate)
     payload["notes"] = [*answers.trouble, *(note for note in certificate.notes if note != NOT_FINITE)]
     if truth:
-        payload["error"], payload["effectivity"] = _effectivity(target, P, answers.fields, certificate)
+        payload["error"], payload["effectivity"], payload["output_truth"] = _effectivity(
+            target, P, answers.fields, certificate
+        )
     payload["settings"] = {"steps": steps, "tolerance": tolerance, "absolute": absolute, "seed": seed}
     save_report(target, "certify.json", payload)
     emit(as_json, payload, lambda console: _show_bounds(console, target, P, certificate, payload))
@@ -101,6 +122,11 @@ def certify(
 
 
 def _verdict(target: Target, certificate: Certificate, tolerance: float | None, absolute: float | None) -> int:
+    if certificate.output:
+        least, most = certificate.output_error(tolerance or 1.0, absolute or 0.0)
+        if tolerance is None:
+            return DONE if np.isfinite(certificate.output_upper - certificate.output_lower).all() else UNDECIDED
+        return FAILED if (least > tolerance).any() else DONE if (most <= tolerance).all() else UNDECIDED
     if tolerance is None:
         return DONE if np.isfinite(certificate.relative_upper).all() else UNDECIDED
     if certificate.beyond(tolerance, absolute).any():
@@ -122,7 +148,8 @@ def _certificate(target: Target, P: np.ndarray, c: Certificate) -> dict[str, Any
         "against": c.against,
         "evidence": evidence_of(c),
         "assumptions": list(c.assumptions),
-        "outputs": {name: {"lower": o.lower, "upper": o.upper} for name, o in c.outputs.items()},
+        "output": c.output or None,
+        "outputs": {name: {"lower": o.lower, "upper": o.upper, "value": o.value} for name, o in c.outputs.items()},
         "rounding_floor": c.floor,
         "overwritten": c.overwritten,
         "cost": c.cost,
@@ -136,8 +163,10 @@ def evidence_of(c: Certificate) -> Evidence:
 
 def _effectivity(
     target: Target, P: np.ndarray, fields: np.ndarray, c: Certificate
-) -> tuple[Float[np.ndarray, " n"], Float[np.ndarray, " n"]]:
-    """Absolute errors against the solver, and bound / error; NaN where there is no truth or no error."""
+) -> tuple[Float[np.ndarray, " n"], Float[np.ndarray, " n"], Float[np.ndarray, " n"] | None]:
+    """Absolute errors against the solver, and bound / error; NaN where there is no truth or no error. The truth's
+    output, where one was asked for.
+    """
     owner = target.problem
     inside = owner.inputs.contains(P)
     truths = np.full_like(fields, np.nan)
@@ -146,11 +175,14 @@ def _effectivity(
     pairs_ = zip(P, fields, truths, strict=True)
     errors = np.array([float(owner.norm(p, owner.prescribe(p, u) - t)) for p, u, t in pairs_])
     with np.errstate(divide="ignore", invalid="ignore"):
-        return errors, np.where(errors > 0, c.upper / errors, np.nan)
+        effectivity = np.where(errors > 0, c.upper / errors, np.nan)
+    return errors, effectivity, values(owner, find_output(owner, c.output), P, truths) if c.output else None
 
 
 def _show_bounds(console: Console, target: Target, P: np.ndarray, c: Certificate, payload: dict[str, Any]) -> None:
     extra = [name for name in ("error", "effectivity") if name in payload]
+    if c.output:
+        _show_output(console, target, P, c, payload)
     rows = table(
         "row",
         f"input ({', '.join(target.problem.inputs.names)})",
@@ -176,6 +208,25 @@ def _show_bounds(console: Console, target: Target, P: np.ndarray, c: Certificate
         console.print(f"assumes: {assumption}", style="dim")
 
 
+def _show_output(console: Console, target: Target, P: np.ndarray, c: Certificate, payload: dict[str, Any]) -> None:
+    truth = payload.get("output_truth")
+    heads = (
+        "row",
+        f"input ({', '.join(target.problem.inputs.names)})",
+        f"{c.output} at least",
+        "at most",
+        "surrogate's",
+    )
+    rows = table(*heads, *(["truth's"] if truth is not None else []))
+    widest = np.argsort(-np.nan_to_num(c.output_upper - c.output_lower, nan=np.inf), kind="stable")[:SHOWN]
+    for i in widest:
+        more = [] if truth is None else [number(float(truth[i]), 9)]
+        where = ", ".join(number(x, 4) for x in P[i])
+        ends = downward(c.output_lower[i], 9), upward(c.output_upper[i], 9)
+        rows.add_row(str(i), where, *ends, number(float(c.output_value[i]), 9), *more)
+    console.print(rows)
+
+
 def guard(
     run: RunWord,
     inputs: Inputs = None,
@@ -184,6 +235,7 @@ def guard(
     seed: Seed = 0,
     tolerance: Tolerance = 1e-2,
     absolute: Absolute = None,
+    output: OutputOption = None,
     trust_map: Annotated[
         Path | None,
         typer.Option("--trust-map", metavar="FILE", help="What `certify --box` wrote: no bounds inside its leaves."),
@@ -200,15 +252,18 @@ def guard(
     check_new(out)
     prepared(target.problem)
     with keeps(lambda: "nothing was written; the same command starts again"):
-        guarding = guarded(target.problem, target.surrogate, tolerance, trust_map, absolute)
+        guarding = guarded(target.problem, target.surrogate, tolerance, trust_map, absolute, output)
         answer = guarding(P)
     payload = _answers(target, P, answer, tolerance)
     payload["absolute"] = guarding.absolute
-    payload["measured"] = measured(target.problem, tolerance, guarding.absolute)
+    payload["measured"] = measured(target.problem, tolerance, guarding.absolute, output)
+    payload["output"] = output
     payload["trust_map"] = None if trust_map is None else str(trust_map)
     payload["out"] = None if out is None else str(out)
     if out is not None:
         about = {key: np.array(str(payload[key])) for key in ("evidence", "against", "norm")}
+        if answer.output is not None:
+            about |= {"output": answer.output, "output_name": np.array(output)}
         fields = {"u": answer.u, "route": answer.route, "relative_upper": answer.relative_upper}
         allowed = {"tolerance": np.array(tolerance), "absolute": np.array(guarding.absolute)}
         write_arrays(out, inputs=P, **fields, error_upper=answer.error_upper, **allowed, **about)
@@ -222,10 +277,14 @@ def guard(
 
 def _answers(target: Target, P: np.ndarray, answer: Answer, tolerance: float) -> dict[str, Any]:
     names = target.problem.inputs.names
-    rows = [
+    rows: list[dict[str, Any]] = [
         {"inputs": dict(zip(names, p.tolist(), strict=True)), "route": str(route), "upper": float(upper)}
         for p, route, upper in zip(P, answer.route, answer.error_upper, strict=True)
     ]
+    if answer.output is not None:
+        c = answer.certificate
+        for row, *numbers in zip(rows, answer.output, c.output_lower, c.output_upper, strict=True):
+            row |= dict(zip(("output", "output_lower", "output_upper"), map(float, numbers), strict=True))
     return {
         "surrogate": target.label,
         "problem": target.problem.name,
@@ -248,10 +307,12 @@ def _answers(target: Target, P: np.ndarray, answer: Answer, tolerance: float) ->
 
 def _show_answers(console: Console, P: np.ndarray, answer: Answer, payload: dict[str, Any], out: Path | None) -> None:
     names = ", ".join(payload["rows"][0]["inputs"])
-    rows = table("row", f"input ({names})", "route", "error at most")
+    heads = () if answer.output is None else (str(payload["output"]),)
+    rows = table("row", f"input ({names})", "route", *heads, "error at most")
     for i in np.argsort(-answer.error_upper, kind="stable")[:SHOWN]:
         bound = "not known" if np.isinf(answer.error_upper[i]) else upward(answer.error_upper[i])
-        rows.add_row(str(i), ", ".join(number(x, 4) for x in P[i]), answer.route[i], bound)
+        numbers = () if answer.output is None else (number(float(answer.output[i]), 9),)
+        rows.add_row(str(i), ", ".join(number(x, 4) for x in P[i]), answer.route[i], *numbers, bound)
     console.print(rows)
     if len(P) > SHOWN:
         console.print(f"largest bounds first; {len(P) - SHOWN} rows with smaller ones are not shown")

@@ -13,6 +13,7 @@ from rich.console import Console
 from ..own_code import find_problem, is_own
 from ..run_folder import write_json
 from ..solvers.files import locked
+from ..solvers.outputs import find_output
 from ..solvers.problem import Problem, SolveError
 from ..solvers.problems.catalogue import stored_problem
 from ..solvers.snapshots.sample import Snapshots, load_snapshots
@@ -25,7 +26,7 @@ from ..verify.search.counterexample import replay as solve_again
 from .errors import DONE, FAILED, UNDECIDED, UserError, keeps
 from .output import downward, emit, number, plain, progress_bar, table, upward
 from .prepare import prepared
-from .settings import Absolute, Config, Json, ProblemOption, Seed, Set, pairs
+from .settings import Absolute, Config, Json, OutputOption, ProblemOption, Seed, Set, pairs
 from .settings import Tolerance as ToleranceOption
 
 EXIT_CODES = dict(zip(VERDICTS, (FAILED, DONE, UNDECIDED), strict=True))
@@ -52,6 +53,7 @@ def falsify(
         ),
     ] = None,
     seed: Seed = 0,
+    output: OutputOption = None,
     problem: ProblemOption = None,
     out: Annotated[
         Path | None,
@@ -65,6 +67,8 @@ def falsify(
     target = find_surrogate(run, problem, pairs(set_ or [], "--set"))
     default = Path("counterexamples.jsonl") if target.folder is None else target.folder.file("counterexamples.jsonl")
     records = out or default
+    if output is not None:
+        find_output(target.problem, output)
     read_kept(records)  # what cannot be added to is a mistake to be told before the search, not after it
     tests = _tests(target)
     prepared(target.problem)
@@ -82,6 +86,7 @@ def falsify(
             absolute=absolute,
             draws=draws,
             tests=tests,
+            output=output,
             progress=progress,
         )
     places = store_records(records, result.counterexamples)
@@ -166,7 +171,8 @@ def _falsification(target: Target, result: Falsification, records: Path, places:
         "solver_calls": result.solver_calls,
         "tolerance": result.tolerance,
         "absolute": result.absolute,
-        "measured": measured(target.problem, result.tolerance, result.absolute),
+        "measured": measured(target.problem, result.tolerance, result.absolute, result.output or None),
+        "output": result.output or None,
         "verdict": result.verdict,
         "against": result.against,
         "signal": result.signal,
@@ -218,12 +224,13 @@ def _show(
         console.print(line)
     for note in result.notes:
         console.print(f"note: {note}")
-    console.print(f"errors are {measured(target.problem, result.tolerance, result.absolute)}, {result.against}")
+    about = measured(target.problem, result.tolerance, result.absolute, result.output or None)
+    console.print(f"errors are {about}, {result.against}")
 
 
-def measured(problem: Problem, tolerance: float, absolute: float) -> str:
+def measured(problem: Problem, tolerance: float, absolute: float, output: str | None = None) -> str:
     """What the printed errors are, in words."""
-    return Tolerance(tolerance, absolute).words(problem.norm_name)
+    return Tolerance(tolerance, absolute).words(problem.norm_name, output)
 
 
 def _likelihood(result: Falsification) -> list[str]:
@@ -294,7 +301,7 @@ def replay(
             f"error {number(again.error, 6)} of {payload['against_surrogate']}, "
             f"recorded {number(chosen.error, 6)}, tolerance {chosen.tolerance:g}"
         )
-        console.print(f"errors are {measured(owner, chosen.tolerance, again.absolute)}")
+        console.print(f"errors are {measured(owner, chosen.tolerance, again.absolute, chosen.output or None)}")
         if again.fails is None:
             console.print("undecided: the error is not a number")
         else:

@@ -29,6 +29,15 @@ def evidence_for(problem: Problem) -> str:
     return "proved" if proof_of(problem).proves else "observed, statistical"
 
 
+def outputs_of(problem: Problem) -> list[dict[str, str]]:
+    """The outputs that a problem names, with the evidence that there is for each."""
+    proof = proof_of(problem)
+    proved = {name: proof.proves and not proof.why_no_output(output) for name, output in problem.outputs.items()}
+    return [
+        {"name": name, "evidence": "proved" if known else "observed, statistical"} for name, known in proved.items()
+    ]
+
+
 def describe(word: str, problem: Problem) -> dict[str, Any]:
     """A problem for programs."""
     box = problem.inputs
@@ -44,6 +53,7 @@ def describe(word: str, problem: Problem) -> dict[str, Any]:
         "shape": {"times": times, "nodes": nodes, "components": components},
         "norm": problem.norm_name,
         "evidence": evidence_for(problem),
+        "outputs": outputs_of(problem),
         "settings": problem.settings,
     }
 
@@ -85,6 +95,11 @@ def _detail(console: Console, about: dict[str, Any]) -> None:
             entry["name"], number(entry["lower"], 6), number(entry["upper"], 6), scale, entry["law"], entry["unit"]
         )
     console.print(rows)
+    if about["outputs"]:
+        proved = {one["name"]: one["evidence"] == "proved" for one in about["outputs"]}
+        console.print(f"outputs: {', '.join(proved)}")
+        if not all(proved.values()):
+            console.print(f"outputs with proved intervals: {', '.join(n for n in proved if proved[n]) or 'none'}")
     settings = " ".join(f"--set {key}={_flag(value)}" for key, value in about["settings"].items())
     console.print(f"settings: {settings or 'none'}")
 

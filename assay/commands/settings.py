@@ -117,6 +117,12 @@ ProblemOption = Annotated[
     str | None,
     typer.Option("--problem", metavar="PROBLEM", help="With a surrogate of your own: the problem that it answers."),
 ]
+OutputOption = Annotated[
+    str | None,
+    typer.Option(
+        "--output", metavar="NAME", help="Of this output instead of the field; `assay problems PROBLEM` names them."
+    ),
+]
 Tolerance = Annotated[float, typer.Option("--tolerance", help="The relative error allowed.")]
 Absolute = Annotated[
     float | None,

@@ -8,7 +8,8 @@ and a reference operator that can be inverted quickly.
 from __future__ import annotations
 
 import abc
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import cached_property
 from typing import Any
 
 import jax.numpy as jnp
@@ -18,8 +19,11 @@ from jaxtyping import Array, Float
 
 from ..affine_decomposition import AffineDecomposition
 from ..field_norm import homogeneous
+from ..outputs import Output, named
 from ..problem import Attempt
 from .linear import LinearProblem
+
+COMPLIANCE = Output("compliance", square=1.0)
 
 
 class CoerciveProblem(LinearProblem):
@@ -70,6 +74,11 @@ class CoerciveProblem(LinearProblem):
     def proof_notes(self) -> tuple[str, ...]:
         """Why upper bounds are, or may be, infinite in this problem's box, and what to do about it."""
         return ()
+
+    @cached_property
+    def outputs(self) -> Mapping[str, Output]:
+        """The compliance f.u, which is ||u||^2; a problem's own come beside it."""
+        return named(COMPLIANCE)
 
     # ---- final from here on --------------------------------------------------------------------------------------
 

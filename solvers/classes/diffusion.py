@@ -11,7 +11,7 @@ by a sparse direct method.
 from __future__ import annotations
 
 import abc
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from typing import Any
 
@@ -23,9 +23,10 @@ from jaxtyping import Array, Float
 from ..discretisations import q1, q1_multigrid, q1_sine
 from ..discretisations.prager_synge import DiscretisationBound, bound_discretisation_error
 from ..linear_algebra.krylov import CgResult
+from ..outputs import Output, areas, named, nodal
 from ..precision import gamma
 from ..problem import Attempt
-from .coercive import CoerciveProblem
+from .coercive import COMPLIANCE, CoerciveProblem
 from .coercive_solve import METHODS, solve_coercive
 
 TOLERANCE = 1e-12
@@ -58,6 +59,30 @@ class CellDiffusion(CoerciveProblem):
         and w the cell's weight; None where the coefficient is constant in every cell, as the weight is.
         """
         return None
+
+    @cached_property
+    def outputs(self) -> Mapping[str, Output]:
+        """Compliance, means and the value at the centre, and the heat that flows out through each side."""
+        sides = {
+            "left": (0, slice(None)),
+            "right": (-1, slice(None)),
+            "bottom": (slice(None), 0),
+            "top": (slice(None), -1),
+        }
+        return named(COMPLIANCE, *nodal(self.coordinates), *(self._flux(f"flux-{k}", at) for k, at in sides.items()))
+
+    def _flux(self, name: str, side: Any) -> Output:
+        """-(w grad u).n over a side, as the scheme balances it: psi.(f - A u) with psi = 1 on it, 1/2 in corners."""
+        psi = np.zeros((self.cells + 1,) * 2)
+        psi[side] = 1.0
+        psi[np.ix_([0, -1], [0, -1])] /= 2
+        share = float((areas(self.coordinates) * psi.ravel()).sum())  # of the source
+        return Output(
+            name,
+            weights=lambda p: -self.apply(self.theta(p), jnp.asarray(psi.ravel())),
+            size=lambda p: self.apply_absolute(self.theta(p), jnp.asarray(psi.ravel())),
+            offset=lambda p: jnp.asarray(share),
+        )
 
     # ---- final from here on --------------------------------------------------------------------------------------
 

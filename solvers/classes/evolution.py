@@ -10,7 +10,7 @@ do not depend on the time.
 from __future__ import annotations
 
 import abc
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -20,6 +20,7 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Bool, Float
 
+from ..outputs import Output, named, nodal
 from ..precision import in_float64
 from ..problem import Attempt, nan_unless
 from .refinable import RefinableProblem
@@ -71,6 +72,12 @@ class EvolutionProblem(RefinableProblem):
     def components(self) -> int:
         """Numbers per node."""
         return 1
+
+    @cached_property
+    def outputs(self) -> Mapping[str, Output]:
+        """Of the last state: means and values at the centre."""
+        suffixes = tuple(f"-{name.replace(' ', '-')}" if name else "" for name in self.component_names)
+        return named(*nodal(self.points, suffixes, self.steps * self.components * len(self.points), "final-"))
 
     # ---- final from here on --------------------------------------------------------------------------------------
 

@@ -19,6 +19,7 @@ Singularly Perturbed Differential Equations (2008), part III.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -33,6 +34,7 @@ from ..box import Box
 from ..classes.indefinite import IndefiniteProblem
 from ..discretisations import five_point, five_point_solve
 from ..field_norm import homogeneous
+from ..outputs import Output, named, nodal
 from ..problem import Attempt, nan_unless
 from ..settings import check_cells, check_range, halved
 
@@ -87,6 +89,11 @@ class AdvectionDiffusion(IndefiniteProblem):
     @cached_property
     def free(self) -> np.ndarray:
         return five_point.interior(self.cells).ravel()
+
+    @cached_property
+    def outputs(self) -> Mapping[str, Output]:
+        """Means and the value at the centre."""
+        return named(*nodal(self.coordinates))
 
     @property
     def rounding_count(self) -> int:

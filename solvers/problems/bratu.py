@@ -15,6 +15,7 @@ Reference: Bratu 1914; Boyd, Applied Mathematics and Computation (2003); Doedel 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -32,6 +33,7 @@ from ..linear_algebra.direct import callback_float64
 from ..linear_algebra.implicit import Root, newton
 from ..linear_algebra.sines import SineTransform
 from ..linear_algebra.sparse_lu import ProbedJacobian, stencil
+from ..outputs import Output, named, nodal
 from ..precision import gamma
 from ..problem import Attempt
 from ..representative import kept_by_problem
@@ -96,6 +98,11 @@ class Bratu(NonlinearProblem):
     def free(self) -> np.ndarray:
         inside = five_point.interior(self.n)
         return inside[:, 1] if self.dimension == 1 else inside.ravel()
+
+    @cached_property
+    def outputs(self) -> Mapping[str, Output]:
+        """Mean and value at the centre."""
+        return named(*nodal(self.coordinates))
 
     @property
     def order(self) -> int:

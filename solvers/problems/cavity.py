@@ -24,6 +24,7 @@ E, Liu, J. Comput. Phys. 124 (1996).
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -41,6 +42,7 @@ from ..discretisations import five_point
 from ..field_norm import homogeneous
 from ..linear_algebra.implicit import Root, chord
 from ..linear_algebra.sparse_lu import ProbedJacobian, stencil
+from ..outputs import Output, named, output
 from ..precision import gamma
 from ..problem import Attempt
 from ..settings import check_cells, check_range, halved
@@ -216,6 +218,23 @@ class Cavity(NonlinearProblem):
         upward = -(jnp.asarray(inner) @ self.grid(u))
         across = five_point.pad(across.T[1:-1, 1:-1]).at[:, -1].set(g)
         return jnp.stack([across.reshape(-1), five_point.pad(upward[1:-1, 1:-1]).reshape(-1)], axis=1)
+
+    @cached_property
+    def outputs(self) -> Mapping[str, Output]:
+        """Velocity at the centre, streamfunction there, and the kinetic energy."""
+        n, (inner, ends) = self.cells, self._slopes
+        i = n // 2
+
+        def row(index: Any, slopes: Any) -> np.ndarray:
+            weights = np.zeros((n + 1, n + 1))
+            weights[index] = slopes
+            return weights.ravel()
+
+        across = Output(
+            "u-centre", constant=row(np.s_[i, :], inner[i]), offset=lambda p: self.lid(p)[i] * float(ends[i])
+        )
+        upward = output("v-centre", row(np.s_[:, i], -inner[i]))
+        return named(across, upward, output("psi-centre", row(np.s_[i, i], 1.0)), Output("kinetic-energy", square=0.5))
 
     @cached_property
     def _slopes(self) -> tuple[Float[np.ndarray, "n+1 n+1"], Float[np.ndarray, " n+1"]]:

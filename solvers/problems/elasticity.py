@@ -21,7 +21,7 @@ References: Cook (1974), J. Struct. Div. ASCE 100; Timoshenko and Goodier, Theor
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from typing import Any
@@ -32,7 +32,7 @@ import scipy.sparse as sp
 from jaxtyping import Array, Float
 
 from ..box import Box
-from ..classes.coercive import CoerciveProblem
+from ..classes.coercive import COMPLIANCE, CoerciveProblem
 from ..classes.coercive_solve import METHODS, solve_coercive
 from ..classes.richardson import DiscretisationEstimate
 from ..discretisations import membranes, plane_stress_multigrid
@@ -42,6 +42,7 @@ from ..discretisations.membranes import GEOMETRIES, Geometry
 from ..linear_algebra.direct import callback_float64, factorise
 from ..linear_algebra.krylov import CgResult
 from ..linear_algebra.semidefinite import smallest_eigenvalue
+from ..outputs import Output, named, output
 from ..precision import gamma
 from ..problem import Attempt
 
@@ -225,6 +226,38 @@ class Elasticity(CoerciveProblem):
         error = gamma(20 + len(scales)) * self._flux_norm * bound
         count = 5 * self.grid[0] * self.grid[1] + 8
         return energy, 2 * jnp.sqrt(energy) * error + error**2 + gamma(count) * energy
+
+    # ---- outputs -----------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def outputs(self) -> Mapping[str, Output]:
+        """Compliance; displacements of the far upper corner, and their means over the loaded edge; reactions of the
+        supports.
+        """
+        nx, ny = self.grid
+        edge = np.zeros((nx + 1, ny + 1))
+        edge[-1] = np.r_[0.5, np.ones(ny - 1), 0.5] / ny
+        corner = np.zeros((nx + 1, ny + 1))
+        corner[-1, -1] = 1.0
+        made = [COMPLIANCE]
+        for c, suffix in enumerate("xy"):
+            for name, part in (("tip", corner), ("edge", edge)):
+                made.append(output(f"{name}-{suffix}", np.stack([part * (k == c) for k in (0, 1)], axis=-1).ravel()))
+            made.append(self._reaction(f"reaction-{suffix}", c))
+        return named(*made)
+
+    def _reaction(self, name: str, component: int) -> Output:
+        """The force of the supports along one axis: the sum of A u - f over its prescribed entries."""
+        psi = jnp.asarray(np.where(np.arange(self.size) % 2 == component, ~self.free, False).astype(np.float64))
+        nodes = self._geometry.nodes(*self.grid)
+        loads = membranes.loads(self.geometry, nodes, self._geometry.traction, self.body)
+        carried = np.array([f.transpose(1, 2, 0).reshape(-1) @ np.asarray(psi) for f in loads])
+        return Output(
+            name,
+            weights=lambda p: self.apply(self.theta(p), psi),
+            size=lambda p: self.apply_absolute(self.theta(p), psi),
+            offset=lambda p: -(self.load_weights(p) @ jnp.asarray(carried)),
+        )
 
     # ---- reference -----------------------------------------------------------------------------------------------
 

@@ -13,6 +13,7 @@ resonances can be hit. Reference: Ihlenburg, Finite Element Analysis of Acoustic
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -26,6 +27,7 @@ from ..box import Box
 from ..classes.indefinite import IndefiniteProblem
 from ..discretisations import five_point
 from ..field_norm import homogeneous
+from ..outputs import Output, named, nodal
 from ..precision import gamma
 from ..problem import Attempt, nan_unless
 from ..settings import check_cells, check_range, halved
@@ -85,6 +87,11 @@ class Helmholtz(IndefiniteProblem):
     @cached_property
     def free(self) -> np.ndarray:
         return np.repeat(five_point.interior(self.cells).ravel(), 2)
+
+    @cached_property
+    def outputs(self) -> Mapping[str, Output]:
+        """Means and the value at the centre, real and imaginary part."""
+        return named(*nodal(self.coordinates, ("-real", "-imaginary")))
 
     @property
     def rounding_count(self) -> int:

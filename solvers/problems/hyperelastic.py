@@ -22,6 +22,7 @@ Reference: Bonet and Wood, Nonlinear Continuum Mechanics for Finite Element Anal
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -42,6 +43,7 @@ from ..discretisations.neo_hookean import Moduli
 from ..field_norm import homogeneous
 from ..linear_algebra.implicit import Root, newton
 from ..linear_algebra.sparse_lu import ProbedJacobian
+from ..outputs import Output, named, nodal
 from ..problem import ZERO_SHARE, Attempt, nan_unless
 from ..settings import check_range
 
@@ -227,6 +229,11 @@ class Hyperelastic(NonlinearProblem):
         """Where the box holds the state at rest; typical is the affine field of a mean load."""
         low, high = (end - REST[self.loading] for end in self.load_range)
         return ZERO_SHARE * float(np.sqrt((low**2 + low * high + high**2) / 3)) if low <= 0 <= high else 0.0
+
+    @cached_property
+    def outputs(self) -> Mapping[str, Output]:
+        """Means of the displacement and its value at the centre."""
+        return named(*nodal(self.coordinates, ("-x", "-y")))
 
     @property
     def component_names(self) -> tuple[str, ...]:

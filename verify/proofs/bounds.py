@@ -12,8 +12,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
-from ...solvers.precision import UNIT_ROUNDOFF
+from ...solvers.outputs import ROUNDINGS, Output
+from ...solvers.precision import UNIT_ROUNDOFF, gamma
 
+TINY = 2.0**-1000  # what underflows in a product of vectors of any length
 SLACK = 1 + 16 * UNIT_ROUNDOFF  # the last handful of scalar operations of each bound
 
 
@@ -29,12 +31,71 @@ class ErrorBounds(NamedTuple):
     square_upper: Float[Array, "*n"]
 
 
+class OutputBounds(NamedTuple):
+    """lower <= l(u) <= upper for an output l, and ``value``, that of the field itself, as computed."""
+
+    value: Float[Array, "*n"]
+    lower: Float[Array, "*n"]
+    upper: Float[Array, "*n"]
+
+    def only_where(self, good: Bool[np.ndarray, " n"]) -> OutputBounds:
+        """Of n rows: those that are ``good``, and intervals of everything elsewhere."""
+        ends = np.where(good, self.lower, -np.inf), np.where(good, self.upper, np.inf)
+        return OutputBounds(np.asarray(self.value), *ends)  # type: ignore[arg-type]  # arrays of numpy
+
+
+def interval_around(centre: Array, radius: Array) -> tuple[Array, Array]:
+    """centre - radius and centre + radius, rounded outwards; everything where either is no number."""
+    known = jnp.isfinite(centre) & (radius >= 0) & jnp.isfinite(radius)
+    radius = radius * SLACK + 4 * UNIT_ROUNDOFF * jnp.abs(centre)
+    return jnp.where(known, centre - radius, -jnp.inf), jnp.where(known, centre + radius, jnp.inf)
+
+
+def output_errors(value: Any, lower: Any, upper: Any, scale: float) -> tuple[np.ndarray, np.ndarray]:
+    """At least and at most |l - value| / (scale + |l|) for l between lower and upper; of arrays, elementwise.
+
+    Away from the value the quotient grows, but where l changes its sign: the most is at an end, or where l is zero.
+    """
+    value, lower, upper = (np.asarray(x, dtype=np.float64) for x in (value, lower, upper))
+    down, up = 1 - 8 * UNIT_ROUNDOFF, 1 + 8 * UNIT_ROUNDOFF
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        ends = [np.abs(l - value) / (scale + np.abs(l)) for l in (lower, upper)]
+        at_zero = np.where((lower <= 0) & (upper >= 0) & (value != 0), np.abs(value) / np.float64(scale), 0.0)
+        known = np.isfinite(value) & np.isfinite(lower) & np.isfinite(upper) & (lower <= upper)
+        same = known & (lower == value) & (upper == value)  # 0 / 0 is 0
+        most = np.where(same, 0.0, np.maximum(np.maximum(*ends), at_zero) * up)
+        outside = known & ((value < lower) | (value > upper))
+        least = np.where(outside, np.minimum(*ends) * down, 0.0)
+    return np.where(np.isfinite(least), least, 0.0), np.where(known & ~np.isnan(most), most, np.inf)
+
+
+def linear_value(weights: Array, size: Array | None, offset: Array, v: Array) -> tuple[Array, Array]:
+    """weights . v + offset, and how far the exact one may be from it; ``size`` as in ``Output.size``."""
+    off = gamma(v.size + 8) * jnp.vdot(jnp.abs(weights), jnp.abs(v)) + gamma(ROUNDINGS + 8) * jnp.abs(offset)
+    if size is not None:
+        off = off + gamma(ROUNDINGS) * jnp.vdot(size, jnp.abs(v)) * SLACK
+    return jnp.vdot(weights, v) + offset, off * (1 + gamma(v.size + 8)) * SLACK + TINY
+
+
+def squares(output: Output, found: list[ErrorBounds]) -> tuple[Array, Array]:
+    """The interval of a multiple of ||u||^2, by all bounds that are known of it."""
+    lower = jnp.max(jnp.stack([bounds.square_lower for bounds in found]))
+    upper = jnp.min(jnp.stack([bounds.square_upper for bounds in found]))
+    return output.square * lower / SLACK, output.square * upper * SLACK
+
+
 NOTHING = (0.0, np.inf, 0.0, np.inf, np.inf, 0.0, np.inf)
 
 
 def nothing_proved(n: int) -> ErrorBounds:
     """Bounds of n rows that say nothing."""
     return ErrorBounds(*(np.full(n, x) for x in NOTHING))  # type: ignore[arg-type]  # arrays of numpy
+
+
+def no_interval(value: np.ndarray) -> OutputBounds:
+    """Of n rows of which only the fields' own output is known."""
+    everything = np.full(len(value), np.inf)
+    return OutputBounds(value, -everything, everything)  # type: ignore[arg-type]  # arrays of numpy
 
 
 def only_where(good: Bool[np.ndarray, " n"], bounds: ErrorBounds) -> ErrorBounds:

@@ -110,6 +110,11 @@ class BratuProof(RadiusProof):
         r = self._sines.dual_norm(F, eigenvalues, rounding) + self._sines.dual_norm(grown, eigenvalues, jnp.zeros(()))
         return jnp.where(trusted & found, r * SLACK + LITTLE, jnp.inf)
 
+    def dual_norm_row(self, p: Float[Array, " d"], weights: Float[Array, " N"]) -> Float[Array, ""]:
+        """(w'K^-1 w)^(1/2), diagonal in sines."""
+        eigenvalues = self._sines.eigenvalues(self.problem.difference_weights(p)) * (1 - EIGENVALUE)
+        return self._sines.dual_norm(self._inside(weights), eigenvalues, jnp.zeros(())) * SLACK + LITTLE
+
     def norm_row(self, p: Float[Array, " d"], v: Float[Array, " N"]) -> tuple[Array, Array]:
         value = self.problem.norm(p, v)
         largest: Any = sum(4 * weight for weight in self.problem.difference_weights(p))  # at least K's eigenvalues

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from functools import cached_property
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
@@ -18,11 +19,13 @@ from jaxtyping import Array, Bool, Float
 from ...solvers.box import Box
 from ...solvers.classes.coercive import CoerciveProblem
 from ...solvers.foreign import SettingsChanged
+from ...solvers.outputs import Output
 from ..answers import fingerprint
 from ..answers.evaluate import Model, answering_basis
 from .bounds import ErrorBounds
 from .coercive_reasons import without_bound, without_relative_bound
 from .field_proof import FieldProof
+from .primal_dual import bound_output
 from .proof import TRACED, BoxProof, ReducedProof
 from .reduced import ReducedBound
 from .thomson import bound_field, bound_polished, energy_norm
@@ -69,9 +72,13 @@ class CoerciveProof(FieldProof):
             *without_relative_bound(self.problem, P, np.flatnonzero(good & absolute & ~relative)),
         ]
 
-    def outputs(self, bounds: ErrorBounds) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-        """The compliance f.u, which is ||u||^2."""
-        return {"compliance": (np.asarray(bounds.square_lower), np.asarray(bounds.square_upper))}
+    def why_no_output(self, output: Output) -> str:
+        return ""
+
+    def output_row(
+        self, p: Array, v: Array, effort: int, output: Output, given: Any
+    ) -> tuple[ErrorBounds, Array, Array]:
+        return bound_output(self.problem, p, v, effort, output, given)
 
     def cost(self, n: int, effort: int) -> dict[str, float]:
         own = effort > 0 and self._preconditioned

@@ -6,15 +6,20 @@ A theorem then is three functions of one row (``bound_row``, ``polish_row``, ``n
 from __future__ import annotations
 
 import abc
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
 from ...solvers.batching import RowMap
+from ...solvers.outputs import ROUNDINGS, Output, value
+from ...solvers.precision import gamma
 from ...solvers.problem import Problem
-from .bounds import ErrorBounds
+from .bounds import ErrorBounds, OutputBounds, interval_around, linear_value, squares
 from .proof import Proof
+
+MOST_OUTPUTS = 16  # compiled at a time; those of constant weights share what is compiled
 
 
 class FieldProof(Proof):
@@ -28,11 +33,13 @@ class FieldProof(Proof):
         super().__init__(problem)
         self._bounds: dict[int, RowMap] = {}
         self._polish: dict[int, RowMap] = {}
+        self._outputs: dict[tuple[int, Output | None], RowMap] = {}
 
     def constants_changed(self) -> None:
         """What is compiled holds them."""
         self._bounds.clear()
         self._polish.clear()
+        self._outputs.clear()
 
     @abc.abstractmethod
     def bound_row(self, p: Float[Array, " d"], v: Float[Array, " N"], effort: int) -> ErrorBounds:
@@ -47,6 +54,59 @@ class FieldProof(Proof):
     @abc.abstractmethod
     def norm_row(self, p: Float[Array, " d"], v: Float[Array, " N"]) -> tuple[Float[Array, ""], Float[Array, ""]]:
         """||v|| as computed, and how far the exact one may be from it, where v may itself be a rounded difference."""
+
+    def dual_norm_row(self, p: Float[Array, " d"], weights: Float[Array, " N"]) -> Float[Array, ""]:
+        """At least |weights . d| / ||d|| for every d that is zero in prescribed rows; infinite: no outputs are bounded.
+
+        In the norm of ``bound_row``, or whatever a radius bounds (``radius.py``).
+        """
+        return jnp.asarray(jnp.inf)
+
+    def output_row(
+        self, p: Float[Array, " d"], v: Float[Array, " N"], effort: int, output: Output, given: Any
+    ) -> tuple[ErrorBounds, Array, Array]:
+        """``bound_row``, and an interval of l(u): l(v) +- ||l||_* ||u - v||, of the field and of the polished one."""
+        bounds = self.bound_row(p, v, effort)
+        found = [(v, bounds)] + ([self.polish_row(p, v, effort)] if effort else [])
+        if output.square:
+            return bounds, *squares(output, [at for _, at in found])
+        return bounds, *self.around(p, output, given, [(field, at.upper) for field, at in found])
+
+    def around(
+        self, p: Array, output: Output, given: Any, found: list[tuple[Array, Array]]
+    ) -> tuple[Float[Array, ""], Float[Array, ""]]:
+        """The interval of a linear output by pairs (v, r): l(v) +- ``dual_norm_row`` r, and what is rounded."""
+        weights, size, offset = output.weights_at(p, given), output.size_at(p), output.offset_at(p)
+        dual = self.dual_norm_row(p, weights)
+        if size is not None:  # whatever the weights are off by
+            dual = dual + gamma(ROUNDINGS) * self.dual_norm_row(p, size)
+        intervals = []
+        for v, r in found:
+            centre, off = linear_value(weights, size, offset, v)
+            intervals.append(interval_around(centre, dual * r + off))
+        lower, upper = (jnp.stack(ends) for ends in zip(*intervals, strict=True))
+        return jnp.max(lower), jnp.min(upper)
+
+    def why_no_output(self, output: Output) -> str:
+        known = output.square > 0 or type(self).dual_norm_row is not FieldProof.dual_norm_row
+        return "" if known else super().why_no_output(output)
+
+    def output_bounds(
+        self, P: np.ndarray, U: np.ndarray, effort: int, output: Output
+    ) -> tuple[np.ndarray, ErrorBounds, np.ndarray, OutputBounds]:
+        fixed = output.constant is not None and output.offset is None
+        key = (effort, None if fixed else output)
+        if key not in self._outputs:
+
+            def one(given: Array | None, p: Array, u: Array) -> tuple[Array, ErrorBounds, Array, OutputBounds]:
+                v, changed = self._in_place(p, u)
+                bounds, lower, upper = self.output_row(p, v, effort, output, given)
+                return v, bounds, changed, OutputBounds(value(self.problem, output, p, v, given), lower, upper)
+
+            while len(self._outputs) >= MOST_OUTPUTS:
+                self._outputs.pop(next(iter(self._outputs)))
+            self._outputs[key] = RowMap(one)
+        return self._outputs[key](P, U, given=(output.constant if fixed else None,))
 
     def bounds(self, P: np.ndarray, U: np.ndarray, effort: int) -> tuple[np.ndarray, ErrorBounds, np.ndarray]:
         if effort not in self._bounds:

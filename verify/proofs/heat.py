@@ -184,6 +184,14 @@ class HeatProof(SteppingProof):
         value = jnp.sqrt(self.problem.mass * jnp.sum(state**2))
         return value, gamma(state.size + 16) * value + UNDERFLOW
 
+    def dual_norm_row(self, p: Float[Array, " d"], weights: Float[Array, " N"]) -> Float[Array, ""]:
+        """sum_n |w^n|_(M^-1) / 2^(1/2): |r.e_n| <= ||r||^2_(A^-1)/4 + ||e_n||^2_A in the sum over the steps up to any n
+        leaves |e^n|_M^2 <= 1/2 sum dt ||r||^2_(A^-1), the square of what ``radius_row`` bounds.
+        """
+        states = self._states(weights)
+        lengths = jnp.sqrt(jnp.sum(states**2, axis=(1, 2)) / self.problem.mass / 2)
+        return jnp.sum(lengths) * (1 + gamma(2 * weights.size)) + UNDERFLOW
+
     def norm_row(self, p: Float[Array, " d"], v: Float[Array, " N"]) -> tuple[Array, Array]:
         problem = self.problem
         value = problem.norm(p, v)

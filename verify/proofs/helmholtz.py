@@ -115,6 +115,13 @@ class HelmholtzProof(FieldProof):
         polished = jnp.where(jnp.asarray(problem.free), v + back.reshape(-1), v)
         return polished, self.bound_row(p, polished, effort)
 
+    def dual_norm_row(self, p: Float[Array, " d"], weights: Float[Array, " N"]) -> Float[Array, ""]:
+        """(w'(L + h^2)^-1 w)^(1/2), both parts, diagonal in sines."""
+        eigenvalues = (jnp.asarray(self._eigenvalues) + float(self.problem.cells) ** -2) * (1 - EIGENVALUE)
+        grid = weights.reshape(self.problem.cells + 1, self.problem.cells + 1, 2)[1:-1, 1:-1]
+        parts = [self._sines.dual_norm(grid[..., part], eigenvalues, jnp.zeros(())) for part in (0, 1)]
+        return jnp.sqrt(parts[0] ** 2 + parts[1] ** 2) * SLACK + LITTLE
+
     def norm_row(self, p: Float[Array, " d"], v: Float[Array, " N"]) -> tuple[Array, Array]:
         value = self.problem.norm(p, v)
         # differences, squares and a sum of at most 6 N terms; a rounded difference in v itself is of relative size 2 u,

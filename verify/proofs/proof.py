@@ -20,11 +20,12 @@ import numpy as np
 from jaxtyping import Array, Bool, Float
 
 from ...solvers.box import Box
+from ...solvers.outputs import Output, values
 from ...solvers.problem import Problem
 from ..answers.evaluate import Model
 from ..answers.frozen import Frozen
 from ..evidence import Evidence
-from .bounds import ErrorBounds, nothing_proved
+from .bounds import SLACK, ErrorBounds, OutputBounds, no_interval, nothing_proved
 from .constants import Known, Prepared, Progress, Stage, gather, source_of
 
 TRACED = (
@@ -146,9 +147,25 @@ class Proof(abc.ABC):
     def remarks(self, P: Inputs, U: Fields, bounds: ErrorBounds, good: Bool[np.ndarray, " n"]) -> list[str]:
         """Why upper bounds of ``good`` rows are infinite, in sentences."""
 
-    def outputs(self, bounds: ErrorBounds) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-        """Quantities of the solution that come with the bounds: by name, proved intervals (lower [n], upper [n])."""
-        return {}
+    def why_no_output(self, output: Output) -> str:
+        """Why nothing is proved of this output, in words; "" where something is."""
+        return f"no proved interval of output {output.name!r} is known for {self.problem.name}"
+
+    def output_bounds(
+        self, P: Inputs, U: Fields, effort: int, output: Output
+    ) -> tuple[Fields, ErrorBounds, Float[np.ndarray, " n"], OutputBounds]:
+        """``bounds``, and intervals of l(u) for an output l of this problem; effort as there."""
+        V, bounds, changed = self.bounds(P, U, effort)
+        return V, bounds, changed, no_interval(values(self.problem, output, P, V))
+
+    def free_outputs(self, bounds: ErrorBounds) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+        """Intervals (lower [n], upper [n]) that come with the bounds: those of ||u||^2, by the names of outputs."""
+        found = {}
+        for name, output in self.problem.outputs.items():
+            if output.square > 0 and self.proves:
+                low, high = np.asarray(bounds.square_lower), np.asarray(bounds.square_upper)
+                found[name] = output.square * low / SLACK, output.square * high * SLACK
+        return found
 
     def cost(self, n: int, effort: int) -> dict[str, float]:
         """What ``bounds`` of n rows spend, by name."""

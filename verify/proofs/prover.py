@@ -38,7 +38,9 @@ FORMULAS = (  # whose formulas are read
     "problems.advection_diffusion:AdvectionDiffusion",
     "problems.cavity:Cavity",
 )
-NOT_READ = {"name", "settings", "inputs", "features", "explain", "component_names", "_abc_impl"}  # by any theorem
+NOT_READ = {  # by any theorem
+    *("name", "settings", "inputs", "outputs", "features", "explain", "component_names", "_abc_impl"),
+}
 MEASURES = {"norm", "magnitude"}  # what all theorems speak of
 SOLVERS = __package__.rsplit(".", 2)[0] + ".solvers."
 

@@ -14,11 +14,13 @@ Reference: a posteriori error bounds with r from Brezzi, Rappaz, Raviart 1980, a
 from __future__ import annotations
 
 import abc
+from typing import Any
 
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from .bounds import SLACK, ErrorBounds, assembled
+from ...solvers.outputs import Output
+from .bounds import SLACK, ErrorBounds, assembled, squares
 from .field_proof import FieldProof
 
 
@@ -34,21 +36,35 @@ class RadiusProof(FieldProof):
         """At least ||u - v||, for the exact solution u of the discrete equations; infinite where that is not shown."""
 
     def bound_row(self, p: Float[Array, " d"], v: Float[Array, " N"], effort: int) -> ErrorBounds:
+        return self._bounded(p, v, effort)[0]
+
+    def output_row(
+        self, p: Float[Array, " d"], v: Float[Array, " N"], effort: int, output: Output, given: Any
+    ) -> tuple[ErrorBounds, Array, Array]:
+        """Here ``dual_norm_row`` (p, l) times ``radius_row`` (p, v) must bound |l(u - v)|, whatever norm r is of."""
+        bounds, found = self._bounded(p, v, effort)
+        if output.square:
+            return bounds, *squares(output, [bounds])
+        return bounds, *self.around(p, output, given, found)
+
+    def _bounded(self, p: Array, v: Array, effort: int) -> tuple[ErrorBounds, list[tuple[Array, Array]]]:
+        """The bounds of u - v, and the fields that were looked at with a radius each."""
         r, small, large = self._at(p, v)
         if effort == 0:  # how much of r is rounding is not told apart; that of the norm is
-            return assembled(jnp.zeros(()), r, jnp.minimum(self.norm_row(p, v)[1], r), small, large)
+            return assembled(jnp.zeros(()), r, jnp.minimum(self.norm_row(p, v)[1], r), small, large), [(v, r)]
         nearer = self.correct_row(p, v, effort)
         rest, smaller, larger = self._at(p, nearer)
         d, off = self.norm_row(p, nearer - v)
         lower, upper = (d - off - rest) / SLACK, (d + off + rest) * SLACK
         known = jnp.isfinite(upper)  # a correction that went astray leaves what is known of v itself
-        return assembled(
+        bounds = assembled(
             jnp.where(known, jnp.maximum(lower, 0.0), 0.0),
             jnp.where(known, jnp.minimum(upper, r), r),
             jnp.where(known, rest + off, r),
             jnp.where(known, jnp.maximum(smaller, small), small),
             jnp.where(known, jnp.minimum(larger, large), large),
         )
+        return bounds, [(v, r), (nearer, rest)]
 
     def polish_row(self, p: Float[Array, " d"], v: Float[Array, " N"], effort: int) -> tuple[Array, ErrorBounds]:
         nearer = self.correct_row(p, v, effort)

@@ -9,11 +9,12 @@ import numpy as np
 from jaxtyping import Float
 
 from ...solvers.component_errors import component_errors
+from ...solvers.outputs import Output
 from ...solvers.problem import Problem
 from ...solvers.tolerance import Tolerance
 from ..answers.evaluate import evaluate
 from ..evidence import Evidence
-from ..measured_error import exceeds, measured_error
+from ..measured_error import exceeds, measured
 from ..unsolved import first_unsolved, with_others
 from .counterexample import Counterexample
 from .unseen import Unseen
@@ -34,9 +35,10 @@ class Confirmation:
         budget: int,
         seed: int,
         report: Callable[[str, int, int], None],
+        output: Output | None = None,
     ) -> None:
         self.problem, self.surrogate, self.allowed = problem, surrogate, allowed
-        self.budget, self.seed, self.report = budget, seed, report
+        self.budget, self.seed, self.report, self.output = budget, seed, report, output
         self.calls, self.compared, self.failed_solves, self.not_numbers, self.open = 0, 0, 0, 0, 0
         self.first_failure = ""
         self.found: list[Counterexample] = []
@@ -81,15 +83,18 @@ class Confirmation:
         return errors
 
     def _measure(self, p: np.ndarray, field: np.ndarray, truth: np.ndarray, how: str, answered: bool) -> float:
-        error, lower, upper, evidence = measured_error(self.problem, p, field, truth, self.allowed.scale)
+        scale, output = self.allowed.scale, self.output
+        error, lower, upper, evidence = measured(self.problem, output, p, field, truth, scale)
         if not answered:  # a field that is not there has no proved error
             evidence = Evidence.OBSERVED
         if np.isnan(error):
             self.not_numbers += 1
             return error
         self.compared += 1
-        self.unseen.add(p, truth)
-        parts = component_errors(self.problem, p, field, truth, self.allowed.scale)
+        parts: dict[str, float] = {}
+        if output is None:
+            self.unseen.add(p, truth)
+            parts = component_errors(self.problem, p, field, truth, scale)
         for name, part in parts.items():
             self.component_errors[name] = float(np.maximum(part, self.component_errors.get(name, 0.0)))
         if not np.isfinite(self.worst_inputs).all() or error > self.worst:
@@ -125,6 +130,7 @@ class Confirmation:
             seed=self.seed,
             absolute=self.allowed.absolute,
             component_errors=parts,
+            output="" if self.output is None else self.output.name,
         )
 
     def notes(self) -> list[str]:

@@ -16,13 +16,14 @@ from jaxtyping import Float
 
 from ...solvers.files import parse_json, read_text, replace
 from ...solvers.identity import SAME, check_fingerprint, says_all
+from ...solvers.outputs import Output, find_output
 from ...solvers.precision import in_float64
 from ...solvers.problem import Problem
 from ...solvers.tolerance import Tolerance
 from ..answers.evaluate import captured, evaluate
 from ..answers.first_call import check_answers
 from ..evidence import Evidence
-from ..measured_error import exceeds, measured_error
+from ..measured_error import exceeds, measured
 
 FORMAT = 1
 LARGEST = 1 << 28  # bytes of the fields in one file
@@ -32,7 +33,8 @@ LARGEST = 1 << 28  # bytes of the fields in one file
 class Counterexample:
     """Where the error exceeds the tolerance. ``error`` is measured against the truth, relative to the solution's size
     (plus ``absolute / tolerance``); ``lower <= error <= upper`` allows for the truth's own residual where that is
-    bounded. ``component_errors``: the same of each component by itself, where there are several.
+    bounded. ``component_errors``: the same of each component by itself, where there are several. ``output``: the name
+    of the output that errors are of; "" for those of fields.
     """
 
     inputs: Float[np.ndarray, " d"]
@@ -49,6 +51,7 @@ class Counterexample:
     seed: int
     absolute: float = 0.0
     component_errors: dict[str, float] = filled(default_factory=dict)
+    output: str = ""
     fingerprint: str = ""  # of the problem; records of before there was one have none
 
     def __repr__(self) -> str:
@@ -73,6 +76,7 @@ class Counterexample:
             "tolerance": self.tolerance,
             "absolute": self.absolute,
             "component_errors": {name: json_number(error) for name, error in self.component_errors.items()},
+            **({"output": self.output} if self.output else {}),
             "found": self.found,
             "solver_calls": self.solver_calls,
             "seed": self.seed,
@@ -108,6 +112,7 @@ class Counterexample:
                 seed=int(data["seed"]),
                 absolute=absolute,
                 fingerprint=str(data.get("fingerprint", "")),
+                output=str(data.get("output", "")),
                 component_errors={str(k): float(x) for k, x in data.get("component_errors", {}).items()},
             )
         except (AttributeError, KeyError, TypeError, ValueError, OverflowError, zlib.error) as error:
@@ -178,15 +183,17 @@ def replay(
     record: Counterexample,
     surrogate: Callable[[Any], Any] | None = None,
     absolute: float | None = None,
+    output: Output | None = None,
 ) -> Replay:
     """Solve the recorded input again and compare with the stored field, or with what ``surrogate`` answers there now.
 
     Args:
         absolute: another absolute error than the recorded one.
+        output: the output that the record is of, where it is one of a user's own (``assay.output``).
 
     Raises:
-        ValueError: the record belongs to another problem, to other settings or to a solver that answers otherwise;
-            ``absolute`` is no such number.
+        ValueError: the record belongs to another problem, to other settings, to another output or to a solver that
+            answers otherwise; ``absolute`` is no such number.
         SolveError: the truth could not be computed.
     """
     if (record.problem_name, record.problem_settings) != (problem.name, problem.settings):
@@ -195,7 +202,10 @@ def replay(
             f"not of {problem.name} {problem.settings}"
         )
     check_fingerprint("the record", record.fingerprint, problem)
-    allowed = Tolerance.of(problem, record.tolerance, record.absolute if absolute is None else absolute)
+    about = _output(problem, record, output)
+    allowed = Tolerance.of(
+        problem, record.tolerance, record.absolute if absolute is None else absolute, record.output or None
+    )
     field = record.field
     if field.shape != (problem.size,) or record.inputs.shape != (problem.inputs.dimension,):
         raise ValueError(
@@ -208,16 +218,23 @@ def replay(
         field = evaluate(model, record.inputs[None], problem).fields[0]
     truth = np.asarray(problem.solve(record.inputs))
     if not says_all(problem, record.fingerprint):
-        _check_error(problem, record, truth)
-    error, lower, upper, evidence = measured_error(problem, record.inputs, field, truth, allowed.scale)
+        _check_error(problem, record, truth, about)
+    error, lower, upper, evidence = measured(problem, about, record.inputs, field, truth, allowed.scale)
     fails = None if np.isnan(error) else exceeds(error, lower, evidence, allowed.relative)
     return Replay(record, error, lower, upper, evidence, allowed.absolute, fails)
 
 
-def _check_error(problem: Problem, record: Counterexample, truth: np.ndarray) -> None:
+def _output(problem: Problem, record: Counterexample, given: Output | None) -> Output | None:
+    """The output that a record is of; None for fields."""
+    if given is not None and given.name != record.output:
+        raise ValueError(f"the record is of {record.output or 'fields'!r}, not of output {given.name!r}")
+    return find_output(problem, given or record.output) if record.output else None
+
+
+def _check_error(problem: Problem, record: Counterexample, truth: np.ndarray, output: Output | None) -> None:
     """The recorded field must have the recorded error against the truth as it is solved now."""
     recorded = Tolerance.of(problem, record.tolerance, record.absolute)
-    error = measured_error(problem, record.inputs, record.field, truth, recorded.scale)[0]
+    error = measured(problem, output, record.inputs, record.field, truth, recorded.scale)[0]
     if np.isfinite([error, record.error]).all() and not abs(error - record.error) <= 4 * SAME * (1 + record.error):
         raise ValueError(
             f"the record is of another {problem.name}: the field in it had an error of {record.error:.6g}, and has "

@@ -16,10 +16,11 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from ...solvers.batching import RowMap, VectorMap
+from ...solvers.outputs import Output
 from ...solvers.problem import Problem
 from ..answers.evaluate import Model, asked_in_parts, captured, evaluate
 from ..answers.field_rows import Unreadable
-from ..proofs.bounds import scaled_upper
+from ..proofs.bounds import output_errors, scaled_upper
 from ..proofs.proof import ReducedProof
 from ..proofs.prover import prover
 
@@ -40,10 +41,24 @@ class Signal:
     proved: Callable[[Float[np.ndarray, "n d"]], Float[np.ndarray, " n"]] | None = None
 
 
-def make_signal(problem: Problem, surrogate: Any, scale: float = 0.0) -> Signal:
-    """The sharpest signal that this problem and this surrogate allow, of errors relative to scale + ||u||."""
+def make_signal(problem: Problem, surrogate: Any, scale: float = 0.0, output: Output | None = None) -> Signal:
+    """The sharpest signal that this problem and this surrogate allow, of errors relative to scale + ||u||, or of those
+    of an output.
+    """
     surrogate = captured(surrogate)
     provable = prover(problem, surrogate)
+    proof = provable.proof
+    proof.prepare()
+    if output is not None and proof.proves and not proof.why_no_output(output):
+
+        def of_output(P: np.ndarray, u: np.ndarray) -> np.ndarray:
+            *_, found = proof.output_bounds(P, u, 1, output)
+            return output_errors(*found, scale)[1]
+
+        bounds = _of_fields(problem, surrogate, of_output)
+        return Signal("bound", bounds, proved=bounds)
+    if output is not None:
+        return _of_residuals(problem, surrogate)
     if provable.reduced is not None:
         return _of_coefficients(problem, surrogate, provable.reduced, scale)
     if not provable.proof.proves:

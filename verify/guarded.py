@@ -1,0 +1,90 @@
+"""Guarded answers: what a guard returns, and how they come about, route by route."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from jaxtyping import Float
+
+from .certificate import Certificate
+from .proofs.bounds import ErrorBounds, OutputBounds, no_interval, nothing_proved, output_errors, scaled_upper
+
+ROUTES = ("accepted", "polished", "solved", "failed")
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Guarded answers: the fields, how each came about, and the certificate of exactly these fields.
+
+    ``route``: one of ``ROUTES`` for every row, and ``counts`` of each; ``notes``: what went wrong on the way.
+    ``error_upper``: what was compared with the tolerance, a bound of ||e|| / (absolute / tolerance + ||u||): without an
+    absolute tolerance ``relative_upper``. ``seconds``: all that the call took, compiling and solving included.
+
+    Of a guard for an output: ``output`` holds the numbers that are within the tolerance, or the solver's, and
+    ``error_upper`` bounds their errors; those of accepted answers are the outputs of the fields, those of polished ones
+    the middle of the proved interval. ``u`` are the surrogate's fields then, or the solver's, with their own bounds.
+    """
+
+    u: Float[np.ndarray, "n N"]
+    route: np.ndarray  # [n] of ROUTES
+    relative_upper: Float[np.ndarray, " n"]
+    certificate: Certificate
+    seconds: float
+    notes: tuple[str, ...] = ()
+    counts: dict[str, int] = field(default_factory=dict)
+    error_upper: Float[np.ndarray, " n"] = field(default_factory=lambda: np.zeros(0))
+    output: Float[np.ndarray, " n"] | None = None
+
+    def __repr__(self) -> str:
+        routes = ", ".join(f"{count} {route}" for route, count in self.counts.items() if count)
+        largest = f"; largest bound {float(np.max(self.relative_upper))!r}" if len(self.route) else ""
+        notes = f", {len(self.notes)} notes" if self.notes else ""
+        return f"Answer({len(self.route)} fields{': ' if routes else ''}{routes}{largest}{notes})"
+
+
+class Batch:
+    """The answers under construction: rows are settled one route after another."""
+
+    def __init__(self, P: np.ndarray, size: int, scale: float, out: np.ndarray | None) -> None:
+        n = len(P)
+        if out is None:
+            out = np.empty((n, size))
+        if out.shape[0] < n or out.shape[1:] != (size,) or out.dtype != np.float64:
+            raise ValueError(
+                f"out must be a float64 array of at least {n} rows and {size} columns, not {out.dtype}{out.shape}"
+            )
+        self.P, self.u = P, out[:n]
+        self.route = np.full(n, "failed", dtype="<U8")
+        self.open = np.ones(n, dtype=bool)
+        self.changed = np.zeros(n)
+        self.bounds = nothing_proved(n)
+        self.scale, self.error_upper = scale, np.full(n, np.inf)
+        self.notes: list[str] = []
+        self.output, self.found = np.full(n, np.nan), no_interval(np.full(n, np.nan))
+
+    def settle(self, rows: np.ndarray, good: np.ndarray, route: str, bound: ErrorBounds | None) -> np.ndarray:
+        """Mark the ``good`` ones of ``rows`` as answered; returns their numbers. No ``bound``: nothing is known."""
+        done = rows[good]
+        self.route[done], self.open[done] = route, False
+        if bound is not None:
+            for mine, new in zip(self.bounds, bound, strict=True):
+                mine[done] = np.asarray(new)[good]
+            self.error_upper[done] = scaled_upper(bound, self.scale, np)[good]
+        return done
+
+    def settle_output(
+        self,
+        rows: np.ndarray,
+        good: np.ndarray,
+        route: str,
+        values: np.ndarray,
+        bound: ErrorBounds,
+        found: OutputBounds,
+    ) -> None:
+        """``settle`` with these values of an output and what is known of it."""
+        done = self.settle(rows, good, route, bound)
+        self.output[done] = values[good]
+        for mine, new in zip(self.found, found, strict=True):
+            np.asarray(mine)[done] = np.asarray(new)[good]
+        self.error_upper[done] = output_errors(values, found.lower, found.upper, self.scale)[1][good]
