@@ -168,13 +168,9 @@ def nodal(
     whole = areas(points)
     made = []
     for c, suffix in enumerate(suffixes):
-        for name, part in (
-            ("mean", whole),
-            ("mean-quarter", whole * upper),
-            ("centre", np.arange(len(points)) == middle),
-        ):
-            if name == "mean-quarter" and points.shape[1] != 2:
-                continue
+        part_name = "mean-half" if points.shape[1] == 1 else "mean-quarter"
+        at_centre = np.arange(len(points)) == middle
+        for name, part in (("mean", whole), (part_name, whole * upper), ("centre", at_centre)):
             weights = np.zeros(size)
             weights[before + c :: count] = part / part.sum()
             made.append(output(f"{prefix}{name}{suffix}", weights))

@@ -113,7 +113,7 @@ class BratuProof(RadiusProof):
     def dual_norm_row(self, p: Float[Array, " d"], weights: Float[Array, " N"]) -> Float[Array, ""]:
         """(w'K^-1 w)^(1/2), diagonal in sines."""
         eigenvalues = self._sines.eigenvalues(self.problem.difference_weights(p)) * (1 - EIGENVALUE)
-        return self._sines.dual_norm(self._inside(weights), eigenvalues, jnp.zeros(())) * SLACK + LITTLE
+        return self._sines.dual_norm(self.problem.inside(weights), eigenvalues, jnp.zeros(())) * SLACK + LITTLE
 
     def norm_row(self, p: Float[Array, " d"], v: Float[Array, " N"]) -> tuple[Array, Array]:
         value = self.problem.norm(p, v)

@@ -260,6 +260,13 @@ class BurgersProof(SteppingProof):
         value = jnp.sqrt(jnp.asarray(self.problem.mass) @ v**2)
         return value, gamma(v.size + 16) * value + UNDERFLOW
 
+    def dual_norm_row(self, p: Float[Array, " d"], weights: Float[Array, " N"]) -> Float[Array, ""]:
+        """(sum_n |w^n|^2_(m^-1) / tau_n)^(1/2) for the times' weights tau_n in the norm."""
+        w = self._unknowns(self.problem.states(weights))
+        squares = w**2 @ jnp.asarray(1 / self.problem.mass)
+        times = jnp.asarray(1 / trapezoidal(self.problem.times))
+        return jnp.sqrt(times @ squares) * (1 + gamma(w.size + 16)) * SLACK + UNDERFLOW
+
     def norm_row(self, p: Float[Array, " d"], v: Float[Array, " N"]) -> tuple[Array, Array]:
         value = self.problem.norm(p, v)  # diagonal: a rounded difference is a rounding of each entry
         return value, gamma(v.size + 40) * value + UNDERFLOW

@@ -188,7 +188,7 @@ class HeatProof(SteppingProof):
         """sum_n |w^n|_(M^-1) / 2^(1/2): |r.e_n| <= ||r||^2_(A^-1)/4 + ||e_n||^2_A in the sum over the steps up to any n
         leaves |e^n|_M^2 <= 1/2 sum dt ||r||^2_(A^-1), the square of what ``radius_row`` bounds.
         """
-        states = self._states(weights)
+        states = self._grids(weights)[1:, 1:-1, 1:-1]  # the initial one has no error
         lengths = jnp.sqrt(jnp.sum(states**2, axis=(1, 2)) / self.problem.mass / 2)
         return jnp.sum(lengths) * (1 + gamma(2 * weights.size)) + UNDERFLOW
 

@@ -82,6 +82,11 @@ class AdvectionDiffusionProof(RadiusProof):
             v = v + jnp.pad(five_point_solve.solve(factors, r), 1).reshape(-1)
         return v
 
+    def dual_norm_row(self, p: Float[Array, " d"], weights: Float[Array, " N"]) -> Float[Array, ""]:
+        """|w|_2 / h."""
+        w = self._inside(weights)
+        return self.problem.cells * jnp.sqrt(jnp.vdot(w, w)) * (1 + gamma(w.size + 8)) * SLACK + LITTLE
+
     def norm_row(self, p: Float[Array, " d"], v: Float[Array, " N"]) -> tuple[Array, Array]:
         value = self.problem.norm(p, v)
         return value, (gamma(v.size + 16) + 2 * UNIT_ROUNDOFF) * value * SLACK + LITTLE  # v may be a rounded difference
