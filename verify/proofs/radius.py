@@ -25,7 +25,13 @@ from .field_proof import FieldProof
 
 
 class RadiusProof(FieldProof):
-    """``effort``: how many corrections; 0 takes the field as it is."""
+    """``effort``: how many corrections; 0 takes the field as it is.
+
+    ``one_solution``: whether radii at one input are distances to one and the same solution, whatever the field; if not,
+    the corrected field alone is gone by.
+    """
+
+    one_solution = True
 
     @abc.abstractmethod
     def correct_row(self, p: Float[Array, " d"], v: Float[Array, " N"], effort: int) -> Float[Array, " N"]:
@@ -57,6 +63,11 @@ class RadiusProof(FieldProof):
         d, off = self.norm_row(p, nearer - v)
         lower, upper = (d - off - rest) / SLACK, (d + off + rest) * SLACK
         known = jnp.isfinite(upper)  # a correction that went astray leaves what is known of v itself
+        if not self.one_solution:
+            v, r = jnp.where(known, nearer, v), jnp.where(known, rest, r)
+            small, large = jnp.where(known, smaller, small), jnp.where(known, larger, large)
+            lower, upper = jnp.where(known, jnp.maximum(lower, 0.0), 0.0), jnp.where(known, upper, r)
+            return assembled(lower, upper, r + jnp.where(known, off, 0.0), small, large), [(v, r)]
         bounds = assembled(
             jnp.where(known, jnp.maximum(lower, 0.0), 0.0),
             jnp.where(known, jnp.minimum(upper, r), r),

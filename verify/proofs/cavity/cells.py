@@ -2,7 +2,7 @@
 
 In a cell the solutions times reynolds, a(p) = reynolds u(p), are approximated by Bernstein polynomials
 
-    base(p) = sum_k B_k(p) a_k,    B_k >= 0, sum_k B_k = 1    (of degree ``DEGREES`` in both inputs)
+    base(p) = sum_k B_k(p) a_k,    B_k >= 0, sum_k B_k = 1    (of some degrees in both inputs)
 
 so that a base is a convex combination of stored float64 fields a_k, whatever they are: what is convex or concave in the
 field is bounded over the cell by its values at the a_k. How near base(p) is to a field is measured at every query.
@@ -11,6 +11,7 @@ field is bounded over the cell by its values at the a_k. How near base(p) is to 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from math import comb
 
 import numpy as np
@@ -19,9 +20,7 @@ from jaxtyping import Float
 from ....solvers.precision import UNIT_ROUNDOFF
 from ....solvers.problems.cavity import Cavity
 
-DEGREES = (3, 3)  # in reynolds and in profile
-SHAPE = tuple(d + 1 for d in DEGREES)
-CONTROLS = SHAPE[0] * SHAPE[1]
+Degrees = tuple[int, int]  # of polynomials, in reynolds and in profile
 UNITY = 128 * UNIT_ROUNDOFF  # what the sum of weights may be off from one
 Solved = dict[tuple[float, float], np.ndarray]  # input -> reynolds times the solution, interior nodes
 
@@ -47,10 +46,10 @@ def corners(breaks: tuple[np.ndarray, np.ndarray]) -> tuple[Float[np.ndarray, "c
 
 
 def control_fields(
-    problem: Cavity, low: Float[np.ndarray, " 2"], high: Float[np.ndarray, " 2"], solved: Solved
+    problem: Cavity, low: Float[np.ndarray, " 2"], high: Float[np.ndarray, " 2"], degrees: Degrees, solved: Solved
 ) -> Float[np.ndarray, "k n"] | None:
     """Of one cell, by interpolation of solutions; None where the solver fails. ``solved`` is added to."""
-    ticks = [a + (b - a) * lobatto(d) for a, b, d in zip(low, high, DEGREES, strict=True)]
+    ticks = [a + (b - a) * lobatto(d) for a, b, d in zip(low, high, degrees, strict=True)]
     P = np.stack(np.meshgrid(*ticks, indexing="ij"), axis=-1).reshape(-1, 2)
     P = np.clip(P, problem.inputs.lower, problem.inputs.upper)
     keys = [(round(float(p[0]), 9), round(float(p[1]), 9)) for p in P]
@@ -61,17 +60,18 @@ def control_fields(
     values = np.stack([solved[key] for key in keys])
     if not np.isfinite(values).all():
         return None
-    inverse = [np.linalg.inv(np.stack([bernstein(d, s) for s in lobatto(d)])) for d in DEGREES]
-    return np.einsum("ai,bj,ijn->abn", *inverse, values.reshape(*SHAPE, -1)).reshape(CONTROLS, -1)
+    inverse = [np.linalg.inv(np.stack([bernstein(d, s) for s in lobatto(d)])) for d in degrees]
+    return np.einsum("ai,bj,ijn->abn", *inverse, values.reshape(degrees[0] + 1, degrees[1] + 1, -1)).reshape(len(P), -1)
 
 
 @dataclass(frozen=True)
 class Cells:
-    """``low`` and ``high`` corners, and the control fields, in interior nodes."""
+    """``low`` and ``high`` corners, and the control fields, in interior nodes, for polynomials of these degrees."""
 
     low: Float[np.ndarray, "c 2"]
     high: Float[np.ndarray, "c 2"]
     fields: Float[np.ndarray, "c k n"]
+    degrees: Degrees
 
     def find(self, p: Float[np.ndarray, " 2"]) -> int:
         """The cell of an input; -1 where there is none."""
@@ -81,7 +81,12 @@ class Cells:
     def weights(self, cell: int, p: Float[np.ndarray, " 2"]) -> Float[np.ndarray, " k"]:
         """Nonnegative; their sum is one within ``UNITY``."""
         s = np.clip((p - self.low[cell]) / (self.high[cell] - self.low[cell]), 0.0, 1.0)
-        return np.outer(bernstein(DEGREES[0], s[0]), bernstein(DEGREES[1], s[1])).ravel()
+        return np.outer(bernstein(self.degrees[0], s[0]), bernstein(self.degrees[1], s[1])).ravel()
+
+    @cached_property
+    def largest(self) -> Float[np.ndarray, " c"]:
+        """The largest value of any control field, of each cell."""
+        return np.abs(self.fields).max(axis=(1, 2), initial=0.0)
 
     def centre(self, cell: int) -> Float[np.ndarray, " n"]:
         """The base in the middle."""

@@ -15,20 +15,20 @@ from jaxtyping import Float
 
 from ....solvers.problems.cavity import Cavity
 from ..constants import Arrays, Known, Stage
-from .cells import CONTROLS, Solved, control_fields, corners
+from .cells import Solved, control_fields, corners
 from .cholesky import is_semidefinite
 from .forms import ENTRY, Form, Forms, combined, symmetric
 
-WIDTH = 50.0  # of cells in reynolds, and in profile: with cubic polynomials bases are off by 1e-5 or so of the field
-PROFILES = 0.5
+DEGREES = (3, 3)
+WIDTH, PROFILES = 50.0, 0.5  # of cells: bases are off by 1e-5 or so of the field
 LOWERED = (1e-4, 1e-3, 1e-2, 0.1)  # of the least eigenvalue, or of one, what is given up where that is not proved
 WORTH = 0.02  # least alpha of a cell for which it is kept
 NEVER = -1e3  # alpha where none is proved
 
 
-def stages(problem: Cavity) -> tuple[Stage, ...]:
+def stages(problem: Cavity, forms: Forms) -> tuple[Stage, ...]:
     """mu first, then one stage for each range of reynolds, so that what was interrupted goes on."""
-    forms, solved = Forms(problem), Solved()
+    solved = Solved()
     breaks = reynolds_breaks(problem)
     seconds = 6.0 * len(profile_breaks(problem)) * (problem.cells / 96) ** 3
     return (
@@ -58,14 +58,14 @@ def profile_breaks(problem: Cavity, width: float = PROFILES) -> Float[np.ndarray
     return np.linspace(low, high, 1 + int(np.ceil((high - low) / width)))
 
 
-def _least(matrix: sp.csr_matrix, V: sp.csr_matrix, solve: spla.LinearOperator) -> float:
+def least(matrix: sp.csr_matrix, V: sp.csr_matrix, solve: spla.LinearOperator) -> float:
     """An estimate of the least eigenvalue of matrix x = lambda V x."""
     start = np.ones(matrix.shape[0])  # not at random: the same constants every time
     found = spla.eigsh(matrix, k=1, M=V, Minv=solve, which="SA", tol=1e-4, v0=start, return_eigenvectors=False)
     return float(found[0])
 
 
-def _inverse(matrix: sp.csr_matrix) -> spla.LinearOperator:
+def inverse(matrix: sp.csr_matrix) -> spla.LinearOperator:
     factor = spla.splu(
         matrix.tocsc(), permc_spec="MMD_AT_PLUS_A", diag_pivot_thresh=0.0, options={"SymmetricMode": True}
     )
@@ -78,7 +78,7 @@ def proved(form: Form) -> bool:
 
 
 def _energy(forms: Forms, known: Known) -> Arrays:
-    estimate = 1 / -_least(-forms.X.value, forms.V.value, _inverse(forms.V.value))
+    estimate = 1 / -least(-forms.X.value, forms.V.value, inverse(forms.V.value))
     for share in LOWERED:
         mu = estimate * (1 - share)
         if proved(combined((1.0, forms.V), (-mu, forms.X))):
@@ -95,9 +95,9 @@ def _energy_objection(forms: Forms, known: Known, made: Arrays) -> str:
 def alpha_of(forms: Forms, a: Float[np.ndarray, " n"], solve: spla.LinearOperator) -> float:
     """alpha with V + sym C(a) >= alpha V, proved; ``NEVER`` where it could not be."""
     part = symmetric(forms.carried(a))
-    least = _least(part.value, forms.V.value, solve)
+    lowest = least(part.value, forms.V.value, solve)
     for share in LOWERED:
-        alpha = 1 + least - share * max(1.0, abs(least))
+        alpha = 1 + lowest - share * max(1.0, abs(lowest))
         if proved(combined((1 - alpha, forms.V), (1.0, part))):
             return alpha
     return NEVER
@@ -105,14 +105,14 @@ def alpha_of(forms: Forms, a: Float[np.ndarray, " n"], solve: spla.LinearOperato
 
 def _coercive(problem: Cavity, forms: Forms, solved: Solved, band: int, known: Known) -> Arrays:
     """Cells of one range of reynolds; none at profiles that were given up in the one before."""
-    solve = _inverse(forms.V.value)
+    solve = inverse(forms.V.value)
     lows, highs = corners((reynolds_breaks(problem)[band : band + 2], profile_breaks(problem)))
     if band:
         still = np.isin(lows[:, 1], known[f"low_{band - 1}"][:, 1])
         lows, highs = lows[still], highs[still]
     kept = []
     for low, high in zip(lows, highs, strict=True):
-        fields = control_fields(problem, low, high, solved)
+        fields = control_fields(problem, low, high, DEGREES, solved)
         if fields is not None:
             alphas = np.array([alpha_of(forms, a, solve) for a in fields])
             if alphas.max() >= WORTH:
@@ -124,7 +124,8 @@ def _coercive(problem: Cavity, forms: Forms, solved: Solved, band: int, known: K
 
 
 def _shapes(problem: Cavity) -> dict[str, tuple[int, ...]]:
-    return {"low": (2,), "high": (2,), "fields": (CONTROLS, (problem.cells - 1) ** 2), "alpha": (CONTROLS,)}
+    controls = (DEGREES[0] + 1) * (DEGREES[1] + 1)
+    return {"low": (2,), "high": (2,), "fields": (controls, (problem.cells - 1) ** 2), "alpha": (controls,)}
 
 
 def gathered(problem: Cavity, known: Known) -> dict[str, np.ndarray]:

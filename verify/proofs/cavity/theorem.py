@@ -1,24 +1,37 @@
-"""The lid-driven cavity: energy stability, proved at a polished field, bounds the distance to every solution.
+"""The lid-driven cavity: at a polished field, energy stability bounds the distance to every solution, or an inf-sup
+constant that to the one nearby.
 
     F(v) = V v + Re J(v, W v) + lid,    J(v) = F'(v) = V + C(Re v),    V = W'MW,    ||.||_V the vorticity's norm
 
 Arakawa's scheme has (J(psi, w), t) = sum M w (v_psi x v_t) over interior nodes, exactly, v_psi the nodal central
 velocity. Hence (J(e, w), e) = 0 for any w, and F is quadratic: for a solution u and e = u - v
 
-    -F(v) = J(v) e + Re J(e, W e),    test with e:    e' J(v) e = -e' F(v)
+    -F(v) = J(v) e + Re J(e, W e)                                                                        (1)
 
-so that sym J(v) >= alpha V, alpha > 0, at whatever v gives ||u - v||_V <= ||F(v)||_V' / alpha for *every* solution u.
-No ball, no branch. The problem's norm is that of X, the velocity's: V >= mu X, ||.||_X <= mu^-1/2 ||.||_V.
+*Stable in energy*: sym J(v) >= alpha V, alpha > 0. (1) tested with e: e' J(v) e = -e' F(v), so that
 
-alpha: e' J(v) e depends on v by the velocities of q = Re v alone, affinely. Offline cells hold fields a_k with
-sym(V + C(a_k)) >= alpha_k V (``energy.py``); for weights lambda_k >= 0 of sum one, d = Re v - sum lambda_k a_k,
+    ||u - v||_V <= ||F(v)||_V' / alpha    for *every* solution u: no ball, no branch.
+
+alpha: e' J(v) e depends on v by the velocities of Re v alone, affinely. Offline cells hold fields a_k with sym(V +
+C(a_k)) >= alpha_k V (``energy.py``); for lambda_k >= 0 of sum one and d = Re v - sum lambda_k a_k
 
     alpha >= sum lambda_k alpha_k - mu^-1/2 max |v_d|
 
-by |sum M (We)(v_d x v_e)| <= max |v_d| ||We||_M ||v_e||_M and ||v_e||_M <= ||e||_X. ||F(v)||_V': ``dual.py``.
+by |sum M (We)(v_d x v_e)| <= max |v_d| ||We||_M ||v_e||_M and ||v_e||_M <= ||e||_X.
+
+*Beyond*: |J(v) e|_V' >= beta ||e||_V (``inf_sup.py``), |Re J(e, W e)|_V' <= Re c ||e||_V^2, c = peak mu^-1/2. With eps
+= ||F(v)||_V' and t = 4 Re c eps / beta^2 < 1 the map e -> -J(v)^-1 (F(v) + Re J(e, W e)) contracts the ball of radius
+
+    r = 2 eps / (beta (1 + sqrt(1 - t)))
+
+into itself (Newton, Kantorovich): there is one solution in it, and no other within beta / (2 Re c) of v. It is the
+truth if the truth is on the branch of the stored fields, which is named in the assumptions and not proved: bounds at
+two fields may be about two solutions, and are not intersected.
+
+The problem's norm is that of X, the velocity's: V >= mu X, ||.||_X <= mu^-1/2 ||.||_V. ||F(v)||_V': ``dual.py``.
 Corrections: from the field, or from the cell's base where that has the smaller residual, steps with the factors of the
-Jacobian in the cell's middle; no proof depends on them.
-Reference: Arakawa 1966; Joseph, Stability of Fluid Motions I, 1976 (energy stability); Rump 2006.
+Jacobian in the cell's middle, combined for the smallest residual (Anderson 1965); no proof depends on them.
+References: Arakawa 1966; Joseph, Stability of Fluid Motions I, 1976; Brezzi, Rappaz, Raviart 1980; Rump 2006.
 """
 
 from __future__ import annotations
@@ -32,24 +45,27 @@ import scipy.sparse.linalg as spla
 from jaxtyping import Array, Bool, Float
 
 from ....solvers.linear_algebra.direct import callback_float64
+from ....solvers.outputs import Output
 from ....solvers.precision import RANGE, UNIT_ROUNDOFF, gamma
 from ....solvers.problems.cavity import Cavity
-from ..bounds import ErrorBounds
+from ..bounds import ErrorBounds, OutputBounds
 from ..constants import ASSUMED, Stage
 from ..radius import RadiusProof
+from . import energy, inf_sup
 from .cells import UNITY, Cells
 from .dual import ENTRY, DualNorm
-from .energy import gathered, stages
 from .forms import Forms
 
 LITTLE = 2.0**-490
 STEPS = 2  # with stored factors, in one correction
+USEFUL = 0.03  # an alpha for which the other kind of cell is not looked at
 
 
 class CavityProof(RadiusProof):
     """Steps with the factors of the nearest cell's Jacobian correct."""
 
     problem: Cavity
+    one_solution = False
 
     @property
     def assumptions(self) -> tuple[str, ...]:
@@ -57,6 +73,8 @@ class CavityProof(RadiusProof):
             "Arakawa's Jacobian does no work, Thom's wall vorticity: F is quadratic, its remainder energy-free",
             "V >= mu X and sym J(a_k) >= alpha_k V, each by one Cholesky factorisation with its rounding; conventional "
             "sums of products in LAPACK",
+            "beyond energy stability: inf-sup constants by the inertia of LDL' factorisations, with their rounding; "
+            "the truth is on the branch of the fields stored there, others are not excluded",
             ASSUMED,
             "velocities near those of the stored fields, checked at every input",
             "prescribed values exact, overwritten before certifying",
@@ -65,54 +83,65 @@ class CavityProof(RadiusProof):
         )
 
     def offline(self) -> Iterable[Stage]:
-        return stages(self.problem)
+        return (*energy.stages(self.problem, self._forms), *inf_sup.stages(self.problem, self._forms, self._dual))
 
     def constants_changed(self) -> None:
         super().constants_changed()
-        for name in ("_found", "_cells", "_largest", "_factors"):
+        for name in ("_stable", "_beyond", "_factors"):
             self.__dict__.pop(name, None)
 
     # ---- what is known of cells --------------------------------------------------------------------------------------
 
     @cached_property
-    def _found(self) -> dict[str, np.ndarray]:
-        return gathered(self.problem, self.constants)
+    def _stable(self) -> tuple[Cells, dict[str, np.ndarray]]:
+        """Cells stable in energy, with ``alpha``."""
+        found = energy.gathered(self.problem, self.constants)
+        return Cells(found["low"], found["high"], found["fields"], energy.DEGREES), found
 
     @cached_property
-    def _cells(self) -> Cells:
-        return Cells(self._found["low"], self._found["high"], self._found["fields"])
+    def _beyond(self) -> tuple[Cells, dict[str, np.ndarray]]:
+        """Cells with ``beta`` at their ``centre`` and ``theta``."""
+        found = inf_sup.gathered(self.problem, self.constants)
+        return Cells(found["low"], found["high"], found["fields"], inf_sup.DEGREES), found
 
-    @cached_property
-    def _largest(self) -> Float[np.ndarray, " c"]:
-        return np.abs(self._cells.fields).max(axis=(1, 2), initial=0.0)
+    def _find(self, p: Float[np.ndarray, " 2"]) -> tuple[bool, int]:
+        """Whether the cell of an input is one stable in energy, by enough to be of use, and its number; -1 for none."""
+        cells, found = self._stable
+        cell, other = cells.find(p), self._beyond[0].find(p)
+        if cell >= 0 and (other < 0 or cells.weights(cell, p) @ found["alpha"][cell] >= USEFUL):
+            return True, cell
+        return False, other
 
-    def _about(self, p: Float[np.ndarray, " 2"]) -> Float[np.ndarray, " n+2"]:
-        """On the host: base, alpha of its weights, largest control value; NaN where there is no cell."""
-        cells = self._cells
-        cell = cells.find(p)
+    def _about(self, p: Float[np.ndarray, " 2"]) -> Float[np.ndarray, " n+3"]:
+        """On the host: base, alpha and beta there (-1 where it is none), largest control value; NaN without a cell."""
+        stable, cell = self._find(p)
         if cell < 0:
-            return np.full((self.problem.cells - 1) ** 2 + 2, np.nan)
-        weights = cells.weights(cell, p)
-        alphas = self._found["alpha"][cell]
-        alpha = weights @ alphas - 2 * UNITY * max(1.0, float(np.abs(alphas).max()))
-        return np.concatenate([weights @ cells.fields[cell], [alpha, self._largest[cell]]])
+            return np.full((self.problem.cells - 1) ** 2 + 3, np.nan)
+        cells, found = self._stable if stable else self._beyond
+        weights, alpha, beta = cells.weights(cell, p), -1.0, -1.0
+        if stable:
+            alphas = found["alpha"][cell]
+            alpha = weights @ alphas - 2 * UNITY * max(1.0, float(np.abs(alphas).max()))
+        else:  # ||J_c^-1 C(a_c)|| <= 1 + 1 / beta_c, times what the sum of weights is off from one
+            beta = found["beta"][cell] * (1 - found["theta"][cell]) - 2 * UNITY * (1 + found["beta"][cell])
+        return np.concatenate([weights @ cells.fields[cell], [alpha, beta, cells.largest[cell]]])
 
     @cached_property
-    def _factors(self) -> dict[int, Callable[[np.ndarray], np.ndarray]]:
+    def _factors(self) -> dict[tuple[bool, int], Callable[[np.ndarray], np.ndarray]]:
         """Of Jacobians in the middle of cells, as they are asked for."""
         return {}
 
     def _step(self, p: np.ndarray, r: np.ndarray) -> np.ndarray:
         """On the host: near J^-1 r; nothing where there is no cell."""
-        cell = self._cells.find(p)
+        stable, cell = key = self._find(p)
         if cell < 0 or not np.isfinite(r).all():
             return np.zeros_like(r)
-        if cell not in self._factors:
-            matrix = self._forms.jacobian(self._cells.centre(cell)).tocsc()
-            self._factors[cell] = spla.splu(
+        if key not in self._factors:
+            matrix = self._forms.jacobian((self._stable if stable else self._beyond)[0].centre(cell)).tocsc()
+            self._factors[key] = spla.splu(
                 matrix, permc_spec="MMD_AT_PLUS_A", diag_pivot_thresh=0.1, options={"SymmetricMode": True}
             ).solve
-        return self._factors[cell](r)
+        return self._factors[key](r)
 
     @cached_property
     def _forms(self) -> Forms:
@@ -125,11 +154,17 @@ class CavityProof(RadiusProof):
     def _ready(self) -> None:
         """Constants are made outside of what is compiled, which asks for them."""
         self.prepare()
-        _ = self._cells, self._largest, self._forms, self._dual
+        _ = self._stable[0].largest, self._beyond[0].largest, self._forms, self._dual
 
     def bounds(self, P: np.ndarray, U: np.ndarray, effort: int) -> tuple[np.ndarray, ErrorBounds, np.ndarray]:
         self._ready()
         return super().bounds(P, U, effort)
+
+    def output_bounds(
+        self, P: np.ndarray, U: np.ndarray, effort: int, output: Output
+    ) -> tuple[np.ndarray, ErrorBounds, np.ndarray, OutputBounds]:
+        self._ready()
+        return super().output_bounds(P, U, effort, output)
 
     def polish(self, P: np.ndarray, U: np.ndarray, effort: int) -> tuple[np.ndarray, ErrorBounds]:
         self._ready()
@@ -144,47 +179,71 @@ class CavityProof(RadiusProof):
             psi, g = jnp.abs(psi), jnp.abs(g)
         return self.problem.transport(p[0], psi, self.problem.curl(psi, g, sign), sign)
 
-    def _base(self, p: Array) -> tuple[Float[Array, "m m"], Array, Array]:
+    def _base(self, p: Array) -> tuple[Float[Array, "m m"], Float[Array, " 3"]]:
         m = self.problem.cells - 1
-        about = callback_float64(self._about, jnp.zeros(m * m + 2), p)
-        return about[:-2].reshape(m, m), about[-2], about[-1]
+        about = callback_float64(self._about, jnp.zeros(m * m + 3), p)
+        return about[:-3].reshape(m, m), about[-3:]
 
     def correct_row(self, p: Float[Array, " d"], v: Float[Array, " N"], effort: int) -> Float[Array, " N"]:
         psi = self.problem.grid(v)
         start = jnp.pad(self._base(p)[0] / p[0], 1)
         weights = 1 / jnp.asarray(self._dual.areas)
         left, other = (jnp.sum(weights * self._equation(p, x) ** 2) for x in (psi, start))
-        psi = jnp.where(other < left, start, psi)
-        for _ in range(STEPS * effort):
-            step = callback_float64(self._step, psi[1:-1, 1:-1].reshape(-1), p, self._equation(p, psi).reshape(-1))
-            psi = psi - jnp.pad(step.reshape(psi.shape[0] - 2, -1), 1)
-        return psi.reshape(-1)
+        x = anderson(
+            lambda x: callback_float64(self._step, x, p, self._equation(p, self._spread(x)).reshape(-1)),
+            jnp.where(other < left, start, psi)[1:-1, 1:-1].reshape(-1),
+            STEPS * effort,
+        )
+        return self._spread(x).reshape(-1)
+
+    def _spread(self, x: Float[Array, " n"]) -> Float[Array, "n+1 n+1"]:
+        m = self.problem.cells - 1
+        return jnp.pad(x.reshape(m, m), 1)
 
     def radius_row(self, p: Float[Array, " d"], v: Float[Array, " N"]) -> Float[Array, ""]:
-        r = self.vorticity_radius(p, v)
-        return r / np.sqrt(self.constants["mu"][0]) * (1 + 1e-14)
+        return self.vorticity_radius(p, v) / np.sqrt(self.constants["mu"][0]) * (1 + 1e-14)
 
     def vorticity_radius(self, p: Float[Array, " d"], v: Float[Array, " N"]) -> Float[Array, ""]:
-        """At least ||u - v||_V for every solution u."""
+        """At least ||u - v||_V: for every solution where flows are stable in energy, beyond for the one nearby."""
         psi = self.problem.grid(v)
         known = jnp.all(jnp.abs(v) <= RANGE)
         psi = jnp.where(known, psi, 0.0)
-        alpha = self._stability(p, psi)
-        known = known & (alpha > 0)
-        defect = self._dual(self._equation(p, psi), ENTRY * self._equation(p, psi, 1.0))
-        return jnp.where(known, defect / jnp.where(known, alpha, 1.0) * (1 + 1e-14) + LITTLE, jnp.inf)
+        alpha, beta = self._stability(p, psi)
+        eps = self._dual(self._equation(p, psi), ENTRY * self._equation(p, psi, 1.0))
+        stable = eps / jnp.where(alpha > 0, alpha, 1.0)
+        size = jnp.where(beta > 0, beta, 1.0)
+        t = 4 * p[0] * self._remainder * eps / size**2 * (1 + 1e-14)
+        near = 2 * eps / (size * (1 + jnp.sqrt(jnp.maximum(1 - t, 0.0))))
+        r = jnp.where(alpha > 0, stable, jnp.where((beta > 0) & (t < 1), near, jnp.inf))
+        return jnp.where(known, r * (1 + 1e-13) + LITTLE, jnp.inf)
 
-    def _stability(self, p: Array, psi: Float[Array, "n+1 n+1"]) -> Float[Array, ""]:
-        """alpha with sym J(v) >= alpha V; not positive where none is known."""
-        base, alpha, largest = self._base(p)
+    @property
+    def _remainder(self) -> float:
+        """c with |J(e, W e)|_V' <= c ||e||_V^2."""
+        constants = self.constants
+        peak = float(constants["peak"][0]) if "peak" in constants else np.inf
+        return peak / float(np.sqrt(constants["mu"][0])) * (1 + 1e-14)
+
+    def dual_norm_row(self, p: Float[Array, " d"], weights: Float[Array, " N"]) -> Float[Array, ""]:
+        """mu^1/2 times the dual norm of V: radii are mu^-1/2 times those in the vorticity's norm."""
+        grid = self.problem.grid(weights)[1:-1, 1:-1]
+        return self._dual(grid, jnp.zeros_like(grid)) * float(np.sqrt(self.constants["mu"][0])) * (1 + 1e-14)
+
+    def _stability(self, p: Array, psi: Float[Array, "n+1 n+1"]) -> tuple[Float[Array, ""], Float[Array, ""]]:
+        """alpha with sym J(v) >= alpha V, and beta with |J(v) e|_V' >= beta ||e||_V; not positive where not known."""
+        base, (alpha, beta, largest) = self._base(p)
         q = p[0] * psi - jnp.pad(base, 1)
-        dual = self.problem.widths[1][1:-1]
+        h, all_dual = self.problem.widths
+        dual = all_dual[1:-1]
         across = (q[1:-1, 2:] - q[1:-1, :-2]) / (2 * dual[None, :])
         upward = (q[2:, 1:-1] - q[:-2, 1:-1]) / (2 * dual[:, None])
         speed = jnp.sqrt(jnp.max(across**2 + upward**2))
-        # of the base's sum, the difference, the velocity: relative to the largest of what is subtracted
-        off = gamma(32) * 3 * (p[0] * jnp.max(jnp.abs(psi)) + largest) / float(dual.min())
-        return alpha - (speed * (1 + 1e-14) + off) / np.sqrt(self.constants["mu"][0]) * (1 + 1e-14)
+        # of the base's sum and the difference: relative to the largest of what is subtracted
+        off = gamma(32) * (p[0] * jnp.max(jnp.abs(psi)) + largest)
+        speed = speed * (1 + 1e-14) + 3 * off / float(dual.min())
+        root = float(np.sqrt(self.constants["mu"][0])) * (1 - 1e-14)
+        curl = self._dual.curl_norm(q[1:-1, 1:-1]) + off * 9 / float(h.min() * all_dual.min())
+        return alpha - speed / root, jnp.where(beta > 0, beta - speed / root - self._remainder * curl, -1.0)
 
     def norm_row(self, p: Float[Array, " d"], v: Float[Array, " N"]) -> tuple[Array, Array]:
         value = self.problem.norm(p, v)
@@ -203,26 +262,46 @@ class CavityProof(RadiusProof):
         rows = np.flatnonzero(good & ~np.isfinite(np.asarray(bounds.relative_upper)))
         if not len(rows):
             return []
-        outside = np.array([self._cells.find(p) < 0 for p in P[rows]])
+        outside = np.array([self._find(p)[1] < 0 for p in P[rows]])
         notes = []
         if outside.any():
             at = self.problem.inputs.named(P[rows[outside][0]])
             notes.append(
-                f"{int(outside.sum())} fields, such as at {at}, are at inputs where no flow was proved stable in "
-                f"energy: nothing is proved there ({self._reach()})"
+                f"{int(outside.sum())} fields, such as at {at}, are outside the cells in which Jacobians were "
+                f"verified: nothing is proved there ({self._reach()})"
             )
         if not outside.all():
             at = self.problem.inputs.named(P[rows[~outside][0]])
             notes.append(
                 f"{int((~outside).sum())} fields, such as at {at}, are so far off, or so near the largest reynolds of "
-                "stability in energy, that none is proved at them: correct with more steps"
+                "stability in energy, that nothing is proved of them: correct with more steps"
             )
         return notes
 
     def _reach(self) -> str:
-        """Up to where flows are in cells, in words."""
-        cells, parts = self._cells, []
-        for low in np.unique(cells.low[:, 1]):
-            here = cells.low[:, 1] == low
-            parts.append(f"up to reynolds={cells.high[here, 0].max():g} for profile from {low:g}")
-        return "; ".join(parts) if parts else "no reynolds of this problem is low enough"
+        """Up to where there are cells, in words."""
+        highest: dict[float, float] = {}
+        for cells, _ in (self._stable, self._beyond):
+            for low, high in zip(cells.low, cells.high, strict=True):
+                highest[float(low[1])] = max(highest.get(float(low[1]), 0.0), float(high[0]))
+        parts = [f"up to reynolds={value:g} for profile from {low:g}" for low, value in sorted(highest.items())]
+        reach = "; ".join(parts) if parts else "no reynolds of this problem is low enough"
+        left = len(inf_sup.breaks(self.problem)) > 1 and "peak" not in self.constants
+        return reach + ("; assay.prepare(problem) verifies what is beyond, in minutes" if left else "")
+
+
+def anderson(step: Callable[[Array], Array], x: Float[Array, " n"], steps: int) -> Float[Array, " n"]:
+    """x - step(x), ``steps`` times; from the second on combined so that what is left of the steps cancels."""
+    states: list[Array] = []
+    moves: list[Array] = []
+    for _ in range(steps):
+        move = step(x)
+        new = x - move
+        if states:
+            moved = jnp.stack([move - m for m in moves])
+            gram = moved @ moved.T
+            slight = 1e-14 * jnp.trace(gram) * jnp.eye(len(moves)) + LITTLE * jnp.eye(len(moves))
+            weights = jnp.linalg.solve(gram + slight, moved @ move)
+            new = new - weights @ (jnp.stack([x - s for s in states]) - moved)
+        states, moves, x = [*states, x], [*moves, move], jnp.where(jnp.all(jnp.isfinite(new)), new, x - move)
+    return x

@@ -1,0 +1,246 @@
+"""Beyond stability in energy: cells in which all Jacobians near the base are invertible, with a bound of the inverse.
+
+    |J(v) e|_V' >= beta |e|_V,    J(v) = V + C(Re v),    C linear
+
+At the centre a_c of a cell with control fields a_k (``cells.py``), J_c = V + C(a_c), three numbers are verified:
+
+    sigma_min(J_c) >= beta_c                          (from V to V')
+    ||J_c^-1 C(a_k - a_c)||_V <= theta < 1            for every k, hence for every convex combination
+    |velocity of e in any node| <= peak ||e||_V
+
+For d = Re v - sum lambda_k a_k, |t' C(d) e| <= (max |v_d| + peak ||d||_V) mu^-1/2 ||e||_V ||t||_V, the first by the
+vorticity of e, the second by that of d, so that beta = beta_c (1 - theta) - mu^-1/2 (max |v_d| + peak ||d||_V) holds at
+v. theta is taken of J_c^-1 C and not of C: it is up to ten times smaller than ||C|| / beta_c, and cells are as much
+larger in both directions.
+
+Both are questions about the inertia of sparse matrices (``inertia.py``), with S and N the halves of J_c + J_c' and J_c
+- J_c': the eigenvalues of the pencil of [[0, J], [J', 0]] and diag(V, V) are plus and minus the singular values, in the
+variables (e + t, e - t)/2^1/2
+
+    [[S - beta V, N], [N', -S - beta V]]                     has n positive eigenvalues iff sigma_min > beta
+    [[-V, 0, theta J'], [0, V, C'], [theta J, C, 0]]         has 2 n iff theta^2 J V^-1 J' > C V^-1 C'   (Schur)
+
+Rounding: delta diag(V, ..., V) is subtracted first, and delta V >= delta scale diag(V) pays for what the factors of the
+rest are off by, with V >= scale diag(V), verified as mu is.
+References: Veroy, Patera, Int. J. Numer. Meth. Fluids 47 (2005); Haynsworth 1968 (inertia of Schur complements).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import scipy.sparse as sp
+import scipy.sparse.linalg as spla
+from jaxtyping import Float
+
+from ....solvers.problems.cavity import Cavity
+from ..constants import Arrays, Known, Stage
+from .cells import Cells, Solved, control_fields, corners
+from .dual import ENTRY as DUAL_ENTRY
+from .dual import DualNorm
+from .energy import LOWERED, inverse, least, profile_breaks, proved
+from .forms import ENTRY, Form, Forms, combined
+from .inertia import inertia
+
+DEGREES = (2, 2)
+FIRST, RATIO, PROFILES = 290.0, 1.23, 0.25  # where cells begin, and their widths: theta is about a half
+DELTA = 5e-4  # of sigma_min, and of a theta's square times beta_c^2, what is given up to rounding
+TOO_LARGE = 0.85  # a theta that is of no use
+Blocks = list[list[Form | None]]
+NAMES = ("low", "high", "fields", "centre", "beta", "theta")
+
+
+def breaks(problem: Cavity) -> Float[np.ndarray, " k"]:
+    """In reynolds."""
+    low, high = max(problem.reynolds[0], FIRST), problem.reynolds[1]
+    if low >= high:
+        return np.array([low])
+    return np.geomspace(low, high, 1 + int(np.ceil(np.log(high / low) / np.log(RATIO))))
+
+
+def stages(problem: Cavity, forms: Forms, dual: DualNorm) -> Iterable[Stage]:
+    """Not on first use: at 96 cells it takes ten minutes."""
+    count, solved = len(breaks(problem)) - 1, Solved()
+    if count == 0:
+        return
+    cost = (problem.cells / 96) ** 3
+    yield Stage("peak", 15.0 * cost, partial(_peak, problem, forms, dual), partial(_objection, forms), False)
+    seconds = 25.0 * (len(profile_breaks(problem, PROFILES)) - 1) * cost
+    for band in range(count):
+        yield Stage(
+            f"inf-sup-{band}",
+            seconds,
+            partial(_band, problem, forms, solved, band),
+            partial(_cells_objection, problem, band),
+            False,
+        )
+
+
+def _peak(problem: Cavity, forms: Forms, dual: DualNorm, known: Known) -> Arrays:
+    weights = _diagonal(forms)
+    estimate = 1 / -least(-weights.value, forms.V.value, inverse(forms.V.value))
+    for share in LOWERED:
+        scale = estimate * (1 - share)
+        if _scale_holds(forms, scale):
+            return {"scale": np.array([scale]), "peak": np.array([peak(problem, dual)])}
+    raise ValueError(f"V >= scale diag(V) was not proved for any scale near {estimate:.4g}: take fewer cells")
+
+
+def _diagonal(forms: Forms) -> Form:
+    diagonal = sp.diags(forms.V.value.diagonal()).tocsr()
+    return Form(diagonal, diagonal)
+
+
+def _scale_holds(forms: Forms, scale: float) -> bool:
+    return proved(combined((1.0, forms.V), (-scale, _diagonal(forms))))
+
+
+def peak(problem: Cavity, dual: DualNorm) -> float:
+    """At least |velocity of e| in every interior node, of every e with ||e||_V = 1."""
+    m, widths = problem.cells - 1, problem.widths[1][1:-1]
+
+    def at(i: jax.Array, j: jax.Array) -> jax.Array:
+        def norm(a: jax.Array, b: jax.Array, width: jax.Array) -> jax.Array:
+            f = jnp.zeros((m + 2, m + 2)).at[a, b].add(0.5 / width)
+            f = f.at[2 * i + 2 - a, 2 * j + 2 - b].add(-0.5 / width)[1:-1, 1:-1]
+            return dual(f, DUAL_ENTRY * jnp.abs(f))
+
+        return norm(i + 1, j + 2, jnp.asarray(widths)[j]) ** 2 + norm(i + 2, j + 1, jnp.asarray(widths)[i]) ** 2
+
+    along = jax.jit(jax.vmap(at, in_axes=(None, 0)))
+    rows = [float(np.max(along(i, np.arange(m)))) for i in range(m)]
+    return float(np.sqrt(max(rows))) * (1 + 1e-14)
+
+
+def _objection(forms: Forms, known: Known, made: Arrays) -> str:
+    if set(made) != {"scale", "peak"} or not all(x.shape == (1,) and x[0] > 0 for x in made.values()):
+        return "it does not hold two positive numbers"
+    return "" if _scale_holds(forms, float(made["scale"][0])) else "V >= scale diag(V) does not hold"
+
+
+class Verifier:
+    """Questions about Jacobians, answered with one factorisation each."""
+
+    def __init__(self, forms: Forms, scale: float) -> None:
+        self.forms = forms
+        self.n = forms.m**2
+        self._pays = DELTA * scale * forms.V.value.diagonal() * (1 - 1e-12)
+        factor = spla.splu(forms.V.value.tocsc(), permc_spec="MMD_AT_PLUS_A", options={"SymmetricMode": True})
+        self._nodes = np.argsort(factor.perm_c)
+        self.inverse = spla.LinearOperator((self.n, self.n), factor.solve)
+
+    def transport(self, q: Float[np.ndarray, " n"]) -> Form:
+        """C(q), of float64 numbers or of their rounded differences."""
+        return combined((1.0, self.forms.carried(q)), (1.0, self.forms.carrying(q)))
+
+    def _positive(self, blocks: Blocks) -> int:
+        """How many eigenvalues of the block matrix plus delta diag(V, ...) are shown to be positive."""
+        k = len(blocks)
+        matrix = sp.bmat([[None if x is None else x.value for x in row] for row in blocks]).tocsr()
+        sizes = sp.bmat([[None if x is None else x.size for x in row] for row in blocks]).tocsr()
+        off = ENTRY * (1 + 1e-12) * np.asarray(sizes.sum(axis=1)).ravel()
+        order = (np.arange(k * self.n).reshape(k, self.n)[:, self._nodes]).T.ravel()  # all unknowns of a node together
+        found = inertia(matrix, off, order)
+        return found.positive if (found.rho <= np.tile(self._pays, k)).all() else 0
+
+    def smallest(self, J: Form, beta: float) -> bool:
+        """Whether sigma_min(J) >= beta is shown."""
+        turned = _transposed(J)
+        S, N = combined((0.5, J), (0.5, turned)), combined((0.5, J), (-0.5, turned))
+        V, least = self.forms.V, beta + DELTA
+        upper, lower = combined((1.0, S), (-least, V)), combined((-1.0, S), (-least, V))
+        return self._positive([[upper, N], [_transposed(N), lower]]) >= self.n
+
+    def within(self, J: Form, C: Form, theta: float) -> bool:
+        """Whether ||J^-1 C||_V <= theta is shown."""
+        V, scaled = self.forms.V, combined((theta, J))
+        first, second, third = (combined((factor, V)) for factor in (-1 - DELTA, 1 - DELTA, -DELTA))
+        blocks: Blocks = [[first, None, _transposed(scaled)], [None, second, _transposed(C)], [scaled, C, third]]
+        return self._positive(blocks) >= 2 * self.n
+
+
+def _transposed(form: Form) -> Form:
+    return Form(form.value.T.tocsr(), form.size.T.tocsr())
+
+
+def _norm(verifier: Verifier, factor: spla.SuperLU, C: sp.csr_matrix) -> float:
+    """An estimate of ||J^-1 C||_V."""
+    V = verifier.forms.V.value
+    apply = lambda x: C.T @ factor.solve(V @ factor.solve(C @ x), "T")  # noqa: E731
+    operator = spla.LinearOperator((verifier.n, verifier.n), lambda x: apply(np.ravel(x)), dtype=np.float64)
+    start = np.ones(verifier.n)
+    found = spla.eigsh(operator, 1, V, Minv=verifier.inverse, which="LA", tol=1e-3, v0=start, return_eigenvectors=False)
+    return float(np.sqrt(max(found[0], 0.0)))
+
+
+def verified(
+    verifier: Verifier, fields: Float[np.ndarray, "k n"], centre: Float[np.ndarray, " n"]
+) -> np.ndarray | None:
+    """(beta_c, theta) of a cell; None where no useful ones are proved."""
+    J = combined((1.0, verifier.forms.V), (1.0, verifier.transport(centre)))
+    factor = spla.splu(
+        J.value.tocsc(), permc_spec="MMD_AT_PLUS_A", diag_pivot_thresh=0.1, options={"SymmetricMode": True}
+    )
+    estimate = 1 / _norm(verifier, factor, verifier.forms.V.value)
+    beta = next((b for b in estimate * np.array([0.99, 0.97, 0.9]) if verifier.smallest(J, float(b))), None)
+    if beta is None:
+        return None
+    parts = [verifier.transport(a - centre) for a in fields]
+    largest = max(_norm(verifier, factor, part.value) for part in parts)
+    theta = float(np.sqrt(1.02 * largest**2 + 3 * DELTA / beta**2))
+    if theta > TOO_LARGE or not all(verifier.within(J, part, theta) for part in parts):
+        return None
+    return np.array([beta, theta])
+
+
+def _band(problem: Cavity, forms: Forms, solved: Solved, band: int, known: Known) -> Arrays:
+    """Cells of one range of reynolds; none at profiles that were given up in the one before."""
+    verifier = Verifier(forms, float(known["scale"][0]))
+    lows, highs = corners((breaks(problem)[band : band + 2], profile_breaks(problem, PROFILES)))
+    if band:
+        still = np.isin(lows[:, 1], known[f"beyond_low_{band - 1}"][:, 1])
+        lows, highs = lows[still], highs[still]
+    kept = []
+    for low, high in zip(lows, highs, strict=True):
+        fields = control_fields(problem, low, high, DEGREES, solved)
+        if fields is not None:
+            centre = Cells(low[None], high[None], fields[None], DEGREES).centre(0)
+            found = verified(verifier, fields, centre)
+            if found is not None:
+                kept.append((low, high, fields, centre, found[0], found[1]))
+    return {
+        f"beyond_{name}_{band}": np.array([cell[i] for cell in kept], dtype=np.float64).reshape(-1, *shape)
+        for i, (name, shape) in enumerate(_shapes(problem).items())
+    }
+
+
+def _shapes(problem: Cavity) -> dict[str, tuple[int, ...]]:
+    controls, n = (DEGREES[0] + 1) * (DEGREES[1] + 1), (problem.cells - 1) ** 2
+    return dict(zip(NAMES, ((2,), (2,), (controls, n), (n,), (), ()), strict=True))
+
+
+def gathered(problem: Cavity, known: Known) -> dict[str, np.ndarray]:
+    """The cells of all stages that are there."""
+    bands = range(len(breaks(problem)) - 1)
+    return {
+        name: np.concatenate(
+            [np.zeros((0, *shape)), *(known[f"beyond_{name}_{i}"] for i in bands if f"beyond_{name}_{i}" in known)]
+        )
+        for name, shape in _shapes(problem).items()
+    }
+
+
+def _cells_objection(problem: Cavity, band: int, known: Known, made: Arrays) -> str:
+    shapes = {f"beyond_{name}_{band}": shape for name, shape in _shapes(problem).items()}
+    if set(made) != set(shapes):
+        return "its arrays are others"
+    low, high, beta, theta = (made[f"beyond_{name}_{band}"] for name in ("low", "high", "beta", "theta"))
+    for name, shape in shapes.items():
+        if made[name].shape != (len(low), *shape) or made[name].dtype != np.float64:
+            return f"{name} has another shape"
+    good = (low < high).all() and (beta > 0).all() and (beta <= 1.01).all() and (theta > 0).all() and (theta < 1).all()
+    return "" if good else "cells or constants are impossible"
