@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 import scipy.linalg
 
+from assay.solvers.outputs import output as assay_output
+from assay.solvers.outputs import values
 from assay.solvers.problems.cavity import Cavity
 from assay.verify.certify import certify
 from assay.verify.guard import guard
@@ -241,6 +243,19 @@ def test_a_doubled_mu_is_caught_by_true_errors(truths):
     spoilt = CavityProof(slow)
     spoilt.prepare().arrays["mu"] *= 2
     assert spoilt.bounds(p, N[None], 0)[1].upper[0] < true
+
+
+def test_intervals_of_outputs_contain_the_truths(proof, truths):
+    """Linear ones by the dual solution, sharp after polishing; the energy by the norm."""
+    P, U = truths
+    N = U + 1e-3 * abs(U).max() * RNG.standard_normal(U.shape) * FREE
+    for output in (*PROBLEM.outputs.values(), assay_output("mean", FREE / FREE.sum())):
+        _, bounds, _, interval = proof.output_bounds(P, N, 2, output)
+        exact = values(PROBLEM, output, P, U)
+        slack = 1e-9 * (abs(exact) + 1)
+        assert (interval.lower <= exact + slack).all() and (exact <= interval.upper + slack).all()
+        if not output.square:
+            assert (interval.upper - interval.lower <= 1e-4 * abs(values(PROBLEM, output, P, abs(U))).max()).all()
 
 
 # ---- beyond stability in energy ----------------------------------------------------------------------------------
