@@ -1,0 +1,1 @@
+"""Bounds beyond the coercive class, against the truth: one script a claim."""
