@@ -1,6 +1,7 @@
 """Advection-diffusion and Helmholtz: what truths, bounds and guarded answers cost, and how sharp the bounds are.
 
-    truths    advection-diffusion's own solve beside SuperLU by two orderings, refined once, the same matrix
+    truths    advection-diffusion's own solve beside SuperLU by two orderings, refined once, and Pardiso where pypardiso
+              is installed, the same matrix
     fields    bounds of full fields, corrected and not: bound / error, milliseconds beside a solve
     modes     bounds from 32, 64 and 100 coefficients: bound / error of the cheapest and the sharpest, microseconds
     guarded   a surrogate in a POD basis at tolerance 1e-2 in batches of 1000, full fields into a buffer, all routes
@@ -18,6 +19,8 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
+from importlib.util import find_spec
 from typing import Any
 
 import jax.numpy as jnp
@@ -59,17 +62,34 @@ def problems(cells: int) -> dict[str, Problem]:
     }
 
 
-def peer(problem: AdvectionDiffusion, ordering: str) -> Callable[[np.ndarray], np.ndarray]:
-    """SuperLU with the matrix at hand, one step of refinement."""
-    theta, load = problem.theta, np.asarray(problem.load(jnp.asarray(problem.inputs.centre)))[problem.free]
-    options = {"SymmetricMode": True} if ordering == "MMD_AT_PLUS_A" else {}
+def peers(problem: AdvectionDiffusion) -> dict[str, Callable[[np.ndarray], np.ndarray]]:
+    """By name, what solves with the matrix at hand, assembled anew for each input."""
+    load = np.asarray(problem.load(jnp.asarray(problem.inputs.centre)))[problem.free]
 
-    def solve(matrix: Any) -> np.ndarray:
-        factor = spla.splu(matrix, permc_spec=ordering, diag_pivot_thresh=0.1, options=options)
+    def superlu(ordering: str, matrix: Any) -> np.ndarray:
+        options = {"SymmetricMode": True} if ordering == "MMD_AT_PLUS_A" else {}
+        factor = spla.splu(matrix.tocsc(), permc_spec=ordering, diag_pivot_thresh=0.1, options=options)
         x = factor.solve(load)
         return np.asarray(x + factor.solve(load - matrix @ x))
 
-    return lambda p: solve(problem.matrix(np.asarray(theta(jnp.asarray(p)))).tocsc())
+    solvers: dict[str, Callable[[Any], np.ndarray]] = {
+        f"SuperLU {ordering}": partial(superlu, ordering) for ordering in ("MMD_AT_PLUS_A", "COLAMD")
+    }
+    if find_spec("pypardiso") is not None:
+        import pypardiso
+
+        def pardiso(matrix: Any) -> np.ndarray:
+            solver = pypardiso.PyPardisoSolver(mtype=11)
+            x = np.asarray(solver.solve(matrix, load))
+            solver.free_memory(everything=True)
+            return x
+
+        solvers["Pardiso"] = pardiso
+
+    def of(solve: Callable[[Any], np.ndarray], p: np.ndarray) -> np.ndarray:
+        return solve(problem.matrix(np.asarray(problem.theta(jnp.asarray(p)))))
+
+    return {name: partial(of, solve) for name, solve in solvers.items()}
 
 
 def truths(sizes: tuple[int, ...], count: int) -> list[dict[str, Any]]:
@@ -82,12 +102,11 @@ def truths(sizes: tuple[int, ...], count: int) -> list[dict[str, Any]]:
         alone = timed(lambda q=problem, P=P: [q.attempt_once(p).u.block_until_ready() for p in P], count)  # type: ignore[misc]
         row |= {"own, batch ms": 1e3 * batch.median, "own, alone ms": 1e3 * alone.median}
         U = np.asarray(problem.attempt_batch(P).u)[:, problem.free]
-        for ordering in ("MMD_AT_PLUS_A", "COLAMD"):
-            other = peer(problem, ordering)
+        for name, other in peers(problem).items():
             few = P[: max(2, min(count, 2**19 // cells**2 // 8))]
             start = time.perf_counter()
             V = np.stack([other(p) for p in few])
-            row[f"SuperLU {ordering} ms"] = 1e3 * (time.perf_counter() - start) / len(few)
+            row[f"{name} ms"] = 1e3 * (time.perf_counter() - start) / len(few)
             apart = np.linalg.norm(U[: len(few)] - V, axis=1) / np.linalg.norm(V, axis=1)
             row["apart"] = max(row.get("apart", 0.0), float(apart.max()))
         rows.append(row)

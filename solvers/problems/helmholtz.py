@@ -118,10 +118,18 @@ class Helmholtz(IndefiniteProblem):
         """The field with these interior values of the real and the imaginary part."""
         return jnp.stack([five_point.pad(real), five_point.pad(imaginary)], axis=-1).reshape(-1)
 
-    def load(self, p: Float[Array, " d"]) -> Float[Array, " N"]:
+    def bells(self, p: Float[Array, " d"]) -> list[Float[Array, " m"]]:
+        """The source's factors along each axis, inside; their product times ``source_scale`` is the load."""
         x = jnp.asarray(np.arange(1, self.cells) / self.cells)
-        bells = [jnp.exp(-((x - place) ** 2) / (2 * self.width**2)) for place in (p[2], p[3])]
-        g = bells[0][:, None] * bells[1][None, :] / (2 * np.pi * self.width**2 * self.cells**2)
+        return [jnp.exp(-((x - place) ** 2) / (2 * self.width**2)) for place in (p[2], p[3])]
+
+    @property
+    def source_scale(self) -> float:
+        return float(1 / (2 * np.pi * self.width**2 * self.cells**2))
+
+    def load(self, p: Float[Array, " d"]) -> Float[Array, " N"]:
+        bells = self.bells(p)
+        g = self.source_scale * bells[0][:, None] * bells[1][None, :]
         return self._flat(g, jnp.zeros_like(g))
 
     def prescribe(self, p: Float[Array, " d"], u: Float[Array, " N"]) -> Float[Array, " N"]:
@@ -194,7 +202,8 @@ class Helmholtz(IndefiniteProblem):
         n = self.cells
         sines, eigenvalues = self._eigen
         f = self.load(p)
-        g = sines @ self._parts(f)[0][1:-1, 1:-1] @ sines
+        hats = [sines @ bell for bell in self.bells(p)]
+        g = self.source_scale * hats[0][:, None] * hats[1][None, :]
         # g / (gap - i loss), written out in real numbers
         gap, loss = eigenvalues - p[0] / n**2, p[0] * p[1] / n**2
         hit = jnp.min(jnp.stack([jnp.min((p[0] - k2) ** 2) for k2 in self._resonances]))

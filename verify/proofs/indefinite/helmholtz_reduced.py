@@ -57,11 +57,9 @@ class Waves:
         """
         problem, n, M = self.problem, self.problem.cells, self.kept
         theta, area = problem.theta(p), float(n) ** -2
-        x = jnp.asarray(np.arange(1, n) / n)
-        bells = [jnp.exp(-((x - place) ** 2) / (2 * problem.width**2)) for place in (p[2], p[3])]
+        bells, scale = problem.bells(p), problem.source_scale
         sizes = [jnp.sqrt(jnp.vdot(bell, bell)) * SLACK * (1 + gamma(n)) for bell in bells]
         hats = [self.line(bell) for bell in bells]
-        scale = 1 / (2 * np.pi * problem.width**2 * n**2)
         eigenvalues = jnp.asarray(self.eigenvalues)
         weights = jnp.asarray(np.sqrt(self.eigenvalues + area))
         f = scale * hats[0][:M, None] * hats[1][None, :M]
