@@ -23,7 +23,7 @@ from ..solvers.tolerance import Tolerance
 from .answers.evaluate import Model, captured
 from .answers.first_call import check_answers
 from .boxes.batches import TooLong
-from .boxes.branch_and_bound import Report, Search
+from .boxes.branch_and_bound import Report, Search, varying
 from .boxes.map_file import load_trust_map
 from .boxes.point_errors import ConfirmedErrors
 from .boxes.tree import BoxTree
@@ -99,7 +99,9 @@ def certify_box(
     if old is not None:
         witnesses.points, witnesses.lower = list(old.witness), old.witness_lower.tolist()
     tree = BoxTree(d) if old is None else BoxTree.of_map(old, allowed.relative)
-    search = Search(proof, witnesses, allowed.relative, ratio, width or WIDTHS.get(d, 1 / 8), tree)
+    varies = varying(problem, inputs)
+    narrow = width or WIDTHS.get(int(varies.sum()), 1 / 8)
+    search = Search(proof, witnesses, allowed.relative, ratio, narrow, tree, varies)
 
     why = _prepared(proof, search, order, seconds, progress)
     if why:
@@ -228,6 +230,7 @@ def _finished(
 ) -> TrustMap:
     tree = search.tree
     bound = np.array(tree.bound)
+    notes = [*notes, *_without_bound(proof, search, inputs)]
     falsified = np.array(tree.falsified)
     verdicts = np.where(bound <= search.tolerance, 0, np.where(falsified, 1, 2))
     d = inputs.dimension
@@ -257,6 +260,18 @@ def _finished(
         return trust
     nothing = np.full(len(bound), np.inf)
     return replace(trust, bound=nothing, verdicts=np.full(len(bound), 2), notes=(*trust.notes, CONTRADICTED))
+
+
+def _without_bound(proof: BoxProof, search: Search, inputs: Box) -> list[str]:
+    """Why leaves have no bound at all, in a sentence; nothing where each has one."""
+    tree = search.tree
+    none = [node for node in tree.leaf_numbers() if not tree.bound[node] < np.inf]
+    if not none:
+        return []
+    low, high = np.stack([tree.low[i] for i in none]), np.stack([tree.high[i] for i in none])
+    why = proof.unbounded(low, high)
+    where = inputs.named(inputs.from_unit((low[0] + high[0]) / 2))
+    return [f"{len(none)} leaves, such as that at {where}, {why}"] if why else []
 
 
 def _undecided(problem: Problem, inputs: Box, allowed: Tolerance, *reasons: str) -> TrustMap:

@@ -235,12 +235,17 @@ def quotient(upper: Array, difference_low: Array, energy_low: Array, scale: Any 
 
 
 def axis_to_halve(
-    controls: Float[Array, "M n"], remainders: Float[Array, " d"], rad: Float[Array, " d"], order: int, relative: Array
+    controls: Float[Array, "M n"],
+    remainders: Float[Array, " d"],
+    rad: Float[Array, " d"],
+    order: int | tuple[int, ...],
+    relative: Array,
 ) -> Array:
     """Along which remainder and variation of the control points are largest; the longest where there is no bound."""
-    d = rad.shape[0]
-    tensor = controls.reshape((order,) * d + (-1,))
-    variation = jnp.stack([jnp.max(jnp.sum(jnp.diff(tensor, axis=a) ** 2, axis=-1)) ** 0.5 for a in range(d)])
+    orders = bernstein.per_axis(order, rad.shape[0])
+    tensor = controls.reshape((*orders, -1))
+    steps = [jnp.sum(jnp.diff(tensor, axis=a) ** 2, axis=-1) for a in range(len(orders))]
+    variation = jnp.stack([jnp.max(x) ** 0.5 if x.size else jnp.zeros(()) for x in steps])
     score = remainders + VARIATION * variation
     axis = jnp.argmax(jnp.where(jnp.isfinite(score), score, 1e100) * (1 + 1e-6 * rad))
     return jnp.where(jnp.isfinite(relative), axis, jnp.argmax(rad))

@@ -23,8 +23,8 @@ from .point_errors import PointBounds, ReducedPoints
 
 FLUX_ORDERS = {1: 7, 2: 5, 3: 5, 4: 5}  # nodes per axis of the bound by fluxes, by dimension
 
-# The last few compiled bounds, by problem (None: it is only given), architecture, scales of the inputs and order.
-_kept: CompiledCache[BoxBounds] = CompiledCache(4)
+# The last few compiled bounds, by problem (None: it is only given), architecture, scales of the inputs and orders.
+kept_bounds: CompiledCache[BoxBounds] = CompiledCache(4)
 
 
 def default_order(d: int) -> int:
@@ -41,13 +41,13 @@ def reduced_bounds(
     a subclass has replaced.
     """
     key = (id(problem), architecture.key, log, nodes)
-    return _kept.get(key, lambda: BoxBounds(make_box_bound(problem, architecture, log, nodes)))
+    return kept_bounds.get(key, lambda: BoxBounds(make_box_bound(problem, architecture, log, nodes)))
 
 
 def flux_bounds(architecture: Architecture, log: tuple[bool, ...], nodes: int) -> BoxBounds:
     """The bound by fluxes, compiled once for all problems."""
     key = (None, architecture.key, log, nodes)
-    return _kept.get(key, lambda: BoxBounds(make_flux_bound(log, architecture, nodes), 1))
+    return kept_bounds.get(key, lambda: BoxBounds(make_flux_bound(log, architecture, nodes), 1))
 
 
 class CompiledBoxes(BoxProof):

@@ -13,7 +13,10 @@ import time
 from collections.abc import Callable
 
 import numpy as np
+from jaxtyping import Bool
 
+from ...solvers.box import Box
+from ...solvers.problem import Problem
 from .batches import BATCH
 from .box_bound import BoxResult
 from .point_errors import ConfirmedErrors
@@ -21,9 +24,17 @@ from .tree import BoxTree
 
 MARGIN = 1e-6  # by which a failure must exceed the tolerance, so that whoever proves it again by other means agrees
 NARROWEST = 2.0**-40  # of what is halved
+FIXED = 1e-6  # share of the problem's own width up to which an interval stands for a fixed input
 PAUSE = 0.3  # seconds between reports
 ROUND = 3.0  # seconds that a round of boxes may take, so that limits are kept
 Report = Callable[[dict[str, float]], None]
+
+
+def varying(problem: Problem, box: Box) -> Bool[np.ndarray, " d"]:
+    """Which inputs vary in a part of the problem's box: those of narrow intervals stand for a number."""
+    own, part = (np.asarray(x.scaled_ends()[1]) for x in (problem.inputs, box))
+    varies: np.ndarray = part > FIXED * own
+    return varies if varies.any() else ~varies
 
 
 class Search:
@@ -35,6 +46,7 @@ class Search:
         ratio: of the largest bound to the largest confirmed error, at which to stop; None to decide leaves instead.
         width: widest side of a leaf that may be falsified, in unit coordinates.
         tree: to begin with: the whole box, or that of a map to go on with.
+        varies: which inputs do: along the others a leaf is narrow enough to be falsified, however wide.
     """
 
     def __init__(
@@ -45,9 +57,11 @@ class Search:
         ratio: float | None,
         width: float,
         tree: BoxTree,
+        varies: Bool[np.ndarray, " d"] | None = None,
     ) -> None:
         self.bound, self.witnesses, self.tolerance, self.ratio, self.width = bound, witnesses, tolerance, ratio, width
         self.tree, self.evaluated, self.seconds = tree, 0, 0.0
+        self._varies = np.ones(len(tree.low[0]), dtype=bool) if varies is None else varies
         self.contradicted = False  # a proved lower bound above a proved upper one: a defect, and nothing is proved
         self._queue: list[tuple[float, float, int]] = []
 
@@ -175,6 +189,6 @@ class Search:
         if lower[best] > 1.002 * self.witnesses.best:
             self.witnesses.confirm(points[[best]])
         for node, error, point in zip(nodes, lower, points, strict=True):
-            narrow = (tree.high[node] - tree.low[node]).max() <= self.width
+            narrow = (tree.high[node] - tree.low[node])[self._varies].max() <= self.width
             if narrow and error > self.tolerance * (1 + MARGIN):
                 tree.failure[node], tree.falsified[node] = point, True

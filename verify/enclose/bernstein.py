@@ -14,8 +14,9 @@ computed in rational arithmetic and rounded once.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from fractions import Fraction
-from functools import cache
+from functools import cache, partial
 
 import jax.numpy as jnp
 import numpy as np
@@ -60,33 +61,47 @@ def lebesgue(m: int) -> float:
     return (1 + 2 / math.pi * math.log(m)) * SLACK
 
 
-def grid(box: Ball, m: int) -> Ball:
-    """The m^d interpolation points [m^d, d] of a box [d]: each a ball, for c + rho t is rounded."""
-    d = box.shape[0]
-    t = jnp.asarray(np.stack(np.meshgrid(*[nodes(m)] * d, indexing="ij"), axis=-1).reshape(-1, d))
+def per_axis(m: int | Sequence[int], d: int) -> tuple[int, ...]:
+    """Nodes along each of d axes; one number stands for all."""
+    return (m,) * d if isinstance(m, int) else tuple(m)
+
+
+def tensor_nodes(m: int | Sequence[int], d: int) -> Float[np.ndarray, "M d"]:
+    """The points of the tensor grid in [-1, 1]^d, the last axis fastest."""
+    along = [nodes(k) for k in per_axis(m, d)]
+    return np.stack(np.meshgrid(*along, indexing="ij"), axis=-1).reshape(-1, d)
+
+
+def grid(box: Ball, m: int | Sequence[int]) -> Ball:
+    """The m^d interpolation points [m^d, d] of a box [d]: each a ball, for c + rho t is rounded. Here and below ``m``
+    may be one number an axis.
+    """
+    t = jnp.asarray(tensor_nodes(m, box.shape[0]))
     x = box.mid[None] + box.rad[None] * t
     return Ball(x, jnp.broadcast_to(4 * ball.U * (jnp.abs(box.mid) + box.rad)[None] + 4 * ball.TINY, x.shape))
 
 
-def control_points(values: Ball, m: int, d: int) -> Ball:
+def control_points(values: Ball, m: int | Sequence[int], d: int) -> Ball:
     """Control points [m^d, *k] from the values [m^d, *k] at the points of ``grid``."""
-    C, A = jnp.asarray(control_matrix(m)), ball.absolute_matrix(control_matrix(m))
-    rest = values.shape[1:]
-    out = ball.each(lambda x: x.reshape((m,) * d + rest), values)
-    for axis in range(d):
+    orders, rest = per_axis(m, d), values.shape[1:]
+    out = ball.each(lambda x: x.reshape(orders + rest), values)
+    for axis, k in enumerate(orders):
+        C, A = jnp.asarray(control_matrix(k)), ball.absolute_matrix(control_matrix(k))
 
         def along(matrix: Array, x: Array, axis: int = axis) -> Array:
             return jnp.moveaxis(jnp.tensordot(matrix, x, axes=(1, axis)), 0, axis)
 
-        out = ball.linear(out, lambda x: along(C, x), lambda x: along(A, x), m)
-    return ball.each(lambda x: x.reshape((m**d, *rest)), out)
+        out = ball.linear(out, partial(along, C), partial(along, A), k)
+    return ball.each(lambda x: x.reshape((math.prod(orders), *rest)), out)
 
 
-def remainder(highest: Float[Array, "d ..."], rho: Float[Array, " d"], m: int) -> Float[Array, "..."]:
+def remainder(highest: Float[Array, "d ..."], rho: Float[Array, " d"], m: int | Sequence[int]) -> Float[Array, "..."]:
     """The bound above; ``highest`` bounds |d_a^m g| / m! over the box, axis by axis."""
+    orders = per_axis(m, rho.size)
     shape = (-1,) + (1,) * (highest.ndim - 1)
-    each_axis = 2 * (rho.reshape(shape) / 2) ** m * highest * SLACK
-    factors = lebesgue(m) ** jnp.arange(rho.size, dtype=jnp.float64)
+    powers = jnp.stack([2 * (rho[a] / 2) ** k for a, k in enumerate(orders)])
+    each_axis = powers.reshape(shape) * highest * SLACK
+    factors = lebesgue(max(orders)) ** jnp.arange(rho.size, dtype=jnp.float64)
     ordered = jnp.flip(jnp.sort(each_axis, axis=0), axis=0)
     total = jnp.sum(ordered * factors.reshape(shape), axis=0) * SLACK + 2.0**-1000
     return jnp.where(jnp.isnan(total), jnp.inf, total)

@@ -22,13 +22,14 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from ...solvers.box import Box
 from ...solvers.precision import RANGE, UNIT_ROUNDOFF, gamma
 from ...solvers.problems.helmholtz import Helmholtz
 from ..answers.evaluate import Model, answering_basis
 from .bounds import SLACK, ErrorBounds, assembled
 from .field_proof import FieldProof
 from .indefinite.helmholtz_reduced import LOAD, HelmholtzReduced
-from .proof import ReducedProof
+from .proof import TRACED, BoxProof, ReducedProof
 from .sines import EIGENVALUE, LITTLE, Sines
 
 
@@ -121,6 +122,18 @@ class HelmholtzProof(FieldProof):
         grid = weights.reshape(self.problem.cells + 1, self.problem.cells + 1, 2)[1:-1, 1:-1]
         parts = [self._sines.dual_norm(grid[..., part], eigenvalues, jnp.zeros(())) for part in (0, 1)]
         return jnp.sqrt(parts[0] ** 2 + parts[1] ** 2) * SLACK + LITTLE
+
+    def over_boxes(self, model: Model, inputs: Box, reduced: ReducedProof | str, scale: float) -> BoxProof | str:
+        from ..boxes.solutions.helmholtz_box import helmholtz_boxes  # here for the same reason as in ``CoerciveProof``
+
+        basis = self.basis(model)
+        if isinstance(basis, str):
+            return f"proofs over boxes need a basis in which the surrogate answers: {basis}"
+        return helmholtz_boxes(self.problem, model, basis, inputs, self.box_assumptions[0], scale)
+
+    @property
+    def box_assumptions(self) -> tuple[tuple[str, ...], ...]:
+        return ((*self.assumptions, TRACED),)
 
     def norm_row(self, p: Float[Array, " d"], v: Float[Array, " N"]) -> tuple[Array, Array]:
         value = self.problem.norm(p, v)

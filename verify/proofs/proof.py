@@ -60,6 +60,12 @@ class BoxProof(abc.ABC):
             UnsupportedOperation, NotImplementedError: no range, or no rounding error, is known for an operation.
         """
 
+    def unbounded(self, low: np.ndarray, high: np.ndarray) -> str:
+        """Why boxes have no bound, and what to do, in the words of a sentence that "leaves" begins; empty for nothing
+        beyond what compiling said.
+        """
+        return ""
+
     @abc.abstractmethod
     def leaves(self, box: Box, low: np.ndarray, high: np.ndarray, claimed: Float[np.ndarray, " n"]) -> tuple[Any, Any]:
         """For audits (``recheck``): the independent way to prove leaves of a map, and n leaves with a claim each.
