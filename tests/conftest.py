@@ -19,6 +19,7 @@ from assay.solvers.problems.thermal_block import ThermalBlock
 LARGEST = 4 << 30  # bytes of a process, beyond which compiled programs are dropped
 HEAVIEST = (  # seconds of compiling, so that two processes end together; the others in the order of their names
     "test_certify_box", "test_enclose", "test_falsify", "test_elasticity", "test_hyperelastic", "test_box_flux",
+    "test_helmholtz_box", "test_bratu_box",
     "test_enclose_oracle", "test_surrogates_pod_mlp", "test_enclose_factors", "test_guard", "test_steady_derivatives",
     "test_evolution", "test_cavity", "test_soundness", "test_thermal_block", "test_failed_derivatives",
 )  # fmt: skip
@@ -51,6 +52,7 @@ THOROUGH = (
     "test_enclose.py::test_the_rounding_error_of_many_operations", "test_enclose_compiled.py::test_one_box_is_enclosed",
     "test_distance.py::test_where_the_centre", "test_thermal_block.py::test_unit_conductivity",
     "test_prager_synge.py::test_lognormal_truth", "test_affine.py::test_the_thermal_blocks_terms",
+    "test_helmholtz_box.py::test_a_source_that_moves", "test_bratu_box.py::test_the_line",
     "test_problem.py::test_a_box_with_the_zero_solution_has_a_scale_of_zero[hyperelastic",
 )  # fmt: skip
 

@@ -130,7 +130,12 @@ def audit(
     trial.at_few_points(finite)
     if sample is not None and sample < len(finite):
         finite = np.sort(np.random.default_rng(seed).choice(finite, sample, replace=False))
-    way, leaves = by.leaves(trust.box, lows[finite], highs[finite], trust.bound[numbers[finite]])
+    independent = by.leaves(trust.box, lows[finite], highs[finite], trust.bound[numbers[finite]])
+    if isinstance(independent, str):
+        trial.at_many_points(finite)
+        beside = (*NOT_CHECKED, f"the bounds of leaves, but at points: {independent}")
+        return Audit(trust.boxes, 0, len(trust.witness), falsified, time.perf_counter() - start, 0, beside)
+    way, leaves = independent
     answers, spent = prove_all(way, leaves, boxes, seconds, executor, progress)
     missing = [int(i) for i, answer in zip(finite, answers, strict=True) if answer != PROVED]
     if missing:

@@ -26,13 +26,17 @@ from functools import cached_property
 from typing import Any
 
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
+from ...solvers.box import Box
 from ...solvers.precision import RANGE, UNIT_ROUNDOFF, gamma
 from ...solvers.problem import Problem
 from ...solvers.problems.bratu import Bratu
 from ...solvers.problems.bratu_lower import conjugate_gradients
+from ..answers.evaluate import Model, answering_basis
 from .bounds import SLACK
+from .proof import TRACED, BoxProof, ReducedProof
 from .radius import RadiusProof
 from .sines import EIGENVALUE, LITTLE, Sines
 
@@ -114,6 +118,21 @@ class BratuProof(RadiusProof):
         """(w'K^-1 w)^(1/2), diagonal in sines."""
         eigenvalues = self._sines.eigenvalues(self.problem.difference_weights(p)) * (1 - EIGENVALUE)
         return self._sines.dual_norm(self.problem.inside(weights), eigenvalues, jnp.zeros(())) * SLACK + LITTLE
+
+    def basis(self, model: Model) -> Float[np.ndarray, "N k"] | str:
+        return answering_basis(self.problem, self.problem.free, model)
+
+    def over_boxes(self, model: Model, inputs: Box, reduced: ReducedProof | str, scale: float) -> BoxProof | str:
+        from ..boxes.solutions.bratu_box import bratu_boxes  # here for the same reason as in ``CoerciveProof``
+
+        basis = self.basis(model)
+        if isinstance(basis, str):
+            return f"proofs over boxes need a basis in which the surrogate answers: {basis}"
+        return bratu_boxes(self.problem, model, basis, inputs, self.box_assumptions[0], scale)
+
+    @property
+    def box_assumptions(self) -> tuple[tuple[str, ...], ...]:
+        return ((*self.assumptions, TRACED),)
 
     def norm_row(self, p: Float[Array, " d"], v: Float[Array, " N"]) -> tuple[Array, Array]:
         value = self.problem.norm(p, v)

@@ -67,8 +67,11 @@ class BoxProof(abc.ABC):
         return ""
 
     @abc.abstractmethod
-    def leaves(self, box: Box, low: np.ndarray, high: np.ndarray, claimed: Float[np.ndarray, " n"]) -> tuple[Any, Any]:
-        """For audits (``recheck``): the independent way to prove leaves of a map, and n leaves with a claim each.
+    def leaves(
+        self, box: Box, low: np.ndarray, high: np.ndarray, claimed: Float[np.ndarray, " n"]
+    ) -> tuple[Any, Any] | str:
+        """For audits (``recheck``): the independent way to prove leaves of a map, and n leaves with a claim each; or
+        why there is none, and bounds cannot be proved anew.
 
         Raises:
             ValueError: an operation without a rule.

@@ -52,8 +52,8 @@ NORM = 3.0  # at least (lambda + h^2)^(1/2)
 class HelmholtzData(NamedTuple):
     """Of the modes V, and of the grid."""
 
-    pairs: Float[Any, "2M 2k"]  # w V^, which takes (Re c, Im c) to real and imaginary parts, waves in a row
-    gram: Float[Any, "2k 2k"]  # ``gram_bound`` of it
+    pairs: Float[Any, "waves pairs"]  # w V^, which takes (Re c, Im c) to real and imaginary parts, waves in a row
+    gram: Float[Any, "pairs pairs"]  # ``gram_bound`` of it
     sizes: Float[Any, " k"]  # at least || w V^_j ||
     errors: Float[Any, " k"]  # what w V^_j may be off by
     lengths: Float[Any, " k"]  # at least || V_j ||_2
@@ -255,7 +255,7 @@ def _at_nodes(waves: _Waves, load: Callable[[Array], Array], resonance: Array, X
     return _stacked(one, X)
 
 
-def _times(waves: _Waves, resonance: Array, c: Float[Array, "M k"], X: Float[Array, "M d"]) -> Float[Array, "M 2k"]:
+def _times(waves: _Waves, resonance: Array, c: Float[Array, "M k"], X: Float[Array, "M d"]) -> Float[Array, "M pairs"]:
     """(lambda_r - kappa) c, real parts and then imaginary ones."""
 
     def one(x: Array, c: Array) -> Array:

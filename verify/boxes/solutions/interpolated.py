@@ -1,7 +1,7 @@
 """The quotient ||e(x)|| / (scale + ||u(x)||) over a box, from an error vector and a solution that are analytic in x.
 
-For a vector g with ||g(x)|| >= q(x) (||e(x)|| - r), a vector y with ||y(x)|| <= q(x) (||u(x)|| + r), a positive factor q
-that drops out of the quotient (it takes a pole away, or the growth of u), and any fixed v of length at most one,
+For a vector g with ||g(x)|| >= q(x) (||e(x)|| - r), a vector y with ||y(x)|| <= q(x) (||u(x)|| + r), a positive factor
+q that drops out of the quotient (it takes a pole away, or the growth of u), and any fixed v of length at most one,
 
     sup ||e|| / (scale + ||u||) <= (sup ||g|| + q r) / (q scale + inf y.v - q r)
 
@@ -30,7 +30,7 @@ from ..box_bound import BoxResult, axis_to_halve
 class Interpolated(NamedTuple):
     """A function at the nodes, as computed, and what is known of it between them."""
 
-    values: Float[Array, "M *K"]
+    values: Float[Array, "M ..."]
     off: Float[Array, ""]  # at least the length of what a row may be off by, rounded nodes included
     highest: Float[Array, " d"]  # at least the length of its m_a-th Taylor coefficient along axis a, all over the box
 
