@@ -11,23 +11,36 @@ from .space import Space
 
 
 def scaled(
-    space: Space, ends: Float[np.ndarray, "2 d"], low: Float[np.ndarray, "B d"], high: Float[np.ndarray, "B d"]
+    space: Space,
+    ends: Float[np.ndarray, "2 d"],
+    low: Float[np.ndarray, "B d"],
+    high: Float[np.ndarray, "B d"],
+    axes: tuple[int, ...] | None = None,
 ) -> Model:
-    """low + width x."""
+    """low + width x. ``axes``: which input each variable of the space is, where others are fixed to their interval."""
     middle = (low + high) / 2
     half = np.maximum(high - middle, middle - low) * (1 + 2.0**-50)
-    d = space.d
-    c = np.zeros((1 + d, *low.shape))
+    axes = tuple(range(space.d)) if axes is None else axes
+    c = np.zeros((1 + space.d, *low.shape))
     c[0] = ends[0] + ends[1] * middle
-    for a in range(d):
-        c[1 + a, :, a] = ends[1, a] * half[:, a]
-    radius = 4 * U * (np.abs(ends[0]) + ends[1] * (np.abs(middle) + half)) * UP + TINY
+    unknown = ends[1] * half
+    for variable, a in enumerate(axes):
+        c[1 + variable, :, a] = ends[1, a] * half[:, a]
+        unknown[:, a] = 0.0
+    radius = unknown * (1 + 4 * U) + 4 * U * (np.abs(ends[0]) + ends[1] * (np.abs(middle) + half)) * UP + TINY
     return Model(space, c, radius, np.zeros_like(radius))
 
 
-def inputs(space: Space, ends: np.ndarray, log: tuple[bool, ...], low: np.ndarray, high: np.ndarray) -> Model:
+def inputs(
+    space: Space,
+    ends: np.ndarray,
+    log: tuple[bool, ...],
+    low: np.ndarray,
+    high: np.ndarray,
+    axes: tuple[int, ...] | None = None,
+) -> Model:
     """p; as exponentials where inputs are logarithmic. What a program is given is exact: there is no loss."""
-    z = scaled(space, ends, low, high)
+    z = scaled(space, ends, low, high, axes)
     if not any(log):
         return z
     p, which = functions.exp(z), np.array(log)

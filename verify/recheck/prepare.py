@@ -11,11 +11,16 @@ import numpy as np
 
 from ...solvers.box import Box
 from ...solvers.classes.coercive import CoerciveProblem
+from ...solvers.problem import Problem
+from ...solvers.problems.helmholtz import Helmholtz
 from ..boxes.box_bound import INFLATION
+from ..boxes.branch_and_bound import varying
 from ..boxes.fluxes.flux_path import FluxPath
 from ..proofs.reduced import ReducedBound
+from ..proofs.sines import Sines
 from .flux_leaf import FluxLeaves
 from .halving import Leaves
+from .helmholtz_leaf import HelmholtzLeaves
 from .leaf_boxes import inputs
 from .reduced_leaf import ReducedLeaves
 from .space import space
@@ -71,6 +76,43 @@ def flux_leaves(path: FluxPath, box: Box) -> FluxLeaves:
     }
     data = {key: np.asarray(x) for key, x in named.items()}
     return FluxLeaves(record(program, d), np.stack(box.scaled_ends()), box.log, FLUX_ORDERS.get(d, 4), data)
+
+
+def helmholtz_leaves(problem: Helmholtz, basis: np.ndarray, surrogate: Any, box: Box) -> HelmholtzLeaves:
+    """The proof of leaves by the solution in sines, with the programs of bells and coefficients.
+
+    Raises:
+        ValueError: an operation without a rule.
+    """
+    sines, k = Sines(problem.cells), basis.shape[1]
+
+    def program(p: jax.Array) -> Any:
+        return (*problem.bells(p), jnp.asarray(surrogate.coefficients(p[None])[0]))
+
+    grid = basis.T.reshape(k, problem.cells + 1, problem.cells + 1, 2)[:, 1:-1, 1:-1]
+    modes = [(sines.matrix @ grid[..., part] @ sines.matrix).reshape(k, -1) for part in (0, 1)]
+    data = {
+        "sines": np.asarray(sines.matrix),
+        "along": np.asarray(sines.along),
+        "modes": np.stack(modes),
+        "lengths": np.linalg.norm(basis, axis=0) * (1 + 1e-12),
+        "eps": np.array(sines.eps),
+        "area": np.array(float(problem.cells) ** -2),
+        "square": np.array(problem.bell_square),
+    }
+    axes = axes_of(problem, box)
+    ends = np.stack(box.scaled_ends())
+    return HelmholtzLeaves(record(program, 4), ends, box.log, ORDERS.get(len(axes), 4), data, axes)
+
+
+def axes_of(problem: Problem, box: Box) -> tuple[int, ...]:
+    """Inputs that vary in a part of the problem's box."""
+    return tuple(np.flatnonzero(varying(problem, box)).tolist())
+
+
+def plain_leaves(low: np.ndarray, high: np.ndarray, claimed: np.ndarray, scale: float) -> Leaves:
+    """Leaves of maps whose proofs need to know nothing more of them, wider by the inflation of lookups."""
+    return Leaves(low - INFLATION, high + INFLATION, claimed, {"scale": np.full(len(low), scale)})
 
 
 def leaves_of(

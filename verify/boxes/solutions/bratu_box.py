@@ -39,12 +39,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
-from jax.scipy.sparse.linalg import cg
 from jaxtyping import Float
 
 from ....solvers.box import Box
 from ....solvers.precision import RANGE, UNIT_ROUNDOFF, gamma
 from ....solvers.problems.bratu import Bratu
+from ....solvers.problems.bratu_lower import conjugate_gradients
 from ...answers.evaluate import Model
 from ...answers.frozen import Frozen
 from ...enclose import ball as balls
@@ -59,7 +59,7 @@ from .interpolated import Interpolated, Rest, normalised, quotient_over_box, res
 from .solution_boxes import FieldPoints, SolutionBoxes
 
 NEWTON, CHORD = 4, 6  # Galerkin steps at the box's centre, and from there at all nodes
-COMPARISON = 12  # CG steps for w
+COMPARISON = 8  # CG steps for w
 
 
 class Approximant(NamedTuple):
@@ -135,29 +135,21 @@ class _Place:
 
     # ---- v ---------------------------------------------------------------------------------------------------------
 
-    def _stiff(self, weights: list[Array], x: Float[Array, "..."]) -> tuple[Array, Array]:
-        """K x, and |K| |x|."""
-        value: Any = 0.0
-        size: Any = 0.0
-        around = jnp.pad(jnp.abs(x), 1)
-        for axis, weight in enumerate(weights):
-            value = value + weight * seconds(x, axis)
-            inner = [slice(1, -1)] * self.axes
-            before, after = list(inner), list(inner)
-            before[axis], after[axis] = slice(None, -2), slice(2, None)
-            size = size + weight * (2 * jnp.abs(x) + around[tuple(before)] + around[tuple(after)])
-        return value, size
+    def _stiff(self, p: Array, x: Float[Array, "..."]) -> tuple[Array, Array]:
+        """K(p) x, and |K(p)| |x|."""
+        x = jnp.pad(x, 1)
+        return self.problem.differences(p, x), self.problem.differences(p, jnp.abs(x), 1)
 
     def _galerkin(self, p: Array, z: Array) -> tuple[Array, Array]:
         """Z'F, and Z'J Z's part of the source."""
         v = (self.data.space @ z).reshape(self.shape)
         source = p[0] * self.problem.mass * jnp.exp(jnp.minimum(v, LARGEST))
-        F = self._stiff(self.weights(p), v)[0] - source
+        F = self._stiff(p, v)[0] - source
         return self.data.space.T @ F.reshape(-1), source.reshape(-1)
 
     def _jacobian(self, p: Array, source: Array) -> Array:
         Z = self.data.space
-        stiff = jax.vmap(lambda x: self._stiff(self.weights(p), x.reshape(self.shape))[0].reshape(-1), 1, 1)(Z)
+        stiff = jax.vmap(lambda x: self._stiff(p, x.reshape(self.shape))[0].reshape(-1), 1, 1)(Z)
         return Z.T @ (stiff - source[:, None] * Z)
 
     def _at_nodes(self) -> Float[Array, "M r"]:
@@ -225,7 +217,7 @@ class _Place:
         P = jax.vmap(self.to_inputs)(self.points.mid)
 
         def at(p: Array, x: Array) -> tuple[Array, Array]:
-            stiff, size = self._stiff(self.weights(p), x)
+            stiff, size = self._stiff(p, x)
             source = p[0] * self.problem.mass * jnp.exp(x)
             return stiff - source, self.entry * (size + source) * 1.01
 
@@ -266,23 +258,14 @@ class _Place:
     def _comparison(self, v: Float[Array, "M ..."], sigma: Float[Array, "..."]) -> tuple[Array, Array]:
         """tau and w."""
         centre = self.to_inputs(self.box.mid)
-        source = jnp.max(v, axis=0)
-        source = centre[0] * self.problem.mass * jnp.exp(source)
-        weights = self.weights(centre)
-        eigenvalues = self.sines.eigenvalues(weights)
+        source = centre[0] * self.problem.mass * jnp.exp(jnp.max(v, axis=0))
         right = jnp.full(self.shape, self.problem.mass)
-        w, _ = cg(
-            lambda x: self._stiff(weights, x)[0] - source * x,
-            right,
-            tol=1e-6,
-            maxiter=COMPARISON,
-            M=lambda x: self.sines(self.sines(x) / eigenvalues),
-        )
+        w = conjugate_gradients(self.problem, centre, source, right, 0.0, COMPARISON).x
         least: Any = -sigma * w * (1 + 2 * ENTRY)
         for axis, (low, high) in enumerate(self.weight_ends()):
             second = seconds(w, axis)
             least = least + jnp.minimum(low * second, high * second)
-            least = least - high * ENTRY * self._stiff([jnp.ones(())] * self.axes, w)[1]
+            least = least - high * ENTRY * 4 * jnp.max(jnp.abs(w))
         return least - ENTRY * jnp.abs(least), w
 
     # ---- the quotient ----------------------------------------------------------------------------------------------

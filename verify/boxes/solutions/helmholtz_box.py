@@ -276,6 +276,12 @@ class HelmholtzBoxes(SolutionBoxes):
             "or keep away from k2 = pi^2 (m^2 + n^2)"
         )
 
+    def leaves(self, box: Box, low: np.ndarray, high: np.ndarray, claimed: np.ndarray) -> tuple[Any, Any]:
+        from ...recheck.prepare import helmholtz_leaves, plain_leaves  # for audits alone
+
+        way = helmholtz_leaves(self.problem, self.model.basis, self.model, box)
+        return way, plain_leaves(low, high, claimed, self.points.scale)
+
 
 def helmholtz_boxes(
     problem: Helmholtz,
