@@ -39,11 +39,10 @@ from .bounds import SLACK
 from .proof import TRACED, BoxProof, ReducedProof
 from .radius import RadiusProof
 from .sines import EIGENVALUE, LITTLE, Sines
+from .supersolution import ENTRY, LARGEST, supersolution
 
 CORRECTIONS = 2  # Newton steps of an effort, of one CG step each: more of these in one step gain less
 COMPARISON = 3  # CG steps for w: near the fold more of them make w, and so b, smaller
-ENTRY = gamma(44)  # relative rounding of one term: exp to 16 ulp, differences, weights, sums
-LARGEST = 100.0  # of a field: e^v stays far within float64
 
 
 class BratuProof(RadiusProof):
@@ -106,7 +105,7 @@ class BratuProof(RadiusProof):
         slope, w = jnp.where(trusted, slope, 1.0), jnp.where(trusted, w, 1.0)
 
         t0 = jnp.maximum(jnp.max((F + F_off) / slope), 0.0) * SLACK
-        t, found = _supersolution(slope, F_off - F, source, w)
+        t, found = supersolution(slope, F_off - F, source, w)
         b = jnp.maximum(t, t0) * w * SLACK
         eigenvalues = self._sines.eigenvalues(weights) * (1 - EIGENVALUE)
         grown = source * jnp.expm1(b) * (1 + 2 * ENTRY)
@@ -139,19 +138,3 @@ class BratuProof(RadiusProof):
         largest: Any = sum(4 * weight for weight in self.problem.difference_weights(p))  # at least K's eigenvalues
         difference = 2 * UNIT_ROUNDOFF * jnp.sqrt(largest * jnp.vdot(v, v))  # v may be a rounded difference
         return value, (gamma(6 * v.size + 16) * value + difference) * 1.01 + LITTLE
-
-
-def _supersolution(slope: Array, missing: Array, source: Array, w: Array) -> tuple[Array, Array]:
-    """t with t slope - source (e^(t w) - 1 - t w) >= missing, entry by entry, and whether it was found.
-
-    With e^x - 1 - x <= x^2 e^x / 2 the smallest t of an entry is a root of t a - t^2 c = f, where c holds e^(T max w)
-    of a guess T. Whatever was guessed, the inequality is checked at the t that comes out.
-    """
-    curve = 0.5 * source * w**2 * (1 + 2 * ENTRY)
-    first = jnp.maximum(jnp.max(missing / slope), 0.0)
-    grown = curve * jnp.exp(jnp.minimum(2 * first * jnp.max(w), 50.0))
-    root = jnp.sqrt(jnp.maximum(slope**2 - 4 * grown * missing, 0.0))
-    each = jnp.where(missing > 0, 2 * missing / (slope + root), 0.0)
-    t = jnp.max(each) * (1 + 1e-9) + LITTLE
-    least = t * slope * (1 - 8 * UNIT_ROUNDOFF) - t**2 * curve * jnp.exp(t * w) * (1 + 2 * ENTRY)
-    return t, jnp.all(least >= missing)

@@ -5,9 +5,9 @@ With kappa = kappa_0 + delta, delta(t) small and G = lambda - kappa_0,
 
     1 / (lambda - kappa) = sum_(j <= m) delta^j / G^(j+1) + R,    |R| <= rho^(m+1) / (|G| (1 - rho)),
 
-rho = |delta| / |G|, so that one row of powers of delta serves all waves. Where rho is not below one nothing is proved: a box with an
-undamped resonance is so. Everything is multiplied by lambda_r - kappa of the strongest wave, which the quotient does
-not see. Taken over: the sine matrix, a closed form, and its rounding.
+rho = |delta| / |G|, so that one row of powers of delta serves all waves. Where rho is not below one nothing is proved:
+a box with an undamped resonance is so. Everything is multiplied by lambda_r - kappa of the strongest wave, which the
+quotient does not see. Taken over: the sine matrix, a closed form, and its rounding.
 """
 
 from __future__ import annotations

@@ -51,8 +51,8 @@ from ...enclose import ball as balls
 from ...enclose import bernstein, coefficients, norm_bound, rounding_error
 from ...enclose.ball import Ball
 from ...proofs.bounds import SLACK
-from ...proofs.bratu import ENTRY, LARGEST, _supersolution
 from ...proofs.sines import EIGENVALUE, LITTLE, Sines
+from ...proofs.supersolution import ENTRY, LARGEST, supersolution
 from ..box_bound import INFLATION, BoundInputs, BoxResult, ModelWeights, unit_to_inputs
 from .bratu_data import BratuData, bratu_data, seconds
 from .interpolated import Interpolated, Rest, normalised, quotient_over_box, result
@@ -187,7 +187,7 @@ class _Place:
         slope, w = jnp.where(trusted, slope, 1.0), jnp.where(trusted, w, 1.0)
         phi = jnp.where(trusted, phi, 1.0)
         t0 = jnp.max(phi / slope) * SLACK
-        t, found = _supersolution(slope, phi, sigma, w)
+        t, found = supersolution(slope, phi, sigma, w)
         b = jnp.maximum(t, t0) * w * SLACK
         eigenvalues = self.sines.eigenvalues([low for low, _ in self.weight_ends()]) * (1 - 2 * EIGENVALUE)
         grown = sigma * jnp.expm1(b) * (1 + 2 * ENTRY)
