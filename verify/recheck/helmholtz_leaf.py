@@ -31,7 +31,7 @@ NORM = 3.0  # at least (lambda + h^2)^(1/2)
 @dataclass
 class HelmholtzLeaves(SolutionLeaves):
     """``tape``: bells along x and y, coefficients. ``data``: ``sines`` [m, m], ``along`` [m], ``modes`` [2, k, m m] of
-    V^ without weights, ``lengths`` [k] of V, ``eps``, ``area``, ``square``: what the bells' product is divided by.
+    V^ without weights, ``lengths`` [k] of V, ``eps``, ``area``, ``strength``: what the bells' product is multiplied by.
     """
 
     def size(self) -> int:
@@ -89,14 +89,14 @@ class HelmholtzLeaves(SolutionLeaves):
 
     def _load(self, bells: list[Model]) -> tuple[Model, np.ndarray, np.ndarray]:
         """f^ [B, M], a bound of its length, and what it may be off by beside its radius, in the 2-norm."""
-        data, square = self.data, float(self.data["square"])
+        data, strength = self.data, float(self.data["strength"])
         hats = [shortened(linear(x, "...k,kx->...x", data["sines"], len(data["along"]))) for x in bells]
         one, other = hats[0].moved(lambda x: x[..., :, None]), hats[1].moved(lambda x: x[..., None, :])
-        load = mul(one, scale(other, 1 / square)).moved(lambda x: x.reshape(*x.shape[:-2], -1))
+        load = mul(one, scale(other, strength)).moved(lambda x: x.reshape(*x.shape[:-2], -1))
         sizes = [np.sqrt((x.magnitude**2).sum(axis=1)) * UP for x in bells]
         losses = [np.sqrt((x.loss**2).sum(axis=1)) * UP for x in bells]
-        size = sizes[0] * sizes[1] / square * UP
-        computed = (losses[0] * sizes[1] + (sizes[0] + losses[0]) * losses[1]) / square * UP
+        size = sizes[0] * sizes[1] * strength * UP
+        computed = (losses[0] * sizes[1] + (sizes[0] + losses[0]) * losses[1]) * strength * UP
         return shortened(load), size, (2 * float(data["eps"]) + FEW) * size + computed
 
     def _inverse(

@@ -98,7 +98,7 @@ def helmholtz_leaves(problem: Helmholtz, basis: np.ndarray, surrogate: Any, box:
         "lengths": np.linalg.norm(basis, axis=0) * (1 + 1e-12),
         "eps": np.array(sines.eps),
         "area": np.array(float(problem.cells) ** -2),
-        "square": np.array(problem.bell_square),
+        "strength": np.array(problem.source_scale),
     }
     axes = axes_of(problem, box)
     ends = np.stack(box.scaled_ends())

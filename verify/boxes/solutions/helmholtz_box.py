@@ -146,7 +146,7 @@ def _bound(
         return jnp.concatenate([*problem.bells(p), coefficients_at(p)])
 
     def product(hats: Array) -> Array:
-        return (hats[:n, None] * hats[None, n:]).reshape(-1) / problem.bell_square
+        return (hats[:n, None] * hats[None, n:]).reshape(-1) * problem.source_scale
 
     centre = waves.to_inputs(box.mid)
     resonance = waves.strongest(product(loads(centre)), centre)
@@ -175,10 +175,10 @@ def _bound(
 
     load = product(hats) * (1 + 1e-14)
     bells = [jnp.sqrt(jnp.sum(x**2)) * (1 + gamma(n + 8)) for x in (hats[:n], hats[n:])]
-    load_size = bells[0] * bells[1] / problem.bell_square * (1 + 1e-12) * (1 + sines.eps)
+    load_size = bells[0] * bells[1] * problem.source_scale * (1 + 1e-12) * (1 + sines.eps)
     load_off = 2 * (sines.eps + LOAD) * load_size  # in the 2-norm: of what is computed, and of S itself
     missed = [jnp.sqrt(jnp.sum(x**2)) for x in (lost[:n], lost[n : 2 * n])]
-    load_off = load_off + 1.01 * (missed[0] * bells[1] + (bells[0] + missed[0]) * missed[1]) / problem.bell_square
+    load_off = load_off + 1.01 * (missed[0] * bells[1] + (bells[0] + missed[0]) * missed[1]) * problem.source_scale
 
     def length(per_wave: Array, spread: Array) -> Array:
         """Of the vector whose entries are at most ``per_wave`` f^, with f^ off by ``load_off`` beside its own size."""
@@ -191,9 +191,9 @@ def _bound(
             return length(bent, load)
         moved = balls.magnitude(jets[m - 1, axis])[: 2 * n]
         first, second = (moved, hats) if axis == 2 else (hats, moved)
-        grown = (first[:n, None] * second[None, n:]).reshape(-1) / problem.bell_square
+        grown = (first[:n, None] * second[None, n:]).reshape(-1) * problem.source_scale
         sizes = [jnp.sqrt(jnp.sum(x**2)) for x in (first[:n], second[n:])]
-        off = 2 * (sines.eps + LOAD) * sizes[0] * sizes[1] / problem.bell_square
+        off = 2 * (sines.eps + LOAD) * sizes[0] * sizes[1] * problem.source_scale
         return (jnp.sqrt(jnp.sum((root * ratio * grown) ** 2)) + jnp.max(root * ratio) * off) * (1 + 1e-12)
 
     def surrogate(axis: int, m: int) -> Array:
