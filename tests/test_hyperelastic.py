@@ -11,7 +11,7 @@ from scipy.optimize import brentq
 
 import assay
 from assay.solvers.classes.richardson import restrict
-from assay.solvers.discretisations import plane_stress
+from assay.solvers.discretisations import neo_hookean, plane_stress
 from assay.solvers.problem import SolveError
 from assay.solvers.problems.hyperelastic import Hyperelastic
 
@@ -136,6 +136,10 @@ def test_the_matrices_are_those_of_the_residual_and_the_norm(problem: Hyperelast
     assert abs(a - a.T).max() <= 1e-12 * abs(a).max()
     pushed = jax.jit(lambda u: jax.jvp(lambda w: problem.residual(p, w), (u,), (v,))[1])(u)
     np.testing.assert_allclose(a @ inner, np.asarray(pushed)[problem.free], atol=1e-12 * abs(a).max())
+    tangent = neo_hookean.tangent(problem.moduli(jnp.asarray(p)), problem.to_grid(jnp.asarray(u)))
+    formed = problem.cholesky.matrix(neo_hookean.stiffness(tangent, problem.free))
+    np.testing.assert_allclose(formed[problem.free][:, problem.free], a.toarray(), atol=1e-13 * abs(a).max())
+    np.testing.assert_array_equal(formed[~problem.free], np.eye(problem.size)[~problem.free])
     assert inner @ problem.norm_matrix(p) @ inner == pytest.approx(float(problem.norm(p, v)) ** 2, rel=1e-12)
 
 

@@ -109,3 +109,78 @@ def forces_rounding(m: Moduli, u: Float[Array, "2 n+1 n+1"]) -> Float[Array, "2 
     total = (m.mu * spread + bent * inverse * (products / j + spread * inverse)).sum(axis=0) / (4 * m.mu.shape[0])
     part = jnp.stack([total, total])
     return gamma(60) * _spread(part, part, part, 1.0)
+
+
+# ---- the second derivative of the energy ---------------------------------------------------------------------------
+
+
+class Tangent(NamedTuple):
+    """d^2 energy/dF^2 = shift I + bend c c' + pressure M in four points, c = cof F and M = d cof F/dF as a matrix.
+
+    In the order (11, 21, 12, 22) of F, c = (across_x, across_y) and M has the entries 1 at (11, 22), -1 at (21, 12).
+    """
+
+    shift: Float[Array, "4 n n"]
+    bend: Float[Array, "4 n n"]
+    pressure: Float[Array, "4 n n"]
+    across_x: Float[Array, "2 4 n n"]
+    across_y: Float[Array, "2 4 n n"]
+
+
+def tangent(m: Moduli, u: Float[Array, "2 n+1 n+1"]) -> Tangent:
+    """At the Gauss points: d pressure = bend c . dF with bend = (lame + mu - lame ln J)/J^2."""
+    (ux, vx), (uy, vy) = gradients(u, GAUSS)
+    j = (1 + ux) * (1 + vy) - uy * vx
+    log = m.lame * jnp.log(j)
+    return Tangent(
+        jnp.broadcast_to(m.mu, j.shape),
+        (m.lame + m.mu - log) / j**2,
+        (log - m.mu) / j,
+        jnp.stack([1 + vy, -uy]),
+        jnp.stack([-vx, 1 + ux]),
+    )
+
+
+def distances(n: int) -> list[int]:
+    """The occupied diagonals of ``stiffness``."""
+    line = 2 * (n + 1)
+    return [0, 1, 2, 3, *range(line - 3, line + 4)]
+
+
+def stiffness(t: Tangent, free: np.ndarray) -> Float[Array, "11 N"]:
+    """The Jacobian of ``forces``, in all nodes, node after node with the component last, by its diagonals from the main
+    one down (``linear_algebra/banded.py``); rows and columns that are not ``free`` are those of the identity.
+
+    In the modes the matrix of a cell is a sum over its points of the blocks of the tangent times 1, xi, eta and their
+    products, and the corners take the modes with the signs of ``_spread``.
+    """
+    n = t.shift.shape[-1]
+    one = jnp.eye(2)[:, :, None, None, None]
+    turn = jnp.array([[0.0, 1.0], [-1.0, 0.0]])[:, :, None, None, None]
+    cx, cy = t.across_x, t.across_y
+    xx = t.shift * one + t.bend * cx[:, None] * cx[None]
+    xy = t.pressure * turn + t.bend * cx[:, None] * cy[None]
+    yy = t.shift * one + t.bend * cy[:, None] * cy[None]
+    yx = xy.swapaxes(0, 1)
+    xi, eta = (jnp.asarray(GAUSS[:, axis])[:, None, None] for axis in (0, 1))
+    xh, yh = eta * xx + xi * xy, eta * yx + xi * yy
+    hh = eta**2 * xx + xi * eta * (xy + yx) + xi**2 * yy
+    rows = [[xx, xy, xh], [yx, yy, yh], [xh.swapaxes(0, 1), yh.swapaxes(0, 1), hh]]
+    modes = jnp.stack([block.sum(axis=2) / 4 for row in rows for block in row])  # [9, 2, 2, n, n]
+    signs = np.array([[i - 0.5, j - 0.5, 1.0 if i == j else -1.0] for i, j in CORNERS])
+    pairs = jnp.asarray(np.einsum("am,bk->abmk", signs, signs).reshape(16, 9))
+    corners = (pairs @ modes.reshape(9, -1)).reshape(4, 4, 2, 2, n, n)
+
+    mask = free.reshape(n + 1, n + 1, 2)
+    found = {distance: jnp.zeros((n + 1, n + 1, 2)) for distance in distances(n)}
+    for a, (ai, aj) in enumerate(CORNERS):  # the row's corner, and the column's
+        for b, (bi, bj) in enumerate(CORNERS):
+            for c, d in np.ndindex(2, 2):
+                distance = 2 * ((ai - bi) * (n + 1) + aj - bj) + c - d
+                if distance < 0:
+                    continue
+                both = mask[ai : n + ai, aj : n + aj, c] & mask[bi : n + bi, bj : n + bj, d]
+                entry = jnp.pad(jnp.where(both, corners[a, b, c, d], 0.0), ((bi, 1 - bi), (bj, 1 - bj)))
+                found[distance] = found[distance].at[:, :, d].add(entry)
+    found[0] = jnp.where(mask, found[0], 1.0)
+    return jnp.stack([found[distance].reshape(-1) for distance in distances(n)])

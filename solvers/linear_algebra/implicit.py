@@ -61,6 +61,7 @@ def chord(
     start: Float[Array, " n"],
     target: Float[Array, ""],
     keep: float,
+    first: Array | None = None,
 ) -> Root:
     """Newton's method with a Jacobian that is kept while steps with it are good.
 
@@ -71,6 +72,7 @@ def chord(
     Args:
         linearise: u -> what ``correction`` needs of J(u).
         correction: (linearise(u), r) -> J(u)^-1 r, or an approximation of it.
+        first: linearise(u) at a u near ``start``, known already; None linearises there.
     """
 
     def size(r: Array) -> Array:
@@ -102,7 +104,8 @@ def chord(
 
     r = equation(start)
     state: tuple[Array, ...] = (
-        start, r, size(r), jnp.zeros(()), jnp.asarray(False), linearise(start), jnp.asarray(True),
+        start, r, size(r), jnp.zeros(()), jnp.asarray(False),
+        linearise(start) if first is None else first, jnp.asarray(first is None),
     )  # fmt: skip
     u, _, norm, k, *_ = lax.while_loop(go_on, step, state)
     return Root(u, norm, k)
