@@ -89,6 +89,11 @@ def forces(m: Moduli, u: Float[Array, "2 n+1 n+1"]) -> Float[Array, "2 n+1 n+1"]
     return _spread(weight * along_x.sum(axis=1), weight * along_y.sum(axis=1), weight * twist.sum(axis=1))
 
 
+def spread_of(u: Float[Array, "2 n+1 n+1"]) -> Float[Array, "n n"]:
+    """What roundings of F in a cell are relative to: at most 8 of them, in every entry."""
+    return 1 + jnp.abs(jnp.concatenate(_differences(u))).sum(axis=0)
+
+
 def forces_rounding(m: Moduli, u: Float[Array, "2 n+1 n+1"]) -> Float[Array, "2 n+1 n+1"]:
     """A bound of the rounding errors of ``forces`` at u as it stands, those of the moduli included.
 
@@ -101,7 +106,7 @@ def forces_rounding(m: Moduli, u: Float[Array, "2 n+1 n+1"]) -> Float[Array, "2 
     16 in the logarithm, the rest in P and the sums.
     """
     (ux, vx), (uy, vy) = gradients(u, GAUSS)
-    spread = 1 + jnp.abs(jnp.concatenate(_differences(u))).sum(axis=0)
+    spread = spread_of(u)
     products = jnp.abs((1 + ux) * (1 + vy)) + jnp.abs(uy * vx)
     j = (1 + ux) * (1 + vy) - uy * vx
     inverse = (2 + jnp.abs(ux) + jnp.abs(uy) + jnp.abs(vx) + jnp.abs(vy)) / j  # at least |F^-1|
@@ -141,6 +146,18 @@ def tangent(m: Moduli, u: Float[Array, "2 n+1 n+1"]) -> Tangent:
     )
 
 
+def blocks(t: Tangent) -> tuple[Array, Array, Array]:
+    """The blocks (x, x), (x, y) and (y, y) of the tangent, [2, 2, 4, n, n] each."""
+    one = jnp.eye(2)[:, :, None, None, None]
+    turn = jnp.array([[0.0, 1.0], [-1.0, 0.0]])[:, :, None, None, None]
+    cx, cy = t.across_x, t.across_y
+    return (
+        t.shift * one + t.bend * cx[:, None] * cx[None],
+        t.pressure * turn + t.bend * cx[:, None] * cy[None],
+        t.shift * one + t.bend * cy[:, None] * cy[None],
+    )
+
+
 def distances(n: int) -> list[int]:
     """The occupied diagonals of ``stiffness``."""
     line = 2 * (n + 1)
@@ -155,12 +172,7 @@ def stiffness(t: Tangent, free: np.ndarray) -> Float[Array, "11 N"]:
     products, and the corners take the modes with the signs of ``_spread``.
     """
     n = t.shift.shape[-1]
-    one = jnp.eye(2)[:, :, None, None, None]
-    turn = jnp.array([[0.0, 1.0], [-1.0, 0.0]])[:, :, None, None, None]
-    cx, cy = t.across_x, t.across_y
-    xx = t.shift * one + t.bend * cx[:, None] * cx[None]
-    xy = t.pressure * turn + t.bend * cx[:, None] * cy[None]
-    yy = t.shift * one + t.bend * cy[:, None] * cy[None]
+    xx, xy, yy = blocks(t)
     yx = xy.swapaxes(0, 1)
     xi, eta = (jnp.asarray(GAUSS[:, axis])[:, None, None] for axis in (0, 1))
     xh, yh = eta * xx + xi * xy, eta * yx + xi * yy

@@ -50,7 +50,7 @@ from ..problem import ZERO_SHARE, Attempt, nan_unless
 from ..settings import check_range
 
 TOLERANCE = 1e-11
-STEP_TOLERANCE = 1e-3  # relative residual of the states between load steps, which the next steps begin from
+STEP_TOLERANCE = 1e-5  # relative residual of the states between load steps, which the next steps begin from
 KEEP = 0.25  # the residual that a step leaves, for its Jacobian to serve the next one
 FIRST_STEP, SMALLEST_STEP = 1 / 4, 1 / 1024  # of the whole load
 LEAST_ORDER = 0.25
