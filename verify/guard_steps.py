@@ -43,14 +43,15 @@ from .answers.evaluate import as_float64, asked_in_parts
 from .answers.field_rows import Unreadable
 from .answers.trajectories import Trajectories, Window, within
 from .certificate import Certificate, certificate_of
-from .certify import STEPS
 from .guard import ROUTES
 from .proofs.bounds import SLACK, ErrorBounds, assembled
 from .proofs.prover import proof_of
 from .proofs.stepping import SteppingProof
 
 WINDOWS = 10  # of a trajectory, about
+SMALL = 0.1  # of the tolerance: states within it are what others are corrected from
 LEAST = 4  # steps of a window, unless there are fewer
+MARCHES = 1  # of a correction: what it leaves of errors near the tolerance is far below it
 
 Stepper = Callable[[np.ndarray, np.ndarray], Any]
 
@@ -97,7 +98,8 @@ class _Programs:
     def __init__(self, problem: EvolutionProblem, proof: SteppingProof) -> None:
         self.problem, self.proof = problem, proof
         self.start = RowMap(lambda p: (problem.initial(p), proof.start(p)))
-        self.measure, self.polish, self.solve = (RowMap(f) for f in (self._judged, self._polished, self._solved))
+        self.measure = RowMap(self._judged)
+        self.polish, self.solve = RowMap(lambda p, states: proof.corrected(p, states, MARCHES)), RowMap(self._solved)
         self.whole = RowMap(self._trajectory)
         p, states = problem.inputs.centre, np.zeros((2, len(proof.free_state)))
         self._measures = jax.tree.structure(jax.eval_shape(proof.measures, p, states))
@@ -106,11 +108,7 @@ class _Programs:
         measures = self.proof.measures(p, states)
         return self.proof.carried(b, measures), self.proof.state_sizes(p, states), measures
 
-    def _polished(self, p: Any, states: Any, b: Any) -> tuple[Any, ...]:
-        states = self.proof.corrected(p, states, STEPS)
-        return (states, *self._judged(p, states, b))
-
-    def _solved(self, p: Any, states: Any, b: Any) -> tuple[Any, ...]:
+    def _solved(self, p: Any, states: Any) -> Any:
         advance = self.problem.stepper(p, TOLERANCE)
 
         def one(state: Any, _: None) -> tuple[Any, Any]:
@@ -119,8 +117,7 @@ class _Programs:
             return after, after
 
         rest = lax.scan(one, states[0], length=len(states) - 1)[1]
-        states = jnp.concatenate([states[:1], rest])
-        return (states, *self._judged(p, states, b))
+        return jnp.concatenate([states[:1], rest])
 
     def _trajectory(self, p: Any, v: Any, b: Any, *measures: Any) -> ErrorBounds:
         r = self.proof.length(b, jax.tree.unflatten(self._measures, measures))
@@ -208,23 +205,22 @@ class StepGuard:
     def _window(self, batch: Trajectories, rows: np.ndarray, k: int) -> np.ndarray:
         """One more window of these rows; returns those that got through it."""
         answered = self._march(batch, rows, k)
-        found = self._found(self._compiled.measure, batch, rows[answered], k)
+        found = self._found(None, batch, rows[answered], k)
         good = self._within(found)
         batch.put(rows[answered], k, found, good, "accepted")
-        left, never = rows[answered][~good], rows[~answered]
-        left = self._polish_window(batch, left, k)
+        left = self._polish_window(batch, rows[answered][~good], k)
         early = batch.anchor[left] < k
-        again, never = left[early], np.concatenate([left[~early], never])
-        # What was answered with NaN is solved; b may be too large already, which solving alone would not mend.
-        self._solve_window(batch, never, k)
-        over = never[~self._within(batch.window(never, k)) & (batch.anchor[never] < k)]
-        again = np.concatenate([again, over])
-        for j in range(int(batch.anchor[again].min()) if len(again) else k, k + 1):
+        alone = np.concatenate([left[~early], rows[~answered]])
+        self._solve_window(batch, alone, k)
+        # What was answered with NaN is solved; b may be too large already, which solving alone does not mend.
+        again = np.concatenate([left[early], alone[~self._within(batch.window(alone, k))]])
+        for j in range(k + 1):
             now = again[batch.anchor[again] <= j]
-            self._solve_window(batch, self._polish_window(batch, now, j), j)
-        batch.anchor[again] = k + 1
-        small = rows[batch.anchor[rows] == k]
-        batch.anchor[small] = np.where(np.isin(batch.route[small, k], ("polished", "solved")), k + 1, k)
+            self._solve_window(batch, self._polish_window(batch, now, j, SMALL), j)
+        again = again[~self._within(batch.window(again, k))]
+        for j in range(k + 1):  # the scheme's own trajectory from its first state
+            self._solve_window(batch, again, j)
+        batch.anchor[rows[self._within(batch.window(rows, k), SMALL)]] = k + 1
         alive = np.isfinite(batch.v[rows, self.edges[k + 1]]).all(axis=1)
         batch.route[rows[~alive], k] = "failed"
         return rows[alive]
@@ -267,21 +263,24 @@ class StepGuard:
             )
         return answer.reshape(states.shape)
 
-    def _found(self, how: RowMap, batch: Trajectories, rows: np.ndarray, k: int) -> Window:
+    def _found(self, how: RowMap | None, batch: Trajectories, rows: np.ndarray, k: int) -> Window:
+        """Window k of these rows, made anew from its first state by ``how``, with what is proved of it."""
         a, z = self.edges[k], self.edges[k + 1]
-        given = batch.v[rows, a : z + 1]
-        out = how(batch.P[rows], given, batch.b[rows, a])
-        return Window(*(out if len(out) == 4 else (given, *out)))
+        P, states = batch.P[rows], batch.v[rows, a : z + 1]
+        if how is not None:
+            states = how(P, states)
+        return Window(states, *self._compiled.measure(P, states, batch.b[rows, a]))
 
-    def _within(self, window: Window) -> Bool[np.ndarray, " n"]:
-        return window.within(self.tolerance, self.absolute)
+    def _within(self, window: Window, share: float = 1.0) -> Bool[np.ndarray, " n"]:
+        """Of which rows all new states are within this share of the tolerance."""
+        return window.within(share * self.tolerance, share * self.absolute)
 
-    def _polish_window(self, batch: Trajectories, rows: np.ndarray, k: int) -> np.ndarray:
+    def _polish_window(self, batch: Trajectories, rows: np.ndarray, k: int, share: float = 1.0) -> np.ndarray:
         """Returns the rows that stay outside."""
         if not len(rows):
             return rows
         found = self._found(self._compiled.polish, batch, rows, k)
-        good = self._within(found)
+        good = self._within(found, share)
         batch.put(rows, k, found, good, "polished")
         return rows[~good]
 

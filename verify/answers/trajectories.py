@@ -46,7 +46,7 @@ class Trajectories:
         self.least = np.zeros((n, steps + 1))
         self.measures: Any = None
         self.route = np.full((n, len(edges) - 1), "failed", dtype="<U8")
-        self.anchor = np.zeros(n, dtype=int)  # the window that begins with the last state whose b is small
+        self.anchor = np.zeros(n, dtype=int)  # the window that begins with the last small b
         self.changed = np.zeros(n)
         self.calls = 0
         self.said: dict[str, None] = {}

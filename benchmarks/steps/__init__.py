@@ -1,0 +1,1 @@
+"""One-step surrogates of time-dependent problems, guarded step by step."""
