@@ -3,7 +3,8 @@
     field(p) = prescribe(p, V c(p)),    V [N, k] zero in prescribed entries
 
 Where the problem prescribes zeros (no lift) the field is V c(p) itself, and ``basis`` and ``coefficients`` are there
-for the certificates in reduced coordinates and over boxes; with a lift they are not.
+for the certificates in reduced coordinates and over boxes. A lift that is the same at all inputs, such as one initial
+state, is one more mode, whose coefficient is one; with others there is no such basis.
 """
 
 from __future__ import annotations
@@ -103,14 +104,14 @@ class Surrogate:
 
     @property
     def basis(self) -> Float[np.ndarray, "N k"]:
-        """V, where the field is V c(p).
+        """V, where the field is V c(p); the lift is its last mode where there is one.
 
         Raises:
-            AttributeError: the problem prescribes values other than zero, so that it is not.
+            AttributeError: values other than zero are prescribed, by the inputs, so that it is not.
         """
-        if self.has_lift:
-            raise AttributeError("with values prescribed other than zero the field is not a combination of a basis")
-        return self.arrays["basis"]
+        if not self.has_lift:
+            return self.arrays["basis"]
+        return np.column_stack([self.arrays["basis"], self._only_lift()])
 
     @property
     def coefficients(self) -> Callable[[Any], Array]:
@@ -119,9 +120,28 @@ class Surrogate:
         Raises:
             AttributeError: as ``basis``.
         """
-        if self.has_lift:
-            raise AttributeError("with values prescribed other than zero the field is not a combination of a basis")
-        return self._coefficients
+        if not self.has_lift:
+            return self._coefficients
+        self._only_lift()
+
+        def with_lift(P: Any) -> Array:
+            c = self._coefficients(P)
+            return jnp.concatenate([c, jnp.ones_like(c[:, :1])], axis=1)
+
+        return with_lift
+
+    def _only_lift(self) -> Float[np.ndarray, " N"]:
+        """The lift, where it looks the same at all inputs; a proof says what it is."""
+        lifts = self._lifts
+        if not (lifts == lifts[0]).all():
+            raise AttributeError("with values prescribed by the inputs the field is not a combination of a basis")
+        return np.array(lifts[0])
+
+    @cached_property
+    def _lifts(self) -> Float[np.ndarray, "n N"]:
+        """At a few inputs."""
+        P = np.concatenate([self.box.centre[None], self.box.sample(3, seed=0)])
+        return np.asarray(self._prescribed(P, np.zeros((len(P), self.problem.size))))
 
     def _coefficients(self, P: Any) -> Array:
         if is_traced(P):

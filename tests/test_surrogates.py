@@ -10,6 +10,7 @@ import pytest
 
 from assay.solvers.box import Box
 from assay.solvers.problems.black_box import black_box
+from assay.solvers.problems.burgers import Burgers
 from assay.solvers.problems.heat import Heat
 from assay.solvers.problems.thermal_block import ThermalBlock
 from assay.solvers.snapshots.sample import sample
@@ -258,7 +259,7 @@ def test_a_box_that_is_not_inside_is_refused(problem, snapshots):
 
 
 def test_prescribed_values_are_the_problems_own():
-    """With an initial state that is not zero the field is no combination of a basis, and none is offered."""
+    """One initial state for all inputs is one more mode; values that go with the inputs leave no basis."""
     problem = Heat(cells=4, steps=3)
     snapshots = sample(problem, 16)
     s, P = train(problem, "linear", snapshots), problem.inputs.sample(3, seed=8)
@@ -267,7 +268,12 @@ def test_prescribed_values_are_the_problems_own():
     held = zero == one
     assert held.any() and zero[held].any()
     np.testing.assert_array_equal(U[held], zero[held])
-    assert s.has_lift and not hasattr(s, "basis") and not hasattr(s, "coefficients")
+    assert s.has_lift
+    np.testing.assert_allclose(s.coefficients(P) @ s.basis.T, U, rtol=1e-12, atol=1e-14)
+    np.testing.assert_array_equal((s.coefficients(P) @ s.basis.T)[held], zero[held])
+    other = Burgers(cells=8, steps=2)
+    varying = train(other, "linear", sample(other, 16))
+    assert varying.has_lift and not hasattr(varying, "basis") and not hasattr(varying, "coefficients")
     np.testing.assert_allclose(jax.jit(s)(P), U, rtol=1e-10, atol=1e-13)
 
 

@@ -41,7 +41,10 @@ from ...solvers.discretisations import q1, q1_mass_multigrid, q1_sine
 from ...solvers.discretisations.q1_multigrid import stiffness
 from ...solvers.precision import RANGE, UNIT_ROUNDOFF, gamma
 from ...solvers.problems.heat import Heat
+from ..answers.evaluate import Model, answering_basis
 from .bounds import SLACK
+from .heat_reduced import HeatReduced
+from .proof import ReducedProof
 from .sines import Sines
 from .stepping import SteppingProof
 from .thomson import UNDERFLOW, in_range
@@ -179,6 +182,18 @@ class HeatProof(SteppingProof):
         _, rest = lax.scan(step, grids[0], grids[1:] - grids[:-1])
         nearer = jnp.pad(rest, ((0, 0), (1, 1), (1, 1))).reshape(len(rest), -1)
         return jnp.concatenate([states[:1], nearer])
+
+    def basis(self, model: Model) -> Float[np.ndarray, "N k"] | str:
+        return answering_basis(self.problem, np.ones(self.problem.size, dtype=bool), model)
+
+    def reduced(self, model: Model) -> ReducedProof | str:
+        basis = self.basis(model)
+        if isinstance(basis, str):
+            return basis
+        try:
+            return HeatReduced(self.problem, basis)
+        except ValueError as error:  # not zero where it must be, or modes of which no factor is known
+            return str(error)
 
     def state_norm(self, p: Float[Array, " d"], state: Float[Array, " S"]) -> tuple[Array, Array]:
         value = jnp.sqrt(self.problem.mass * jnp.sum(state**2))
