@@ -1,5 +1,6 @@
 """Offline constants of proofs: kept when done, believed only if they are what they should be, resumed, shared."""
 
+import importlib
 import json
 import os
 import subprocess
@@ -15,7 +16,7 @@ import assay
 from assay import Box, cli, prepare
 from assay.solvers import files
 from assay.solvers.problem import Attempt, Problem
-from assay.verify.proofs.constants import Stage
+from assay.verify.proofs.constants import Stage, gather
 from assay.verify.proofs.prover import proof_of
 from assay.verify.proofs.radius import RadiusProof
 
@@ -187,6 +188,35 @@ def test_files_that_are_not_what_they_should_be_are_made_anew_and_that_is_said(c
     assert found.arrays["b"] == 0.5 and found.stages["inverse"][0] == "made"
     assert len(found.notes) == 1 and said in found.notes[0] and "computed anew" in found.notes[0]
     assert not again().notes
+
+
+def test_what_is_only_prepared_is_left_out_and_that_is_said(cache):
+    prepare(Toy())
+    altered(next(cache.rglob("*-square.npz")), lambda a: about(a, source="old"))
+    found = proof_of(Toy()).prepare()
+    assert found.stages["square"][0] == "left" and "c" not in found.arrays
+    assert len(found.notes) == 1 and "(square) are left out until assay.prepare" in found.notes[0]
+    assert 'source is "old" there' in found.notes[0]
+
+
+def test_files_of_before_a_module_beside_the_makers_was_changed_are_made_anew(tmp_path, monkeypatch):
+    package = tmp_path / "toy_theorem"
+    package.mkdir()
+    (package / "__init__.py").write_text("")
+    (package / "maker.py").write_text("import numpy as np\n\n\ndef make(known):\n    return {'b': np.ones(1)}\n")
+    (package / "verifier.py").write_text("MARGIN = 1\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    make = importlib.import_module("toy_theorem.maker").make
+    keep = tmp_path / "kept"
+    keep.mkdir(mode=0o700)
+
+    def gathered():
+        return gather([Stage("one", 1.0, make)], {"problem": "f" * 64, "theorem": "Toy"}, keep)
+
+    assert [gathered().stages["one"][0] for _ in range(2)] == ["made", "kept"]
+    (package / "verifier.py").write_text("MARGIN = 2\n")
+    found = gathered()
+    assert found.stages["one"][0] == "made" and "source is" in found.notes[0]
 
 
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04", b"\x93NUMPY" + bytes(80), None])

@@ -8,9 +8,10 @@ a text (JSON), nothing that is run.
 
 *Whom this trusts.* A proof stands on numbers that it finds here, so whoever can write here decides what is proved: the
 folder is this user's alone (``private_folder``), or nothing is kept nor read. A file is believed if the problem's hash,
-the theorem with its version, the text of the modules that made it, names, shapes and a checksum are those expected,
-every number is finite, and the stage's own ``check``, which verifies again what costs little, has no objection. Another
-one is computed anew, and the notes say why. That the rest of it was verified when it was written is an assumption.
+the theorem with its version, the text of the modules that made it and of those beside them, names, shapes and a
+checksum are those expected, every number is finite, and the stage's own ``check``, which verifies again what costs
+little, has no objection. Another one is computed anew, or left out where that takes an ``assay.prepare``, and the notes
+say why. That the rest of it was verified when it was written is an assumption.
 """
 
 from __future__ import annotations
@@ -97,16 +98,21 @@ def place() -> Path:
     return user_cache() / "assay" / "constants"
 
 
-def source_of(*things: Any) -> str:
-    """A hash of the text of the modules in which classes or functions were defined: another text, other constants."""
+def source_of(*things: Any, beside: bool = False) -> str:
+    """A hash of the text of the modules in which classes or functions were defined: another text, other constants.
+
+    ``beside``: and of all modules in the same package, from where they may have what computes and verifies.
+    """
     digest = hashlib.sha256()
     for thing in things:
         while isinstance(thing, partial):
             thing = thing.func
         module = sys.modules.get(getattr(thing, "__module__", ""))
-        with contextlib.suppress(OSError, TypeError):
-            digest.update(Path(str(getattr(module, "__file__", ""))).read_bytes())
-        digest.update(b"\0")
+        own, package = Path(str(getattr(module, "__file__", ""))), getattr(module, "__package__", None)
+        for path in sorted(own.parent.glob("*.py")) if beside and package else [own]:
+            with contextlib.suppress(OSError, TypeError):
+                digest.update(path.read_bytes())
+            digest.update(b"\0")
     return digest.hexdigest()[:16]
 
 
@@ -138,7 +144,8 @@ def gather(
     for stage in todo:
         tell(stage.name, round(done), max(round(total), 1))
         start = time.perf_counter()
-        about = {"format": FORMAT, **whose, "stage": stage.name, "source": source_of(stage.make, stage.check)}
+        source = source_of(stage.make, stage.check, beside=True)
+        about = {"format": FORMAT, **whose, "stage": stage.name, "source": source}
         file = None if home is None else home / f"{theorem}-{stage.name}.npz"
         made, how = _one(stage, about, arrays, file, everything or stage.on_first_use, notes)
         arrays.update(made)
@@ -170,13 +177,17 @@ def _one(
     """One stage: read, else made and kept, else left."""
     if file is None:
         return (_made(stage, known), "made") if wanted else ({}, "left")
-    if (found := _read(file, stage, about, known, [])) is not None:
+    said: list[str] = []
+    if (found := _read(file, stage, about, known, said)) is not None:
         return found, "kept"
     if not wanted:
+        notes += [f"constants of the proof ({stage.name}) are left out until assay.prepare, for {why}" for why in said]
         return {}, "left"
     with _alone(file):  # another process may have made it meanwhile
-        if (found := _read(file, stage, about, known, notes)) is not None:
+        said = []
+        if (found := _read(file, stage, about, known, said)) is not None:
             return found, "kept"
+        notes += [f"constants of the proof ({stage.name}) were computed anew, for {why}" for why in said]
         arrays = _made(stage, known)
         try:
             _write(file, about, arrays)
@@ -228,8 +239,8 @@ def _write(file: Path, about: dict[str, Any], arrays: Arrays) -> None:
     files.replace(file, lambda stream: np.savez(stream, **content))  # type: ignore[arg-type]  # keywords of any name
 
 
-def _read(file: Path, stage: Stage, about: dict[str, Any], known: Arrays, notes: list[str]) -> Arrays | None:
-    """The arrays of a file; None where there is none, or it is not to be believed, which the notes then say."""
+def _read(file: Path, stage: Stage, about: dict[str, Any], known: Arrays, said: list[str]) -> Arrays | None:
+    """The arrays of a file; None where there is none, or it is not to be believed: why, is then said."""
     try:
         content = files.read_arrays(file)
         there = files.parse_json(content.pop("about").tobytes())
@@ -246,6 +257,6 @@ def _read(file: Path, stage: Stage, about: dict[str, Any], known: Arrays, notes:
     except Exception as error:  # whatever a damaged or forged file leads to
         why = f"nothing can be read ({type(error).__name__}): it is damaged, or another kind of file"
     if why:
-        notes.append(f"constants of the proof ({stage.name}) were computed anew, for of {file.name} {why}")
+        said.append(f"of {file.name} {why}")
         return None
     return arrays

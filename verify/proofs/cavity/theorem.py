@@ -85,6 +85,9 @@ class CavityProof(RadiusProof):
     def offline(self) -> Iterable[Stage]:
         return (*energy.stages(self.problem, self._forms), *inf_sup.stages(self.problem, self._forms, self._dual))
 
+    def statement(self) -> Iterable[np.ndarray]:
+        return (self.problem.ticks, *self.problem.widths)
+
     def constants_changed(self) -> None:
         super().constants_changed()
         for name in ("_stable", "_beyond", "_factors"):
