@@ -14,6 +14,7 @@ from assay.solvers.problems.advection_diffusion import AdvectionDiffusion
 from assay.solvers.problems.bratu import Bratu
 from assay.solvers.problems.burgers import Burgers
 from assay.solvers.problems.catalogue import PROBLEMS, problem
+from assay.solvers.problems.cavity import Cavity
 from assay.solvers.problems.elasticity import Elasticity
 from assay.solvers.problems.heat import Heat
 from assay.solvers.problems.helmholtz import Helmholtz
@@ -339,3 +340,24 @@ def test_errors_of_an_output_from_its_interval(value, low, high, scale, errors):
         l = np.linspace(low, high, 1001)
         each = abs(l - value) / (scale + abs(l))
         assert found[0] <= each.min() and each.max() <= found[1]
+
+
+def test_the_cavitys_dual_norm_is_that_of_the_vorticity_and_its_intervals_hold():
+    problem = Cavity(cells=8, reynolds=(10.0, 60.0))
+    proof, free = proof_of(problem), np.flatnonzero(problem.free)
+    areas_ = np.outer(problem.widths[1], problem.widths[1]).ravel()
+    curls = [np.asarray(problem.curl(jnp.asarray(e.reshape(9, 9)), jnp.zeros(9))).ravel() for e in np.eye(81)[free]]
+    gram = np.stack(curls) * areas_ @ np.stack(curls).T
+    p, mu = jnp.asarray(problem.inputs.centre), float(proof.constants["mu"][0])
+    for w in (RNG.standard_normal(81), problem.outputs["u-centre"].constant):
+        found = float(proof.dual_norm_row(p, jnp.asarray(w))) / np.sqrt(mu)
+        assert found == pytest.approx(dense_dual(gram, w[free]), rel=1e-6) and found >= dense_dual(gram, w[free]) * (
+            1 - 1e-9
+        )
+    P = problem.inputs.sample(3, seed=1)
+    truth = np.asarray(problem.solve_batch(P, 1e-13))
+    for name in ("u-centre", "kinetic-energy"):
+        c = certify(problem, wrong(problem), P, output=name)
+        t = values(problem, problem.outputs[name], P, truth)
+        assert ((c.output_lower <= t) & (t <= c.output_upper)).all()
+        assert ((c.output_upper - c.output_lower) <= 1e-3 * np.abs(t)).all()

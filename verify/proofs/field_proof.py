@@ -41,6 +41,9 @@ class FieldProof(Proof):
         self._polish.clear()
         self._outputs.clear()
 
+    def _ready(self) -> None:
+        """Have at hand what is made outside of compiled code that needs it, such as constants."""
+
     @abc.abstractmethod
     def bound_row(self, p: Float[Array, " d"], v: Float[Array, " N"], effort: int) -> ErrorBounds:
         """Bounds of u - v."""
@@ -94,6 +97,7 @@ class FieldProof(Proof):
     def output_bounds(
         self, P: np.ndarray, U: np.ndarray, effort: int, output: Output
     ) -> tuple[np.ndarray, ErrorBounds, np.ndarray, OutputBounds]:
+        self._ready()
         fixed = output.constant is not None and output.offset is None
         key = (effort, None if fixed else output)
         if key not in self._outputs:
@@ -109,6 +113,7 @@ class FieldProof(Proof):
         return self._outputs[key](P, U, given=(output.constant if fixed else None,))
 
     def bounds(self, P: np.ndarray, U: np.ndarray, effort: int) -> tuple[np.ndarray, ErrorBounds, np.ndarray]:
+        self._ready()
         if effort not in self._bounds:
 
             def one(p: Array, u: Array) -> tuple[Array, ErrorBounds, Array]:
@@ -119,6 +124,7 @@ class FieldProof(Proof):
         return self._bounds[effort](P, U)
 
     def polish(self, P: np.ndarray, U: np.ndarray, effort: int) -> tuple[np.ndarray, ErrorBounds]:
+        self._ready()
         if effort not in self._polish:
 
             def one(p: Array, u: Array) -> tuple[Array, ErrorBounds]:

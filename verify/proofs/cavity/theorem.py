@@ -45,10 +45,9 @@ import scipy.sparse.linalg as spla
 from jaxtyping import Array, Bool, Float
 
 from ....solvers.linear_algebra.direct import callback_float64
-from ....solvers.outputs import Output
 from ....solvers.precision import RANGE, UNIT_ROUNDOFF, gamma
 from ....solvers.problems.cavity import Cavity
-from ..bounds import ErrorBounds, OutputBounds
+from ..bounds import ErrorBounds
 from ..constants import ASSUMED, Stage
 from ..radius import RadiusProof
 from . import energy, inf_sup
@@ -158,20 +157,6 @@ class CavityProof(RadiusProof):
         """Constants are made outside of what is compiled, which asks for them."""
         self.prepare()
         _ = self._stable[0].largest, self._beyond[0].largest, self._forms, self._dual
-
-    def bounds(self, P: np.ndarray, U: np.ndarray, effort: int) -> tuple[np.ndarray, ErrorBounds, np.ndarray]:
-        self._ready()
-        return super().bounds(P, U, effort)
-
-    def output_bounds(
-        self, P: np.ndarray, U: np.ndarray, effort: int, output: Output
-    ) -> tuple[np.ndarray, ErrorBounds, np.ndarray, OutputBounds]:
-        self._ready()
-        return super().output_bounds(P, U, effort, output)
-
-    def polish(self, P: np.ndarray, U: np.ndarray, effort: int) -> tuple[np.ndarray, ErrorBounds]:
-        self._ready()
-        return super().polish(P, U, effort)
 
     # ---- one row -----------------------------------------------------------------------------------------------------
 
