@@ -1,0 +1,1 @@
+"""Outputs of solutions: proved intervals of them against the truth, their width and their price."""
