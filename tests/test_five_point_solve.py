@@ -50,6 +50,7 @@ def test_solves_of_many_are_those_of_one():
     theta = jnp.asarray(np.array([WEIGHTS["oblique"], WEIGHTS["diffusion alone"]]))
     b = np.ones((7, 7))
 
+    @jax.jit
     def one(theta):
         return five_point_solve.solve(five_point_solve.factors(theta, 8), b)
 
