@@ -20,6 +20,7 @@ from assay.verify.certify_box import certify_box
 from assay.verify.enclose import ball as balls
 from assay.verify.guard import guard
 from assay.verify.proofs.prover import prover
+from assay.verify.recheck.halving import PROVED, prove
 
 PROBLEM = Bratu(cells=8, lam=(0.5, 9.0), anisotropy=(0.8, 1.25))  # the fold lies at 6.8
 ORDER = 3
@@ -131,6 +132,19 @@ def test_the_solution_lies_within_the_radius_of_the_approximant(boxes, place):
     assert max(apart) > 1e-3 * radius  # and not far below it
 
 
+def test_the_factors_are_norms(boxes):
+    """||[Z V] y|| in the norm of any anisotropy; the rest of the data are lengths of the same fields."""
+    data, p = boxes._given.data, np.array([3.0, 1.2])
+    r = data.space.shape[1]
+    fields = np.zeros((PROBLEM.size, r + 3))
+    fields[PROBLEM.free, :r], fields[:, r:] = data.space, Rational().basis
+    y = np.random.default_rng(0).standard_normal(r + 3)
+    weighted = [w * np.sum((R @ y) ** 2) for w, R in zip((1.2, 1 / 1.2), data.factors, strict=True)]
+    assert np.isclose(np.sqrt(sum(weighted)), float(PROBLEM.norm(p, fields @ y)), rtol=1e-12)
+    assert np.allclose(data.lengths, np.linalg.norm(fields, axis=0), rtol=1e-12)
+    assert (data.defects < 1e-11).all() and 0 < data.orthogonality < 1e-11
+
+
 def test_any_space_gives_valid_bounds_and_halved_factors_are_caught(boxes, sampled):
     low, high = np.array([[0.1, 0.2], [0.5, 0.5]]), np.array([[0.13, 0.3], [0.52, 0.55]])
     inside = [low[i] + np.random.default_rng(i).random((100, 2)) * (high - low)[i] for i in (0, 1)]
@@ -165,18 +179,29 @@ def test_a_map_is_saved_guarded_by_and_refused_for_another_problem(trust, tmp_pa
         guard(Bratu(cells=8, lam=(0.5, 9.0), anisotropy=(0.8, 1.2)), Rational(), 0.05, trust=path)
 
 
-def test_an_audit_says_what_it_cannot_prove_and_refutes_what_is_wrong(trust, tmp_path):
+def test_every_leaf_is_proved_again_and_a_lie_is_refuted(trust, tmp_path):
     trust.save(tmp_path / "map.json")
-    found = audit(tmp_path / "map.json", PROBLEM, Rational())
-    assert found.proved == 0 and any("bounds of leaves" in what for what in found.not_checked)
     numbers, _, _ = trust.leaves()
-    lie = trust.bound.copy()
-    lie[numbers] = np.where(np.isfinite(lie[numbers]), lie[numbers] / 10, lie[numbers])
+    found = audit(tmp_path / "map.json", PROBLEM, Rational())
+    assert found.proved == np.isfinite(trust.bound[numbers]).sum() > 50 and found.boxes < 20 * found.proved
+    lie = np.where(np.isfinite(trust.bound), trust.bound / 10, trust.bound)
     unseen = {"witness": np.zeros((0, 2)), "witness_lower": np.zeros(0)}
     verdicts = np.where(lie <= trust.tolerance, 0, trust.verdicts)
     replace(trust, bound=lie, verdicts=verdicts, **unseen).save(tmp_path / "lie.json")
     with pytest.raises(Refuted, match="is proved, above its bound"):
         audit(tmp_path / "lie.json", PROBLEM, Rational())
+
+
+def test_the_second_proof_proves_what_is_true_and_nothing_below_it(boxes):
+    """Claims around the largest of many errors in a box; beyond the fold nothing can be claimed."""
+    low, high = np.array([[0.3, 0.3], [0.6, 0.1]]), np.array([[0.4, 0.5], [0.65, 0.2]])
+    inside = [low[i] + np.random.default_rng(i).random((200, 2)) * (high - low)[i] for i in (0, 1)]
+    largest = np.array([errors(Rational(), PROBLEM.inputs.from_unit(X)).max() for X in inside])
+    for share, holds in ((0.97, False), (1.05, True)):
+        answers, _ = prove(*boxes.leaves(PROBLEM.inputs, low, high, share * largest), 100)
+        assert [answer == PROVED for answer in answers] == [holds, holds]
+    answers, _ = prove(*boxes.leaves(PROBLEM.inputs, np.array([[0.8, 0.4]]), np.array([[0.81, 0.45]]), np.ones(1)), 30)
+    assert answers != [PROVED]
 
 
 def test_the_line_is_bounded_too():

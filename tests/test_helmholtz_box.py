@@ -16,6 +16,7 @@ from assay.verify.boxes.solutions.helmholtz_box import helmholtz_data
 from assay.verify.certify_box import certify_box
 from assay.verify.guard import guard
 from assay.verify.proofs.prover import prover
+from assay.verify.recheck.halving import PROVED, prove
 
 PROBLEM = Helmholtz(cells=8, width=0.15, k2=(15.0, 25.0), damping=(0.0, 0.2))
 RESONANCE = 2 * 64 * 4 * np.sin(np.pi / 16) ** 2  # of the grid: 19.49
@@ -173,6 +174,19 @@ def test_a_map_is_guarded_by_and_every_leaf_proved_again(trust, sampled, tmp_pat
         audit(path, PROBLEM, Resonant())
     with pytest.raises(ValueError, match="another problem"):
         guard(replace(PROBLEM, damping=(0.0, 0.3)), Resonant(), 0.1, trust=path)
+
+
+def test_the_second_proof_proves_what_is_true_and_nothing_below_it(boxes):
+    """Claims around the largest of many errors in a box; across an undamped resonance nothing can be claimed."""
+    low, high = np.array([[0.1, 0.1, 0, 0], [0.44, 0.0, 0, 0]]), np.array([[0.3, 0.4, 1, 1], [0.447, 0.1, 1, 1]])
+    inside = [low[i] + np.random.default_rng(i).random((200, 4)) * (high - low)[i] for i in (0, 1)]
+    largest = np.array([errors(Resonant(), BOX.from_unit(X)).max() for X in inside])
+    for share, holds in ((0.9, False), (1.1, True)):
+        answers, _ = prove(*boxes.leaves(BOX, low, high, share * largest), 200)
+        assert [answer == PROVED for answer in answers] == [holds, holds]
+    across = np.array([[0.448, 0.0, 0, 0]]), np.array([[0.449, 0.1, 1, 1]])
+    assert across[0][0, 0] * 10 + 15 < RESONANCE < across[1][0, 0] * 10 + 15
+    assert prove(*boxes.leaves(BOX, *across, np.full(1, 100.0)), 100)[0] != [PROVED]
 
 
 def test_logarithmic_inputs_are_refused():

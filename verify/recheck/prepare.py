@@ -12,12 +12,15 @@ import numpy as np
 from ...solvers.box import Box
 from ...solvers.classes.coercive import CoerciveProblem
 from ...solvers.problem import Problem
+from ...solvers.problems.bratu import Bratu
 from ...solvers.problems.helmholtz import Helmholtz
 from ..boxes.box_bound import INFLATION
 from ..boxes.branch_and_bound import varying
 from ..boxes.fluxes.flux_path import FluxPath
+from ..boxes.solutions.bratu_data import BratuData
 from ..proofs.reduced import ReducedBound
 from ..proofs.sines import Sines
+from .bratu_leaf import BratuLeaves
 from .flux_leaf import FluxLeaves
 from .halving import Leaves
 from .helmholtz_leaf import HelmholtzLeaves
@@ -28,6 +31,7 @@ from .tape import Tape, record
 from .taylor_evaluate import evaluate
 
 ORDERS = {1: 9, 2: 7, 3: 6, 4: 5}  # degree of the Taylor models, by dimension
+BRATU_ORDERS = {1: 8, 2: 6}
 FLUX_ORDERS = {1: 7, 2: 5, 3: 4, 4: 4}
 
 
@@ -103,6 +107,23 @@ def helmholtz_leaves(problem: Helmholtz, basis: np.ndarray, surrogate: Any, box:
     axes = axes_of(problem, box)
     ends = np.stack(box.scaled_ends())
     return HelmholtzLeaves(record(program, 4), ends, box.log, ORDERS.get(len(axes), 4), data, axes)
+
+
+def bratu_leaves(problem: Bratu, given: BratuData, surrogate: Any, box: Box) -> BratuLeaves:
+    """The proof of leaves by sub- and supersolutions, with the program of the coefficients.
+
+    Raises:
+        ValueError: an operation without a rule.
+    """
+
+    def program(p: jax.Array) -> Any:
+        return (jnp.asarray(surrogate.coefficients(p[None])[0]),)
+
+    named = {**given._asdict(), "cells": problem.n, "mass": problem.mass}
+    data = {key: np.asarray(x) for key, x in named.items() if key != "grams"}
+    axes, d = axes_of(problem, box), box.dimension
+    ends = np.stack(box.scaled_ends())
+    return BratuLeaves(record(program, d), ends, box.log, BRATU_ORDERS[len(axes)], data, axes)
 
 
 def axes_of(problem: Problem, box: Box) -> tuple[int, ...]:

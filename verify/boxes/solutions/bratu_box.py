@@ -388,11 +388,19 @@ class _Place:
 class BratuBoxes(SolutionBoxes):
     """By approximants of the solution, and sub- and supersolutions around them."""
 
+    problem: Bratu
+
     def unbounded(self, low: np.ndarray, high: np.ndarray) -> str:
         return (
             "are too wide, or too near the fold or beyond it, for a supersolution to be found: more seconds halve "
             "them, beyond the fold there is no solution"
         )
+
+    def leaves(self, box: Box, low: np.ndarray, high: np.ndarray, claimed: np.ndarray) -> tuple[Any, Any]:
+        from ...recheck.prepare import bratu_leaves, plain_leaves  # for audits alone
+
+        way = bratu_leaves(self.problem, self._given.data, self.model, box)
+        return way, plain_leaves(low, high, claimed, self.points.scale)
 
 
 def bratu_boxes(
