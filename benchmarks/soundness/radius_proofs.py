@@ -22,6 +22,7 @@ from ...solvers.problems.bratu import Bratu
 from ...solvers.problems.burgers import Burgers
 from ...solvers.problems.heat import Heat
 from ...solvers.problems.helmholtz import Helmholtz
+from ...solvers.problems.hyperelastic import Hyperelastic
 from ...verify.certify import STEPS, certify
 from .. import command
 from .true_error import Interval, Tally, TrueError, check
@@ -60,6 +61,14 @@ PROBLEMS: tuple[tuple[str, Problem, Problem, float], ...] = (  # and the same sm
         0.25,
     ),
     ("burgers, periodic", Burgers(boundary="periodic"), Burgers(cells=16, steps=8, boundary="periodic"), 0.25),
+    ("hyperelastic, stretch", Hyperelastic(cells=16), Hyperelastic(cells=4), 0.25),
+    ("hyperelastic, shear", Hyperelastic("shear", cells=16), Hyperelastic("shear", cells=4), 0.25),
+    (
+        "hyperelastic, contrast 100, compressed",
+        Hyperelastic(cells=16, high=100.0, amount=(0.75, 1.6)),
+        Hyperelastic(cells=4, high=100.0, amount=(0.75, 1.6)),
+        0.1,
+    ),
     *(
         (f"advection-diffusion, {name}", AdvectionDiffusion(**settings), AdvectionDiffusion(cells=16, **settings), 0.4)
         for name, settings in FLOWS.items()

@@ -44,9 +44,11 @@ class BandedCholesky:
 
     def solve_on_host(self, diagonals: np.ndarray, b: np.ndarray) -> np.ndarray:
         """``solve`` for numpy arrays."""
-        if self._last is None or not np.array_equal(self._last[0], diagonals):
-            self._last = np.array(diagonals), self.factor(diagonals)  # a copy: the caller's memory may be reused
-        factor = self._last[1]
+        last = self._last  # read once: another thread may put its own there at any time
+        if last is None or not np.array_equal(last[0], diagonals):
+            last = np.array(diagonals), self.factor(diagonals)  # a copy: the caller's memory may be reused
+            self._last = last
+        factor = last[1]
         return np.full_like(b, np.nan) if factor is None else lapack.dpbtrs(factor, b, lower=1)[0]
 
     def solve(self, diagonals: Float[Array, "k N"], b: Float[Array, " N"]) -> Float[Array, " N"]:

@@ -28,6 +28,7 @@ PROOFS = {  # "module:class" of a problem -> of its proof; imported when asked f
     "problems.heat:Heat": "heat:HeatProof",
     "problems.cavity:Cavity": "cavity.theorem:CavityProof",
     "problems.burgers:Burgers": "burgers:BurgersProof",
+    "problems.hyperelastic:Hyperelastic": "hyperelastic:HyperelasticProof",
     "problems.advection_diffusion:AdvectionDiffusion": "indefinite.advection_diffusion:AdvectionDiffusionProof",
 }
 FORMULAS = (  # whose formulas are read
@@ -35,6 +36,7 @@ FORMULAS = (  # whose formulas are read
     "problems.bratu:Bratu",
     "problems.heat:Heat",
     "problems.burgers:Burgers",
+    "problems.hyperelastic:Hyperelastic",
     "problems.advection_diffusion:AdvectionDiffusion",
     "problems.cavity:Cavity",
 )

@@ -84,7 +84,10 @@ class RadiusProof(FieldProof):
 
     def _at(self, p: Array, v: Array) -> tuple[Array, Array, Array]:
         """The radius at v, and ||u|| from both sides."""
-        r = self.radius_row(p, v)
+        return self._within(p, v, self.radius_row(p, v))
+
+    def _within(self, p: Array, v: Array, r: Array) -> tuple[Array, Array, Array]:
+        """The radius r at v, infinite where it is NaN, and ||u|| from both sides."""
         r = jnp.where(r >= 0, r, jnp.inf)  # NaN too
         size, off = self.norm_row(p, v)
         known = jnp.isfinite(r) & jnp.isfinite(size) & jnp.isfinite(off)
