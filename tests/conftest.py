@@ -29,7 +29,8 @@ HEAVIEST = (  # seconds of compiling, so that two processes end together; the ot
 ROUNDING = (
     "test_bratu_proof", "test_burgers_proof", "test_cavity_proof", "test_certificate", "test_dense",
     "test_enclose_ball", "test_enclose_oracle", "test_heat_proof", "test_heat_reduced", "test_helmholtz_proof",
-    "test_measured_error", "test_recheck", "test_reduced", "test_representative", "test_soundness", "test_thomson",
+    "test_hyperelastic_proof", "test_measured_error", "test_recheck", "test_reduced", "test_representative",
+    "test_soundness", "test_thomson",
 )  # fmt: skip
 
 

@@ -11,9 +11,9 @@ from assay.solvers.discretisations import neo_hookean
 from assay.solvers.discretisations.neo_hookean import ENDS, GAUSS, Moduli
 from assay.solvers.problems.hyperelastic import Hyperelastic
 from assay.verify.certify import certify
-from assay.verify.proofs import hyperelastic as theorem
-from assay.verify.proofs.h1 import H1
-from assay.verify.proofs.hyperelastic import HyperelasticProof
+from assay.verify.proofs.hyperelastic import theorem
+from assay.verify.proofs.hyperelastic.h1 import H1
+from assay.verify.proofs.hyperelastic.theorem import HyperelasticProof
 from assay.verify.proofs.prover import proof_of
 
 PROBLEM = Hyperelastic(cells=4)

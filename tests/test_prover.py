@@ -31,6 +31,7 @@ def test_every_problem_has_a_theorem_or_says_what_to_do_instead():
         "bratu",
         "heat",
         "burgers",
+        "hyperelastic",
         "cavity",
         "advection-diffusion",
     }

@@ -28,7 +28,7 @@ PROOFS = {  # "module:class" of a problem -> of its proof; imported when asked f
     "problems.heat:Heat": "heat:HeatProof",
     "problems.cavity:Cavity": "cavity.theorem:CavityProof",
     "problems.burgers:Burgers": "burgers:BurgersProof",
-    "problems.hyperelastic:Hyperelastic": "hyperelastic:HyperelasticProof",
+    "problems.hyperelastic:Hyperelastic": "hyperelastic.theorem:HyperelasticProof",
     "problems.advection_diffusion:AdvectionDiffusion": "indefinite.advection_diffusion:AdvectionDiffusionProof",
 }
 FORMULAS = (  # whose formulas are read

@@ -17,9 +17,9 @@ import numpy as np
 import scipy.linalg
 from jaxtyping import Array, Float
 
-from ...solvers.discretisations import q1
-from ...solvers.precision import UNIT_ROUNDOFF, gamma
-from .bounds import SLACK
+from ....solvers.discretisations import q1
+from ....solvers.precision import UNIT_ROUNDOFF, gamma
+from ..bounds import SLACK
 
 
 class H1:

@@ -42,14 +42,14 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Bool, Float
 
-from ...solvers.discretisations import neo_hookean
-from ...solvers.discretisations.neo_hookean import ENDS, GAUSS, Moduli, Tangent
-from ...solvers.precision import gamma
-from ...solvers.problem import Problem
-from ...solvers.problems.hyperelastic import Hyperelastic
-from .bounds import SLACK, ErrorBounds, assembled
+from ....solvers.discretisations import neo_hookean
+from ....solvers.discretisations.neo_hookean import ENDS, GAUSS, Moduli, Tangent
+from ....solvers.precision import gamma
+from ....solvers.problem import Problem
+from ....solvers.problems.hyperelastic import Hyperelastic
+from ..bounds import SLACK, ErrorBounds, assembled
+from ..radius import RadiusProof
 from .h1 import H1
-from .radius import RadiusProof
 
 BETA, LEAST_BETA = 0.05, 0.005  # tried in this order; at rest and under moderate loads the largest is 0.2 to 1
 CHORD = 8  # steps with one factor, at most

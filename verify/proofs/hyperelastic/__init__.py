@@ -1,0 +1,1 @@
+"""Hyperelasticity's theorem, and the dual norms that it stands on."""
