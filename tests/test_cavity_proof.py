@@ -8,22 +8,18 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import scipy.linalg
+from cavity_dense import FORMS, FREE, PROBLEM, RNG, dense, fields_near, norms
 
 from assay.solvers.outputs import values
 from assay.solvers.problems.cavity import Cavity
 from assay.verify.certify import certify
 from assay.verify.guard import guard
-from assay.verify.proofs.cavity import energy, inf_sup
+from assay.verify.proofs.cavity import energy
 from assay.verify.proofs.cavity.cells import Cells, bernstein, lobatto
 from assay.verify.proofs.cavity.dual import DualNorm
-from assay.verify.proofs.cavity.forms import ENTRY, Forms, combined, symmetric
+from assay.verify.proofs.cavity.forms import ENTRY, combined, symmetric
 from assay.verify.proofs.cavity.theorem import CavityProof
 from assay.verify.proofs.prover import proof_of
-
-PROBLEM = Cavity(cells=10, stretch=0.6, reynolds=(60.0, 150.0), profile=(0.2, 0.7))
-FORMS = Forms(PROBLEM)
-FREE = PROBLEM.free
-RNG = np.random.default_rng(0)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -47,28 +43,6 @@ def truths():
     P = np.concatenate([PROBLEM.inputs.sample(10, seed=1), [[60.0, 0.2], [150.0, 0.7], [150.0, 0.2]]])
     solve = jax.jit(lambda p: PROBLEM.solve_jax(p, 1e-13).u)
     return P, np.stack([np.asarray(solve(p)) for p in P])
-
-
-def dense(form):
-    return form.value.toarray()
-
-
-def norms(V):
-    V = np.asarray(V)[:, FREE]
-    return np.sqrt(np.einsum("ni,ij,nj->n", V, dense(FORMS.X), V))
-
-
-def fields_near(P, U):
-    """Good, awful, rough, smooth, changed by one ulp, another input's, zero, the truth itself."""
-    rough, smooth = RNG.standard_normal(U.shape) * FREE, np.roll(U, 1, axis=0)
-    big = abs(U).max(axis=1, keepdims=True)
-    yield U
-    yield np.where(FREE, np.nextafter(U, np.inf), U)
-    for eps in (1e-8, 1e-5, 1e-3, 1e-2, 0.3, 10.0):
-        yield U + eps * big * rough
-        yield U * (1 + eps)
-        yield U + eps * (smooth - U)
-    yield 0 * U
 
 
 # ---- the theorem, step by step -----------------------------------------------------------------------------------
@@ -263,115 +237,6 @@ def test_intervals_of_outputs_contain_the_truths(proof, truths):
         assert (interval.lower <= exact + slack).all() and (exact <= interval.upper + slack).all()
         if not output.square:
             assert (interval.upper - interval.lower <= 1e-4 * abs(values(PROBLEM, output, P, abs(U))).max()).all()
-
-
-# ---- beyond stability in energy ----------------------------------------------------------------------------------
-
-BEYOND = Cavity(cells=10, stretch=0.6, reynolds=(520.0, 600.0), profile=(0.4, 0.6))
-
-
-@pytest.fixture(scope="module")
-def beyond(tmp_path_factory):
-    found, folder = CavityProof(BEYOND), tmp_path_factory.mktemp("constants")
-    assert "peak" not in found.prepare(folder).arrays  # verbs do not make them by themselves
-    found.prepare(folder, everything=True)
-    return found
-
-
-@pytest.fixture(scope="module")
-def beyond_truths():
-    P = np.concatenate([BEYOND.inputs.sample(6, seed=2), [[520.0, 0.4], [600.0, 0.6]]])
-    solve = jax.jit(lambda p: BEYOND.solve_jax(p, 1e-13).u)
-    return P, np.stack([np.asarray(solve(p)) for p in P])
-
-
-def scaled(matrix):
-    """V^-1/2 matrix V^-1/2."""
-    half = np.linalg.inv(np.linalg.cholesky(dense(FORMS.V)))
-    return half @ matrix @ half.T
-
-
-def transport(q):
-    return dense(FORMS.carried(q)) + dense(FORMS.carrying(q))
-
-
-def speeds():
-    """Of unit vectors, in all nodes: east minus west and north minus south over both widths."""
-    dual = BEYOND.widths[1][1:-1]
-    m = BEYOND.cells - 1
-    central = np.diag(np.ones(m - 1), 1) - np.diag(np.ones(m - 1), -1)
-    return np.kron(np.diag(0.5 / dual) @ central, np.eye(m)), np.kron(np.eye(m), np.diag(0.5 / dual) @ central)
-
-
-def objections_beyond(constants):
-    V, found = dense(FORMS.V), []
-    inverse = np.linalg.inv(V)
-    trace = sum(np.einsum("ij,jk,ik->i", L, inverse, L) for L in speeds())
-    exact = {"peak": np.sqrt(trace.max()), "scale": scipy.linalg.eigh(V, np.diag(np.diag(V)), eigvals_only=True)[0]}
-    if not exact["peak"] <= constants["peak"][0] <= 1.01 * exact["peak"]:
-        found.append("peak")
-    if not 0.98 * exact["scale"] <= constants["scale"][0] <= exact["scale"]:
-        found.append("scale")
-    cells = zip(*(constants[f"beyond_{name}_0"] for name in ("fields", "centre", "beta", "theta")), strict=True)
-    for fields, centre, beta, theta in cells:
-        J = np.eye(len(V)) + scaled(transport(centre))
-        least = np.linalg.svd(J, compute_uv=False)[-1]
-        if not 0.9 * least <= beta <= least:
-            found.append("beyond_beta_0")
-        norms = [np.linalg.norm(np.linalg.solve(J, scaled(transport(a - centre))), 2) for a in fields]
-        if not max(norms) <= theta <= 1.1 * max(norms) + 0.05:
-            found.append("beyond_theta_0")
-    return sorted(set(found))
-
-
-def test_constants_beyond_hold_by_dense_algebra_and_wrong_ones_are_caught(beyond):
-    constants = dict(beyond.constants)
-    assert len(constants["beyond_beta_0"]) == 1 and objections_beyond(constants) == []
-    for name in ("peak", "scale", "beyond_beta_0", "beyond_theta_0"):
-        for factor in (0.5, 2.0):
-            assert objections_beyond({**constants, name: constants[name] * factor}) == [name]
-
-
-def test_what_is_not_so_is_not_verified(beyond):
-    """sigma_min and the norm of J^-1 C are found to within two per cent, and nothing beyond is shown."""
-    constants = beyond.constants
-    verifier = inf_sup.Verifier(FORMS, float(constants["scale"][0]))
-    centre, a = constants["beyond_centre_0"][0], constants["beyond_fields_0"][0, 0]
-    J, C = combined((1.0, FORMS.V), (1.0, verifier.transport(centre))), verifier.transport(a - centre)
-    exact = np.eye(len(centre)) + scaled(transport(centre))
-    least = np.linalg.svd(exact, compute_uv=False)[-1]
-    norm = np.linalg.norm(np.linalg.solve(exact, scaled(transport(a - centre))), 2)
-    assert verifier.smallest(J, 0.98 * least) and not verifier.smallest(J, 1.0001 * least)
-    assert verifier.within(J, C, 1.1 * norm) and not verifier.within(J, C, 0.9999 * norm)
-    wrong = {"scale": 2 * constants["scale"], "peak": constants["peak"]}
-    assert "does not hold" in inf_sup._objection(FORMS, {}, wrong)
-
-
-def test_inf_sup_constants_at_fields_are_at_most_what_dense_algebra_finds(beyond, beyond_truths):
-    ask = jax.jit(lambda p, v: beyond._stability(p, BEYOND.grid(v)))
-    beyond.bounds(beyond_truths[0][:1], beyond_truths[1][:1], 0)
-    for p, u in zip(*beyond_truths, strict=True):
-        for eps in (0.0, 1e-4, 1e-3):
-            v = u + eps * abs(u).max() * RNG.standard_normal(u.shape) * FREE
-            J = np.eye(FREE.sum()) + scaled(transport(p[0] * v[FREE]))
-            alpha, beta = ask(p, v)
-            assert float(alpha) < 0 and float(beta) <= np.linalg.svd(J, compute_uv=False)[-1]
-            assert float(beta) > 0.1 or eps > 1e-4
-
-
-@pytest.mark.parametrize("effort", [0, 2])
-def test_no_bound_beyond_is_violated(beyond, beyond_truths, effort):
-    P, U = beyond_truths
-    off = np.asarray(beyond.bounds(P, U, 0)[1].upper)
-    assert (off < 1e-8 * norms(U)).all()
-    for N in fields_near(P, U):
-        b = beyond.bounds(P, N, effort)[1]
-        true, size = norms(N - U), norms(U)
-        lower, upper = np.asarray(b.lower), np.asarray(b.upper)
-        assert (upper >= true - off).all() and (lower <= true + off).all()
-        assert (np.asarray(b.relative_upper) >= (true - off) / (size + off)).all()
-        if effort:
-            assert (upper[true > 1e-4 * size] <= 1.02 * true[true > 1e-4 * size]).all()
 
 
 # ---- what is not proved ------------------------------------------------------------------------------------------

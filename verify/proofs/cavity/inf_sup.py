@@ -39,19 +39,21 @@ from jaxtyping import Float
 
 from ....solvers.problems.cavity import Cavity
 from ..constants import Arrays, Known, Stage
-from .cells import Cells, Solved, control_fields, corners
+from . import energy
+from .branch import FINE, Branch
+from .cells import UNITY, Cells, Solved, control_fields, corners
 from .dual import ENTRY as DUAL_ENTRY
 from .dual import DualNorm
 from .energy import LOWERED, inverse, least, profile_breaks, proved
 from .forms import ENTRY, Form, Forms, combined
 from .inertia import inertia
 
-DEGREES = (2, 2)
+DEGREES = (3, 3)
 FIRST, RATIO, PROFILES = 290.0, 1.23, 0.25  # where cells begin, and their widths: theta is about a half
 DELTA = 5e-4  # of sigma_min, and of a theta's square times beta_c^2, what is given up to rounding
 TOO_LARGE = 0.85  # a theta that is of no use
 Blocks = list[list[Form | None]]
-NAMES = ("low", "high", "fields", "centre", "beta", "theta")
+NAMES = ("low", "high", "fields", "centre", "beta", "theta", "reach")
 
 
 def breaks(problem: Cavity) -> Float[np.ndarray, " k"]:
@@ -74,7 +76,7 @@ def stages(problem: Cavity, forms: Forms, dual: DualNorm) -> Iterable[Stage]:
         yield Stage(
             f"inf-sup-{band}",
             seconds,
-            partial(_band, problem, forms, solved, band),
+            partial(_band, problem, forms, dual, solved, band),
             partial(_cells_objection, problem, band),
             False,
         )
@@ -179,7 +181,7 @@ def _norm(verifier: Verifier, factor: spla.SuperLU, C: sp.csr_matrix) -> float:
 
 def verified(
     verifier: Verifier, fields: Float[np.ndarray, "k n"], centre: Float[np.ndarray, " n"]
-) -> np.ndarray | None:
+) -> tuple[float, float] | None:
     """(beta_c, theta) of a cell; None where no useful ones are proved."""
     J = combined((1.0, verifier.forms.V), (1.0, verifier.transport(centre)))
     factor = spla.splu(
@@ -194,12 +196,64 @@ def verified(
     theta = float(np.sqrt(1.02 * largest**2 + 3 * DELTA / beta**2))
     if theta > TOO_LARGE or not all(verifier.within(J, part, theta) for part in parts):
         return None
-    return np.array([beta, theta])
+    return float(beta), theta
 
 
-def _band(problem: Cavity, forms: Forms, solved: Solved, band: int, known: Known) -> Arrays:
+class Neighbours:
+    """Whether the branch of a cell is that of the cell below, or the only solution of all at their common corner."""
+
+    def __init__(self, problem: Cavity, dual: DualNorm, band: int, known: Known) -> None:
+        self.branch = Branch(problem, dual)
+        self.c = float(known["peak"][0] / np.sqrt(known["mu"][0])) * (1 + 1e-14)
+        found = energy.gathered(problem, known)
+        self._stable, self._alpha = Cells(found["low"], found["high"], found["fields"], energy.DEGREES), found["alpha"]
+        names = ("low", "high", "fields", "reach")
+        below = [known[f"beyond_{name}_{band - 1}"] for name in names] if band else None
+        self._below = Cells(below[0], below[1], below[2], DEGREES) if below else None
+        self._reach = below[3] if below else np.zeros(0)
+
+    def reach(self, cell: Cells, fine: np.ndarray | None, beta: float) -> float:
+        """D of the branch over a cell, where that is followed from stable flows; -1 where it is not."""
+        low, high = cell.low[0], cell.high[0]
+        if fine is None:
+            return -1.0
+        D = self.branch.followed(fine, cell.fields[0], cell.degrees, (low, high), beta, self.c)
+        if not np.isfinite(D):
+            return -1.0
+        here = cell.weights(0, low) @ cell.fields[0]
+
+        def off(other: Cells, number: int) -> float:
+            return self.branch.apart((other.weights(number, low) @ other.fields[number])[None], here[None])
+
+        k = self._stable.find(low)
+        if k >= 0:
+            alphas = self._alpha[k]
+            alpha = float(self._stable.weights(k, low) @ alphas) - 2 * UNITY * max(1.0, float(np.abs(alphas).max()))
+            if alpha > self.c * (D + off(self._stable, k)) * (1 + 1e-12):
+                return D
+        k = -1 if self._below is None else _ending_at(self._below, low)
+        if k >= 0 and self._reach[k] >= 0:
+            assert self._below is not None
+            if beta > self.c * (D + self._reach[k] + off(self._below, k)) * (1 + 1e-12):
+                return D
+        return -1.0
+
+
+def _ending_at(cells: Cells, p: Float[np.ndarray, " 2"]) -> int:
+    """The cell whose upper reynolds and lower profile these are; -1 where there is none."""
+    there = np.flatnonzero((cells.high[:, 0] == p[0]) & (cells.low[:, 1] == p[1]))
+    return int(there[0]) if len(there) else -1
+
+
+def net(beta: float, theta: float) -> float:
+    """beta_c (1 - theta), less what the sum of weights may be off from one: ||J_c^-1 C(a_c)|| <= 1 + 1 / beta_c."""
+    return float(beta * (1 - theta) - 2 * UNITY * (1 + beta))
+
+
+def _band(problem: Cavity, forms: Forms, dual: DualNorm, solved: Solved, band: int, known: Known) -> Arrays:
     """Cells of one range of reynolds; none at profiles that were given up in the one before."""
     verifier = Verifier(forms, float(known["scale"][0]))
+    neighbours = Neighbours(problem, dual, band, known)
     lows, highs = corners((breaks(problem)[band : band + 2], profile_breaks(problem, PROFILES)))
     if band:
         still = np.isin(lows[:, 1], known[f"beyond_low_{band - 1}"][:, 1])
@@ -208,19 +262,22 @@ def _band(problem: Cavity, forms: Forms, solved: Solved, band: int, known: Known
     for low, high in zip(lows, highs, strict=True):
         fields = control_fields(problem, low, high, DEGREES, solved)
         if fields is not None:
-            centre = Cells(low[None], high[None], fields[None], DEGREES).centre(0)
+            cell = Cells(low[None], high[None], fields[None], DEGREES)
+            centre = cell.centre(0)
             found = verified(verifier, fields, centre)
             if found is not None:
-                kept.append((low, high, fields, centre, found[0], found[1]))
+                fine = control_fields(problem, low, high, FINE, solved)
+                reach = neighbours.reach(cell, fine, net(*found))
+                kept.append((low, high, fields, centre, found[0], found[1], reach))
     return {
-        f"beyond_{name}_{band}": np.array([cell[i] for cell in kept], dtype=np.float64).reshape(-1, *shape)
+        f"beyond_{name}_{band}": np.array([one[i] for one in kept], dtype=np.float64).reshape(-1, *shape)
         for i, (name, shape) in enumerate(_shapes(problem).items())
     }
 
 
 def _shapes(problem: Cavity) -> dict[str, tuple[int, ...]]:
     controls, n = (DEGREES[0] + 1) * (DEGREES[1] + 1), (problem.cells - 1) ** 2
-    return dict(zip(NAMES, ((2,), (2,), (controls, n), (n,), (), ()), strict=True))
+    return dict(zip(NAMES, ((2,), (2,), (controls, n), (n,), (), (), ()), strict=True))
 
 
 def gathered(problem: Cavity, known: Known) -> dict[str, np.ndarray]:

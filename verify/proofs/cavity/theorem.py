@@ -24,9 +24,11 @@ by |sum M (We)(v_d x v_e)| <= max |v_d| ||We||_M ||v_e||_M and ||v_e||_M <= ||e|
 
     r = 2 eps / (beta (1 + sqrt(1 - t)))
 
-into itself (Newton, Kantorovich): there is one solution in it, and no other within beta / (2 Re c) of v. It is the
-truth if the truth is on the branch of the stored fields, which is named in the assumptions and not proved: bounds at
-two fields may be about two solutions, and are not intersected.
+into itself (Newton, Kantorovich): there is one solution in it, and no other within beta / (2 Re c) of v. It is that of
+the branch that begins where flows are stable in energy, and so unique, and is followed from cell to cell
+(``branch.py``): solutions u, w are the same where J((u + w)/2) is invertible, and with beta of the cell and ||Re w -
+base|| <= D on the branch that is so if c (||d||_V + Re r + D) < beta. Where a cell has no neighbour that leads there,
+the branch is named in the assumptions; bounds at two fields may be about two solutions, and are not intersected.
 
 The problem's norm is that of X, the velocity's: V >= mu X, ||.||_X <= mu^-1/2 ||.||_V. ||F(v)||_V': ``dual.py``.
 Corrections: from the field, or from the cell's base where that has the smaller residual, steps with the factors of the
@@ -72,13 +74,24 @@ class CavityProof(RadiusProof):
             "Arakawa's Jacobian does no work, Thom's wall vorticity: F is quadratic, its remainder energy-free",
             "V >= mu X and sym J(a_k) >= alpha_k V, each by one Cholesky factorisation with its rounding; conventional "
             "sums of products in LAPACK",
-            "beyond energy stability: inf-sup constants by the inertia of LDL' factorisations, with their rounding; "
-            "the truth is on the branch of the fields stored there, others are not excluded",
+            "beyond energy stability: inf-sup constants by the inertia of LDL' factorisations, with their rounding",
+            self._which,
             ASSUMED,
             "velocities near those of the stored fields, checked at every input",
             "prescribed values exact, overwritten before certifying",
             "finite field, checked",
             "rounding covered for IEEE float64, no value-changing compiler optimisation",
+        )
+
+    @property
+    def _which(self) -> str:
+        """Which solution is the truth."""
+        followed = self._prepared is not None and (self._beyond[1]["reach"] >= 0).all()
+        return (
+            "the truth is the only solution, or beyond energy stability on the branch that was followed from there"
+            if followed
+            else "beyond energy stability the truth is on the branch of the stored fields, which was not followed from "
+            "there in all cells: others are not excluded"
         )
 
     def offline(self) -> Iterable[Stage]:
@@ -114,19 +127,21 @@ class CavityProof(RadiusProof):
             return True, cell
         return False, other
 
-    def _about(self, p: Float[np.ndarray, " 2"]) -> Float[np.ndarray, " n+3"]:
-        """On the host: base, alpha and beta there (-1 where it is none), largest control value; NaN without a cell."""
+    def _about(self, p: Float[np.ndarray, " 2"]) -> Float[np.ndarray, " n+4"]:
+        """On the host: base, alpha and beta there, how far the branch is from it (each -1 where there is none), largest
+        control value; NaN without a cell.
+        """
         stable, cell = self._find(p)
         if cell < 0:
-            return np.full((self.problem.cells - 1) ** 2 + 3, np.nan)
+            return np.full((self.problem.cells - 1) ** 2 + 4, np.nan)
         cells, found = self._stable if stable else self._beyond
-        weights, alpha, beta = cells.weights(cell, p), -1.0, -1.0
+        weights, alpha, beta, reach = cells.weights(cell, p), -1.0, -1.0, -1.0
         if stable:
             alphas = found["alpha"][cell]
             alpha = weights @ alphas - 2 * UNITY * max(1.0, float(np.abs(alphas).max()))
-        else:  # ||J_c^-1 C(a_c)|| <= 1 + 1 / beta_c, times what the sum of weights is off from one
-            beta = found["beta"][cell] * (1 - found["theta"][cell]) - 2 * UNITY * (1 + found["beta"][cell])
-        return np.concatenate([weights @ cells.fields[cell], [alpha, beta, cells.largest[cell]]])
+        else:
+            beta, reach = inf_sup.net(found["beta"][cell], found["theta"][cell]), found["reach"][cell]
+        return np.concatenate([weights @ cells.fields[cell], [alpha, beta, reach, cells.largest[cell]]])
 
     @cached_property
     def _factors(self) -> dict[tuple[bool, int], Callable[[np.ndarray], np.ndarray]]:
@@ -167,10 +182,10 @@ class CavityProof(RadiusProof):
             psi, g = jnp.abs(psi), jnp.abs(g)
         return self.problem.transport(p[0], psi, self.problem.curl(psi, g, sign), sign)
 
-    def _base(self, p: Array) -> tuple[Float[Array, "m m"], Float[Array, " 3"]]:
+    def _base(self, p: Array) -> tuple[Float[Array, "m m"], Float[Array, " 4"]]:
         m = self.problem.cells - 1
-        about = callback_float64(self._about, jnp.zeros(m * m + 3), p)
-        return about[:-3].reshape(m, m), about[-3:]
+        about = callback_float64(self._about, jnp.zeros(m * m + 4), p)
+        return about[:-4].reshape(m, m), about[-4:]
 
     def correct_row(self, p: Float[Array, " d"], v: Float[Array, " N"], effort: int) -> Float[Array, " N"]:
         psi = self.problem.grid(v)
@@ -196,13 +211,14 @@ class CavityProof(RadiusProof):
         psi = self.problem.grid(v)
         known = jnp.all(jnp.abs(v) <= RANGE)
         psi = jnp.where(known, psi, 0.0)
-        alpha, beta = self._stability(p, psi)
+        alpha, beta, apart = self._stability(p, psi)
         eps = self._dual(self._equation(p, psi), ENTRY * self._equation(p, psi, 1.0))
         stable = eps / jnp.where(alpha > 0, alpha, 1.0)
         size = jnp.where(beta > 0, beta, 1.0)
         t = 4 * p[0] * self._remainder * eps / size**2 * (1 + 1e-14)
         near = 2 * eps / (size * (1 + jnp.sqrt(jnp.maximum(1 - t, 0.0))))
-        r = jnp.where(alpha > 0, stable, jnp.where((beta > 0) & (t < 1), near, jnp.inf))
+        same = apart > self._remainder * p[0] * near * (1 + 1e-13)
+        r = jnp.where(alpha > 0, stable, jnp.where((beta > 0) & (t < 1) & same, near, jnp.inf))
         return jnp.where(known, r * (1 + 1e-13) + LITTLE, jnp.inf)
 
     @property
@@ -217,9 +233,11 @@ class CavityProof(RadiusProof):
         grid = self.problem.grid(weights)[1:-1, 1:-1]
         return self._dual(grid, jnp.zeros_like(grid)) * float(np.sqrt(self.constants["mu"][0])) * (1 + 1e-14)
 
-    def _stability(self, p: Array, psi: Float[Array, "n+1 n+1"]) -> tuple[Float[Array, ""], Float[Array, ""]]:
-        """alpha with sym J(v) >= alpha V, and beta with |J(v) e|_V' >= beta ||e||_V; not positive where not known."""
-        base, (alpha, beta, largest) = self._base(p)
+    def _stability(self, p: Array, psi: Float[Array, "n+1 n+1"]) -> tuple[Float[Array, ""], Float[Array, ""], Array]:
+        """alpha with sym J(v) >= alpha V, and beta with |J(v) e|_V' >= beta ||e||_V; not positive where not known. And
+        what c Re times the distance to a solution must be below for that to be the one on the branch.
+        """
+        base, (alpha, beta, reach, largest) = self._base(p)
         q = p[0] * psi - jnp.pad(base, 1)
         h, all_dual = self.problem.widths
         dual = all_dual[1:-1]
@@ -231,7 +249,9 @@ class CavityProof(RadiusProof):
         speed = speed * (1 + 1e-14) + 3 * off / float(dual.min())
         root = float(np.sqrt(self.constants["mu"][0])) * (1 - 1e-14)
         curl = self._dual.curl_norm(q[1:-1, 1:-1]) + off * 9 / float(h.min() * all_dual.min())
-        return alpha - speed / root, jnp.where(beta > 0, beta - speed / root - self._remainder * curl, -1.0)
+        c = self._remainder
+        apart = jnp.where(reach >= 0, (beta - c * (curl + reach)) * (1 - 1e-13), jnp.inf)
+        return alpha - speed / root, jnp.where(beta > 0, beta - speed / root - c * curl, -1.0), apart
 
     def norm_row(self, p: Float[Array, " d"], v: Float[Array, " N"]) -> tuple[Array, Array]:
         value = self.problem.norm(p, v)
