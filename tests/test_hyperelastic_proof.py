@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import scipy.linalg
 
+from assay import output
 from assay.solvers.discretisations import neo_hookean
 from assay.solvers.discretisations.neo_hookean import ENDS, GAUSS, Moduli
 from assay.solvers.problems.hyperelastic import Hyperelastic
@@ -298,3 +299,13 @@ def test_what_the_theorem_is_not_about_says_so():
     found = certify(auxetic, np.zeros((1, auxetic.size)), auxetic.inputs.centre[None])
     assert np.isinf(found.upper).all() and "Poisson" in " ".join(found.notes)
     assert any("not proved" in line for line in proof_of(PROBLEM).assumptions)
+
+
+def test_outputs_are_bounded_by_the_radius(truth):
+    """The displacement of a corner: the interval holds the truth's, and is narrow after two corrections."""
+    where = np.flatnonzero(FREE)[-1]
+    corner = output("corner", (np.arange(PROBLEM.size) == where).astype(float))
+    field = truth + 1e-3 * np.where(FREE, RNG.standard_normal(PROBLEM.size), 0)
+    found = certify(PROBLEM, field[None], P[None], output=corner)
+    assert found.output_lower[0] <= truth[where] <= found.output_upper[0]
+    assert found.output_upper[0] - found.output_lower[0] <= 1e-6
