@@ -123,12 +123,11 @@ class Surrogate:
         if not self.has_lift:
             return self._coefficients
         self._only_lift()
+        return self._with_lift
 
-        def with_lift(P: Any) -> Array:
-            c = self._coefficients(P)
-            return jnp.concatenate([c, jnp.ones_like(c[:, :1])], axis=1)
-
-        return with_lift
+    def _with_lift(self, P: Any) -> Array:
+        c = self._coefficients(P)
+        return jnp.concatenate([c, jnp.ones_like(c[:, :1])], axis=1)
 
     def _only_lift(self) -> Float[np.ndarray, " N"]:
         """The lift, where it looks the same at all inputs; a proof says what it is."""

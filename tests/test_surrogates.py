@@ -271,6 +271,7 @@ def test_prescribed_values_are_the_problems_own():
     assert s.has_lift
     np.testing.assert_allclose(s.coefficients(P) @ s.basis.T, U, rtol=1e-12, atol=1e-14)
     np.testing.assert_array_equal((s.coefficients(P) @ s.basis.T)[held], zero[held])
+    np.testing.assert_array_equal(pickle.loads(pickle.dumps(s.coefficients))(P), s.coefficients(P))
     other = Burgers(cells=8, steps=2)
     varying = train(other, "linear", sample(other, 16))
     assert varying.has_lift and not hasattr(varying, "basis") and not hasattr(varying, "coefficients")
