@@ -43,7 +43,7 @@ from .sines import EIGENVALUE, LITTLE, Sines
 from .thomson import in_range
 
 ENTRY = gamma(q1.APPLY_ROUNDINGS + 12)  # of an entry of a column
-MODES, SOLVES = 40, 96  # of W at most; solutions that its own come from
+MODES, MORE, SOLVES = 40, 16, 96  # of W; its own at least; solutions that these come from
 ROWS = 16 / 3 * 1.01  # |A_1| 1, as in heat.py
 
 
@@ -142,7 +142,7 @@ class HeatReduced(ReducedProof):
     def __init__(self, problem: Heat, basis: Float[np.ndarray, "N k"]) -> None:
         self.basis = basis
         self.own = Modes(problem, basis)
-        more = _more_modes(problem, basis, self.own.lift, MODES - basis.shape[1])
+        more = _more_modes(problem, basis, self.own.lift, max(MODES - basis.shape[1], MORE))
         self.wide = Modes(problem, np.column_stack([basis, more])) if more.shape[1] else self.own
 
     @property
@@ -177,8 +177,6 @@ class HeatReduced(ReducedProof):
 
 def _more_modes(problem: Heat, basis: np.ndarray, lift: int | None, count: int) -> Float[np.ndarray, "N m"]:
     """At most ``count`` modes that the basis lacks, from solutions; they vanish where all solutions agree."""
-    if count <= 0:
-        return np.zeros((problem.size, 0))
     U = np.asarray(problem.solve_batch(problem.inputs.sample(SOLVES, seed=2)))
     U = U[np.isfinite(U).all(axis=1)].T
     others = np.delete(basis, [] if lift is None else lift, axis=1)
