@@ -25,7 +25,7 @@ from .answers.batch_remark import batch_remark
 from .answers.evaluate import captured
 from .answers.first_call import check_answers
 from .certificate import Against
-from .proofs.prover import proof_of
+from .proofs.prover import unchanged
 from .search.confirmation import Confirmation
 from .search.counterexample import Counterexample
 from .search.peaks import STARTS, find_peaks
@@ -119,7 +119,8 @@ def falsify(
             output.
         RuntimeError: float64 is switched off.
     """
-    about = None if output is None else find_output(proof_of(problem).problem, output)
+    proof = unchanged(problem)
+    about = None if output is None else find_output(proof.problem, output)
     allowed = Tolerance.of(problem, tolerance, absolute, None if about is None else about.name)
     of_fields = allowed if about is None else Tolerance.of(problem, tolerance)
     budget = _whole(budget, 1, "the budget must be a whole number, at least one solver call")

@@ -40,7 +40,7 @@ from .certify import STEPS, unbounded
 from .guarded import ROUTES, Answer, Batch
 from .proofs.bounds import ErrorBounds, OutputBounds, only_where, output_errors, scaled_upper
 from .proofs.proof import ReducedProof
-from .proofs.prover import prover
+from .proofs.prover import prover, unchanged
 from .unsolved import first_unsolved, with_others
 
 SIZES = (16, 256)  # rows of one compiled bound: few, for each is compiled
@@ -77,6 +77,7 @@ class Guard:
             self._trust, self._label = trust, "the trust map"
         else:
             self._trust, self._label = load_trust_map(trust), str(trust)
+        unchanged(problem)
         self.prover = prover(problem, self._offered)
         self.notes += self.prover.proof.prepare().notes
         self._prepare()

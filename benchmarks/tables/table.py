@@ -21,6 +21,7 @@ from jaxtyping import Float
 from ...solvers.problem import Problem
 from ...solvers.problems.black_box import BlackBox
 from ...solvers.tolerance import measured_in
+from ...verify.proofs.prover import proof_of
 from .clock import Clock, busy
 from .contestants import NETWORKS, Trained, Training, attempted, fitting
 from .effort import Effort
@@ -151,7 +152,11 @@ def _measure(name: str, given: Any, train: Training, yardstick: Yardstick, Q: np
         return []
     row = parts.json(f"row-{name}", lambda: measured(trained(), yardstick, Q, effort.search, known).to_json())
     rows = [Row.from_json(row)]
-    if proves(problem) and rows[0].kind != "baseline" and clock.allows(f"guarded {name}", 15.0):
+    if (
+        proves(problem)
+        and rows[0].kind != "baseline"
+        and clock.allows(f"guarded {name}", 15.0 + proof_of(problem).seconds_to_prepare)
+    ):
         rows.append(Row.from_json(parts.json(f"guarded-{name}", lambda: guarded(trained(), yardstick, Q).to_json())))
     return rows
 

@@ -111,6 +111,7 @@ class Proof(abc.ABC):
         self.problem = problem
         self._prepared: Prepared | None = None
         self._preparing = threading.RLock()
+        self.stated = ""  # ``problem_hash``, as a verb last met it
 
     @classmethod
     def refusal(cls, problem: Problem) -> str:
@@ -240,6 +241,11 @@ class Proof(abc.ABC):
                 if before is not None and before.arrays.keys() != made.arrays.keys():
                     self.constants_changed()
             return self._prepared
+
+    @property
+    def seconds_to_prepare(self) -> float:
+        """About how long ``prepare`` takes on first use where nothing is kept; 0 once it was done in this process."""
+        return sum(s.seconds for s in self.offline() if s.on_first_use) if self._prepared is None else 0.0
 
     @property
     def constants(self) -> Known:

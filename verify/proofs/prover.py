@@ -18,6 +18,7 @@ from ...solvers.box import Box
 from ...solvers.problem import Problem
 from ...solvers.representative import kept_by_problem, representative
 from ..answers.evaluate import Model, captured
+from ..answers.foreign_proof import looked_at
 from .proof import BoxProof, NoProof, Proof, ReducedProof
 
 PROOFS = {  # "module:class" of a problem -> of its proof; imported when asked for, so that starting up stays quick
@@ -61,14 +62,41 @@ def proof_of(problem: Problem) -> Proof:
             f"proof = {kind.__name__}",
         )
     why = kind.refusal(problem)
-    return NoProof(problem, why) if why else kind(problem)
+    proof = NoProof(problem, why) if why else kind(problem)
+    return proof if type(proof).__module__.startswith(f"{__package__}.") else looked_at(proof)
+
+
+def unchanged(problem: Problem) -> Proof:
+    """``proof_of`` a problem that is still what its proof read of it: once for each verb, for it may take a moment.
+
+    Problems of this library are compared whenever their proof is asked for (``representative``); one of somebody's own
+    class stands for itself, and is compared by ``Proof.problem_hash``.
+
+    Raises:
+        ValueError: it was changed in place.
+    """
+    proof = proof_of(problem)
+    if not type(problem).__module__.startswith(SOLVERS) and proof.proves:
+        try:
+            now = proof.problem_hash()
+        except Exception:  # a class that lacks what is hashed
+            return proof
+        if proof.stated not in ("", now):
+            raise ValueError(f"{problem.name} was changed in place since its proof read it: build another problem")
+        proof.stated = now
+    return proof
 
 
 def _proof_class(kind: type) -> tuple[type[Proof], str, type]:
     """The theorem, where in ``PROOFS`` it stands (empty: the class names it itself), and of which class."""
     for cls in kind.__mro__:
-        own = cls.__dict__.get("proof")
-        if isinstance(own, type) and issubclass(own, Proof):
+        if "proof" in cls.__dict__:
+            own = cls.__dict__["proof"]
+            if not (isinstance(own, type) and issubclass(own, Proof)):
+                raise ValueError(
+                    f"{cls.__name__}.proof names the theorem about a problem: a class derived from Proof, NoProof "
+                    f"where nothing is proved, not {own!r}"
+                )
             return own, "", cls
         place = f"{cls.__module__.removeprefix(SOLVERS)}:{cls.__qualname__}"
         if place in PROOFS:
