@@ -228,3 +228,12 @@ def test_guard_and_records_go_by_the_proof():
     for p, v, u, most in zip(P, answer.u, np.asarray(problem.attempt_batch(P).u), answer.relative_upper, strict=True):
         error, lower, upper, evidence = measured_error(problem, p, v, u)
         assert error <= 1e-2 and lower <= most and lower <= upper and str(evidence) == "proved"
+
+
+def test_bounds_of_states_whose_squares_underflow_are_no_zeros():
+    problem = Burgers(modes=1, cells=8, steps=2, end_time=1e-10)
+    states = np.zeros((3, 9))
+    states[1:, 1:-1] = 1e-156
+    found = certify(problem, states.reshape(1, -1), [[0.1, 0.0]], steps=0)  # of zero
+    error = 1e-156 * np.sqrt(trapezoidal(problem.times)[1:].sum() * problem.mass.sum())
+    assert 0 < error <= found.upper[0]

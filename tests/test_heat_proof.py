@@ -126,3 +126,15 @@ def test_guard_and_records_go_by_the_proof():
     for p, v, u, most in zip(P, answer.u, np.asarray(problem.attempt_batch(P).u), answer.relative_upper, strict=True):
         error, lower, upper, evidence = measured_error(problem, p, v, u)
         assert error <= 1e-2 and lower <= most and lower <= upper and str(evidence) == "proved"
+
+
+def test_residuals_whose_squares_underflow_are_charged_before_they_are_divided():
+    """With 1/k steps as long and s/k for the source, the solution is that of k = 1 times s/k, and so is its norm."""
+    kind = {"blocks": (1, 1), "cells": 8, "steps": 2, "initial_amplitude": 0.0}
+    one = Heat(end_time=1.0, low=1.0, high=2.0, source=(0.0, 1.0), **kind)
+    size = float(one.norm([1.0, 1.0], one.attempt_batch(np.ones((1, 2))).u[0]))
+    for s in (1e-153, 1e-156):
+        tiny = Heat(end_time=1e30, low=1e-30, high=2e-30, source=(0.0, s), **kind)
+        for steps in (0, 1):
+            found = certify(tiny, np.zeros((1, tiny.size)), [[1e-30, s]], steps=steps)
+            assert found.lower[0] * (1 - 1e-9) <= size * s / 1e-30 <= found.upper[0] * (1 + 1e-9)

@@ -150,6 +150,7 @@ class BurgersProof(SteppingProof):
         r = self._residual(nu, v, middle)
         rho = jnp.sqrt(r**2 @ jnp.asarray(1 / self.problem.mass)) * (1 + gamma(r.shape[1] + 8))
         rounding = ROUNDINGS * largest * (sizes.mass + largest * sizes.convection + nu * sizes.diffusion)
+        rounding = rounding + UNDERFLOW * sizes.convection  # of squares, before they are divided by the masses
         sigma = self._smallest_eigenvalues(nu, middle, largest)
         return Growth(
             jnp.where(trusted, sigma, -jnp.inf), jnp.where(trusted, (rho + rounding) * SLACK + UNDERFLOW, jnp.inf)
@@ -200,7 +201,13 @@ class BurgersProof(SteppingProof):
         return 1.01 * float(np.sqrt(self.problem.mass.sum()))
 
     def length(self, b: Float[Array, " steps+1"], measures: Growth) -> Float[Array, ""]:
-        return jnp.sqrt(jnp.asarray(trapezoidal(self.problem.times)) @ b**2) * (1 + gamma(len(b) + 8)) * SLACK
+        total = jnp.sqrt(jnp.asarray(trapezoidal(self.problem.times)) @ b**2)
+        return total * (1 + gamma(len(b) + 8)) * SLACK + UNDERFLOW * self._duration
+
+    @cached_property
+    def _duration(self) -> float:
+        """A field of ones is at most this, times ``_length``: what underflows in squares is multiplied by it."""
+        return 1.01 * float(np.sqrt(1 + self.problem.end_time))
 
     @cached_property
     def free_state(self) -> Bool[np.ndarray, " S"]:
@@ -265,8 +272,9 @@ class BurgersProof(SteppingProof):
         w = self._unknowns(self.problem.states(weights))
         squares = w**2 @ jnp.asarray(1 / self.problem.mass)
         times = jnp.asarray(1 / trapezoidal(self.problem.times))
-        return jnp.sqrt(times @ squares) * (1 + gamma(w.size + 16)) * SLACK + UNDERFLOW
+        least = UNDERFLOW * (1 + self._sizes.convection * float(np.sqrt(np.sum(1 / trapezoidal(self.problem.times)))))
+        return jnp.sqrt(times @ squares) * (1 + gamma(w.size + 16)) * SLACK + least
 
     def norm_row(self, p: Float[Array, " d"], v: Float[Array, " N"]) -> tuple[Array, Array]:
         value = self.problem.norm(p, v)  # diagonal: a rounded difference is a rounding of each entry
-        return value, gamma(v.size + 40) * value + UNDERFLOW
+        return value, gamma(v.size + 40) * value + UNDERFLOW * (1 + self._duration * self._length)

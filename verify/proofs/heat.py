@@ -134,11 +134,13 @@ class HeatProof(SteppingProof):
             r, z, off = step
             z = jnp.pad(z, 1)
             rest = r - q1.apply(jnp.ones_like(inverse), z)
-            flux, length = jnp.sum(inverse * q1.flux_square(z)), jnp.sqrt(jnp.sum(z * z))
-            size = jnp.sqrt(jnp.sum(r * r)) * (1 + gamma(cells + 8))
-            missed = jnp.sqrt(jnp.sum(rest * rest)) * (1 + gamma(cells + 8))
+            # squares that underflow are missing before anything is divided by a small diffusivity
+            flux, length = jnp.sum(inverse * q1.flux_square(z)), jnp.sqrt(jnp.sum(z * z)) + UNDERFLOW
+            size = jnp.sqrt(jnp.sum(r * r)) * (1 + gamma(cells + 8)) + UNDERFLOW
+            missed = jnp.sqrt(jnp.sum(rest * rest)) * (1 + gamma(cells + 8)) + UNDERFLOW
             missed = missed + 1.5 * (off + ROUNDINGS * (size + ROWS * length))
-            flux = jnp.sqrt(flux) * (1 + gamma(3 * cells + 32)) + gamma(16) * FACTOR * length / root
+            lost = UNDERFLOW + gamma(16) * FACTOR * length
+            flux = jnp.sqrt(flux) * (1 + gamma(3 * cells + 32)) + lost / root
             return size + off, flux + missed / jnp.sqrt(least)
 
         size, energy = lax.map(norms, (r, self._poisson(r), rounding))
@@ -211,5 +213,7 @@ class HeatProof(SteppingProof):
         problem = self.problem
         value = problem.norm(p, v)
         # the element matrices' eigenvalues are at most 1, four elements meet in a node: A <= 4 max k, middles are means
-        most = 4 * jnp.max(p[:-1]) * problem.time_step * jnp.vdot(v, v)
-        return value, (gamma(2 * v.size + 40) * value + 8 * UNIT_ROUNDOFF * jnp.sqrt(most)) * 1.01 + UNDERFLOW
+        most = jnp.sqrt(4 * jnp.max(p[:-1]) * problem.time_step)
+        length = jnp.sqrt(jnp.vdot(v, v))
+        off = gamma(2 * v.size + 40) * value + (8 * UNIT_ROUNDOFF * length + UNDERFLOW) * most
+        return value, off * 1.01 + UNDERFLOW

@@ -180,7 +180,7 @@ def upper_bound(
     )
     root = jnp.sqrt(theta)
     energy, error = problem.flux_energy(jnp.stack([root, reference / root]), jnp.stack([d, z]))
-    defect = jnp.sqrt(jnp.vdot(rho, rho)) * (1 + gamma(problem.size + 8)) + rounding
+    defect = jnp.sqrt(jnp.vdot(rho, rho)) * (1 + gamma(problem.size + 8)) + rounding + UNDERFLOW  # of squares
     floor = defect * dual_factor(problem, theta) + UNDERFLOW
     flux = jnp.sqrt(energy + error) * problem.flux_factor(theta)
     return (flux + floor) * SLACK, floor + (flux - jnp.sqrt(energy))

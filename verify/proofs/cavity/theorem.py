@@ -231,7 +231,8 @@ class CavityProof(RadiusProof):
     def dual_norm_row(self, p: Float[Array, " d"], weights: Float[Array, " N"]) -> Float[Array, ""]:
         """mu^1/2 times the dual norm of V: radii are mu^-1/2 times those in the vorticity's norm."""
         grid = self.problem.grid(weights)[1:-1, 1:-1]
-        return self._dual(grid, jnp.zeros_like(grid)) * float(np.sqrt(self.constants["mu"][0])) * (1 + 1e-14)
+        found = self._dual(grid, jnp.zeros_like(grid)) + LITTLE  # of squares
+        return found * float(np.sqrt(self.constants["mu"][0])) * (1 + 1e-14)
 
     def _stability(self, p: Array, psi: Float[Array, "n+1 n+1"]) -> tuple[Float[Array, ""], Float[Array, ""], Array]:
         """alpha with sym J(v) >= alpha V, and beta with |J(v) e|_V' >= beta ||e||_V; not positive where not known. And
