@@ -115,7 +115,7 @@ def peak(problem: Cavity, dual: DualNorm) -> float:
 
     along = jax.jit(jax.vmap(at, in_axes=(None, 0)))
     rows = [float(np.max(along(i, np.arange(m)))) for i in range(m)]
-    return float(np.sqrt(max(rows))) * (1 + 1e-14)
+    return float(np.sqrt(np.max(rows))) * (1 + 1e-14)
 
 
 def _objection(forms: Forms, known: Known, made: Arrays) -> str:
