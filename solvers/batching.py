@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import jax
@@ -21,6 +21,40 @@ from .interrupts import finished
 from .representative import kept_by_problem
 
 PAUSE = 0.3  # seconds of work between moments at which a batch can be interrupted
+EMBEDDED = (
+    1 << 20
+)  # bytes of an array up to which a program holds it: a larger one is copied, folded and hashed for long
+
+
+def compiled(fn: Callable[..., Any]) -> Callable[..., Any]:
+    """``jax.jit(fn)``, with the large arrays that fn closes over passed to the program instead of written into it; as
+    there, they are what they were when it was traced.
+    """
+    programs: dict[Any, Callable[..., Any]] = {}  # by shapes and types of the arguments
+
+    def traced(*args: Any) -> Callable[..., Any]:
+        jaxpr, shapes = jax.make_jaxpr(fn, return_shape=True)(*args)
+        tree = jax.tree.structure(shapes)
+        large = [i for i, const in enumerate(jaxpr.consts) if getattr(const, "nbytes", 0) > EMBEDDED]
+        small = {i: const for i, const in enumerate(jaxpr.consts) if i not in set(large)}
+        count = len(jaxpr.consts)
+
+        def run(given: list[Any], *args: Any) -> Any:
+            consts = [small.get(i) for i in range(count)]
+            for i, const in zip(large, given, strict=True):
+                consts[i] = const
+            return jax.tree.unflatten(tree, jax.core.eval_jaxpr(jaxpr.jaxpr, consts, *jax.tree.leaves(args)))
+
+        return partial(jax.jit(run), [jnp.array(jaxpr.consts[i]) for i in large])
+
+    def call(*args: Any) -> Any:
+        leaves, tree = jax.tree.flatten(args)
+        key = tree, tuple((np.shape(x), str(getattr(x, "dtype", type(x)))) for x in leaves)
+        if key not in programs:
+            programs[key] = traced(*args)
+        return programs[key](*args)
+
+    return call
 
 
 def without_caches(owner: Any) -> dict[str, Any]:
@@ -47,7 +81,7 @@ class RowMap:
 
             return lax.fori_loop(0, count, one, out)
 
-        self._compiled = jax.jit(rows)
+        self._compiled = compiled(rows)
         self._pace = 1  # rows that take about PAUSE; one, until that is known
 
     def __call__(self, *arrays: Any, given: tuple[Any, ...] = ()) -> Any:
@@ -82,7 +116,7 @@ class VectorMap:
 
     def __init__(self, fn: Callable[..., Any], sizes: tuple[int, ...] = (16, 64, 256)) -> None:
         self.sizes = sizes
-        self._compiled = jax.jit(lambda given, rows: jax.vmap(lambda row: fn(*given, *row))(rows))
+        self._compiled = compiled(lambda given, rows: jax.vmap(lambda row: fn(*given, *row))(rows))
 
     def __call__(self, *arrays: Any, given: tuple[Any, ...] = ()) -> Any:
         hosts = [np.asarray(x) for x in arrays]

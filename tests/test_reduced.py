@@ -14,9 +14,10 @@ from assay.solvers import black_box
 from assay.solvers.batching import VectorMap
 from assay.solvers.linear_algebra.dense import solve_spd
 from assay.verify.certify import certify
-from assay.verify.proofs import reduced as room
+from assay.verify.proofs.coefficients import offline as room
+from assay.verify.proofs.coefficients.reduced_bound import reduced_bound
 from assay.verify.proofs.prover import proof_of, prover
-from assay.verify.proofs.reduced import ReducedBound, reduced_bound
+from assay.verify.proofs.reduced import ReducedBound
 from assay.verify.proofs.thomson import dual_factor
 
 
@@ -178,17 +179,17 @@ def test_the_factor_lies_above_every_matrix_within_the_error():
         m = half @ half.T
         wrong = rng.standard_normal((5, 5)) * 1e-6
         wrong = (wrong + wrong.T) / 2
-        F = room._factor_above(m, float(np.linalg.norm(wrong, 2)))
+        F = room.factor_above(m, float(np.linalg.norm(wrong, 2)))
         assert np.linalg.eigvalsh(F.T @ F - m - wrong).min() >= 0
         assert np.linalg.norm(F.T @ F - m, 2) < 1e-4
 
 
-def test_the_energy_basis_is_orthonormal_and_spans():
+def test_theenergy_basis_is_orthonormal_and_spans():
     rng = np.random.default_rng(0)
     A = sp.diags(rng.uniform(1, 100, 40)).tocsr()
     Z = rng.standard_normal((8, 40)) * np.logspace(0, -9, 8)[:, None]
     Z = np.concatenate([Z, Z[:2] + Z[2:4]])  # two of them superfluous
-    W = room._energy_basis(A, Z)
+    W = room.energy_basis(A, Z)
     assert len(W) == 8
     np.testing.assert_allclose(W @ (A @ W.T), np.eye(8), atol=1e-12)
     missed = Z - (Z @ (A @ W.T)) @ W

@@ -95,6 +95,7 @@ class Guard:
         if reduced is not None:
             self._stages = [VectorMap(stage, SIZES) for stage in reduced.accepting]  # the cheapest first
             self._improve = VectorMap(reduced.improve, SIZES)
+            self.notes += tuple(note for note in reduced.notes if note not in self.notes)
             self._modes = np.array(reduced.basis.T, order="C")
 
     @property

@@ -19,6 +19,7 @@ from jaxtyping import Array, Float
 
 from ..affine_decomposition import AffineDecomposition
 from ..field_norm import homogeneous
+from ..linear_algebra.direct import factorise
 from ..outputs import Output, named
 from ..problem import Attempt
 from .linear import LinearProblem
@@ -58,6 +59,14 @@ class CoerciveProblem(LinearProblem):
     def preconditioner(self, theta: Float[Array, " Q"]) -> Callable[[Array], Array] | None:
         """A symmetric approximate inverse of A(theta) that follows the weights (a multigrid cycle), or None."""
         return None
+
+    def absolute_matrix(self, theta: Float[np.ndarray, " Q"]) -> sp.csr_matrix | None:
+        """A matrix over the free entries whose product with |u| is ``apply_absolute`` of u; None: ask that instead."""
+        return None
+
+    def factor(self, theta: Float[np.ndarray, " Q"]) -> Callable[[np.ndarray], np.ndarray]:
+        """A solver with A(theta) over the free entries, for [n] or [n, k], on the host."""
+        return factorise(self.matrix(theta))
 
     def load_terms(self) -> Float[np.ndarray, "J N"] | None:
         """Vectors f_j with f(p) = sum_j load_weights(p)_j f_j; None where f has no such expansion or Q is large.

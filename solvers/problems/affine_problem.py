@@ -210,14 +210,10 @@ class Affine(CoerciveProblem):
     def flux_energy(self, scales: Float[Array, "K Q"], fields: Float[Array, "K N"]) -> tuple[Array, Array]:
         combined = scales.T @ fields
         absolute = jnp.abs(scales).T @ jnp.abs(fields)  # bounds the combination's own rounding too
-        energy: Any = 0.0
-        scale: Any = 0.0
-        shifted: Any = 0.0
-        for entries, shift, x, y in zip(self._operator.entries, self.shifts, combined, absolute, strict=True):
-            energy = energy + jnp.vdot(x, self._operator.times(entries, x))
-            scale = scale + jnp.vdot(y, self._operator.times(np.abs(entries), y))
-            shifted = shifted + shift * jnp.vdot(y, y)
-        count = 2 * (16 + len(scales)) + self.rounding_count + self.size
+        energies, sizes = self._operator.energies(combined, absolute)
+        energy, scale = jnp.sum(energies), jnp.sum(sizes)
+        shifted = jnp.asarray(self.shifts) @ jnp.sum(absolute**2, axis=1)
+        count = 2 * (16 + len(scales)) + self.rounding_count + self.size + len(self.matrices)
         return jnp.maximum(energy, 0.0), gamma(count) * scale + 1.01 * shifted
 
     @cached_property
@@ -251,6 +247,12 @@ class Affine(CoerciveProblem):
 
     def matrix(self, theta: Float[np.ndarray, " Q"]) -> sp.csr_matrix:
         return self._operator.matrix(theta)
+
+    def absolute_matrix(self, theta: Float[np.ndarray, " Q"]) -> sp.csr_matrix:
+        return self._operator.with_entries(np.abs(theta) @ self._operator.absolute)
+
+    def factor(self, theta: Float[np.ndarray, " Q"]) -> Callable[[np.ndarray], np.ndarray]:
+        return self._reference_factor if np.array_equal(theta, self.reference_theta) else factorise(self.matrix(theta))
 
     def solve_jax(self, p: Float[Array, " d"], tolerance: float | None = None) -> Attempt:
         tolerance = TOLERANCE if tolerance is None else tolerance

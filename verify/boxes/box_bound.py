@@ -45,7 +45,7 @@ from ..enclose import ball as balls
 from ..enclose import bernstein, coefficients, rounding_error
 from ..enclose.ball import Ball
 from ..proofs.bounds import SLACK
-from ..proofs.reduced import ReducedData
+from ..proofs.coefficients.offline import ReducedData
 from ..proofs.thomson import simplex_weights
 from .rounding_floor import BoxExtrema, rounding_floor
 

@@ -20,7 +20,9 @@ from ...solvers.representative import kept_by_problem
 from ..answers.evaluate import Model
 from ..measured_error import measured_error
 from ..proofs.bounds import scaled_lower
-from ..proofs.reduced import ReducedBound, ReducedData, reduced_bound
+from ..proofs.coefficients.offline import ReducedData
+from ..proofs.coefficients.reduced_bound import reduced_bound
+from ..proofs.reduced import ReducedBound
 from ..unsolved import first_unsolved, with_others
 from .batches import BATCH
 

@@ -14,7 +14,7 @@ from jaxtyping import Array, Float
 
 from ...solvers.classes.coercive import CoerciveProblem
 from ...solvers.precision import RANGE, gamma
-from ..proofs.reduced import ReducedData
+from ..proofs.coefficients.offline import ReducedData
 from ..proofs.thomson import UNDERFLOW
 
 

@@ -105,8 +105,10 @@ class CoerciveProof(FieldProof):
     def over_boxes(self, model: Model, inputs: Box, reduced: ReducedProof | str, scale: float) -> BoxProof | str:
         from ..boxes.box_proof import ReducedBoxes  # here: it imports ``measured_error``, which imports ``prover``
 
-        if isinstance(reduced, CoerciveReduced):
+        if isinstance(reduced, CoerciveReduced) and reduced.bound.fine is None:
             return ReducedBoxes(self.problem, self.assumptions, reduced.bound, model, inputs, scale)
+        if isinstance(reduced, CoerciveReduced):
+            reduced = "this basis has too many modes, terms or unknowns for references to be combined"
         return f"proofs over boxes of {self.problem.name} need reduced coordinates: {reduced}"
 
     @property
@@ -130,6 +132,10 @@ class CoerciveReduced(ReducedProof):
     def __init__(self, bound: ReducedBound) -> None:
         self.bound = bound
         self.basis = bound.basis
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        return self.bound.notes
 
     @property
     def stages(self) -> tuple[Callable[[Array, Array], ErrorBounds], ...]:

@@ -87,6 +87,11 @@ class ReducedProof(abc.ABC):
     basis: Float[np.ndarray, "N k"]
 
     @property
+    def notes(self) -> tuple[str, ...]:
+        """Where the bounds are not sharp, and by how much."""
+        return ()
+
+    @property
     @abc.abstractmethod
     def stages(self) -> tuple[Callable[[Array, Array], ErrorBounds], ...]:
         """(p [d], c [k]) -> bounds, the cheapest first and the sharpest last."""

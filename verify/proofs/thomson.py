@@ -19,8 +19,8 @@ Rounding: every computed quantity carries an a-priori error term (``CoerciveProb
 ``flux_energy``), so the inequalities hold for the exact solution of the discrete equations in IEEE float64 without
 value-changing optimisation. Where an A_q is positive semidefinite only up to a verified s_q (somebody else's matrices:
 ``CoerciveProblem.indefiniteness``), take B_q' B_q = A_q + s_q I: then rho has the further terms s_q (theta_q d + tref_q
-z), which ``residual_rounding`` counts, and sum theta_q |B_q v|^2 <= (1 + sum theta_q s_q / lambda_min) ||v||_A^2, whose
-root is ``flux_factor``.
+z), which ``residual_rounding`` of d and z counts, and sum theta_q |B_q v|^2 <= (1 + sum theta_q s_q / lambda_min)
+||v||_A^2, whose root is ``flux_factor``. The field N has no such term: r = A e is of A itself, whatever its factors.
 References: Prager and Synge 1947; Thomson's principle; Meurant and Tichy 2023 for bounds along CG.
 """
 
@@ -174,7 +174,7 @@ def upper_bound(
     # Three evaluated operators and two subtractions: 1.5 covers the latter, whose operands are bounded by the same
     # sums.
     rounding = 1.5 * (
-        problem.residual_rounding(theta, f if load_size is None else load_size, field)
+        problem.evaluation_rounding(theta, f if load_size is None else load_size, field)
         + problem.residual_rounding(theta, zero, d)
         + problem.residual_rounding(reference, zero, z)
     )
@@ -197,7 +197,7 @@ def lower_bound(
 ) -> Float[Array, ""]:
     """|t.r| / ||t||_A less its rounding, r the computed residual of the field."""
     size = jnp.sqrt(jnp.vdot(test, test))
-    error = size * 1.01 * problem.residual_rounding(theta, f if load_size is None else load_size, field)
+    error = size * 1.01 * problem.evaluation_rounding(theta, f if load_size is None else load_size, field)
     error = error + gamma(problem.size + 4) * jnp.vdot(jnp.abs(test), jnp.abs(r))
     energy, energy_error = problem.flux_energy(jnp.sqrt(theta)[None], test[None])
     numerator = jnp.maximum(jnp.abs(jnp.vdot(test, r)) - 1.01 * error, 0.0)
@@ -212,7 +212,7 @@ def energy_difference(
     c = jnp.vdot(f, field) + jnp.vdot(field, r)
     size = jnp.sqrt(jnp.vdot(field, field))
     absolute = jnp.vdot(load_size, jnp.abs(field)) + jnp.vdot(jnp.abs(field), jnp.abs(r))
-    error = gamma(problem.size + 8) * absolute + size * 1.01 * problem.residual_rounding(theta, load_size, field)
+    error = gamma(problem.size + 8) * absolute + size * 1.01 * problem.evaluation_rounding(theta, load_size, field)
     return c, 1.01 * error + UNDERFLOW
 
 

@@ -1,0 +1,1 @@
+"""The coercive path at real size: problems that others published, posed through ``affine``."""

@@ -1,0 +1,1 @@
+"""Bounds from coefficients for coercive problems: their constants, by references combined, and by a larger basis."""
