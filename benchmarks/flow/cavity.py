@@ -37,7 +37,7 @@ from .. import command
 from ..soundness.true_error import Interval, Tally, TrueError, check
 
 STABLE = 300.0  # the reynolds up to which claims of sharpness are made for stability in energy
-TIGHTEST = 1e-14
+TIGHTEST = 1e-12
 TOLERANCE = 1e-2
 FLOORS = 100
 Faults = dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]]  # (inputs, healthy fields) -> fields
@@ -76,7 +76,7 @@ class Truths:
 
 
 def _unpolished(problem: Cavity, p: jax.Array) -> jax.Array:
-    """The root as far as Newton's method gets, accepted or not: residuals stall at rounding above ``TIGHTEST``."""
+    """The root as far as Newton's method gets, accepted or not: near ``TIGHTEST`` rounding may stall it."""
     return problem.field(p, problem._find(p, TIGHTEST).u)
 
 
