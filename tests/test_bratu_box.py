@@ -204,7 +204,7 @@ def test_the_second_proof_proves_what_is_true_and_nothing_below_it(boxes):
     assert answers != [PROVED]
 
 
-def test_the_line_is_bounded_too():
+def test_the_line_is_bounded_too(tmp_path):
     line = Bratu(dimension=1, cells=16, lam=(0.5, 3.0))
     P = np.linspace(0.5, 3.0, 40)[:, None]
     U = np.asarray(line.solve_batch(P))
@@ -227,3 +227,5 @@ def test_the_line_is_bounded_too():
     found = measured(P, U, norms, Cubic()(P)).low / norms.high
     assert (found <= trust.relative_upper_at(P)).all()
     assert trust.relative_upper <= 1.05 * trust.relative_lower
+    trust.save(tmp_path / "map.json")
+    assert audit(tmp_path / "map.json", line, Cubic()).proved == trust.boxes

@@ -24,16 +24,19 @@ from .tree import BoxTree
 
 MARGIN = 1e-6  # by which a failure must exceed the tolerance, so that whoever proves it again by other means agrees
 NARROWEST = 2.0**-40  # of what is halved
-FIXED = 1e-6  # share of the problem's own width up to which an interval stands for a fixed input
+FIXED = 1e-6  # share of the problem's own width, and 1e-8 of its size, up to which an interval is a fixed input
 PAUSE = 0.3  # seconds between reports
 ROUND = 3.0  # seconds that a round of boxes may take, so that limits are kept
 Report = Callable[[dict[str, float]], None]
 
 
 def varying(problem: Problem, box: Box) -> Bool[np.ndarray, " d"]:
-    """Which inputs vary in a part of the problem's box: those of narrow intervals stand for a number."""
+    """Which inputs vary in a part of the problem's box: those of narrow intervals, beside the problem's own or beside
+    the input's size, stand for a number.
+    """
     own, part = (np.asarray(x.scaled_ends()[1]) for x in (problem.inputs, box))
-    varies: np.ndarray = part > FIXED * own
+    size = np.where(box.log, 1.0, np.maximum(np.abs(box.lower), np.abs(box.upper)))
+    varies: np.ndarray = part > np.maximum(FIXED * own, FIXED / 100 * size)
     return varies if varies.any() else ~varies
 
 

@@ -229,7 +229,7 @@ class _Place:
         rounding = jnp.max(polynomial.rad)
         tensor = polynomial.mid.reshape(v.shape)
         top = jnp.max(tensor, axis=0) + rounding
-        exponential = jnp.exp(top) * (1 + ENTRY)
+        exponential = jnp.exp(top) * (1 + ENTRY) * (1 + 1e-13)  # top itself is rounded
         sigma = self.strengths() * exponential
         highest = jnp.stack([self._highest(tensor, rounding, exponential, axis) for axis in range(d)])
         rest = bernstein.remainder(highest, jnp.ones(d), orders)
@@ -322,7 +322,8 @@ class _Place:
         formed = relative * jnp.sum(weight @ (columns * every))
         defect = jnp.sum(weight @ (data.defects * every))
         euclid = largest * jnp.sqrt(sum(4 * high for _, high in self.weight_ends())) * 1.01
-        product = euclid * gamma(r + k + 16) * (every @ data.lengths)  # of Z z as v, of V c as it is returned
+        between = bernstein.lebesgue(max(orders)) ** self.d  # by which what v is off at the nodes grows
+        product = euclid * between * gamma(r + k + 16) * (every @ data.lengths)  # Z z as v, V c as it is returned
         lost = jnp.sum(weight @ (columns[:, r:] * losses)) + jnp.sum(weight @ (data.defects[:, r:] * losses))
         rest = (largest * v.radius + defect + product + lost) * 1.01 + LITTLE
         off = (formed + lost + (jnp.sum(steep) + moved) * misplaced) * 1.01 + LITTLE
