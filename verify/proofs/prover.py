@@ -4,8 +4,9 @@ A problem's theorem is found along its class's method resolution order, the near
 attribute ``proof`` of its own (a ``Proof``) names its theorem itself, others are looked up in ``PROOFS``. A new theorem
 is one file here and one line there.
 
-A theorem about one set of equations is not about those of somebody's own class that inherits from it and defines a part
-anew: what it then reads are formulas of the parent. Such a class has no theorem unless it names one itself.
+A theorem about one problem of ``solvers/problems/`` is not about somebody's own class that inherits from it and defines
+a part anew: what it then reads are formulas of the parent. Such a class has no theorem unless it names one itself. A
+theorem about a class of ``solvers/classes/`` asks the problem for all it reads but the norm.
 """
 
 from __future__ import annotations
@@ -32,15 +33,7 @@ PROOFS = {  # "module:class" of a problem -> of its proof; imported when asked f
     "problems.hyperelastic:Hyperelastic": "hyperelastic.theorem:HyperelasticProof",
     "problems.advection_diffusion:AdvectionDiffusion": "indefinite.advection_diffusion:AdvectionDiffusionProof",
 }
-FORMULAS = (  # whose formulas are read
-    "problems.helmholtz:Helmholtz",
-    "problems.bratu:Bratu",
-    "problems.heat:Heat",
-    "problems.burgers:Burgers",
-    "problems.hyperelastic:Hyperelastic",
-    "problems.advection_diffusion:AdvectionDiffusion",
-    "problems.cavity:Cavity",
-)
+FORMULAS = {place for place in PROOFS if place.startswith("problems.")}  # theorems about one problem read its formulas
 NOT_READ = {  # by any theorem
     *("name", "settings", "inputs", "outputs", "features", "explain", "component_names", "_abc_impl"),
 }
