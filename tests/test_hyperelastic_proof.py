@@ -301,11 +301,12 @@ def test_what_the_theorem_is_not_about_says_so():
     assert any("not proved" in line for line in proof_of(PROBLEM).assumptions)
 
 
-def test_outputs_are_bounded_by_the_radius(truth):
+@pytest.mark.parametrize("scale", [1.0, 1e-200])  # the squares of the second one underflow
+def test_outputs_are_bounded_by_the_radius(truth, scale):
     """The displacement of a corner: the interval holds the truth's, and is narrow after two corrections."""
     where = np.flatnonzero(FREE)[-1]
-    corner = output("corner", (np.arange(PROBLEM.size) == where).astype(float))
+    corner = output("corner", scale * (np.arange(PROBLEM.size) == where))
     field = truth + 1e-3 * np.where(FREE, RNG.standard_normal(PROBLEM.size), 0)
     found = certify(PROBLEM, field[None], P[None], output=corner)
-    assert found.output_lower[0] <= truth[where] <= found.output_upper[0]
+    assert found.output_lower[0] <= scale * truth[where] <= found.output_upper[0]
     assert found.output_upper[0] - found.output_lower[0] <= 1e-6

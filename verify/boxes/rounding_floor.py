@@ -14,8 +14,8 @@ from jaxtyping import Array, Float
 
 from ...solvers.classes.coercive import CoerciveProblem
 from ...solvers.precision import RANGE, gamma
+from ..proofs.bounds import UNDERFLOW
 from ..proofs.coefficients.offline import ReducedData
-from ..proofs.thomson import UNDERFLOW
 
 
 class BoxExtrema(NamedTuple):

@@ -16,6 +16,7 @@ from ...solvers.outputs import ROUNDINGS, Output
 from ...solvers.precision import UNIT_ROUNDOFF, gamma
 
 TINY = 2.0**-1000  # what underflows in a product of vectors of any length
+UNDERFLOW = 2.0**-490  # what underflows in squares on the way to a norm
 SLACK = 1 + 16 * UNIT_ROUNDOFF  # the last handful of scalar operations of each bound
 
 
@@ -49,6 +50,23 @@ def interval_around(centre: Array, radius: Array) -> tuple[Array, Array]:
     known = jnp.isfinite(centre) & (radius >= 0) & jnp.isfinite(radius)
     radius = radius * SLACK + 4 * UNIT_ROUNDOFF * jnp.abs(centre)
     return jnp.where(known, centre - radius, -jnp.inf), jnp.where(known, centre + radius, jnp.inf)
+
+
+def intersected(
+    own: tuple[Array, Array, Array], lower: Array, upper: Array, floor: Array, size: tuple[Array, Array]
+) -> ErrorBounds:
+    """Two bounds of one error e: r >= ||e|| of ``own`` = (r, small, large) with small <= ||u|| <= large; and, where
+    ``upper`` is finite, lower <= ||e|| <= upper, of which ``floor`` is rounding, with another such interval ``size``.
+    """
+    r, small, large = own
+    known = jnp.isfinite(upper)
+    return assembled(
+        jnp.where(known, jnp.maximum(lower, 0.0), 0.0),
+        jnp.where(known, jnp.minimum(upper, r), r),
+        jnp.where(known, floor, r),
+        jnp.where(known, jnp.maximum(size[0], small), small),
+        jnp.where(known, jnp.minimum(size[1], large), large),
+    )
 
 
 def output_errors(value: Any, lower: Any, upper: Any, scale: float) -> tuple[np.ndarray, np.ndarray]:

@@ -35,10 +35,10 @@ from ...solvers.problem import Problem
 from ...solvers.problems.bratu import Bratu
 from ...solvers.problems.bratu_lower import conjugate_gradients
 from ..answers.evaluate import Model, answering_basis
-from .bounds import SLACK
-from .proof import TRACED, BoxProof, ReducedProof
+from .bounds import SLACK, UNDERFLOW
+from .proof import ANY_FIELD, TRACED, BoxProof, ReducedProof
 from .radius import RadiusProof
-from .sines import EIGENVALUE, LITTLE, Sines
+from .sines import EIGENVALUE, Sines
 from .supersolution import ENTRY, LARGEST, supersolution
 
 CORRECTIONS = 2  # Newton steps of an effort, of one CG step each: more of these in one step gain less
@@ -65,9 +65,7 @@ class BratuProof(RadiusProof):
             "second differences on equal cells: K is an M-matrix, diagonal in sines; the source is convex",
             "a positive w with J(v) w > 0, and v + t w a supersolution, checked entry by entry at every input",
             "the truth is the minimal solution (branch = lower)",
-            "prescribed values exact, overwritten before certifying",
-            "finite field, checked",
-            "rounding covered for IEEE float64, libm error <= 16 ulp, no value-changing compiler optimisation",
+            *ANY_FIELD,
         )
 
     @cached_property
@@ -111,12 +109,12 @@ class BratuProof(RadiusProof):
         grown = source * jnp.expm1(b) * (1 + 2 * ENTRY)
         rounding = jnp.sqrt(jnp.vdot(F_off, F_off)) * 1.01
         r = self._sines.dual_norm(F, eigenvalues, rounding) + self._sines.dual_norm(grown, eigenvalues, jnp.zeros(()))
-        return jnp.where(trusted & found, r * SLACK + LITTLE, jnp.inf)
+        return jnp.where(trusted & found, r * SLACK + UNDERFLOW, jnp.inf)
 
     def dual_norm_row(self, p: Float[Array, " d"], weights: Float[Array, " N"]) -> Float[Array, ""]:
         """(w'K^-1 w)^(1/2), diagonal in sines."""
         eigenvalues = self._sines.eigenvalues(self.problem.difference_weights(p)) * (1 - EIGENVALUE)
-        return self._sines.dual_norm(self.problem.inside(weights), eigenvalues, jnp.zeros(())) * SLACK + LITTLE
+        return self._sines.dual_norm(self.problem.inside(weights), eigenvalues, jnp.zeros(())) * SLACK + UNDERFLOW
 
     def basis(self, model: Model) -> Float[np.ndarray, "N k"] | str:
         return answering_basis(self.problem, self.problem.free, model)
@@ -137,4 +135,4 @@ class BratuProof(RadiusProof):
         value = self.problem.norm(p, v)
         largest: Any = sum(4 * weight for weight in self.problem.difference_weights(p))  # at least K's eigenvalues
         difference = 2 * UNIT_ROUNDOFF * jnp.sqrt(largest * jnp.vdot(v, v))  # v may be a rounded difference
-        return value, (gamma(6 * v.size + 16) * value + difference) * 1.01 + LITTLE
+        return value, (gamma(6 * v.size + 16) * value + difference) * 1.01 + UNDERFLOW

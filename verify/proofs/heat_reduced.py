@@ -36,10 +36,10 @@ from ...solvers.classes.evolution import SCHEMES
 from ...solvers.discretisations import q1, q1_sine
 from ...solvers.precision import RANGE, UNIT_ROUNDOFF, gamma
 from ...solvers.problems.heat import Heat
-from .bounds import SLACK, ErrorBounds, assembled
+from .bounds import SLACK, UNDERFLOW, ErrorBounds, assembled, intersected
 from .indefinite.column_factor import ColumnFactor, column_factor
 from .proof import ReducedProof
-from .sines import EIGENVALUE, LITTLE, Sines
+from .sines import EIGENVALUE, Sines
 from .thomson import in_range
 
 ENTRY = gamma(q1.APPLY_ROUNDINGS + 12)  # of an entry of a column
@@ -107,7 +107,7 @@ class Modes:
     def product(self, p: Array, c: Array) -> Array:
         """The rounding of the float64 product V c, in the problem's norm."""
         lengths = jnp.asarray(self._lengths)
-        return gamma(len(lengths) + 8) * 1.01 * jnp.sqrt(jnp.max(p[:-1])) * (jnp.abs(c) @ lengths) + LITTLE
+        return gamma(len(lengths) + 8) * 1.01 * jnp.sqrt(jnp.max(p[:-1])) * (jnp.abs(c) @ lengths) + UNDERFLOW
 
     def norm(self, p: Array, c: Array, loose: float = 0.0) -> tuple[Array, Array]:
         """||V c|| from both sides."""
@@ -125,7 +125,7 @@ class Modes:
         start = (missing + 2 * UNIT_ROUNDOFF * (missing > 0)) * self._start
         product = self.product(p, c)
         r = half + jnp.sqrt(half**2 + start**2 / 2) + product
-        r = jnp.where(trusted, r * SLACK + LITTLE, jnp.inf)
+        r = jnp.where(trusted, r * SLACK + UNDERFLOW, jnp.inf)
         r = jnp.where(r >= 0, r, jnp.inf)  # NaN too
         low, high = self.norm(p, c)
         small = jnp.where(jnp.isfinite(r), jnp.maximum(low - product - r, 0.0) / SLACK, 0.0)
@@ -165,14 +165,7 @@ class HeatReduced(ReducedProof):
         near, far = self.wide.norm(p, better.at[: len(c)].add(-c), 2 * UNIT_ROUNDOFF)
         product = self.own.product(p, c) + self.wide.product(p, better)
         lower, upper = (near - rest - product) / SLACK, (far + rest + product) * SLACK
-        known = jnp.isfinite(upper)
-        return assembled(
-            jnp.where(known, jnp.maximum(lower, 0.0), 0.0),
-            jnp.where(known, jnp.minimum(upper, r), r),
-            jnp.where(known, jnp.minimum(rest + product, r), r),
-            jnp.where(known, jnp.maximum(smaller, small), small),
-            jnp.where(known, jnp.minimum(larger, large), large),
-        )
+        return intersected((r, small, large), lower, upper, jnp.minimum(rest + product, r), (smaller, larger))
 
 
 def _more_modes(problem: Heat, basis: np.ndarray, lift: int | None, count: int) -> Float[np.ndarray, "N m"]:

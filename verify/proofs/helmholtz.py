@@ -26,11 +26,11 @@ from ...solvers.box import Box
 from ...solvers.precision import RANGE, UNIT_ROUNDOFF, gamma
 from ...solvers.problems.helmholtz import Helmholtz
 from ..answers.evaluate import Model, answering_basis
-from .bounds import SLACK, ErrorBounds, assembled
+from .bounds import SLACK, UNDERFLOW, ErrorBounds, assembled
 from .field_proof import FieldProof
 from .indefinite.helmholtz_reduced import LOAD, HelmholtzReduced
-from .proof import TRACED, BoxProof, ReducedProof
-from .sines import EIGENVALUE, LITTLE, Sines
+from .proof import ANY_FIELD, TRACED, BoxProof, ReducedProof
+from .sines import EIGENVALUE, Sines
 
 
 class HelmholtzProof(FieldProof):
@@ -48,9 +48,7 @@ class HelmholtzProof(FieldProof):
             "five-point differences on equal squares, damping and wave number constant: diagonal in sines",
             "k2 (1 + i damping) is no eigenvalue, checked at every input with the rounding of all of them",
             "the load is what its function gives, to a few roundings of each entry",
-            "prescribed values exact, overwritten before certifying",
-            "finite field, checked",
-            "rounding covered for IEEE float64, libm error <= 16 ulp, no value-changing compiler optimisation",
+            *ANY_FIELD,
         )
 
     @cached_property
@@ -83,7 +81,7 @@ class HelmholtzProof(FieldProof):
         slack = 1 + gamma(2 * count + 64)  # a sum of squares, and the weights
         least = jnp.sqrt(jnp.sum(weights * (hat / far) ** 2)) / slack
         most = jnp.sqrt(jnp.sum(weights * (hat / near) ** 2)) * slack
-        floor = off * jnp.max(jnp.sqrt(weights) / near) * SLACK + LITTLE
+        floor = off * jnp.max(jnp.sqrt(weights) / near) * SLACK + UNDERFLOW
         return jnp.maximum(least - floor, 0.0), most + floor
 
     def bound_row(self, p: Float[Array, " d"], v: Float[Array, " N"], effort: int) -> ErrorBounds:
@@ -121,7 +119,7 @@ class HelmholtzProof(FieldProof):
         eigenvalues = (jnp.asarray(self._eigenvalues) + float(self.problem.cells) ** -2) * (1 - EIGENVALUE)
         grid = weights.reshape(self.problem.cells + 1, self.problem.cells + 1, 2)[1:-1, 1:-1]
         parts = [self._sines.dual_norm(grid[..., part], eigenvalues, jnp.zeros(())) for part in (0, 1)]
-        return jnp.sqrt(parts[0] ** 2 + parts[1] ** 2) * SLACK + LITTLE
+        return jnp.sqrt(parts[0] ** 2 + parts[1] ** 2) * SLACK + UNDERFLOW
 
     def over_boxes(self, model: Model, inputs: Box, reduced: ReducedProof | str, scale: float) -> BoxProof | str:
         from ..boxes.solutions.helmholtz_box import helmholtz_boxes  # here for the same reason as in ``CoerciveProof``
@@ -139,7 +137,8 @@ class HelmholtzProof(FieldProof):
         value = self.problem.norm(p, v)
         # differences, squares and a sum of at most 6 N terms; a rounded difference in v itself is of relative size 2 u,
         # which (L + h^2)^(1/2) multiplies by at most (8 + h^2)^(1/2) < 3
-        return value, (gamma(6 * v.size + 16) * value + 6.1 * UNIT_ROUNDOFF * jnp.sqrt(jnp.vdot(v, v))) * SLACK + LITTLE
+        off = gamma(6 * v.size + 16) * value + 6.1 * UNIT_ROUNDOFF * jnp.sqrt(jnp.vdot(v, v))
+        return value, off * SLACK + UNDERFLOW
 
     def basis(self, model: Model) -> Float[np.ndarray, "N k"] | str:
         return answering_basis(self.problem, self.problem.free, model)

@@ -21,9 +21,8 @@ from jaxtyping import Array, Float
 from ...solvers.classes.coercive import CoerciveProblem
 from ...solvers.outputs import ROUNDINGS, Output
 from ...solvers.precision import RANGE, gamma
-from .bounds import SLACK, ErrorBounds, interval_around, linear_value, squares
+from .bounds import SLACK, UNDERFLOW, ErrorBounds, interval_around, linear_value, squares
 from .thomson import (
-    UNDERFLOW,
     Directions,
     assemble,
     cg_directions,

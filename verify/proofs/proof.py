@@ -32,6 +32,12 @@ TRACED = (
     "the surrogate's coefficients are the JAX program that was traced, evaluated in float64 in any order of summation"
 )
 
+ANY_FIELD = (  # what bounds of fields stand on, whatever the theorem
+    "prescribed values exact, overwritten before certifying",
+    "finite field, checked",
+    "rounding, underflow covered for IEEE float64, libm error <= 16 ulp, no value-changing compiler optimisation",
+)
+
 Fields = Float[np.ndarray, "n N"]
 Inputs = Float[np.ndarray, "n d"]
 

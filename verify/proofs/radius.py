@@ -20,7 +20,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from ...solvers.outputs import Output
-from .bounds import SLACK, ErrorBounds, assembled, squares
+from .bounds import SLACK, ErrorBounds, assembled, intersected, squares
 from .field_proof import FieldProof
 
 
@@ -62,19 +62,14 @@ class RadiusProof(FieldProof):
         rest, smaller, larger = self._at(p, nearer)
         d, off = self.norm_row(p, nearer - v)
         lower, upper = (d - off - rest) / SLACK, (d + off + rest) * SLACK
-        known = jnp.isfinite(upper)  # a correction that went astray leaves what is known of v itself
+        # a correction that went astray leaves what is known of v itself
         if not self.one_solution:
+            known = jnp.isfinite(upper)
             v, r = jnp.where(known, nearer, v), jnp.where(known, rest, r)
             small, large = jnp.where(known, smaller, small), jnp.where(known, larger, large)
             lower, upper = jnp.where(known, jnp.maximum(lower, 0.0), 0.0), jnp.where(known, upper, r)
             return assembled(lower, upper, r + jnp.where(known, off, 0.0), small, large), [(v, r)]
-        bounds = assembled(
-            jnp.where(known, jnp.maximum(lower, 0.0), 0.0),
-            jnp.where(known, jnp.minimum(upper, r), r),
-            jnp.where(known, rest + off, r),
-            jnp.where(known, jnp.maximum(smaller, small), small),
-            jnp.where(known, jnp.minimum(larger, large), large),
-        )
+        bounds = intersected((r, small, large), lower, upper, rest + off, (smaller, larger))
         return bounds, [(v, r), (nearer, rest)]
 
     def polish_row(self, p: Float[Array, " d"], v: Float[Array, " N"], effort: int) -> tuple[Array, ErrorBounds]:

@@ -19,7 +19,6 @@ from ...solvers.precision import UNIT_ROUNDOFF, gamma
 from .bounds import SLACK
 
 EIGENVALUE = 40 * UNIT_ROUNDOFF  # relative, of a computed eigenvalue: sin of a rounded argument, squared
-LITTLE = 2.0**-490  # what underflows on the way to a norm
 
 
 class Sines(SineTransform):

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 from jaxtyping import Array
 
 from ...solvers.precision import UNIT_ROUNDOFF, gamma
-from .sines import LITTLE
+from .bounds import UNDERFLOW
 
 ENTRY = gamma(44)  # relative rounding of one term: exp to 16 ulp, differences, weights, sums
 LARGEST = 100.0  # of a field: e^v stays far within float64
@@ -23,6 +23,6 @@ def supersolution(slope: Array, missing: Array, source: Array, w: Array) -> tupl
     grown = curve * jnp.exp(jnp.minimum(2 * first * jnp.max(w), 50.0))
     root = jnp.sqrt(jnp.maximum(slope**2 - 4 * grown * missing, 0.0))
     each = jnp.where(missing > 0, 2 * missing / (slope + root), 0.0)
-    t = jnp.max(each) * (1 + 1e-9) + LITTLE
+    t = jnp.max(each) * (1 + 1e-9) + UNDERFLOW
     least = t * slope * (1 - 8 * UNIT_ROUNDOFF) - t**2 * curve * jnp.exp(t * w) * (1 + 2 * ENTRY)
     return t, jnp.all(least >= missing)

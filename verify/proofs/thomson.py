@@ -34,13 +34,12 @@ from jaxtyping import Array, Float
 from ...solvers.classes.coercive import CoerciveProblem
 from ...solvers.linear_algebra.dense import solve_spd
 from ...solvers.precision import RANGE, UNIT_ROUNDOFF, gamma
-from .bounds import SLACK, ErrorBounds
+from .bounds import SLACK, UNDERFLOW, ErrorBounds
 
 # All a-priori errors are relative; what underflows is lost beside them. With data between 1/RANGE and RANGE, fields up
 # to RANGE^3 and lambda_min >= RANGE^-3, every operation loses at most 2^-1022, multiplied afterwards by at most 2^200:
 # below 2^-800 sqrt(N) in a residual, 2^-650 after division by lambda_min^(1/2), 2^-500 in the root of a sum of squares.
 # UNDERFLOW covers each of them; data outside the range proves nothing.
-UNDERFLOW = 2.0**-490
 
 
 def in_range(theta: Float[Array, " Q"], f: Array) -> Array:

@@ -40,8 +40,7 @@ from ....solvers.precision import RANGE, gamma
 from ...enclose import ball as balls
 from ...enclose import bernstein, coefficients, rounding_error
 from ...enclose.ball import Ball
-from ...proofs.bounds import SLACK
-from ...proofs.thomson import UNDERFLOW
+from ...proofs.bounds import SLACK, UNDERFLOW
 from ..box_bound import INFLATION, BoundInputs, BoxResult, ModelWeights, axis_to_halve, quotient, unit_to_inputs
 from .flux_data import FLUX_NORM, FluxData
 from .flux_series import Weights, norm, remainders, weights_of

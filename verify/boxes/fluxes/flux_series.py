@@ -23,7 +23,7 @@ from ....solvers.precision import gamma
 from ...enclose import ball as balls
 from ...enclose import bernstein, elementary
 from ...enclose.ball import Ball
-from ...proofs.thomson import UNDERFLOW
+from ...proofs.bounds import UNDERFLOW
 from .flux_data import FluxData
 
 

@@ -50,8 +50,8 @@ from ...answers.frozen import Frozen
 from ...enclose import ball as balls
 from ...enclose import bernstein, coefficients, norm_bound, rounding_error
 from ...enclose.ball import Ball
-from ...proofs.bounds import SLACK
-from ...proofs.sines import EIGENVALUE, LITTLE, Sines
+from ...proofs.bounds import SLACK, UNDERFLOW
+from ...proofs.sines import EIGENVALUE, Sines
 from ...proofs.supersolution import ENTRY, LARGEST, supersolution
 from ..box_bound import INFLATION, BoundInputs, BoxResult, ModelWeights, unit_to_inputs
 from .bratu_data import BratuData, bratu_data, seconds
@@ -194,7 +194,7 @@ class _Place:
         nothing = jnp.zeros(())
         r = self.sines.dual_norm(phi, eigenvalues, nothing) + self.sines.dual_norm(grown, eigenvalues, nothing)
         known = trusted & found & jnp.isfinite(r)
-        return Approximant(z, v, jnp.where(known, r * SLACK + LITTLE, 0.0), known)
+        return Approximant(z, v, jnp.where(known, r * SLACK + UNDERFLOW, 0.0), known)
 
     def _series(self, controls: Float[Array, "M ..."], rounding: Array, axis: int) -> list[Array]:
         """Of the polynomials with these control points: bounds of their Taylor coefficients 0 .. m - 1 along an axis,
@@ -325,8 +325,8 @@ class _Place:
         between = bernstein.lebesgue(max(orders)) ** self.d  # by which what v is off at the nodes grows
         product = euclid * between * gamma(r + k + 16) * (every @ data.lengths)  # Z z as v, V c as it is returned
         lost = jnp.sum(weight @ (columns[:, r:] * losses)) + jnp.sum(weight @ (data.defects[:, r:] * losses))
-        rest = (largest * v.radius + defect + product + lost) * 1.01 + LITTLE
-        off = (formed + lost + (jnp.sum(steep) + moved) * misplaced) * 1.01 + LITTLE
+        rest = (largest * v.radius + defect + product + lost) * 1.01 + UNDERFLOW
+        off = (formed + lost + (jnp.sum(steep) + moved) * misplaced) * 1.01 + UNDERFLOW
         error = Interpolated(g, off, solution + moving)
         size = Interpolated(sizes, off, solution)
         proved = v.known & jnp.all(every <= RANGE)

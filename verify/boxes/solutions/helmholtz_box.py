@@ -39,9 +39,9 @@ from ...answers.frozen import Frozen
 from ...enclose import ball as balls
 from ...enclose import bernstein, coefficients, gram_bound, norm_bound, rounding_error
 from ...enclose.ball import Ball
-from ...proofs.bounds import SLACK
+from ...proofs.bounds import SLACK, UNDERFLOW
 from ...proofs.indefinite.helmholtz_reduced import LOAD
-from ...proofs.sines import EIGENVALUE, LITTLE, Sines
+from ...proofs.sines import EIGENVALUE, Sines
 from ..box_bound import INFLATION, BoundInputs, BoxResult, ModelWeights, unit_to_inputs
 from .interpolated import Interpolated, Rest, normalised, quotient_over_box, result
 from .solution_boxes import FieldPoints, SolutionBoxes
@@ -67,7 +67,7 @@ def helmholtz_data(problem: Helmholtz, basis: Float[np.ndarray, "N k"]) -> Helmh
     real, imaginary = np.moveaxis(hats.reshape(2, k, -1), 1, 2)
     pairs = np.block([[real, -imaginary], [imaginary, real]])
     lengths = np.linalg.norm(basis, axis=0) * (1 + gamma(len(basis) + 8))
-    errors = NORM * (2 * sines.eps + 4 * EIGENVALUE) * lengths + LITTLE  # of either part, and the weights' own
+    errors = NORM * (2 * sines.eps + 4 * EIGENVALUE) * lengths + UNDERFLOW  # of either part, and the weights' own
     sizes = np.linalg.norm(pairs[:, :k], axis=0) * (1 + gamma(len(basis) + 8)) + errors
     return HelmholtzData(pairs, np.asarray(gram_bound(pairs)), sizes, errors, lengths)
 
@@ -224,8 +224,8 @@ def _bound(
     field = factor * gamma(k + 4) * NORM * (reach @ data.lengths)  # of V c as it is returned
     v = normalised(_at_nodes(waves, lambda x: product(loads(waves.to_inputs(x))), resonance, box.mid[None])[0])
 
-    floor = (own + field) * 1.01 + LITTLE
-    error = Interpolated(g, (off + own + formed + jnp.sum(steep) * misplaced) * 1.01 + LITTLE, highest + moving)
+    floor = (own + field) * 1.01 + UNDERFLOW
+    error = Interpolated(g, (off + own + formed + jnp.sum(steep) * misplaced) * 1.01 + UNDERFLOW, highest + moving)
     sizes = y @ v
     size = Interpolated(sizes, off * 1.01 + gamma(2 * y.shape[1]) * jnp.max(ratio * root) * load_size, highest)
     proved = waves.known & jnp.all(reach <= RANGE) & (load_size <= RANGE)

@@ -49,15 +49,15 @@ from jaxtyping import Array, Bool, Float
 from ....solvers.linear_algebra.direct import callback_float64
 from ....solvers.precision import RANGE, UNIT_ROUNDOFF, gamma
 from ....solvers.problems.cavity import Cavity
-from ..bounds import ErrorBounds
+from ..bounds import UNDERFLOW, ErrorBounds
 from ..constants import ASSUMED, Stage
+from ..proof import ANY_FIELD
 from ..radius import RadiusProof
 from . import energy, inf_sup
 from .cells import UNITY, Cells
 from .dual import ENTRY, DualNorm
 from .forms import Forms
 
-LITTLE = 2.0**-490
 STEPS = 2  # with stored factors, in one correction
 USEFUL = 0.03  # an alpha for which the other kind of cell is not looked at
 
@@ -78,9 +78,7 @@ class CavityProof(RadiusProof):
             self._which,
             ASSUMED,
             "velocities near those of the stored fields, checked at every input",
-            "prescribed values exact, overwritten before certifying",
-            "finite field, checked",
-            "rounding covered for IEEE float64, no value-changing compiler optimisation",
+            *ANY_FIELD,
         )
 
     @property
@@ -219,7 +217,7 @@ class CavityProof(RadiusProof):
         near = 2 * eps / (size * (1 + jnp.sqrt(jnp.maximum(1 - t, 0.0))))
         same = apart > self._remainder * p[0] * near * (1 + 1e-13)
         r = jnp.where(alpha > 0, stable, jnp.where((beta > 0) & (t < 1) & same, near, jnp.inf))
-        return jnp.where(known, r * (1 + 1e-13) + LITTLE, jnp.inf)
+        return jnp.where(known, r * (1 + 1e-13) + UNDERFLOW, jnp.inf)
 
     @property
     def _remainder(self) -> float:
@@ -231,7 +229,7 @@ class CavityProof(RadiusProof):
     def dual_norm_row(self, p: Float[Array, " d"], weights: Float[Array, " N"]) -> Float[Array, ""]:
         """mu^1/2 times the dual norm of V: radii are mu^-1/2 times those in the vorticity's norm."""
         grid = self.problem.grid(weights)[1:-1, 1:-1]
-        found = self._dual(grid, jnp.zeros_like(grid)) + LITTLE  # of squares
+        found = self._dual(grid, jnp.zeros_like(grid)) + UNDERFLOW  # of squares
         return found * float(np.sqrt(self.constants["mu"][0])) * (1 + 1e-14)
 
     def _stability(self, p: Array, psi: Float[Array, "n+1 n+1"]) -> tuple[Float[Array, ""], Float[Array, ""], Array]:
@@ -258,7 +256,7 @@ class CavityProof(RadiusProof):
         value = self.problem.norm(p, v)
         # v may be a rounded difference, of which X sees at most its largest row sum
         difference = 2 * UNIT_ROUNDOFF * self._stiffest * jnp.sqrt(jnp.vdot(v, v))
-        return value, (gamma(6 * v.size + 32) * value + difference) * 1.01 + LITTLE
+        return value, (gamma(6 * v.size + 32) * value + difference) * 1.01 + UNDERFLOW
 
     @cached_property
     def _stiffest(self) -> float:
@@ -309,7 +307,7 @@ def anderson(step: Callable[[Array], Array], x: Float[Array, " n"], steps: int) 
         if states:
             moved = jnp.stack([move - m for m in moves])
             gram = moved @ moved.T
-            slight = 1e-14 * jnp.trace(gram) * jnp.eye(len(moves)) + LITTLE * jnp.eye(len(moves))
+            slight = 1e-14 * jnp.trace(gram) * jnp.eye(len(moves)) + UNDERFLOW * jnp.eye(len(moves))
             weights = jnp.linalg.solve(gram + slight, moved @ move)
             new = new - weights @ (jnp.stack([x - s for s in states]) - moved)
         states, moves, x = [*states, x], [*moves, move], jnp.where(jnp.all(jnp.isfinite(new)), new, x - move)

@@ -30,8 +30,7 @@ from ....solvers.batching import VectorMap, vectorised
 from ....solvers.classes.coercive import CoerciveProblem
 from ....solvers.precision import RANGE, gamma
 from ...answers.evaluate import as_float64
-from ..bounds import SLACK, ErrorBounds
-from ..thomson import UNDERFLOW
+from ..bounds import SLACK, UNDERFLOW, ErrorBounds
 from .offline import ReducedData, Terms, columns_of, dots, energy_basis, offline, solved
 from .reduced_bound import checked, upper_bound, with_energy
 

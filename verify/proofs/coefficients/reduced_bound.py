@@ -30,8 +30,8 @@ from jaxtyping import Array, Float
 from ....solvers.classes.coercive import CoerciveProblem
 from ....solvers.linear_algebra.dense import solve_spd
 from ....solvers.precision import RANGE, gamma
-from ..bounds import SLACK, ErrorBounds
-from ..thomson import UNDERFLOW, assemble, dual_factor, in_range, simplex_weights
+from ..bounds import SLACK, UNDERFLOW, ErrorBounds
+from ..thomson import assemble, dual_factor, in_range, simplex_weights
 from .offline import ReducedData, is_lumped
 
 

@@ -19,7 +19,7 @@ from jaxtyping import Array, Float
 
 from ....solvers.discretisations import q1
 from ....solvers.precision import UNIT_ROUNDOFF, gamma
-from ..bounds import SLACK
+from ..bounds import SLACK, UNDERFLOW
 
 
 class H1:
@@ -62,7 +62,8 @@ class H1:
         coefficients have a norm below 4.
         """
         value = jnp.sqrt(sum((jnp.sum(q1.flux(part) ** 2) for part in z), jnp.zeros(())))
-        return value, (gamma(6 * z.size + 16) * value + 32 * UNIT_ROUNDOFF * jnp.sqrt(jnp.vdot(z, z))) * 1.01
+        off = gamma(6 * z.size + 16) * value + 32 * UNIT_ROUNDOFF * jnp.sqrt(jnp.vdot(z, z))
+        return value, off * 1.01 + UNDERFLOW
 
     def dual_norm(self, f: Float[Array, "c n+1 n+1"], off: Float[Array, ""]) -> Float[Array, ""]:
         """At least ||g||_* for every g over the free entries within ``off`` of those of f in the 2-norm."""
@@ -73,7 +74,7 @@ class H1:
         # K has the norm 14 at most, so have the absolute values of the terms of ``_stiffness``; 20 roundings each.
         lost = gamma(20) * (14 * jnp.sqrt(jnp.vdot(z, z)) + jnp.sqrt(jnp.vdot(f, f)))
         left = jnp.sqrt(jnp.vdot(rest, rest)) * (1 + gamma(2 * f.size)) + 1.01 * (lost + off)
-        return (value + rounding + left / np.sqrt(self.least)) * SLACK
+        return (value + rounding + left / np.sqrt(self.least)) * SLACK + UNDERFLOW
 
 
 def _along(z: Array, axis: int) -> tuple[Array, Array]:

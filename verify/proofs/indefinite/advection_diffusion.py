@@ -16,10 +16,10 @@ from ....solvers.discretisations import five_point_solve
 from ....solvers.precision import RANGE, UNIT_ROUNDOFF, gamma
 from ....solvers.problems.advection_diffusion import AdvectionDiffusion
 from ...answers.evaluate import Model, answering_basis
-from ..bounds import SLACK
-from ..proof import ReducedProof
+from ..bounds import SLACK, UNDERFLOW
+from ..proof import ANY_FIELD, ReducedProof
 from ..radius import RadiusProof
-from ..sines import EIGENVALUE, LITTLE, Sines
+from ..sines import EIGENVALUE, Sines
 from .advection_diffusion_reduced import AdvectionDiffusionReduced
 from .flow_bounds import THETA, FlowBounds
 
@@ -42,9 +42,7 @@ class AdvectionDiffusionProof(RadiusProof):
             "measured at every input and charged",
             "every diffusion of the scheme positive, checked at every input",
             "theta(p) is what its functions give, to a few roundings of each weight",
-            "prescribed values exact, overwritten before certifying",
-            "finite field, checked",
-            "rounding covered for IEEE float64, libm error <= 16 ulp, no value-changing compiler optimisation",
+            *ANY_FIELD,
         )
 
     @cached_property
@@ -71,8 +69,8 @@ class AdvectionDiffusionProof(RadiusProof):
         eigenvalues = self._sines.eigenvalues([diffusions[0], diffusions[1]]) * (1 - EIGENVALUE)
         by_energy, by_barrier = self._flow.inverse_bounds(theta)
         dual = self._sines.dual_norm(r, eigenvalues, off)
-        radius = jnp.minimum(by_energy * (dual + LITTLE), by_barrier * (size + LITTLE))
-        return jnp.where(trusted, radius * SLACK + LITTLE, jnp.inf)
+        radius = jnp.minimum(by_energy * (dual + UNDERFLOW), by_barrier * (size + UNDERFLOW))
+        return jnp.where(trusted, radius * SLACK + UNDERFLOW, jnp.inf)
 
     def correct_row(self, p: Float[Array, " d"], v: Float[Array, " N"], effort: int) -> Float[Array, " N"]:
         problem, theta = self.problem, self.problem.theta(p)
@@ -85,11 +83,12 @@ class AdvectionDiffusionProof(RadiusProof):
     def dual_norm_row(self, p: Float[Array, " d"], weights: Float[Array, " N"]) -> Float[Array, ""]:
         """|w|_2 / h."""
         w = self._inside(weights)
-        return self.problem.cells * jnp.sqrt(jnp.vdot(w, w)) * (1 + gamma(w.size + 8)) * SLACK + LITTLE
+        return self.problem.cells * jnp.sqrt(jnp.vdot(w, w)) * (1 + gamma(w.size + 8)) * SLACK + UNDERFLOW
 
     def norm_row(self, p: Float[Array, " d"], v: Float[Array, " N"]) -> tuple[Array, Array]:
         value = self.problem.norm(p, v)
-        return value, (gamma(v.size + 16) + 2 * UNIT_ROUNDOFF) * value * SLACK + LITTLE  # v may be a rounded difference
+        relative = gamma(v.size + 16) + 2 * UNIT_ROUNDOFF  # v may be a rounded difference
+        return value, relative * value * SLACK + UNDERFLOW
 
     def basis(self, model: Model) -> Float[np.ndarray, "N k"] | str:
         if self.problem.data != "source":

@@ -26,9 +26,9 @@ from jaxtyping import Array, Float
 from ....solvers.discretisations import five_point
 from ....solvers.precision import RANGE, UNIT_ROUNDOFF, gamma
 from ....solvers.problems.advection_diffusion import AdvectionDiffusion
-from ..bounds import SLACK, ErrorBounds, assembled
+from ..bounds import SLACK, UNDERFLOW, ErrorBounds, assembled, intersected
 from ..proof import ReducedProof
-from ..sines import EIGENVALUE, LITTLE, Sines
+from ..sines import EIGENVALUE, Sines
 from .column_factor import ColumnFactor, column_factor
 from .flow_bounds import THETA, FlowBounds
 
@@ -99,19 +99,12 @@ class AdvectionDiffusionReduced(ReducedProof):
         near, far = (x / n for x in self.modes.interval(better - c, 2 * UNIT_ROUNDOFF))
         product = self._product(c) + self._product(better)
         lower, upper = (near - rest - product) / SLACK, (far + rest + product) * SLACK
-        known = jnp.isfinite(upper)
-        return assembled(
-            jnp.where(known, jnp.maximum(lower, 0.0), 0.0),
-            jnp.where(known, jnp.minimum(upper, r), r),
-            jnp.where(known, jnp.minimum(rest + product, r), r),
-            jnp.where(known, jnp.maximum(smaller, small), small),
-            jnp.where(known, jnp.minimum(larger, large), large),
-        )
+        return intersected((r, small, large), lower, upper, jnp.minimum(rest + product, r), (smaller, larger))
 
     def _product(self, c: Array) -> Array:
         """The rounding of the float64 product V c, in the problem's norm."""
         lengths = jnp.asarray(self.modes.lengths)
-        return gamma(len(lengths) + 8) * 1.01 * (jnp.abs(c) @ lengths) / self.problem.cells + LITTLE
+        return gamma(len(lengths) + 8) * 1.01 * (jnp.abs(c) @ lengths) / self.problem.cells + UNDERFLOW
 
     def _at(self, p: Array, c: Array) -> tuple[Array, Array, Array]:
         """The radius at V c, and ||u|| from both sides."""
@@ -124,8 +117,8 @@ class AdvectionDiffusionReduced(ReducedProof):
         by_energy, by_barrier = flow.inverse_bounds(theta)
         dual = self.dual.interval(s, loose)[1] / jnp.sqrt(least)
         product = self._product(c)
-        r = jnp.minimum(by_energy * (dual + LITTLE), by_barrier * (self.plain.interval(s, loose)[1] + LITTLE))
-        r = jnp.where(trusted, (r + product) * SLACK + LITTLE, jnp.inf)
+        r = jnp.minimum(by_energy * (dual + UNDERFLOW), by_barrier * (self.plain.interval(s, loose)[1] + UNDERFLOW))
+        r = jnp.where(trusted, (r + product) * SLACK + UNDERFLOW, jnp.inf)
         r = jnp.where(r >= 0, r, jnp.inf)  # NaN too
         low, high = self.modes.interval(c)
         small = jnp.where(jnp.isfinite(r), jnp.maximum(low / n - product - r, 0.0) / SLACK, 0.0)

@@ -24,9 +24,9 @@ from jaxtyping import Array, Float
 from ....solvers.batching import VectorMap
 from ....solvers.precision import RANGE, UNIT_ROUNDOFF, gamma
 from ....solvers.problems.helmholtz import Helmholtz
-from ..bounds import SLACK, ErrorBounds, assembled
+from ..bounds import SLACK, UNDERFLOW, ErrorBounds, assembled
 from ..proof import ReducedProof
-from ..sines import EIGENVALUE, LITTLE, Sines
+from ..sines import EIGENVALUE, Sines
 
 LOAD = 64 * UNIT_ROUNDOFF  # of ||f||: exp(-a) to a few roundings of a, and a exp(-a) < 0.37
 SHARE = 1e-4  # of the solution, about: what the wave numbers beyond the first M hold
@@ -82,7 +82,7 @@ class Waves:
             steepest = np.sqrt(self.beyond + area) / jnp.where(edge > 0, edge, 1.0)
             rest = [jnp.sqrt(jnp.vdot(hat[M:], hat[M:])) for hat in hats]
             tail = 1.01 * steepest * (scale * (rest[0] * sizes[1] + sizes[0] * rest[1]) + off)
-        away = 1.01 * (blur + largest * off) + LITTLE
+        away = 1.01 * (blur + largest * off) + UNDERFLOW
         return u, jnp.where(known, away, jnp.inf), jnp.where(known, tail, jnp.inf)
 
     def bound(self, p: Float[Array, " d"], c: Float[Array, " k"]) -> ErrorBounds:
