@@ -5,7 +5,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from assay.verify.proofs.indefinite.column_factor import column_factor
+from assay.verify.proofs.coefficients.column_factor import column_factor
 
 RNG = np.random.default_rng(0)
 

@@ -37,7 +37,7 @@ from ...solvers.discretisations import q1, q1_sine
 from ...solvers.precision import RANGE, UNIT_ROUNDOFF, gamma
 from ...solvers.problems.heat import Heat
 from .bounds import SLACK, UNDERFLOW, ErrorBounds, assembled, intersected
-from .indefinite.column_factor import ColumnFactor, column_factor
+from .coefficients.column_factor import ColumnFactor, column_factor
 from .proof import ReducedProof
 from .sines import EIGENVALUE, Sines
 from .thomson import in_range

@@ -1,1 +1,1 @@
-"""Linear problems without a sign: advection-diffusion, and what Helmholtz's bounds from coefficients share with it."""
+"""Linear problems without a sign: advection-diffusion's theorem; bounds from coefficients of it and of Helmholtz."""

@@ -27,9 +27,9 @@ from ....solvers.discretisations import five_point
 from ....solvers.precision import RANGE, UNIT_ROUNDOFF, gamma
 from ....solvers.problems.advection_diffusion import AdvectionDiffusion
 from ..bounds import SLACK, UNDERFLOW, ErrorBounds, assembled, intersected
+from ..coefficients.column_factor import ColumnFactor, column_factor
 from ..proof import ReducedProof
 from ..sines import EIGENVALUE, Sines
-from .column_factor import ColumnFactor, column_factor
 from .flow_bounds import THETA, FlowBounds
 
 ENTRY = gamma(12)  # of an entry of A_q V: three products and their sum, 1/(2 n) among them
