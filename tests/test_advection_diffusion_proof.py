@@ -262,7 +262,7 @@ def test_bounds_from_coefficients_are_those_of_the_field(modes):
             assert (found.square_lower <= field.square_upper).all() and (found.square_upper >= field.square_lower).all()
         # (a) compares with equal diffusions along both axes: theta_1/theta_2 < 1.5 here
         assert (bound.upper >= raw.upper * (1 - 1e-9)).all() and (bound.upper <= 1.25 * raw.upper).all()
-        assert (sharp.upper <= bound.upper).all()
+        assert (sharp.upper <= bound.upper * (1 + 1e-12)).all()  # two compiled programs, which round apart
     assert (sharp.relative_upper < 1.1 * true.relative_lower).all()  # an awful field beside improved ones
 
 

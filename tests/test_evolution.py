@@ -215,7 +215,7 @@ def test_a_bad_sample_is_marked_and_the_others_are_returned() -> None:
     with pytest.raises(SolveError, match=r"burgers was not solved at nu=.*take more than steps=2"):
         hard.solve(P[np.argmax(failed)])
     good = int(np.argmin(failed))
-    assert np.array_equal(field[good], hard.solve(P[good]))
+    np.testing.assert_allclose(field[good], hard.solve(P[good]), rtol=0, atol=1e-12)  # two programs, each of rounding
 
 
 @pytest.mark.smoke
