@@ -206,7 +206,7 @@ def test_steps_and_end_times_are_checked() -> None:
                 kind(**wrong)
 
 
-def test_a_bad_sample_is_marked_and_the_others_are_returned() -> None:
+def test_a_bad_sample_is_marked_and_the_others_are_returned_to_the_last_bit() -> None:
     hard = Burgers(cells=64, steps=2, end_time=50.0, nu_low=1e-5, amplitude=2.0)
     P = hard.inputs.sample(32)
     field = np.asarray(hard.solve_batch(P))
@@ -215,7 +215,7 @@ def test_a_bad_sample_is_marked_and_the_others_are_returned() -> None:
     with pytest.raises(SolveError, match=r"burgers was not solved at nu=.*take more than steps=2"):
         hard.solve(P[np.argmax(failed)])
     good = int(np.argmin(failed))
-    np.testing.assert_allclose(field[good], hard.solve(P[good]), rtol=0, atol=1e-12)  # two programs, each of rounding
+    assert np.array_equal(field[good], hard.solve(P[good]))
 
 
 @pytest.mark.smoke

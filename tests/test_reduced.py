@@ -184,7 +184,7 @@ def test_the_factor_lies_above_every_matrix_within_the_error():
         assert np.linalg.norm(F.T @ F - m, 2) < 1e-4
 
 
-def test_theenergy_basis_is_orthonormal_and_spans():
+def test_the_energy_basis_is_orthonormal_and_spans():
     rng = np.random.default_rng(0)
     A = sp.diags(rng.uniform(1, 100, 40)).tocsr()
     Z = rng.standard_normal((8, 40)) * np.logspace(0, -9, 8)[:, None]
