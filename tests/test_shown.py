@@ -1,9 +1,11 @@
 """What is shown of a result where it is printed: one short line, whatever it holds."""
 
+from dataclasses import fields, replace
+
 import numpy as np
 
 from assay.solvers.problem import Solution
-from assay.verify.certificate import Against, Certificate
+from assay.verify.certificate import Against, Certificate, OutputInterval
 from assay.verify.evidence import Evidence
 from assay.verify.falsify import Falsification
 from assay.verify.guard import Answer
@@ -15,6 +17,35 @@ CERTIFICATE = Certificate(
     *([ROWS] * 8), "energy", Against(None, "the discrete solution"), Evidence.PROVED, ("a " * 500,), notes=("b",)
 )
 WORST = Counterexample(np.zeros(2), 0.2, 0.19, 0.21, Evidence.PROVED, 0.01, "climb", 3, ROWS, "heat", {}, 0)
+
+
+DRAG = OutputInterval(np.array([1.0, 3.0]), np.array([1.0, 4.0]), np.array([1.0, 3.0]))
+OF_DRAG = replace(
+    CERTIFICATE, **{f.name: ROWS[-2:] for f in fields(Certificate)[:8]}, outputs={"drag": DRAG}, output="drag"
+)
+UNKNOWN = replace(OF_DRAG, relative_upper=np.full(2, np.inf), output="")
+
+
+def test_what_was_asked_for_is_what_is_shown():
+    """The output's error is at most 1/4, the field's 0.001; with an absolute tolerance what was compared with it."""
+    quarter = float(OF_DRAG.output_error(1.0)[1][1])  # with its roundings
+    assert 0.25 <= quarter < 0.25 + 1e-15 and repr(OF_DRAG) == (
+        f"Certificate(2 fields, 2 relative errors of 'drag' bounded (proved), the largest {quarter!r}, 1 notes)"
+    )
+    routes = np.array(["accepted", "solved"])
+    answer = Answer(
+        np.zeros((2, 3)), routes, ROWS[-2:], OF_DRAG, 1.0, (), {"accepted": 1, "solved": 1}, DRAG.value / 48
+    )
+    assert repr(answer) == "Answer(2 fields: 1 accepted, 1 solved; largest bound 0.0625)"
+    of_drag = replace(answer, output=DRAG.value)
+    assert repr(of_drag) == "Answer(2 fields: 1 accepted, 1 solved; largest error bound of 'drag' 0.0625)"
+
+
+def test_nothing_is_not_proved():
+    assert repr(UNKNOWN) == "Certificate(2 fields, 0 relative errors bounded, 1 notes)"
+    open_ended = OutputInterval(np.full(2, -np.inf), np.full(2, np.inf), DRAG.value)
+    found = replace(OF_DRAG, outputs={"drag": open_ended})
+    assert repr(found) == "Certificate(2 fields, 0 relative errors of 'drag' bounded, 1 notes)"
 
 
 def falsification():

@@ -16,17 +16,18 @@ from .evidence import Evidence
 from .proofs.bounds import ErrorBounds, OutputBounds, output_errors, scaled_lower, scaled_upper
 from .proofs.proof import Proof
 
+ON_THIS_GRID = "against the discrete solution on this grid"
+
 
 @kept_by_problem(16)
 def against(problem: Problem) -> str:
     """What every bound is a bound against, with the truth's own estimated distance to the PDE (``distance.py``)."""
-    text = "against the discrete solution on this grid"
     if getattr(problem, "discretisation_error", None) is None:
-        return text + ", whose own distance to the PDE is not known"
+        return ON_THIS_GRID + ", whose own distance to the PDE is not known"
     found = distance(problem)
     if found is None:
-        return text + ", whose own distance to the PDE could not be estimated"
-    return f"{text}, {found.words}"
+        return ON_THIS_GRID + ", whose own distance to the PDE could not be estimated"
+    return f"{ON_THIS_GRID}, {found.words}"
 
 
 class Against:
@@ -99,10 +100,14 @@ class Certificate:
         return len(self.upper)
 
     def __repr__(self) -> str:
-        bounded = int(np.isfinite(self.relative_upper).sum())
-        largest = f", the largest {float(np.max(self.relative_upper))!r}" if len(self) else ""
+        """Of the output that was asked for, where one was."""
+        errors, about = (
+            (self.output_error(1.0)[1], f" of {self.output!r}") if self.output else (self.relative_upper, "")
+        )
+        bounded = int(np.isfinite(errors).sum())
+        largest = f" ({self.evidence}), the largest {float(np.max(errors))!r}" if bounded else ""
         notes = f", {len(self.notes)} notes" if self.notes else ""
-        return f"Certificate({len(self)} fields, {bounded} relative errors bounded ({self.evidence}){largest}{notes})"
+        return f"Certificate({len(self)} fields, {bounded} relative errors{about} bounded{largest}{notes})"
 
     def within(self, tolerance: float, absolute: float | None = None) -> Bool[np.ndarray, " n"]:
         """Of which rows ||u - N|| <= absolute + tolerance ||u|| is proved.

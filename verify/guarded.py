@@ -38,7 +38,9 @@ class Answer:
 
     def __repr__(self) -> str:
         routes = ", ".join(f"{count} {route}" for route, count in self.counts.items() if count)
-        largest = f"; largest bound {float(np.max(self.relative_upper))!r}" if len(self.route) else ""
+        bounds = self.error_upper if len(self.error_upper) else self.relative_upper
+        about = "bound" if self.output is None else f"error bound of {self.certificate.output!r}"
+        largest = f"; largest {about} {float(np.max(bounds))!r}" if len(bounds) else ""
         notes = f", {len(self.notes)} notes" if self.notes else ""
         return f"Answer({len(self.route)} fields{': ' if routes else ''}{routes}{largest}{notes})"
 

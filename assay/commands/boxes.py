@@ -14,7 +14,6 @@ from ..trust_pictures import plot_trust_map
 from ..verify.boxes.trust_map import TrustMap
 from ..verify.certify_box import certify_box
 from ..verify.evidence import Evidence
-from ..verify.proofs.prover import proof_of
 from .check import measured
 from .errors import DONE, FAILED, UNDECIDED, UserError, keeps
 from .output import downward, emit, progress_bar, say, upward
@@ -36,15 +35,21 @@ def over_box(
 ) -> int:
     """Prove what can be proved in ``seconds``; the map goes into the run folder as trust-map.json, also meanwhile.
 
-    Outside of run folders it goes into the current one, once there is anything proved in it.
+    Outside of run folders it goes into the current one. There is none where nothing is proved.
     """
     whole = target.problem.inputs
     box = whole if texts == ["all"] else box_inside(whole, texts)
     path = Path("trust-map.json") if target.folder is None else target.folder.file("trust-map.json")
     if resume and not path.is_file():
         raise UserError(f"there is no map to go on with at {path}: leave --resume out")
-    if proof_of(target.problem).proves:
-        say("the bound for whole boxes is compiled first, once; --seconds starts after it")
+    said: list[str] = []  # only where there is something to compile: why there is not is told at once
+
+    def report(facts: dict[str, float]) -> None:
+        if facts["preparing"] and not said:
+            said.append("the bound for whole boxes is compiled first, once; --seconds starts after it")
+            say(said[0])
+        _report(bar, facts, seconds)
+
     with keeps(lambda: f"{path} is as it was; the same command starts again"), progress_bar("bounding boxes") as bar:
         trust = certify_box(
             target.problem,
@@ -53,12 +58,12 @@ def over_box(
             seconds,
             box,
             ratio,
-            progress=lambda facts: _report(bar, facts, seconds),
+            progress=report,
             resume=path if resume else None,
             checkpoint=path,
             absolute=absolute,
         )
-    written = target.folder is not None or bool(np.isfinite(trust.bound).any())
+    written = bool(np.isfinite(trust.bound).any() or len(trust.witness))
     if written:
         trust.save(path)
     if plot is not None:
