@@ -153,6 +153,23 @@ def test_the_branch_is_followed_from_stable_flows_through_two_cells(followed, be
             assert np.sqrt(off @ V @ off) <= found["reach"][k]
 
 
+def test_it_is_said_for_which_reynolds_something_is_proved(followed, monkeypatch):
+    assert followed.reach() == "reynolds 270 to 400 for profile 0.4 to 0.6"
+    low, high = np.array([[10.0, 0.0], [10.0, 0.5], [60.0, 0.0]]), np.array([[60.0, 0.5], [50.0, 1.0], [90.0, 0.5]])
+    stable = Cells(low, high, np.zeros((3, 0)), (0, 0))
+    beyond = Cells(
+        np.array([[90.0, 0.0], [70.0, 0.5]]), np.array([[99.0, 0.25], [80.0, 1.0]]), np.zeros((2, 0)), (0, 0)
+    )
+    made = CavityProof(FOLLOWED)
+    monkeypatch.setattr(made, "_prepared", followed.prepare())
+    monkeypatch.setitem(vars(made), "_stable", (stable, {}))
+    monkeypatch.setitem(vars(made), "_beyond", (beyond, {}))
+    assert made.reach() == (
+        "reynolds 10 to 99 for profile 0 to 0.25; reynolds 10 to 90 for profile 0.25 to 0.5; "
+        "reynolds 10 to 50 and 70 to 80 for profile 0.5 to 1"
+    )
+
+
 def test_residuals_of_polynomials_are_bounded_over_the_cell(followed):
     cells = followed._beyond[0]
     low, high = cells.low[1], cells.high[1]

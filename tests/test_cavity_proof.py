@@ -247,7 +247,7 @@ def test_nothing_is_proved_beyond_energy_stability_and_the_notes_say_so():
     p = np.array([[490.0, 0.5], [800.0, 0.5]])
     found = certify(problem, np.zeros((2, problem.size)), p)
     assert not np.isfinite(found.upper[1])
-    assert any("reynolds=800" in note and "assay.prepare" in note for note in found.notes)
+    assert any("reynolds=800" in note and "assay.prepare" in note and "reynolds 480 to" in note for note in found.notes)
 
 
 def test_spoilt_fields_prove_nothing(truths):

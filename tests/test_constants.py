@@ -45,6 +45,9 @@ class ToyProof(RadiusProof):
     def radius_row(self, p, v):
         return jnp.abs(p[0] - 2 * v[0]) * self.constants["b"][0]
 
+    def reach(self):
+        return f"p from 1 to 2, with {len(self.constants)} constants"
+
     def correct_row(self, p, v, effort):
         return v
 
@@ -285,6 +288,15 @@ def test_progress_counts_the_seconds_of_stages():
     assert told == [("inverse", 0, 3), ("square", 2, 3), ("ready", 3, 3)]
 
 
+def test_what_is_kept_or_left_out_is_no_work_to_wait_for(cache):
+    told = []
+    proof_of(Toy()).prepare(progress=lambda *what: told.append(what))  # as a verb: without the square
+    assert told == [("inverse", 0, 2), ("square", 2, 2), ("ready", 2, 2)]
+    told.clear()
+    prepare(Toy(), progress=lambda *what: told.append(what))
+    assert told == [("inverse", 0, 1), ("square", 0, 1), ("ready", 1, 1)]
+
+
 def test_another_process_waits_and_reads(cache):
     """Two at once: each stage is made by one of them alone."""
     code = "import tests_constants as t; from assay import prepare; d = prepare(t.Slow()); print(*t.MADE)"
@@ -309,10 +321,15 @@ def test_another_process_waits_and_reads(cache):
 def test_the_command_prepares_and_says_where(cache, capsys):
     word = f"{__name__}:PROBLEM"
     assert cli.run(["prepare", "bratu", "--set", "cells=8", "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["stages"] == []
+    out, err = capsys.readouterr()
+    assert json.loads(out)["stages"] == [] and json.loads(out)["reach"] == "" and "preparing" not in err
     assert cli.run(["prepare", "wave"]) == 3
     assert "no proved bound is known for wave" in capsys.readouterr().out
     sys.modules.setdefault(__name__, sys.modules[ToyProof.__module__])
     assert cli.run(["prepare", word, "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
+    assert found["reach"] == "p from 1 to 2, with 2 constants"
     assert [stage["how"] for stage in found["stages"]] == ["made", "made"] and found["folder"].startswith(str(cache))
+    assert cli.run(["prepare", word]) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == "can be proved: p from 1 to 2, with 2 constants"
+    assert prepare(Toy()).reach == "p from 1 to 2, with 2 constants"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 
 from ..solvers.precision import in_float64
 from ..solvers.problem import Problem
@@ -27,4 +28,5 @@ def prepare(
         ValueError: the folder is open to others; a constant could not be verified.
         RuntimeError: float64 is switched off.
     """
-    return proof_of(problem).prepare(folder, everything=True, progress=progress)
+    proof = proof_of(problem)
+    return replace(proof.prepare(folder, everything=True, progress=progress), reach=proof.reach())

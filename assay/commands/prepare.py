@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from rich.console import Console
 
 from ..own_code import find_problem
 from ..solvers.problem import Problem
 from ..verify.prepare import prepare as make_ready
-from ..verify.proofs.proof import NoProof
+from ..verify.proofs.constants import Progress
+from ..verify.proofs.proof import NoProof, Proof
 from ..verify.proofs.prover import proof_of
 from .errors import DONE, UNDECIDED, keeps
 from .explore import ProblemWord
@@ -27,8 +31,11 @@ def prepare(
     """
     owner = find_problem(problem, pairs(set_ or [], "--set"))
     proof = proof_of(owner)
-    with keeps(lambda: "stages that were done are kept; the same command goes on"), progress_bar("preparing") as bar:
-        done = make_ready(owner, progress=lambda stage, now, total: bar(now, total, "", stage))
+    with (
+        keeps(lambda: "stages that were done are kept; the same command goes on"),
+        _told(proof, "preparing") as progress,
+    ):
+        done = make_ready(owner, progress=progress)
     notes = [proof.remedy] if isinstance(proof, NoProof) else list(done.notes)
     payload = {
         "problem": problem,
@@ -38,6 +45,7 @@ def prepare(
         "folder": done.folder,
         "bytes": done.size,
         "seconds": done.seconds,
+        "reach": done.reach,
         "notes": notes,
     }
 
@@ -50,6 +58,8 @@ def prepare(
             console.print(f"{done.size / 1e6:.1f} MB in {done.folder}")
         for note in notes:
             console.print(f"note: {note}")
+        if done.reach:
+            console.print(f"can be proved: {done.reach}")
 
     emit(as_json, payload, people)
     return DONE if proof.proves else UNDECIDED
@@ -57,8 +67,16 @@ def prepare(
 
 def prepared(owner: Problem) -> None:
     """Before a verb that needs them: constants that are not kept yet are made, with progress on stderr."""
-    if not tuple(proof_of(owner).offline()):
+    proof, kept = proof_of(owner), "stages of the proof that were done are kept; the same command goes on"
+    with keeps(lambda: kept), _told(proof, "preparing the proof") as progress:
+        proof.prepare(progress=progress)
+
+
+@contextmanager
+def _told(proof: Proof, what: str) -> Iterator[Progress | None]:
+    """A bar that shows the stages; none where there are none."""
+    if not tuple(proof.offline()):
+        yield None
         return
-    kept = "stages of the proof that were done are kept; the same command goes on"
-    with keeps(lambda: kept), progress_bar("preparing the proof") as bar:
-        proof_of(owner).prepare(progress=lambda stage, now, total: bar(now, total, "", stage))
+    with progress_bar(what) as bar:
+        yield lambda stage, now, total: bar(now, total, "", stage)

@@ -71,13 +71,15 @@ class Stage:
 @dataclass(frozen=True)
 class Prepared:
     """What became of the stages of one proof: ``stages`` holds, by name, "kept", "made" or "left", and the seconds it
-    took; ``folder`` is where they are kept, None where they are not; ``notes`` say what was the matter.
+    took; ``folder`` is where they are kept, None where they are not; ``notes`` say what was the matter. ``reach``:
+    ``Proof.reach`` with these.
     """
 
     arrays: Arrays = field(repr=False, default_factory=dict)
     stages: dict[str, tuple[str, float]] = field(default_factory=dict)
     folder: str | None = None
     notes: tuple[str, ...] = ()
+    reach: str = ""
 
     @property
     def seconds(self) -> float:
@@ -136,23 +138,30 @@ def gather(
     todo = list(stages)
     notes: list[str] = []
     home = _home(whose["problem"], folder, notes)
+    theorem = re.sub(r"\W", "", whose["theorem"].rpartition(".")[2])
+    names = [None if home is None else home / f"{theorem}-{stage.name}.npz" for stage in todo]
+    costs = [_cost(stage, file, everything) for stage, file in zip(todo, names, strict=True)]
     tell = progress or (lambda stage, done, total: None)
-    total, done = sum(s.seconds for s in todo), 0.0
+    total, done = max(round(sum(costs)), 1), 0.0
     arrays: Arrays = {}
     account: dict[str, tuple[str, float]] = {}
-    theorem = re.sub(r"\W", "", whose["theorem"].rpartition(".")[2])
-    for stage in todo:
-        tell(stage.name, round(done), max(round(total), 1))
+    for stage, file, cost in zip(todo, names, costs, strict=True):
+        tell(stage.name, round(done), total)
         start = time.perf_counter()
         source = source_of(stage.make, stage.check, beside=True)
         about = {"format": FORMAT, **whose, "stage": stage.name, "source": source}
-        file = None if home is None else home / f"{theorem}-{stage.name}.npz"
         made, how = _one(stage, about, arrays, file, everything or stage.on_first_use, notes)
         arrays.update(made)
         account[stage.name] = (how, time.perf_counter() - start)
-        done += stage.seconds
-    tell("ready", round(total), max(round(total), 1))
+        done += cost
+    tell("ready", total, total)
     return Prepared(arrays, account, None if home is None else str(home), tuple(notes))
+
+
+def _cost(stage: Stage, file: Path | None, everything: bool) -> float:
+    """About how many seconds it will take: none where it is kept, or will be left out."""
+    kept = file is not None and file.exists()
+    return stage.seconds if (everything or stage.on_first_use) and not kept else 0.0
 
 
 def _home(problem_hash: str, folder: str | os.PathLike[str] | None, notes: list[str]) -> Path | None:

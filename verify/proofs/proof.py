@@ -218,6 +218,12 @@ class Proof(abc.ABC):
         """What is computed and verified once for this problem, in the order in which it is made; by default nothing."""
         return ()
 
+    def reach(self) -> str:
+        """At which inputs something can be proved with the constants that are there, in words; "" where it does not
+        depend on them.
+        """
+        return ""
+
     def constants_changed(self) -> None:  # noqa: B027  (a theorem that compiles nothing has nothing to forget)
         """Forget what was compiled or computed from other ``constants``."""
 

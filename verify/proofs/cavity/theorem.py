@@ -40,6 +40,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from functools import cached_property
+from itertools import pairwise
 
 import jax.numpy as jnp
 import numpy as np
@@ -275,7 +276,7 @@ class CavityProof(RadiusProof):
             at = self.problem.inputs.named(P[rows[outside][0]])
             notes.append(
                 f"{int(outside.sum())} fields, such as at {at}, are outside the cells in which Jacobians were "
-                f"verified: nothing is proved there ({self._reach()})"
+                f"verified: nothing is proved there ({self.reach()})"
             )
         if not outside.all():
             at = self.problem.inputs.named(P[rows[~outside][0]])
@@ -285,16 +286,34 @@ class CavityProof(RadiusProof):
             )
         return notes
 
-    def _reach(self) -> str:
-        """Up to where there are cells, in words."""
-        highest: dict[float, float] = {}
-        for cells, _ in (self._stable, self._beyond):
-            for low, high in zip(cells.low, cells.high, strict=True):
-                highest[float(low[1])] = max(highest.get(float(low[1]), 0.0), float(high[0]))
-        parts = [f"up to reynolds={value:g} for profile from {low:g}" for low, value in sorted(highest.items())]
+    def reach(self) -> str:
+        """Where there are cells, by profiles between their corners."""
+        low, high = (
+            np.concatenate([getattr(cells, end) for cells, _ in (self._stable, self._beyond)])
+            for end in ("low", "high")
+        )
+        ticks = np.unique([low[:, 1], high[:, 1]])
+        strips: list[tuple[float, float, str]] = []
+        for left, right in pairwise(ticks):
+            there = (low[:, 1] <= left) & (right <= high[:, 1])
+            words = " and ".join(f"{a:g} to {b:g}" for a, b in _merged(low[there, 0], high[there, 0]))
+            if strips and strips[-1][1:] == (left, words):
+                left = strips.pop()[0]
+            strips.append((left, right, words))
+        parts = [f"reynolds {words} for profile {a:g} to {b:g}" for a, b, words in strips if words]
         reach = "; ".join(parts) if parts else "no reynolds of this problem is low enough"
         left = len(inf_sup.breaks(self.problem)) > 1 and "peak" not in self.constants
         return reach + ("; assay.prepare(problem) verifies what is beyond, in minutes" if left else "")
+
+
+def _merged(low: Float[np.ndarray, " c"], high: Float[np.ndarray, " c"]) -> list[tuple[float, float]]:
+    """Intervals that touch or overlap, as one."""
+    found: list[tuple[float, float]] = []
+    for a, b in sorted(zip(low.tolist(), high.tolist(), strict=True)):
+        if found and a <= found[-1][1]:
+            a, b = found[-1][0], max(b, found.pop()[1])
+        found.append((a, b))
+    return found
 
 
 def anderson(step: Callable[[Array], Array], x: Float[Array, " n"], steps: int) -> Float[Array, " n"]:
