@@ -12,6 +12,7 @@ from assay.solvers.problems.burgers import Burgers
 from assay.solvers.problems.heat import Heat
 from assay.solvers.problems.thermal_block import ThermalBlock
 from assay.verify.guard_steps import guard_steps
+from assay.verify.proofs.heat import HeatProof
 from assay.verify.proofs.prover import proof_of
 
 PROBLEMS = {
@@ -153,11 +154,46 @@ def test_a_running_bound_that_is_too_small_shows(case, monkeypatch):
         (lambda P, states: np.stack([states, states], axis=1), "for every row, one step later"),
         (lambda P, states: states.astype(complex), "complex"),
         (None, "must be callable"),
+        (lambda states: states, r"raised TypeError: .*; it is called as stepper\(P, states\) with inputs \[n, "),
+        (lambda P, states: states.numpy(), r"raised AttributeError: .*answer with the states one step later \[n, 17\]"),
     ],
 )
 def test_answers_in_another_shape_are_refused_at_once(stepper, says):
     with pytest.raises(ValueError, match=says):
         guard_steps(PROBLEMS["burgers"], stepper)
+
+
+def test_a_stepper_that_is_away_is_solved_as_under_guard():
+    def away(P, states):
+        raise RuntimeError("no answer today")
+
+    answer = guard_steps(PROBLEMS["burgers"], away)(PROBLEMS["burgers"].inputs.centre[None])
+    assert answer.counts["solved"] == answer.route.size and any("no answer today" in note for note in answer.notes)
+
+
+class Scaled(HeatProof):
+    def statement(self):
+        return (self.problem.weights(),)
+
+
+class Own(Heat):
+    """Of somebody's own, with an array that the theorem reads."""
+
+    proof = Scaled
+
+    def weights(self):
+        if "_weights" not in vars(self):
+            object.__setattr__(self, "_weights", np.ones(2))
+        return self._weights
+
+
+def test_a_problem_of_somebodys_own_that_changed_in_place_is_refused():
+    problem = Own(cells=4, steps=2)
+    guard_steps(problem, lambda P, s: s)
+    guard_steps(problem, lambda P, s: s)
+    problem.weights()[:] = 2.0
+    with pytest.raises(ValueError, match="changed in place since its proof read it"):
+        guard_steps(problem, lambda P, s: s)
 
 
 def test_problems_without_steps_or_theorem_are_refused():

@@ -45,12 +45,13 @@ from .answers.trajectories import Trajectories, Window, within
 from .certificate import Certificate, certificate_of
 from .guard import ROUTES
 from .proofs.bounds import SLACK, ErrorBounds, assembled
-from .proofs.prover import proof_of
+from .proofs.prover import proof_of, unchanged
 from .proofs.stepping import SteppingProof
 
 WINDOWS = 10  # of a trajectory, about
 SMALL = 0.1  # of the tolerance: states within it are what others are corrected from
 LEAST = 4  # steps of a window, unless there are fewer
+MISTAKES = (TypeError, NameError, AttributeError)  # of code that never answers, such as one of another signature
 MARCHES = 1  # of a correction: what it leaves of errors near the tolerance is far below it
 
 Stepper = Callable[[np.ndarray, np.ndarray], Any]
@@ -148,7 +149,7 @@ class StepGuard:
             raise ValueError(f"{problem.name} has no time steps to guard: use guard for whole fields")
         if not callable(stepper):
             raise ValueError(f"the stepper must be callable, stepper(P, states), not {type(stepper).__name__}")
-        proof = proof_of(problem)
+        proof = unchanged(problem)
         if not isinstance(proof, SteppingProof):
             raise ValueError(
                 f"no proof along time steps is known for {problem.name}: guard whole trajectories (guard), or search "
@@ -166,7 +167,7 @@ class StepGuard:
         self._check()
 
     def _check(self) -> None:
-        """One call at the centre of the box, of two rows: a wrong shape is a mistake, told at once."""
+        """One call at the centre of the box, of two rows: a wrong shape or signature is a mistake, told at once."""
         P = np.repeat(self.problem.inputs.centre[None], 2, axis=0)
         first = self._compiled.start(P)[0]
         try:
@@ -175,6 +176,12 @@ class StepGuard:
             raise
         except Unreadable as error:
             raise ValueError(f"the stepper answered 2 states {error}") from None
+        except MISTAKES as error:
+            S = first.shape[1]
+            raise ValueError(
+                f"the stepper raised {type(error).__name__}: {error}; it is called as stepper(P, states) with inputs "
+                f"[n, {P.shape[1]}] and states [n, {S}], and has to answer with the states one step later [n, {S}]"
+            ) from error
         except Exception:  # it may fail at run time: then the steps are solved
             return
 
@@ -343,6 +350,6 @@ def guard_steps(
 
     Raises:
         ValueError: no proof along time steps is known for the problem; the tolerance is not positive; the stepper
-            answers in another shape.
+            answers in another shape, or cannot be called like that; the problem was changed in place.
     """
     return StepGuard(problem, stepper, tolerance, absolute, window)
