@@ -10,6 +10,7 @@ from typing import Any
 from .commands.errors import UserError
 from .own_code import find_problem, is_own, own_object, refuse_file
 from .run_folder import RunFolder
+from .solvers.outputs import find_output
 from .solvers.problem import Problem
 
 
@@ -23,26 +24,34 @@ class Target:
     label: str
 
 
-def find_surrogate(word: str, problem_word: str | None, settings: dict[str, Any]) -> Target:
+def find_surrogate(word: str, problem_word: str | None, settings: dict[str, Any], output: str | None = None) -> Target:
     """A run folder, or module:name with the problem that it answers.
 
     Args:
         word: what stands where the command line wants a RUN.
         problem_word, settings: what the user says of the problem, with --problem and --set.
+        output: the name of an output that is asked for, looked up before anything is loaded.
 
     Raises:
         UserError: no complete run, another problem than the run's, or nothing that can be called.
-        ValueError: the run's model is damaged or of another problem.
+        ValueError: the run's model is damaged or of another problem; an unknown output.
     """
     refuse_file(word)
     if is_own(word):
         if problem_word is None:
             raise UserError(f"{word} is a surrogate of your own: say with --problem which problem it answers")
         owner = find_problem(problem_word, settings)
+        _known(owner, output)
         return Target(owner, find_callable(word, owner), None, word)
     folder = RunFolder.open(Path(word))
     owner = folder.problem(problem_word, settings)
+    _known(owner, output)
     return Target(owner, folder.surrogate(owner), folder, str(folder.path))
+
+
+def _known(owner: Problem, output: str | None) -> None:
+    if output is not None:
+        find_output(owner, output)
 
 
 def find_callable(word: str, owner: Problem) -> Callable[[Any], Any]:

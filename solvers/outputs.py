@@ -134,7 +134,7 @@ def find_output(problem: Any, wanted: str | Output) -> Output:
         raise ValueError(f"{problem.name} names no outputs: make one, assay.output({wanted!r}, weights)")
     near = get_close_matches(wanted, known, n=1)
     hint = f"; did you mean {near[0]!r}?" if near else ""
-    raise ValueError(f"{problem.name} has no output {wanted!r}, but {', '.join(known)}{hint}")
+    raise ValueError(f"{problem.name} has no output {wanted!r}; it has: {', '.join(known)}{hint}")
 
 
 def named(*outputs: Output) -> dict[str, Output]:

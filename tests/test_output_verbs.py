@@ -10,7 +10,9 @@ import assay
 from assay import cli, falsify, guard, output, replay
 from assay.solvers import ThermalBlock
 from assay.solvers.outputs import values
+from assay.solvers.problems.heat import Heat
 from assay.solvers.problems.helmholtz import Helmholtz
+from assay.verify import certificate
 from assay.verify.search.counterexample import Counterexample
 
 
@@ -105,6 +107,15 @@ def test_falsify_searches_for_errors_of_an_output(block):
 
 PROBLEM = ThermalBlock((2, 2), 8, low=0.1, high=10.0)
 SURROGATE = wrong(PROBLEM)
+HEAT = Heat(cells=4, steps=2)
+
+
+def NOTHING(P):
+    return np.full((len(P), PROBLEM.size), np.nan)
+
+
+def STILL(P):
+    return np.zeros((len(P), HEAT.size))
 
 
 def test_the_command_line_speaks_of_outputs(tmp_path, monkeypatch, capsys):
@@ -128,12 +139,62 @@ def test_the_command_line_speaks_of_outputs(tmp_path, monkeypatch, capsys):
     with np.load("a.npz") as kept:
         assert str(kept["output_name"]) == "centre" and kept["output"].shape == (3,)
     assert cli.run(["certify", *words, "--output", "nothing"]) == 2
-    assert "no output 'nothing', but compliance" in capsys.readouterr().err
+    assert "no output 'nothing'; it has: compliance" in capsys.readouterr().err
     falsified = ["falsify", *words[:3], "--output", "centre", "--tolerance", "1e-5", "--budget", "4", "--json"]
     assert cli.run(falsified) == 1
     assert json.loads(capsys.readouterr().out)["output"] == "centre"
     assert cli.run(["problems", "cavity"]) == 0
     assert "outputs: u-centre, v-centre" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("verb", ["certify", "guard", "falsify"])
+def test_an_unknown_output_is_told_before_anything_is_loaded(verb, capsys):
+    """There is not even such a surrogate."""
+    assert cli.run([verb, "nowhere:none", "--problem", f"{__name__}:PROBLEM", "--output", "drag"]) == 2
+    assert "thermal-block has no output 'drag'; it has: compliance" in capsys.readouterr().err
+
+
+def test_a_guard_tells_an_unknown_output_before_anything_is_asked_or_prepared(block):
+    asked = []
+    with pytest.raises(ValueError, match="no output 'drag'"):
+        guard(block, asked.append, output="drag")
+    assert not asked
+
+
+def test_only_what_was_asked_for_has_a_value_and_only_bounds_assume(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    words = ["--problem", f"{__name__}:PROBLEM", "--random", "2"]
+    assert cli.run(["certify", f"{__name__}:SURROGATE", *words, "--json"]) == 0
+    said = json.loads(capsys.readouterr().out)
+    assert set(said["outputs"]["compliance"]) == {"lower", "upper"} and said["assumptions"]
+    for name, bounded in (("SURROGATE", True), ("NOTHING", False)):
+        assert cli.run(["certify", f"{__name__}:{name}", *words]) == (0 if bounded else 3)
+        assert ("assumes:" in capsys.readouterr().out) is bounded
+    assert cli.run(["certify", f"{__name__}:NOTHING", *words, "--json"]) == 3
+    said = json.loads(capsys.readouterr().out)
+    assert said["evidence"] == "undecided" and said["assumptions"] == []
+
+
+def test_that_there_is_no_proof_over_boxes_is_told_at_once(tmp_path, monkeypatch, capsys):
+    """No solves for the truth's distance to the PDE, nothing is said to be compiled, no map is written."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(certificate, "distance", lambda problem: pytest.fail("solved on other grids"))
+    words = ["certify", f"{__name__}:STILL", "--problem", f"{__name__}:HEAT", "--box", "all"]
+    assert cli.run([*words, "--json"]) == 3
+    out, err = capsys.readouterr()
+    said = json.loads(out)
+    assert said["notes"] == ["no proof over boxes is known for heat: certify at points"] and said["map"] is None
+    assert "compiled" not in err and not list(tmp_path.iterdir())
+
+
+def test_a_record_of_ones_own_output_is_of_its_weights(block):
+    weights = np.zeros(block.size)
+    weights[40] = 1.0
+    mine = output("mine", weights)
+    worst = falsify(block, wrong(block, 0.1), 0.01, budget=2, output=mine).counterexamples[0]
+    assert replay(block, worst, output=output("mine", weights)).error == pytest.approx(worst.error, rel=1e-9)
+    with pytest.raises(ValueError, match="or of another output 'mine': the field in it had an error of"):
+        replay(block, worst, output=output("mine", weights[::-1] + 0.3))
 
 
 def test_public_names():

@@ -66,7 +66,7 @@ def test_weights_that_make_no_output_are_refused(name, weights, why):
 
 def test_unknown_names_list_the_known_ones(block):
     fields = np.zeros((1, block.size))
-    with pytest.raises(ValueError, match="no output 'centr', but compliance, mean.*did you mean 'centre'"):
+    with pytest.raises(ValueError, match="no output 'centr'; it has: compliance, mean.*did you mean 'centre'"):
         certify(block, fields, block.inputs.centre[None], output="centr")
     with pytest.raises(ValueError, match="has 3 weights, but a field of thermal-block has 81"):
         certify(block, fields, block.inputs.centre[None], output=output("mine", np.ones(3)))

@@ -71,6 +71,8 @@ class Guard:
         self.notes: tuple[str, ...] = ()  # what is the matter with the surrogate or the proof, said with every answer
         self._scale = allowed.scale
         self._offered = captured(surrogate)
+        if output is not None:
+            find_output(problem, output)  # an unknown one is told before anything is prepared
         check_answers(problem, self._offered, may_raise=True)
         self._trust: TrustMap | None
         if trust is None or isinstance(trust, TrustMap):

@@ -15,7 +15,7 @@ from ..solvers.outputs import find_output, values
 from ..targets import Target, find_surrogate
 from ..verify.answers.evaluate import evaluate
 from ..verify.answers.first_call import check_answers
-from ..verify.certificate import Certificate
+from ..verify.certificate import Certificate, OutputInterval
 from ..verify.certify import NOT_FINITE
 from ..verify.certify import certify as bound
 from ..verify.evidence import Evidence
@@ -94,7 +94,7 @@ def certify(
             raise UserError(f"{option} is about a proof over a box: it goes with --box")
     if plot is not None:
         check_path(plot)
-    target = find_surrogate(run, problem, pairs(set_ or [], "--set"))
+    target = find_surrogate(run, problem, pairs(set_ or [], "--set"), output)
     if box:
         if at or inputs or random or truth:
             raise UserError("--box goes alone: a proof over a box has no points")
@@ -103,8 +103,6 @@ def certify(
         goal = 1e-2 if tolerance is None else tolerance
         return over_box(target, box, goal, seconds, as_json, plot, ratio, resume, absolute)
     P = chosen_inputs(target, at, inputs, random, seed)
-    if output is not None:
-        find_output(target.problem, output)
     prepared(target.problem)
     check_answers(target.problem, target.surrogate, may_raise=True)
     answers = evaluate(target.surrogate, P, target.problem)
@@ -147,18 +145,29 @@ def _certificate(target: Target, P: np.ndarray, c: Certificate) -> dict[str, Any
         "norm": c.norm,
         "against": c.against,
         "evidence": evidence_of(c),
-        "assumptions": list(c.assumptions),
+        "assumptions": stands_on(c),
         "output": c.output or None,
-        "outputs": {name: {"lower": o.lower, "upper": o.upper, "value": o.value} for name, o in c.outputs.items()},
+        "outputs": {name: _interval(o) for name, o in c.outputs.items()},
         "rounding_floor": c.floor,
         "overwritten": c.overwritten,
         "cost": c.cost,
     }
 
 
+def _interval(found: OutputInterval) -> dict[str, Any]:
+    """The fields' own value where it was asked for."""
+    ends = {"lower": found.lower, "upper": found.upper}
+    return ends if found.value is None else {**ends, "value": found.value}
+
+
 def evidence_of(c: Certificate) -> Evidence:
     """Where every bound is infinite nothing was proved."""
     return c.evidence if np.isfinite(c.upper).any() else Evidence.NONE
+
+
+def stands_on(c: Certificate) -> list[str]:
+    """What the bounds stand on, where there are any."""
+    return list(c.assumptions) if evidence_of(c) is not Evidence.NONE else []
 
 
 def _effectivity(
@@ -204,7 +213,7 @@ def _show_bounds(console: Console, target: Target, P: np.ndarray, c: Certificate
     console.print(f"evidence: [bold]{evidence_of(c)}[/bold], {c.against} ({c.norm})", markup=True)
     for note in payload["notes"]:
         console.print(f"note: {note}")
-    for assumption in c.assumptions:
+    for assumption in stands_on(c):
         console.print(f"assumes: {assumption}", style="dim")
 
 
@@ -247,7 +256,7 @@ def guard(
     config: Config = None,
 ) -> int:
     """Guarded answers: the surrogate where its error is proved small enough, else polished, else solved."""
-    target = find_surrogate(run, problem, pairs(set_ or [], "--set"))
+    target = find_surrogate(run, problem, pairs(set_ or [], "--set"), output)
     P = chosen_inputs(target, at, inputs, random, seed)
     check_new(out)
     prepared(target.problem)
@@ -277,6 +286,7 @@ def guard(
 
 def _answers(target: Target, P: np.ndarray, answer: Answer, tolerance: float) -> dict[str, Any]:
     names = target.problem.inputs.names
+    bounded = bool(np.isfinite(answer.error_upper).any())
     rows: list[dict[str, Any]] = [
         {"inputs": dict(zip(names, p.tolist(), strict=True)), "route": str(route), "upper": float(upper)}
         for p, route, upper in zip(P, answer.route, answer.error_upper, strict=True)
@@ -299,8 +309,8 @@ def _answers(target: Target, P: np.ndarray, answer: Answer, tolerance: float) ->
         "tolerance": tolerance,
         "norm": answer.certificate.norm,
         "against": answer.certificate.against,
-        "evidence": answer.certificate.evidence,
-        "assumptions": list(answer.certificate.assumptions),
+        "evidence": answer.certificate.evidence if bounded else Evidence.NONE,
+        "assumptions": list(answer.certificate.assumptions) if bounded else [],
         "notes": list(answer.notes),
     }
 

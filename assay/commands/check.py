@@ -13,7 +13,6 @@ from rich.console import Console
 from ..own_code import find_problem, is_own
 from ..run_folder import write_json
 from ..solvers.files import locked
-from ..solvers.outputs import find_output
 from ..solvers.problem import Problem, SolveError
 from ..solvers.problems.catalogue import stored_problem
 from ..solvers.snapshots.sample import Snapshots, load_snapshots
@@ -64,11 +63,9 @@ def falsify(
     config: Config = None,
 ) -> int:
     """Search for inputs where the error exceeds the tolerance. Exit code 1: found; 3: undecided."""
-    target = find_surrogate(run, problem, pairs(set_ or [], "--set"))
+    target = find_surrogate(run, problem, pairs(set_ or [], "--set"), output)
     default = Path("counterexamples.jsonl") if target.folder is None else target.folder.file("counterexamples.jsonl")
     records = out or default
-    if output is not None:
-        find_output(target.problem, output)
     read_kept(records)  # what cannot be added to is a mistake to be told before the search, not after it
     tests = _tests(target)
     prepared(target.problem)

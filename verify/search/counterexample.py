@@ -217,7 +217,7 @@ def replay(
         check_answers(problem, model)
         field = evaluate(model, record.inputs[None], problem).fields[0]
     truth = np.asarray(problem.solve(record.inputs))
-    if not says_all(problem, record.fingerprint):
+    if output is not None or not says_all(problem, record.fingerprint):  # weights are known by their name alone
         _check_error(problem, record, truth, about)
     error, lower, upper, evidence = measured(problem, about, record.inputs, field, truth, allowed.scale)
     fails = None if np.isnan(error) else exceeds(error, lower, evidence, allowed.relative)
@@ -236,7 +236,8 @@ def _check_error(problem: Problem, record: Counterexample, truth: np.ndarray, ou
     recorded = Tolerance.of(problem, record.tolerance, record.absolute)
     error = measured(problem, output, record.inputs, record.field, truth, recorded.scale)[0]
     if np.isfinite([error, record.error]).all() and not abs(error - record.error) <= 4 * SAME * (1 + record.error):
+        of = f", or of another output {output.name!r}" if output is not None else ""
         raise ValueError(
-            f"the record is of another {problem.name}: the field in it had an error of {record.error:.6g}, and has "
+            f"the record is of another {problem.name}{of}: the field in it had an error of {record.error:.6g}, and has "
             f"{error:.6g} against the solution as it is solved now"
         )
