@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from assay.benchmarks import command
-from assay.commands.output import columns, emit, plain, table
+from assay.commands.output import columns, emit, plain, progress_bar, table
 
 LONG = "a-surrogate-of-somebody-else:" + "with_a_long_name_" * 12  # more than 200 characters, without a space
 
@@ -49,6 +49,14 @@ def test_benchmarks_print_whole_tables_and_json_without_infinity(capsys):
     assert command.finish(result, show, "-") == 0
     printed = json.loads(capsys.readouterr().out, parse_constant=pytest.fail)
     assert printed["rows"] == [{"name": LONG, "bound": "inf", "n": 3}] and printed["load_average"] >= 0
+
+
+@pytest.mark.parametrize("moved", [True, False])
+def test_a_bar_that_never_moved_is_taken_away(capsys, moved):
+    with progress_bar("climbing") as bar:
+        if moved:
+            bar(1, 3)
+    assert ("climbing" in capsys.readouterr().err) is moved
 
 
 def test_values_as_json():

@@ -141,7 +141,9 @@ def downward(x: float, digits: int = 3) -> str:
 
 @contextmanager
 def progress_bar(what: str) -> Iterator[Callable[..., None]]:
-    """``update(done, total, note="")`` moves a bar on stderr, which shows the time left."""
+    """``update(done, total, note="")`` moves a bar on stderr, which shows the time left; one that never moved is
+    taken away.
+    """
     console = Console(stderr=True)
     columns = (
         SpinnerColumn(),
@@ -153,8 +155,15 @@ def progress_bar(what: str) -> Iterator[Callable[..., None]]:
     )
     with Progress(*columns, console=console, transient=console.is_terminal) as bar:
         row = bar.add_task(what, total=None, note="")
+        moved = False
 
         def update(done: float, total: float | None, note: str = "", stage: str = "") -> None:
+            nonlocal moved
+            moved = True
             bar.update(row, completed=done, total=total, note=note, description=f"{what} {stage}".strip())
 
-        yield update
+        try:
+            yield update
+        finally:
+            if not moved:
+                bar.remove_task(row)
