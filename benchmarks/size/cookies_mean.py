@@ -23,7 +23,7 @@ from .. import command
 from .cookies import PUBLISHED, SOURCE, cookies
 from .pod import Galerkin
 
-MODES, TOLERANCE = 48, 0.02
+MODES, TOLERANCE = 128, 0.02
 LEVELS = (3, 4, 5, 6)
 GUARDED, CHUNK = 512, 128
 

@@ -35,6 +35,7 @@ from .offline import ReducedData, Terms, columns_of, dots, energy_basis, offline
 from .reduced_bound import checked, upper_bound, with_energy
 
 SHARP = 1.25  # upper over lower bound, at nine inputs of ten
+UNTOLD = 1e6  # a ratio to a lower bound that is no more than a rounding
 REMAINDER = 0.15  # share of the error that the larger basis may leave, at nine inputs of ten
 CORRECTIONS = 8  # steps of conjugate gradients in a query
 STEPS = 10  # of conjugate gradients, to errors that modes are made of
@@ -64,8 +65,9 @@ def enriched(
     ratio = float(np.quantile(bounds.upper[told] / np.maximum(bounds.lower[told], 1e-300), 0.9)) if told.any() else 1.0
     if ratio <= SHARP:
         return plain, fine, ()
+    far = f"up to {ratio:.3g} times the error" if ratio < UNTOLD else "up to an unknown multiple of the error"
     note = (
-        f"bounds from coefficients are not sharp here: up to {ratio:.3g} times the error, and more at one input in "
+        f"bounds from coefficients are not sharp here: {far}, and more at one input in "
         f"ten, for which {len(larger) - len(V)} modes beside the surrogate's {len(V)} do not suffice: answers may be "
         "polished or solved that need not be"
     )
