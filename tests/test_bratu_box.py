@@ -15,7 +15,8 @@ from assay.verify.answers.evaluate import captured
 from assay.verify.audit import Refuted, audit
 from assay.verify.boxes.box_bound import unit_to_inputs
 from assay.verify.boxes.map_file import load_trust_map
-from assay.verify.boxes.solutions.bratu_box import _Place
+from assay.verify.boxes.solutions.bratu_comparison import approximant
+from assay.verify.boxes.solutions.bratu_place import Place
 from assay.verify.certify_box import certify_box
 from assay.verify.enclose import ball as balls
 from assay.verify.guard import guard
@@ -115,8 +116,7 @@ def test_the_solution_lies_within_the_radius_of_the_approximant(boxes, place):
 
     @jax.jit
     def found():
-        at = _Place(PROBLEM, orders, unit_to_inputs((False, True), given.ends), box, given)
-        v = at.approximant()
+        v = approximant(Place(PROBLEM, orders, unit_to_inputs((False, True), given.ends), box, given))
         return v.fields, v.radius, v.known
 
     fields, radius, known = found()
@@ -162,6 +162,19 @@ def test_any_space_gives_valid_bounds_and_halved_factors_are_caught(boxes, sampl
     assert (spoilt != right).all()
     halved = boxes._bounds(low, high, boxes._given._replace(data=data._replace(factors=data.factors * 0.5))).upper
     assert np.allclose(halved, right, rtol=1e-2)  # both norms halved: the quotient has no scale of its own
+
+
+def test_factors_that_are_off_are_charged_in_full(boxes):
+    """(1 + o) of the error over (1 - o) of the solution at least, and nothing where o leaves nothing of it."""
+    low, high = np.array([[0.5, 0.5]]), np.array([[0.52, 0.55]])
+    right = boxes(low, high).upper[0]
+
+    def off(o):
+        data = boxes._given.data._replace(orthogonality=np.float64(o))
+        return boxes._bounds(low, high, boxes._given._replace(data=data)).upper[0]
+
+    assert right * 1.2 / 0.8 <= off(0.2) < np.inf
+    assert off(0.9) >= right * 1.9 / 0.1 and off(1.0) == np.inf
 
 
 def test_a_map_is_saved_guarded_by_and_refused_for_another_problem(trust, tmp_path):

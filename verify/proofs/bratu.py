@@ -120,12 +120,10 @@ class BratuProof(RadiusProof):
         return answering_basis(self.problem, self.problem.free, model)
 
     def over_boxes(self, model: Model, inputs: Box, reduced: ReducedProof | str, scale: float) -> BoxProof | str:
-        from ..boxes.solutions.bratu_box import bratu_boxes  # here for the same reason as in ``CoerciveProof``
+        from ..boxes.solutions.bratu_box import BratuBoxes  # here for the same reason as in ``CoerciveProof``
+        from ..boxes.solutions.solution_boxes import over_boxes
 
-        basis = self.basis(model)
-        if isinstance(basis, str):
-            return f"proofs over boxes need a basis in which the surrogate answers: {basis}"
-        return bratu_boxes(self.problem, model, basis, inputs, self.box_assumptions[0], scale)
+        return over_boxes(BratuBoxes, self, model, inputs, scale)
 
     @property
     def box_assumptions(self) -> tuple[tuple[str, ...], ...]:

@@ -122,12 +122,10 @@ class HelmholtzProof(FieldProof):
         return jnp.sqrt(parts[0] ** 2 + parts[1] ** 2) * SLACK + UNDERFLOW
 
     def over_boxes(self, model: Model, inputs: Box, reduced: ReducedProof | str, scale: float) -> BoxProof | str:
-        from ..boxes.solutions.helmholtz_box import helmholtz_boxes  # here for the same reason as in ``CoerciveProof``
+        from ..boxes.solutions.helmholtz_box import HelmholtzBoxes  # here for the same reason as in ``CoerciveProof``
+        from ..boxes.solutions.solution_boxes import over_boxes
 
-        basis = self.basis(model)
-        if isinstance(basis, str):
-            return f"proofs over boxes need a basis in which the surrogate answers: {basis}"
-        return helmholtz_boxes(self.problem, model, basis, inputs, self.box_assumptions[0], scale)
+        return over_boxes(HelmholtzBoxes, self, model, inputs, scale)
 
     @property
     def box_assumptions(self) -> tuple[tuple[str, ...], ...]:

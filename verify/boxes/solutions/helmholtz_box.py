@@ -34,8 +34,7 @@ from jaxtyping import Float
 from ....solvers.box import Box
 from ....solvers.precision import RANGE, UNIT_ROUNDOFF, gamma
 from ....solvers.problems.helmholtz import Helmholtz
-from ...answers.evaluate import Model
-from ...answers.frozen import Frozen
+from ...answers.frozen import Architecture
 from ...enclose import ball as balls
 from ...enclose import bernstein, coefficients, gram_bound, norm_bound, rounding_error
 from ...enclose.ball import Ball
@@ -44,7 +43,7 @@ from ...proofs.indefinite.helmholtz_reduced import LOAD
 from ...proofs.sines import EIGENVALUE, Sines
 from ..box_bound import INFLATION, BoundInputs, BoxResult, ModelWeights, unit_to_inputs
 from .interpolated import Interpolated, Rest, normalised, quotient_over_box, result
-from .solution_boxes import FieldPoints, SolutionBoxes
+from .solution_boxes import BoundOfBox, SolutionBoxes
 
 NORM = 3.0  # at least (lambda + h^2)^(1/2)
 
@@ -77,7 +76,7 @@ def make_helmholtz_bound(
     log: tuple[bool, ...],
     coefficients_of: Callable[[ModelWeights, Array], Array],
     orders: tuple[int, ...],
-) -> Callable[[Array, Array, BoundInputs, Array], BoxResult]:
+) -> BoundOfBox:
     """The bound of one box as a function in JAX, with the arguments and the result of ``make_box_bound``'s."""
 
     def bound(low: Array, high: Array, given: BoundInputs, always_true: Array) -> BoxResult:
@@ -269,35 +268,26 @@ class HelmholtzBoxes(SolutionBoxes):
     """By the solution in sines."""
 
     problem: Helmholtz
+    effort = 0
+
+    @classmethod
+    def given(cls, problem: Helmholtz, basis: Float[np.ndarray, "N k"], inputs: Box) -> HelmholtzData | str:
+        if inputs.dimension != 4 or any(inputs.log):
+            return (
+                f"proofs over boxes of {problem.name} take k2, damping and the source's coordinates, none logarithmic"
+            )
+        return helmholtz_data(problem, basis)
+
+    def bound_of(self, architecture: Architecture, orders: tuple[int, ...]) -> BoundOfBox:
+        return make_helmholtz_bound(self.problem, self.inputs.log, architecture, orders)
+
+    def again(self, box: Box) -> Any:
+        from ...recheck.prepare import helmholtz_leaves  # for audits alone
+
+        return helmholtz_leaves(self.problem, self.model.basis, self.model, box)
 
     def unbounded(self, low: np.ndarray, high: np.ndarray) -> str:
         return (
             "hold an undamped resonance of this grid, or may hold one, so that no solution exists there: add damping, "
             "or keep away from k2 = pi^2 (m^2 + n^2)"
         )
-
-    def leaves(self, box: Box, low: np.ndarray, high: np.ndarray, claimed: np.ndarray) -> tuple[Any, Any]:
-        from ...recheck.prepare import helmholtz_leaves, plain_leaves  # for audits alone
-
-        way = helmholtz_leaves(self.problem, self.model.basis, self.model, box)
-        return way, plain_leaves(low, high, claimed, self.points.scale)
-
-
-def helmholtz_boxes(
-    problem: Helmholtz,
-    model: Model,
-    basis: Float[np.ndarray, "N k"],
-    inputs: Box,
-    assumptions: tuple[str, ...],
-    scale: float,
-) -> HelmholtzBoxes | str:
-    """The proof over boxes, or why there is none.
-
-    Raises:
-        jax.errors.JAXTypeError, ValueError: of ``Frozen``.
-    """
-    if inputs.dimension != 4 or any(inputs.log):
-        return f"proofs over boxes of {problem.name} take k2, damping and the source's coordinates, none logarithmic"
-    frozen, data = Frozen(model, 4, basis), helmholtz_data(problem, basis)
-    points = FieldPoints(problem, basis, scale, 0)
-    return HelmholtzBoxes(problem, frozen, data, inputs, assumptions, make_helmholtz_bound, points)
