@@ -1,7 +1,7 @@
 """Norms of fields, by name, by weights, by a matrix or by anybody's function, safe from under- and overflow.
 
 All are homogeneous, |c u| = |c| |u|, so that a field is measured at a size near one and the result scaled back: by a
-power of two, which changes no bit. Squares of 1e-170 or 1e160 leave float64 otherwise.
+power of two, which changes no bit (``size.py``).
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import scipy.sparse as sp
-from jax import lax
 from jaxtyping import Array, Float
 from scipy.sparse.linalg import LinearOperator
 
@@ -24,13 +23,13 @@ from .foreign import call_foreign
 from .linear_algebra.direct import callback_float64
 from .linear_algebra.semidefinite import indefiniteness
 from .real import real_array, real_csr
+from .size import powers
 
 NAMES = {
     "rms": "root mean square over the entries",
     "l2": "Euclidean norm of the entries",
     "max": "largest absolute entry",
 }
-MOST = 1000  # exponent: beyond, the power of two itself would leave float64
 
 
 def homogeneous(norm: Callable[[Any, Any, Array], Array]) -> Callable[[Any, Any, Any], Float[Array, ""]]:
@@ -39,9 +38,7 @@ def homogeneous(norm: Callable[[Any, Any, Array], Array]) -> Callable[[Any, Any,
     @functools.wraps(norm)
     def scaled(self: Any, p: Any, u: Any) -> Float[Array, ""]:
         u = jnp.asarray(u, dtype=jnp.float64)
-        size = lax.stop_gradient(jnp.max(jnp.abs(u), initial=0.0))
-        exponent = jnp.clip(jnp.frexp(jnp.where(jnp.isfinite(size), size, 1.0))[1], -MOST, MOST)
-        down, up = (jnp.ldexp(jnp.ones(()), e) for e in (-exponent, exponent))
+        down, up = powers(u)
         return norm(self, p, u * down) * up
 
     return scaled

@@ -22,6 +22,7 @@ from ..linear_algebra.direct import callback_float64, solve_refined
 from ..linear_algebra.krylov import CgResult, computed_if
 from ..precision import gamma
 from ..problem import Attempt, nan_unless
+from ..size import length
 from .coercive import CoerciveProblem
 
 # Relative residuals above which rounding is no excuse: above LOOSE the iteration is not believed and the direct method
@@ -61,7 +62,7 @@ def solve_coercive(
     def truth(_: Any, b: Array) -> tuple[Array, tuple[Array, Array]]:
         frozen = lax.stop_gradient(theta)
         result = iterate(frozen, b)
-        loose = ~(result.residual <= max(LOOSE, tolerance) * jnp.sqrt(jnp.vdot(b, b)))
+        loose = ~(result.residual <= max(LOOSE, tolerance) * length(b))
         direct = (~result.converged | loose) & jnp.all(frozen > 0)
         u = lax.cond(direct, lambda: callback_float64(on_host, b, frozen, b), lambda: result.u)
         return u, (result.iterations, direct)
@@ -83,13 +84,13 @@ def checked_residual(
     theta, f, u = lax.stop_gradient((theta, f, u))
     positive = jnp.all(theta > 0)
     defect = computed_if(positive, lambda: f - problem.apply(theta, u))
-    squared = jnp.vdot(f, f)
-    size = jnp.sqrt(jnp.where(squared > 0, squared, 1.0))
-    residual = jnp.sqrt(jnp.vdot(defect, defect)) / size
+    size = length(f)
+    size = jnp.where(size > 0, size, 1.0)
+    residual = length(defect) / size
 
     def floor() -> Array:
         scale = computed_if(positive, lambda: problem.apply_absolute(theta, u))
-        return gamma(4 * roundings) * jnp.sqrt(jnp.vdot(scale, scale)) / size
+        return gamma(4 * roundings) * length(scale) / size
 
     allowed = jnp.minimum(lax.cond(residual > tolerance, floor, lambda: jnp.zeros_like(residual)), LOOSEST)
     return jnp.where(positive, residual, jnp.nan), positive & (residual <= jnp.maximum(tolerance, allowed))

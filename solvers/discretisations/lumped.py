@@ -19,6 +19,7 @@ from jaxtyping import Array, Float
 from ..linear_algebra import tridiagonal
 from ..linear_algebra.krylov import conjugate_gradients
 from ..linear_algebra.tridiagonal import Bands
+from ..size import length, powers
 
 CG_ITERATIONS = 100  # 10 are usual, see ``solver``
 
@@ -129,6 +130,8 @@ class LumpedGrid:
             return solved.reshape(-1) / root
 
         def solve(r: Array, accuracy: float) -> Array:
-            return conjugate_gradients(operator, precondition, r, accuracy * jnp.linalg.norm(r), CG_ITERATIONS)[0]
+            down, up = powers(r)
+            r = r * down
+            return conjugate_gradients(operator, precondition, r, accuracy * length(r), CG_ITERATIONS)[0] * up
 
         return solve

@@ -18,6 +18,8 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
 
+from ..size import length
+
 MAX_ITERATIONS = 30
 HALVINGS = 8  # of a Newton step that does not lower the residual
 
@@ -75,9 +77,6 @@ def chord(
         first: linearise(u) at a u near ``start``, known already; None linearises there.
     """
 
-    def size(r: Array) -> Array:
-        return jnp.sqrt(jnp.vdot(r, r))
-
     def go_on(state: tuple[Array, ...]) -> Array:
         norm, k, stuck = state[2:5]
         return (norm > target) & (k < MAX_ITERATIONS) & ~stuck
@@ -89,7 +88,7 @@ def chord(
         def trial(share: Array) -> tuple[Array, Array, Array, Array]:
             v = u - share * du
             s = equation(v)
-            return share, v, s, size(s)
+            return share, v, s, length(s)
 
         def worse(tried: tuple[Array, ...]) -> Array:
             share, _, _, new = tried
@@ -104,7 +103,7 @@ def chord(
 
     r = equation(start)
     state: tuple[Array, ...] = (
-        start, r, size(r), jnp.zeros(()), jnp.asarray(False),
+        start, r, length(r), jnp.zeros(()), jnp.asarray(False),
         linearise(start) if first is None else first, jnp.asarray(first is None),
     )  # fmt: skip
     u, _, norm, k, *_ = lax.while_loop(go_on, step, state)

@@ -14,6 +14,8 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Bool, Float, Int
 
+from ..size import powers
+
 Operator = Callable[[Array], Array]
 CgState = tuple[Array, Array, Array, Array, Array]  # iterations, u, r, direction, r'z of the step before
 Refinement = tuple[Array, Array, Array, Array, Array, Array, Array]  # u, r, |r|, target, iterations, restarts, slow
@@ -97,6 +99,8 @@ def refined(
         positive: whether the operator's weights are; where not, nothing converges.
         robust: makes a dearer preconditioner, which takes over where the other one turns out to be slow.
     """
+    down, up = powers(b)  # the equation is linear: solved near one, no square underflows in any step
+    b = b * down
     size = jnp.sqrt(jnp.vdot(b, b))
     wanted = tolerance * size
 
@@ -134,4 +138,4 @@ def refined(
     first = jnp.full_like(b, jnp.where(jnp.isfinite(size), 0.0, jnp.nan))
     start = (first, b, size, wanted, none, none, jnp.asarray(False))
     u, _, norm, target, k, _, _ = lax.while_loop(go_on, refine, start)
-    return CgResult(u, jnp.where(positive, norm, jnp.inf), k, positive & (norm <= target))
+    return CgResult(u * up, jnp.where(positive, norm * up, jnp.inf), k, positive & (norm <= target))

@@ -34,6 +34,7 @@ from ..linear_algebra.matrix_sum import MatrixSum
 from ..linear_algebra.semidefinite import smallest_eigenvalue
 from ..precision import RANGE, gamma
 from ..problem import Attempt, nan_unless
+from ..size import length
 from .affine_terms import Prescribed, constraint_rows
 
 TOLERANCE = 1e-12
@@ -269,8 +270,8 @@ class Affine(CoerciveProblem):
             symmetric=True,
         )
         defect = f - self.apply(theta, u)
-        size = jnp.sqrt(jnp.vdot(f, f))
-        residual = jnp.sqrt(jnp.vdot(defect, defect)) / jnp.where(size > 0, size, 1.0)
+        size = length(f)
+        residual = length(defect) / jnp.where(size > 0, size, 1.0)
         floor = 4 * self.residual_rounding(theta, self.load_absolute(p), u) / jnp.where(size > 0, size, 1.0)
         good = jnp.all(theta > 0) & (residual <= jnp.maximum(tolerance, floor))
         return Attempt(nan_unless(good, u), residual, jnp.asarray(0), jnp.asarray(0))

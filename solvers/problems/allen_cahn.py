@@ -39,6 +39,7 @@ from ..field_norm import homogeneous
 from ..linear_algebra.implicit import LinearSolves, Root, differentiable_root, newton
 from ..precision import gamma
 from ..problem import ZERO_SHARE, Attempt
+from ..size import length
 
 BOUNDARIES = ("neumann", "periodic")
 FLOOR = gamma(32)  # times the absolute terms: what rounding leaves of a residual
@@ -178,9 +179,9 @@ class AllenCahn(EvolutionProblem):
 
         def targets(eps: Array, a: Array) -> tuple[Array, Array]:
             """The size of the step's data, and the residual to reach: the tolerance, or what rounding allows."""
-            size = jnp.linalg.norm(mass * a / dt)
+            size = length(mass * a / dt)
             absolute = mass * jnp.abs(a) * (1 / dt + 1 + a**2 + eps**2 * self.grid.stiffest)
-            return size, jnp.maximum(tolerance * size, FLOOR * jnp.linalg.norm(absolute))
+            return size, jnp.maximum(tolerance * size, FLOOR * length(absolute))
 
         def find(args: tuple[Array, Array]) -> Root:
             eps, a = args

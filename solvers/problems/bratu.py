@@ -38,6 +38,7 @@ from ..precision import gamma
 from ..problem import Attempt
 from ..representative import kept_by_problem
 from ..settings import check_cells, check_range, halved
+from ..size import length
 from . import bratu_lower
 from .bratu_branch import Curve, Point
 
@@ -164,7 +165,7 @@ class Bratu(NonlinearProblem):
         v = jnp.abs(u).reshape((self.n + 1,) * self.dimension)
         total = self.differences(p, v, 1) + p[0] * self.mass * jnp.exp(self.inside(u))
         # Differences, weights and sums: 8 roundings at most; the exponential: 16 ulp, and its argument is exact.
-        return gamma(40) * jnp.sqrt(jnp.vdot(total, total))
+        return gamma(40) * length(total)
 
     def load_size(self, p: Float[Array, " d"]) -> Float[Array, ""]:
         return p[0] * self.mass * np.sqrt((self.n - 1.0) ** self.dimension)

@@ -19,6 +19,7 @@ from jax import lax
 from jaxtyping import Array, Bool, Float
 
 from ..linear_algebra.implicit import Root
+from ..size import length, powers
 
 Bratu = Any  # the problem, which imports this file
 
@@ -67,11 +68,13 @@ def conjugate_gradients(
         new = jnp.vdot(r, z)
         return k + 1, x, r, z + (new / rz) * direction, new, definite, first
 
+    down, up = powers(right)  # linear: near one no square underflows
+    right = right * down
     z = precondition(right)
     rz = jnp.vdot(right, z)
     state = (jnp.asarray(0), jnp.zeros_like(right), right, z, rz, positive, rz)
     _, x, _, _, _, definite, _ = lax.while_loop(go_on, step, state)
-    return Step(x, definite)
+    return Step(x * up, definite)
 
 
 def find(problem: Bratu, p: Array, tolerance: float) -> Root:
@@ -82,7 +85,7 @@ def find(problem: Bratu, p: Array, tolerance: float) -> Root:
     def residual(x: Array) -> tuple[Array, Array, Array]:
         source = strength * jnp.exp(x)
         r = problem.differences(p, jnp.pad(x, 1)) - source
-        return source, r, jnp.sqrt(jnp.vdot(r, r))
+        return source, r, length(r)
 
     def target(x: Array) -> Array:
         return jnp.maximum(tolerance * load, problem.residual_rounding(p, problem.around(x)))

@@ -37,6 +37,7 @@ from ..linear_algebra.implicit import LinearSolves, Root, differentiable_root, n
 from ..linear_algebra.tridiagonal import Bands
 from ..precision import gamma
 from ..problem import ZERO_SHARE, Attempt
+from ..size import length
 
 FLOOR = gamma(32)  # times the absolute terms: what rounding leaves of a residual
 BOUNDARIES = ("dirichlet", "periodic")
@@ -180,10 +181,10 @@ class Burgers(EvolutionProblem):
 
         def targets(nu: Array, before: Array) -> tuple[Array, Array]:
             """The size of the step's data, and the residual to reach: the tolerance, or what rounding allows."""
-            size = jnp.linalg.norm(self.mass * before / dt)
+            size = length(self.mass * before / dt)
             a = jnp.abs(before)
             absolute = self.mass * a / dt + a * (jnp.max(a) + nu * (1 / self._gaps[0] + 1 / self._gaps[1]))
-            return size, jnp.maximum(tolerance * size, FLOOR * jnp.linalg.norm(absolute))
+            return size, jnp.maximum(tolerance * size, FLOOR * length(absolute))
 
         def find(args: tuple[Array, Array]) -> Root:
             nu, before = args
