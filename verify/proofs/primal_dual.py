@@ -25,10 +25,11 @@ from .bounds import SLACK, UNDERFLOW, ErrorBounds, interval_around, linear_value
 from .thomson import (
     Directions,
     assemble,
+    bound_field,
     cg_directions,
+    data_of,
     energy_difference,
     in_range,
-    lower_bound,
     upper_bound,
 )
 
@@ -37,16 +38,9 @@ def bound_output(
     problem: CoerciveProblem, p: Float[Array, " d"], field: Float[Array, " N"], steps: int, output: Output, given: Array
 ) -> tuple[ErrorBounds, Float[Array, ""], Float[Array, ""]]:
     """``bound_field``, and an interval of l(u), from the same directions; ``given`` as in ``Output.weights_at``."""
-    theta, f, load_size = problem.theta(p), problem.load(p), problem.load_absolute(p)
-    trusted = in_range(theta, f) & jnp.all(jnp.abs(field) <= RANGE**3)
-    theta = jnp.where(trusted, theta, 1.0)
-    r = f - problem.apply(theta, field)
-    directions = cg_directions(problem, theta, r, steps)
-    upper, floor = upper_bound(problem, theta, f, field, directions, load_size)
-    lower = lower_bound(problem, theta, f, field, r, directions.test, load_size)
-    c, c_error = energy_difference(problem, theta, f, field, r, load_size)
-    bounds = assemble(lower, upper, floor, c, c_error, trusted)
+    bounds, directions = bound_field(problem, p, field, steps)
 
+    theta, f, load_size, trusted = data_of(problem, p, field)
     v, shifted = _moved(problem, field, directions)
     r = f - problem.apply(theta, v)
     error, error_floor = upper_bound(problem, theta, f, v, shifted, load_size)

@@ -241,13 +241,20 @@ def assemble(lower: Array, upper: Array, floor: Array, c: Array, c_error: Array,
     )
 
 
+def data_of(
+    problem: CoerciveProblem, p: Float[Array, " d"], field: Float[Array, " N"]
+) -> tuple[Float[Array, " Q"], Array, Array, Array]:
+    """theta, f, what f's roundings are relative to, and whether all is in range, the field too: theta is 1 if not."""
+    theta, f, load_size = problem.theta(p), problem.load(p), problem.load_absolute(p)
+    trusted = in_range(theta, f) & jnp.all(jnp.abs(field) <= RANGE**3)
+    return jnp.where(trusted, theta, 1.0), f, load_size, trusted
+
+
 def bound_field(
     problem: CoerciveProblem, p: Float[Array, " d"], field: Float[Array, " N"], steps: int
 ) -> tuple[ErrorBounds, Directions]:
     """Bounds for one finite field with prescribed values in place; ``steps`` CG steps sharpen them."""
-    theta, f, load_size = problem.theta(p), problem.load(p), problem.load_absolute(p)
-    trusted = in_range(theta, f) & jnp.all(jnp.abs(field) <= RANGE**3)
-    theta = jnp.where(trusted, theta, 1.0)
+    theta, f, load_size, trusted = data_of(problem, p, field)
     r = f - problem.apply(theta, field)
     directions = cg_directions(problem, theta, r, steps)
     upper, floor = upper_bound(problem, theta, f, field, directions, load_size)
@@ -260,9 +267,7 @@ def bound_polished(
     problem: CoerciveProblem, p: Float[Array, " d"], field: Float[Array, " N"], steps: int
 ) -> tuple[Float[Array, " N"], ErrorBounds]:
     """The field improved by the CG correction t, and bounds for it: the same fluxes, shifted by A t."""
-    theta, f, load_size = problem.theta(p), problem.load(p), problem.load_absolute(p)
-    trusted = in_range(theta, f) & jnp.all(jnp.abs(field) <= RANGE**3)
-    theta = jnp.where(trusted, theta, 1.0)
+    theta, f, load_size, trusted = data_of(problem, p, field)
     directions = cg_directions(problem, theta, f - problem.apply(theta, field), steps)
     polished = jnp.where(jnp.asarray(problem.free), field + directions.test, field)
     shifted = directions._replace(flux_primal=directions.flux_primal - directions.test)

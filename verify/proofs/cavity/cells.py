@@ -45,6 +45,11 @@ def corners(breaks: tuple[np.ndarray, np.ndarray]) -> tuple[Float[np.ndarray, "c
     return low, high
 
 
+def controls(degrees: Degrees) -> int:
+    """How many control fields there are of a cell."""
+    return (degrees[0] + 1) * (degrees[1] + 1)
+
+
 def control_fields(
     problem: Cavity, low: Float[np.ndarray, " 2"], high: Float[np.ndarray, " 2"], degrees: Degrees, solved: Solved
 ) -> Float[np.ndarray, "k n"] | None:

@@ -15,7 +15,8 @@ from jaxtyping import Float
 
 from ....solvers.problems.cavity import Cavity
 from ..constants import Arrays, Known, Stage
-from .cells import Solved, control_fields, corners
+from .bands import Bands
+from .cells import Solved, controls
 from .cholesky import is_semidefinite
 from .forms import ENTRY, Form, Forms, combined, symmetric
 
@@ -103,46 +104,22 @@ def alpha_of(forms: Forms, a: Float[np.ndarray, " n"], solve: spla.LinearOperato
     return NEVER
 
 
+def bands(problem: Cavity) -> Bands:
+    """Cells with alpha of each control field."""
+    breaks = reynolds_breaks(problem), profile_breaks(problem)
+    return Bands(problem, breaks, DEGREES, {"alpha": (controls(DEGREES),)})
+
+
 def _coercive(problem: Cavity, forms: Forms, solved: Solved, band: int, known: Known) -> Arrays:
-    """Cells of one range of reynolds; none at profiles that were given up in the one before."""
+    """Cells of one range of reynolds."""
     solve = inverse(forms.V.value)
-    lows, highs = corners((reynolds_breaks(problem)[band : band + 2], profile_breaks(problem)))
-    if band:
-        still = np.isin(lows[:, 1], known[f"low_{band - 1}"][:, 1])
-        lows, highs = lows[still], highs[still]
-    kept = []
-    for low, high in zip(lows, highs, strict=True):
-        fields = control_fields(problem, low, high, DEGREES, solved)
-        if fields is not None:
-            alphas = np.array([alpha_of(forms, a, solve) for a in fields])
-            if alphas.max() >= WORTH:
-                kept.append((low, high, fields, alphas))
-    return {
-        f"{name}_{band}": np.array([cell[i] for cell in kept], dtype=np.float64).reshape(-1, *shape)
-        for i, (name, shape) in enumerate(_shapes(problem).items())
-    }
 
+    def constants(low: np.ndarray, high: np.ndarray, fields: np.ndarray) -> tuple | None:
+        alphas = np.array([alpha_of(forms, a, solve) for a in fields])
+        return (alphas,) if alphas.max() >= WORTH else None
 
-def _shapes(problem: Cavity) -> dict[str, tuple[int, ...]]:
-    controls = (DEGREES[0] + 1) * (DEGREES[1] + 1)
-    return {"low": (2,), "high": (2,), "fields": (controls, (problem.cells - 1) ** 2), "alpha": (controls,)}
-
-
-def gathered(problem: Cavity, known: Known) -> dict[str, np.ndarray]:
-    """The cells of all stages that are there, by ``low``, ``high``, ``fields`` and ``alpha``."""
-    bands = range(len(reynolds_breaks(problem)) - 1)
-    return {
-        name: np.concatenate([np.zeros((0, *shape)), *(known[f"{name}_{i}"] for i in bands if f"{name}_{i}" in known)])
-        for name, shape in _shapes(problem).items()
-    }
+    return bands(problem).made(band, known, solved, constants)
 
 
 def _cells_objection(problem: Cavity, band: int, known: Known, made: Arrays) -> str:
-    shapes = _shapes(problem)
-    if set(made) != {f"{name}_{band}" for name in shapes}:
-        return "its arrays are others"
-    low, high, alpha = (made[f"{name}_{band}"] for name in ("low", "high", "alpha"))
-    for name, shape in shapes.items():
-        if made[f"{name}_{band}"].shape != (len(low), *shape) or made[f"{name}_{band}"].dtype != np.float64:
-            return f"{name} has another shape"
-    return "" if (low < high).all() and (alpha <= 1.01).all() else "cells or constants are impossible"
+    return bands(problem).objection(band, made, lambda found: bool((found["alpha"] <= 1.01).all()))

@@ -40,8 +40,9 @@ from jaxtyping import Float
 from ....solvers.problems.cavity import Cavity
 from ..constants import Arrays, Known, Stage
 from . import energy
+from .bands import Bands
 from .branch import FINE, Branch
-from .cells import UNITY, Cells, Solved, control_fields, corners
+from .cells import UNITY, Cells, Solved, control_fields
 from .dual import ENTRY as DUAL_ENTRY
 from .dual import DualNorm
 from .energy import LOWERED, inverse, least, profile_breaks, proved
@@ -53,7 +54,6 @@ FIRST, RATIO, PROFILES = 290.0, 1.23, 0.25  # where cells begin, and their width
 DELTA = 5e-4  # of sigma_min, and of a theta's square times beta_c^2, what is given up to rounding
 TOO_LARGE = 0.85  # a theta that is of no use
 Blocks = list[list[Form | None]]
-NAMES = ("low", "high", "fields", "centre", "beta", "theta", "reach")
 
 
 def breaks(problem: Cavity) -> Float[np.ndarray, " k"]:
@@ -205,7 +205,7 @@ class Neighbours:
     def __init__(self, problem: Cavity, dual: DualNorm, band: int, known: Known) -> None:
         self.branch = Branch(problem, dual)
         self.c = float(known["peak"][0] / np.sqrt(known["mu"][0])) * (1 + 1e-14)
-        found = energy.gathered(problem, known)
+        found = energy.bands(problem).gathered(known)
         self._stable, self._alpha = Cells(found["low"], found["high"], found["fields"], energy.DEGREES), found["alpha"]
         names = ("low", "high", "fields", "reach")
         below = [known[f"beyond_{name}_{band - 1}"] for name in names] if band else None
@@ -250,54 +250,32 @@ def net(beta: float, theta: float) -> float:
     return float(beta * (1 - theta) - 2 * UNITY * (1 + beta))
 
 
+def bands(problem: Cavity) -> Bands:
+    """Cells with their centres, the constants there, and how far the branch is from them."""
+    parts = {"centre": ((problem.cells - 1) ** 2,), "beta": (), "theta": (), "reach": ()}
+    return Bands(problem, (breaks(problem), profile_breaks(problem, PROFILES)), DEGREES, parts, "beyond_")
+
+
 def _band(problem: Cavity, forms: Forms, dual: DualNorm, solved: Solved, band: int, known: Known) -> Arrays:
-    """Cells of one range of reynolds; none at profiles that were given up in the one before."""
+    """Cells of one range of reynolds."""
     verifier = Verifier(forms, float(known["scale"][0]))
     neighbours = Neighbours(problem, dual, band, known)
-    lows, highs = corners((breaks(problem)[band : band + 2], profile_breaks(problem, PROFILES)))
-    if band:
-        still = np.isin(lows[:, 1], known[f"beyond_low_{band - 1}"][:, 1])
-        lows, highs = lows[still], highs[still]
-    kept = []
-    for low, high in zip(lows, highs, strict=True):
-        fields = control_fields(problem, low, high, DEGREES, solved)
-        if fields is not None:
-            cell = Cells(low[None], high[None], fields[None], DEGREES)
-            centre = cell.centre(0)
-            found = verified(verifier, fields, centre)
-            if found is not None:
-                fine = control_fields(problem, low, high, FINE, solved)
-                reach = neighbours.reach(cell, fine, net(*found))
-                kept.append((low, high, fields, centre, found[0], found[1], reach))
-    return {
-        f"beyond_{name}_{band}": np.array([one[i] for one in kept], dtype=np.float64).reshape(-1, *shape)
-        for i, (name, shape) in enumerate(_shapes(problem).items())
-    }
 
+    def constants(low: np.ndarray, high: np.ndarray, fields: np.ndarray) -> tuple | None:
+        cell = Cells(low[None], high[None], fields[None], DEGREES)
+        centre = cell.centre(0)
+        found = verified(verifier, fields, centre)
+        if found is None:
+            return None
+        fine = control_fields(problem, low, high, FINE, solved)
+        return centre, *found, neighbours.reach(cell, fine, net(*found))
 
-def _shapes(problem: Cavity) -> dict[str, tuple[int, ...]]:
-    controls, n = (DEGREES[0] + 1) * (DEGREES[1] + 1), (problem.cells - 1) ** 2
-    return dict(zip(NAMES, ((2,), (2,), (controls, n), (n,), (), (), ()), strict=True))
-
-
-def gathered(problem: Cavity, known: Known) -> dict[str, np.ndarray]:
-    """The cells of all stages that are there."""
-    bands = range(len(breaks(problem)) - 1)
-    return {
-        name: np.concatenate(
-            [np.zeros((0, *shape)), *(known[f"beyond_{name}_{i}"] for i in bands if f"beyond_{name}_{i}" in known)]
-        )
-        for name, shape in _shapes(problem).items()
-    }
+    return bands(problem).made(band, known, solved, constants)
 
 
 def _cells_objection(problem: Cavity, band: int, known: Known, made: Arrays) -> str:
-    shapes = {f"beyond_{name}_{band}": shape for name, shape in _shapes(problem).items()}
-    if set(made) != set(shapes):
-        return "its arrays are others"
-    low, high, beta, theta = (made[f"beyond_{name}_{band}"] for name in ("low", "high", "beta", "theta"))
-    for name, shape in shapes.items():
-        if made[name].shape != (len(low), *shape) or made[name].dtype != np.float64:
-            return f"{name} has another shape"
-    good = (low < high).all() and (beta > 0).all() and (beta <= 1.01).all() and (theta > 0).all() and (theta < 1).all()
-    return "" if good else "cells or constants are impossible"
+    def possible(found: dict[str, np.ndarray]) -> bool:
+        beta, theta = found["beta"], found["theta"]
+        return bool((beta > 0).all() and (beta <= 1.01).all() and (theta > 0).all() and (theta < 1).all())
+
+    return bands(problem).objection(band, made, possible)

@@ -109,13 +109,13 @@ class CavityProof(RadiusProof):
     @cached_property
     def _stable(self) -> tuple[Cells, dict[str, np.ndarray]]:
         """Cells stable in energy, with ``alpha``."""
-        found = energy.gathered(self.problem, self.constants)
+        found = energy.bands(self.problem).gathered(self.constants)
         return Cells(found["low"], found["high"], found["fields"], energy.DEGREES), found
 
     @cached_property
     def _beyond(self) -> tuple[Cells, dict[str, np.ndarray]]:
         """Cells with ``beta`` at their ``centre`` and ``theta``."""
-        found = inf_sup.gathered(self.problem, self.constants)
+        found = inf_sup.bands(self.problem).gathered(self.constants)
         return Cells(found["low"], found["high"], found["fields"], inf_sup.DEGREES), found
 
     def _find(self, p: Float[np.ndarray, " 2"]) -> tuple[bool, int]:
