@@ -8,10 +8,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from against_truth import compiled_boxes, true_errors
 
-from assay.benchmarks.soundness.true_error import TrueError
 from assay.solvers.problems.bratu import Bratu
-from assay.verify.answers.evaluate import captured
 from assay.verify.audit import Refuted, audit
 from assay.verify.boxes.box_bound import unit_to_inputs
 from assay.verify.boxes.map_file import load_trust_map
@@ -20,7 +19,6 @@ from assay.verify.boxes.solutions.bratu_place import Place
 from assay.verify.certify_box import certify_box
 from assay.verify.enclose import ball as balls
 from assay.verify.guard import guard
-from assay.verify.proofs.prover import prover
 from assay.verify.recheck.halving import PROVED, prove
 
 PROBLEM = Bratu(cells=8, lam=(0.5, 9.0), anisotropy=(0.8, 1.25))  # the fold lies at 6.8
@@ -56,10 +54,7 @@ class Rational:
 
 
 def errors(surrogate, P):
-    """Proved lower ends of the true relative errors."""
-    measured = TrueError(PROBLEM)
-    U, norms = measured.truths(P)
-    return measured(P, U, norms, np.asarray(surrogate(P))).low / norms.high
+    return true_errors(PROBLEM, surrogate, P)
 
 
 @pytest.fixture(scope="module")
@@ -77,11 +72,7 @@ def trust():
 
 @pytest.fixture(scope="module")
 def boxes():
-    """The compiled bound, to be asked of boxes and with other data."""
-    model = captured(Rational())
-    found = prover(PROBLEM, model).over_boxes(model, PROBLEM.inputs, 0.0)
-    found.prepare(ORDER, 600, lambda left: None)
-    return found
+    return compiled_boxes(PROBLEM, Rational(), PROBLEM.inputs, ORDER)
 
 
 def test_every_leafs_bound_holds_and_nothing_is_certified_beyond_the_fold(trust, sampled):
@@ -235,10 +226,7 @@ def test_the_line_is_bounded_too(tmp_path):
             return np.asarray(self.coefficients(P)) @ basis.T
 
     trust = certify_box(line, Cubic(), 10.0, seconds=30, order=4, ratio=1.05)
-    measured = TrueError(line)
-    _, norms = measured.truths(P)
-    found = measured(P, U, norms, Cubic()(P)).low / norms.high
-    assert (found <= trust.relative_upper_at(P)).all()
+    assert (true_errors(line, Cubic(), P) <= trust.relative_upper_at(P)).all()
     assert trust.relative_upper <= 1.05 * trust.relative_lower
     trust.save(tmp_path / "map.json")
     assert audit(tmp_path / "map.json", line, Cubic()).proved == trust.boxes

@@ -5,12 +5,11 @@ import dataclasses
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from against_truth import guard_goes_by_the_proof
 
 from assay.solvers.classes.evolution import trapezoidal
 from assay.solvers.problems.burgers import Burgers
 from assay.verify.certify import certify
-from assay.verify.guard import guard
-from assay.verify.measured_error import measured_error
 from assay.verify.proofs.burgers import BurgersProof
 from assay.verify.proofs.prover import proof_of
 
@@ -217,17 +216,8 @@ def test_another_convection_has_no_theorem():
 
 def test_guard_and_records_go_by_the_proof():
     problem = PROBLEMS["crank-nicolson"]
-
-    def surrogate(P):
-        off = np.where(P[:, 0] > 0.03, 0.2, 1e-4)
-        return np.asarray(problem.attempt_batch(P).u) * (1 + off[:, None])
-
     P = problem.inputs.sample(20, seed=3)
-    answer = guard(problem, surrogate, 1e-2)(P)
-    assert answer.counts["accepted"] > 3 and answer.counts["polished"] > 3 and answer.counts["failed"] == 0
-    for p, v, u, most in zip(P, answer.u, np.asarray(problem.attempt_batch(P).u), answer.relative_upper, strict=True):
-        error, lower, upper, evidence = measured_error(problem, p, v, u)
-        assert error <= 1e-2 and lower <= most and lower <= upper and str(evidence) == "proved"
+    guard_goes_by_the_proof(problem, lambda P: np.where(P[:, 0] > 0.03, 0.2, 1e-4), P, least=3)
 
 
 def test_bounds_of_states_whose_squares_underflow_are_no_zeros():

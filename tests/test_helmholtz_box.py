@@ -7,15 +7,13 @@ from dataclasses import replace
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from against_truth import compiled_boxes, true_errors
 
-from assay.benchmarks.soundness.true_error import TrueError
 from assay.solvers.problems.helmholtz import Helmholtz
-from assay.verify.answers.evaluate import captured
 from assay.verify.audit import Refuted, audit
 from assay.verify.boxes.solutions.helmholtz_box import helmholtz_data
 from assay.verify.certify_box import certify_box
 from assay.verify.guard import guard
-from assay.verify.proofs.prover import prover
 from assay.verify.recheck.halving import PROVED, prove
 
 PROBLEM = Helmholtz(cells=8, width=0.15, k2=(15.0, 25.0), damping=(0.0, 0.2))
@@ -56,11 +54,8 @@ class Resonant:
         return np.asarray(self.coefficients(P)) @ self.basis.T
 
 
-def errors(surrogate, P, problem=PROBLEM):
-    """Proved lower ends of the true relative errors."""
-    measured = TrueError(problem)
-    U, norms = measured.truths(P)
-    return measured(P, U, norms, np.asarray(surrogate(P))).low / norms.high
+def errors(surrogate, P):
+    return true_errors(PROBLEM, surrogate, P)
 
 
 @pytest.fixture(scope="module")
@@ -82,11 +77,7 @@ def trust():
 
 @pytest.fixture(scope="module")
 def boxes():
-    """The compiled bound, to be asked of boxes and with other data."""
-    model = captured(Resonant())
-    found = prover(PROBLEM, model).over_boxes(model, BOX, 0.0)
-    found.prepare(ORDER, 600, lambda left: None)
-    return found
+    return compiled_boxes(PROBLEM, Resonant(), BOX, ORDER)
 
 
 def test_every_leafs_bound_holds_and_the_undamped_resonance_is_never_certified(trust, sampled):
@@ -134,10 +125,7 @@ def test_bounds_near_resonances_and_of_moving_sources(boxes):
 def test_a_source_that_moves_is_enclosed(sampled):
     """All four inputs vary: two nodes along each."""
     box = PROBLEM.inputs.replace(lower=np.array([15.0, 0.05, 0.3, 0.4]), upper=np.array([16.0, 0.2, 0.35, 0.45]))
-    model = captured(Resonant())
-    found = prover(PROBLEM, model).over_boxes(model, box, 0.0)
-    found.prepare(2, 600, lambda left: None)
-    upper = found(np.zeros((1, 4)), np.full((1, 4), 0.2)).upper[0]
+    upper = compiled_boxes(PROBLEM, Resonant(), box, 2)(np.zeros((1, 4)), np.full((1, 4), 0.2)).upper[0]
     P = box.from_unit(0.2 * np.random.default_rng(0).random((300, 4)))
     worst = errors(Resonant(), P).max()
     assert worst <= upper < 2 * worst

@@ -5,6 +5,7 @@ import pickle
 
 import numpy as np
 import pytest
+from against_truth import wrong
 
 import assay
 from assay import cli, falsify, guard, output, replay
@@ -19,16 +20,6 @@ from assay.verify.search.counterexample import Counterexample
 @pytest.fixture(scope="module")
 def block():
     return ThermalBlock((2, 2), 8, low=0.1, high=10.0)
-
-
-def wrong(problem, share=1e-2):
-    """A surrogate: the truth with an error of about this share, that no output is blind to."""
-    bump = 1 + share * np.sin(np.arange(problem.size) / 3.0)
-
-    def surrogate(P):
-        return np.asarray(problem.attempt_batch(P).u) * bump
-
-    return surrogate
 
 
 def test_a_guard_answers_outputs_within_the_tolerance(block):

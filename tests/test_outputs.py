@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from against_truth import wrong
 
 from assay import Box, black_box, certify, falsify, guard, output
 from assay.solvers import ThermalBlock
@@ -32,16 +33,6 @@ RNG = np.random.default_rng(0)
 @pytest.fixture(scope="module")
 def block():
     return ThermalBlock((2, 2), 8, low=0.1, high=10.0)
-
-
-def wrong(problem, share=1e-2):
-    """A surrogate: the truth with an error of about this share, that no output is blind to."""
-    bump = 1 + share * np.sin(np.arange(problem.size) / 3.0)
-
-    def surrogate(P):
-        return np.asarray(problem.attempt_batch(P).u) * bump
-
-    return surrogate
 
 
 # ---- what an output is ---------------------------------------------------------------------------------------------

@@ -31,6 +31,7 @@ from ...verify.boxes.trust_map import TrustMap
 from ...verify.certify import certify
 from ...verify.certify_box import certify_box
 from .. import command
+from ..soundness.boxes import columns
 from ..soundness.true_error import TrueError
 
 RATIO = 1.05
@@ -97,15 +98,7 @@ def measured(name: str, case: Case, quick: bool) -> list[dict[str, Any]]:
         rows.append(
             {
                 "case": f"{name}, {part}",
-                "tolerance": tolerance,
-                "certified": trust.certified_volume,
-                "falsified": trust.falsified_volume,
-                "boxes": trust.boxes,
-                "seconds": trust.seconds,
-                "preparation": total - trust.seconds,
-                "lower": trust.relative_lower,
-                "upper": trust.relative_upper,
-                "upper/lower": trust.relative_upper / trust.relative_lower,
+                **columns(trust, total),
                 "audit": audited(trust, case.problem, surrogate),
             }
         )

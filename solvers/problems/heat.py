@@ -36,7 +36,7 @@ from ..discretisations.blocks import checked_blocks, checked_cells, numbered, sp
 from ..discretisations.q1_multigrid import FLOOR, stiffness
 from ..field_norm import homogeneous
 from ..problem import ZERO_SHARE, Attempt
-from ..size import length
+from ..size import powers
 
 
 @dataclass(frozen=True, eq=False)
@@ -168,10 +168,11 @@ class Heat(EvolutionProblem):
             spread = stiffness(w, a)
             b = source - spread
             du, iterations = lax.custom_linear_solve(operator, b, solve, symmetric=True, has_aux=True)
-            norm = length(b - operator(du))
-            size = length(self.mass * a + b + self._theta * spread)
             scale = self.mass * jnp.abs(a) + q1.apply_absolute(w, jnp.pad(a, 1)) + jnp.abs(source)
-            good = (norm <= jnp.maximum(tolerance * size, FLOOR * length(scale))) & h.positive
+            down, _ = powers(scale)  # the three are compared with each other alone
+            norm = jnp.linalg.norm((b - operator(du)) * down)
+            size = jnp.linalg.norm((self.mass * a + b + self._theta * spread) * down)
+            good = (norm <= jnp.maximum(tolerance * size, FLOOR * jnp.linalg.norm(scale * down))) & h.positive
             return Step(self._state(a + du), norm / jnp.where(size > 0, size, 1.0), iterations.astype(float), good)
 
         return advance
