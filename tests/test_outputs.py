@@ -21,7 +21,7 @@ from assay.solvers.problems.elasticity import Elasticity
 from assay.solvers.problems.heat import Heat
 from assay.solvers.problems.helmholtz import Helmholtz
 from assay.solvers.problems.wave import Wave
-from assay.verify.proofs import primal_dual
+from assay.verify.proofs import primal_dual, thomson
 from assay.verify.proofs.bounds import output_errors
 from assay.verify.proofs.prover import proof_of
 from assay.verify.proofs.thomson import Directions
@@ -198,7 +198,8 @@ def test_a_factor_that_is_half_of_what_it_should_be_is_caught(monkeypatch, fault
     def still(problem, theta, r, steps):
         return Directions(jnp.zeros_like(r), problem.reference_solve(r), jnp.zeros_like(r))
 
-    monkeypatch.setattr(primal_dual, "cg_directions", still)
+    for module in (thomson, primal_dual):  # of the field, and of the dual
+        monkeypatch.setattr(module, "cg_directions", still)
     p, u = jnp.ones(2), exact([1.0, 1.0])
     _, lower, upper = primal_dual.bound_output(OBLONG, p, jnp.zeros(25), 0, output("sum", np.ones(25)), None)
     assert inside(float(lower), np.ones(25), u, float(upper)) is (not fault)
