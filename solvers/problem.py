@@ -204,6 +204,13 @@ class Problem(abc.ABC):
         """Operator and load as sums of few terms, where the problem has such sums; else None."""
         return None
 
+    def approximate_error(self, p: Float[Array, " d"], u: Float[Array, " N"]) -> Float[Array, " N"] | None:
+        """About u - u(p), without u(p): the scheme's residual at a field with the prescribed values, through an
+        approximate inverse of its derivative; zero where the residual is, and in prescribed entries. In JAX,
+        differentiable in u. None where no such inverse is known.
+        """
+        return None
+
     @property
     def few_terms_remedy(self) -> str:
         """What to declare differently for the problem to be affine in few terms, where that is possible; else empty."""

@@ -15,6 +15,7 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 import scipy.sparse as sp
+from jax import lax
 from jaxtyping import Array, Float
 
 from ..affine_decomposition import AffineDecomposition
@@ -78,6 +79,20 @@ class CoerciveProblem(LinearProblem):
     def load_weights(self, p: Float[Array, " d"]) -> Float[Array, " J"]:
         """The weights in f(p) = sum_j load_weights(p)_j f_j; one for each of ``load_terms``."""
         return jnp.ones(1)
+
+    def approximate_error(self, p: Float[Array, " d"], u: Float[Array, " N"]) -> Float[Array, " N"] | None:
+        """B (A(p) u - f(p)), B the preconditioner; without one A_ref^-1 scaled to the middle of theta/theta_ref."""
+        theta = self.theta(p)
+        r = self.apply(theta, u) - self.load(p)
+        nearby = self.preconditioner(theta)
+        if nearby is not None:
+            return nearby(r)
+        reference = jnp.asarray(self.reference_theta)
+        shares = theta / reference
+        z = lax.custom_linear_solve(
+            lambda v: self.apply(reference, v), r, lambda _, r: self.reference_solve(r), symmetric=True
+        )
+        return z / jnp.sqrt(jnp.min(shares) * jnp.max(shares))
 
     @property
     def proof_notes(self) -> tuple[str, ...]:

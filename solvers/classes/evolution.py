@@ -29,6 +29,10 @@ TOLERANCE = 1e-12
 SCHEMES = {"implicit-euler": 1.0, "crank-nicolson": 0.5}  # weight of the new state; the old one has the rest
 
 
+StepInverse = Callable[[Float[Array, " S"], Float[Array, " S"], Float[Array, " S"]], Float[Array, " S"]]
+#  (before, after, residual) -> change of the new state
+
+
 class Step(NamedTuple):
     """One step of the scheme with its account."""
 
@@ -68,6 +72,12 @@ class EvolutionProblem(RefinableProblem):
     ) -> Float[Array, " S"]:
         """The residual of one step: zero where ``after`` follows ``before``."""
 
+    def step_inverse(self, p: Float[Array, " d"]) -> StepInverse | None:
+        """An approximate inverse of the derivative of ``step_residual`` in the new state, zero in prescribed entries;
+        None where none is known.
+        """
+        return None
+
     @property
     def components(self) -> int:
         """Numbers per node."""
@@ -78,6 +88,28 @@ class EvolutionProblem(RefinableProblem):
         """Of the last state: means and values at the centre."""
         suffixes = tuple(f"-{name.replace(' ', '-')}" if name else "" for name in self.component_names)
         return named(*nodal(self.points, suffixes, self.steps * self.components * len(self.points), "final-"))
+
+    def approximate_error(self, p: Float[Array, " d"], u: Float[Array, " N"]) -> Float[Array, " N"] | None:
+        """The error e of the scheme linearised at u, carried from step to step: with the residual r of a step, P its
+        ``step_inverse`` and D, D' the derivatives of the residual in the old and in the new state
+
+            e^{n+1} = e^n + P (r - (D + D') e^n),    e^0 = 0,
+
+        so that P, which need not be accurate, acts on what changes in the step alone.
+        """
+        inverse = self.step_inverse(p)
+        if inverse is None:
+            return None
+        states = self.states(u)
+
+        def carry(e: Array, pair: tuple[Array, Array]) -> tuple[Array, Array]:
+            r, change = jax.jvp(lambda a, b: self.step_residual(p, a, b), pair, (e, e))
+            e = e + inverse(*pair, r - change)
+            return e, e
+
+        start = jnp.zeros_like(states[0])
+        _, later = lax.scan(carry, start, (states[:-1], states[1:]))
+        return jnp.concatenate([start, later.reshape(-1)])
 
     # ---- final from here on --------------------------------------------------------------------------------------
 

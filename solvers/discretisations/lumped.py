@@ -106,6 +106,23 @@ class LumpedGrid:
         values, vectors = np.linalg.eigh(dense / root[:, None] / root[None, :])
         return values, vectors
 
+    def approximate_solve(
+        self, d: Float[Array, " nodes"], s: Float[Array, ""], r: Float[Array, " nodes"]
+    ) -> Float[Array, " nodes"]:
+        """(M diag(d) + s K)^-1 r: in one dimension by elimination; in two with the middle of d's range in its place, in
+        the eigenbasis that the operator then has.
+        """
+        if self.dimension == 1:
+            lower, diagonal, upper = self._bands
+            bands = Bands(s * jnp.asarray(lower), jnp.asarray(self.mass) * d + s * diagonal, s * jnp.asarray(upper))
+            return tridiagonal.solve(bands, r, self.periodic)
+        values, vectors = self._eigenbasis
+        root = jnp.asarray(np.sqrt(self.mass))
+        inverse = 1 / ((jnp.max(d) + jnp.min(d)) / 2 + s * (values[:, None] + values[None, :]))
+        grid = (r / root).reshape(self.sides)
+        solved = vectors @ (inverse * (vectors.T @ grid @ vectors)) @ vectors.T
+        return solved.reshape(-1) / root
+
     def solver(self, d: Float[Array, " nodes"], s: Float[Array, ""]) -> Callable[[Array, float], Array]:
         """(r, accuracy) -> (M diag(d) + s K)^-1 r, for d > 0 and s > 0; the accuracy is that of the relative residual.
 
@@ -113,21 +130,13 @@ class LumpedGrid:
         constant, the middle of its range, in its eigenbasis: the condition number is max d/min d at most.
         """
         if self.dimension == 1:
-            lower, diagonal, upper = self._bands
-            bands = Bands(s * jnp.asarray(lower), jnp.asarray(self.mass) * d + s * diagonal, s * jnp.asarray(upper))
-            return lambda r, _: tridiagonal.solve(bands, r, self.periodic)
-        values, vectors = self._eigenbasis
-        root = jnp.asarray(np.sqrt(self.mass))
-        middle = (jnp.max(d) + jnp.min(d)) / 2
-        inverse = 1 / (middle + s * (values[:, None] + values[None, :]))
+            return lambda r, _: self.approximate_solve(d, s, r)
 
         def operator(v: Array) -> Array:
             return jnp.asarray(self.mass) * d * v + s * self.stiffness(v)
 
         def precondition(r: Array) -> Array:
-            grid = (r / root).reshape(self.sides)
-            solved = vectors @ (inverse * (vectors.T @ grid @ vectors)) @ vectors.T
-            return solved.reshape(-1) / root
+            return self.approximate_solve(d, s, r)
 
         def solve(r: Array, accuracy: float) -> Array:
             down, up = powers(r)

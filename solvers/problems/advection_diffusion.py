@@ -201,6 +201,12 @@ class AdvectionDiffusion(IndefiniteProblem):
             lambda _, b: solve(five_point_solve.transposed(known), b),
         )
 
+    def approximate_error(self, p: Float[Array, " d"], u: Float[Array, " N"]) -> Float[Array, " N"]:
+        """The error itself: that of another operator says little where diffusion is small."""
+        theta = self.theta(p)
+        r = self._grid(self.apply(theta, u) - self.load(p))[1:-1, 1:-1]
+        return five_point.pad(self.solve_inside(theta, r)).reshape(-1)
+
     def solve_jax(self, p: Float[Array, " d"], tolerance: float | None = None) -> Attempt:
         tolerance = TOLERANCE if tolerance is None else tolerance
         theta = self.theta(p)

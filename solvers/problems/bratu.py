@@ -20,6 +20,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import scipy.sparse as sp
@@ -204,6 +205,16 @@ class Bratu(NonlinearProblem):
             return bratu_lower.find(self, p, tolerance) if self.branch == "lower" else self._upper(p, tolerance)
 
         return self.finish(p, find, tolerance)
+
+    def approximate_error(self, p: Float[Array, " d"], u: Float[Array, " N"]) -> Float[Array, " N"]:
+        """About Newton's correction; on the lower branch by two applications of ``bratu_lower.near_inverse``."""
+        if self.branch == "upper":
+            return self.newton_error(p, u)
+        inverse = bratu_lower.near_inverse(self, p, self.inside(u))
+        r = self.inside(self.residual(p, u))
+        e = inverse(r)
+        image = jax.jvp(lambda v: self.residual(p, v), (u,), (self.around(e),))[1]
+        return self.around(e + inverse(r - self.inside(image)))
 
     def _upper(self, p: Array, tolerance: float) -> Root:
         """Newton from a point of the curve beyond the fold; NaN where there is none."""

@@ -12,6 +12,7 @@ Reference: Dembo, Eisenstat, Steihaug, SIAM J. Numer. Anal. 19 (1982), inexact N
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
@@ -25,6 +26,7 @@ Bratu = Any  # the problem, which imports this file
 
 MAX_ITERATIONS = 60  # Newton steps; each halves the distance at worst (at the fold itself)
 INNER = 60  # CG steps of one of them
+CLEAR = 0.02  # of the lowest eigenvalue
 ROUGHEST = 0.1  # relative residual of a Newton step far from the root; near it the square is as good
 
 
@@ -75,6 +77,15 @@ def conjugate_gradients(
     state = (jnp.asarray(0), jnp.zeros_like(right), right, z, rz, positive, rz)
     _, x, _, _, _, definite, _ = lax.while_loop(go_on, step, state)
     return Step(x * up, definite)
+
+
+def near_inverse(problem: Bratu, p: Any, x: Float[Array, "*m"]) -> Callable[[Array], Array]:
+    """(K - sigma)^-1 at the state x; sigma is kept ``CLEAR`` off K's lowest eigenvalue, also where no solution is."""
+    sines = problem.sines
+    sigma = p[0] * problem.mass * jnp.sum(jnp.asarray(sines.lowest) ** 2 * jnp.exp(x))
+    eigenvalues = sines.eigenvalues(problem.difference_weights(p))
+    sigma = jnp.minimum(sigma, (1 - CLEAR) * jnp.min(eigenvalues))
+    return lambda r: sines(sines(r) / (eigenvalues - sigma))
 
 
 def find(problem: Bratu, p: Array, tolerance: float) -> Root:

@@ -30,7 +30,16 @@ from jax import lax
 from jaxtyping import Array, Float
 
 from ..box import Box
-from ..classes.evolution import SCHEMES, EvolutionProblem, Step, check_scheme, check_steps, divide, trapezoidal
+from ..classes.evolution import (
+    SCHEMES,
+    EvolutionProblem,
+    Step,
+    StepInverse,
+    check_scheme,
+    check_steps,
+    divide,
+    trapezoidal,
+)
 from ..field_norm import homogeneous
 from ..linear_algebra import tridiagonal
 from ..linear_algebra.implicit import LinearSolves, Root, differentiable_root, newton
@@ -172,12 +181,23 @@ class Burgers(EvolutionProblem):
         r = self._equation(p[0], self.unknowns(before), self.unknowns(after))
         return r if self._periodic else jnp.concatenate([after[:1], r, after[-1:]])
 
-    def stepper(self, p: Float[Array, " d"], tolerance: float) -> Callable[[Float[Array, " S"]], Step]:
-        theta, dt = SCHEMES[self.scheme], self.time_step
+    def _jacobian(self, nu: Array, before: Array, after: Array) -> Bands:
+        """The derivative of ``_equation`` in ``after``."""
+        theta = SCHEMES[self.scheme]
+        low, middle, high = self._bands(nu, theta * after + (1 - theta) * before)
+        return Bands(theta * low, jnp.asarray(self.mass) / self.time_step + theta * middle, theta * high)
 
-        def jacobian(nu: Array, before: Array, after: Array) -> Bands:
-            low, middle, high = self._bands(nu, theta * after + (1 - theta) * before)
-            return Bands(theta * low, jnp.asarray(self.mass) / dt + theta * middle, theta * high)
+    def step_inverse(self, p: Float[Array, " d"]) -> StepInverse:
+        """Exact: a step is a tridiagonal system."""
+
+        def solve(before: Array, after: Array, r: Array) -> Array:
+            bands = self._jacobian(p[0], self.unknowns(before), self.unknowns(after))
+            return self._state(tridiagonal.solve(bands, self.unknowns(r), self._periodic))
+
+        return solve
+
+    def stepper(self, p: Float[Array, " d"], tolerance: float) -> Callable[[Float[Array, " S"]], Step]:
+        dt, jacobian = self.time_step, self._jacobian
 
         def targets(nu: Array, before: Array) -> tuple[Array, Array]:
             """The size of the step's data, and the residual to reach: the tolerance, or what rounding allows."""

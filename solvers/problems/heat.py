@@ -30,7 +30,7 @@ from jax import lax
 from jaxtyping import Array, Float
 
 from ..box import Box
-from ..classes.evolution import SCHEMES, EvolutionProblem, Step, check_scheme, check_steps, divide
+from ..classes.evolution import SCHEMES, EvolutionProblem, Step, StepInverse, check_scheme, check_steps, divide
 from ..discretisations import q1, q1_mass_multigrid
 from ..discretisations.blocks import checked_blocks, checked_cells, numbered, spread
 from ..discretisations.q1_multigrid import FLOOR, stiffness
@@ -176,6 +176,12 @@ class Heat(EvolutionProblem):
             return Step(self._state(a + du), norm / jnp.where(size > 0, size, 1.0), iterations.astype(float), good)
 
         return advance
+
+    def step_inverse(self, p: Float[Array, " d"]) -> StepInverse:
+        """One multigrid cycle."""
+        w = self.time_step * self.cell_weights(p[:-1])
+        h = q1_mass_multigrid.hierarchy(self._theta * w, self.mass)
+        return lambda before, after, r: self._state(q1_mass_multigrid.v_cycle(h, self.time_step * self._interior(r)))
 
     @property
     def zero_scale(self) -> float:

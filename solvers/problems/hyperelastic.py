@@ -192,6 +192,16 @@ class Hyperelastic(NonlinearProblem):
         forces = neo_hookean.forces(self.moduli(p), self.to_grid(u)).transpose(1, 2, 0).reshape(-1)
         return jnp.where(self.free, forces, u - self.prescribe(p, u))
 
+    def approximate_error(self, p: Float[Array, " d"], u: Float[Array, " N"]) -> Float[Array, " N"]:
+        """Newton's correction; of a field that is inside out somewhere, where there is none, the difference from the
+        affine field.
+        """
+        affine = self.affine_field(p)
+        whole = jnp.min(neo_hookean.jacobians(self.to_grid(u), neo_hookean.GAUSS)) > 0
+        return jnp.where(
+            whole, self.newton_error(p, jnp.where(whole, u, affine)), jnp.where(self.free, u - affine, 0.0)
+        )
+
     def residual_rounding(self, p: Float[Array, " d"], u: Float[Array, " N"]) -> Float[Array, ""]:
         forces = neo_hookean.forces_rounding(self.moduli(p), self.to_grid(u))
         return jnp.sqrt(jnp.vdot(forces, forces))

@@ -1,0 +1,100 @@
+"""The physics loss of any problem: how far a field is from the truth, read from the scheme's residual alone.
+
+    loss(p, u) = |e|^2 / |u - e|^2   in the problem's norm,
+    e = u - v + approximate_error(p, v),   v = prescribe(p, u)
+
+e is about u - u(p): the residual in the dual norm that its approximate inverse gives (a multigrid cycle, sine
+transforms, the linearised scheme carried through time, Newton's correction), so that u - e is about the truth and
+1e-4 reads as an error of about 1 %. In the Euclidean norm of the residual least squares are hopeless: there the
+condition number of the operator lies between residual and error. Where only a residual is known the loss is
+
+    |F(p, u)|^2 / |F(p, prescribe(p, 0))|^2,
+
+relative to the residual of nothing, which says less of the error.
+Reference: Rojas, Maczuga, Munoz-Matute, Pardo, Paszynski 2024 (robust variational physics-informed networks).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jaxtyping import Array, Float
+
+from ...solvers.problem import Problem
+
+Loss = Callable[[Float[Array, " d"], Float[Array, " N"]], Float[Array, ""]]
+ErrorField = Callable[[Float[Array, " d"], Float[Array, " N"]], Float[Array, " N"]]
+
+
+def residual_loss(problem: Problem) -> Loss:
+    """(p, u [N]) -> the squared relative residual in the dual norm (module docstring): JAX, differentiable in u.
+
+    Raises:
+        ValueError: nothing but solutions is known of the problem.
+    """
+    error = error_field(problem)
+    if error is None:
+        return _plain(problem)
+
+    def loss(p: Array, u: Array) -> Array:
+        e = error(p, u)
+        return _square(problem, p, e) / _size(problem, p, u - e)
+
+    return loss
+
+
+def error_field(problem: Problem) -> ErrorField | None:
+    """(p, u) -> about u - u(p), from the residual; None where the problem knows no approximate inverse."""
+    p, u = (jax.ShapeDtypeStruct((n,), jnp.float64) for n in (problem.inputs.dimension, problem.size))
+    if jax.eval_shape(problem.approximate_error, p, u) is None:
+        return None
+
+    def error(p: Array, u: Array) -> Array:
+        v = problem.prescribe(p, u)
+        e = problem.approximate_error(p, v)
+        assert e is not None
+        return u - v + e
+
+    return error
+
+
+def constraint_loss(problem: Problem) -> Loss:
+    """(p, u [N]) -> the squared relative norm of u - prescribe(p, u): what boundary and initial values are off by."""
+
+    def loss(p: Array, u: Array) -> Array:
+        v = problem.prescribe(p, u)
+        return _square(problem, p, u - v) / lax.stop_gradient(_size(problem, p, v))
+
+    return loss
+
+
+def _plain(problem: Problem) -> Loss:
+    residual: Any = getattr(problem, "residual", None)
+    if residual is None:
+        raise ValueError(
+            f"{problem.name} has no residual, so that no physics can be trained on: give its equation, "
+            "black_box(..., residual=(p, u) -> array), or train on snapshots alone (physics_weight=0)"
+        )
+
+    def loss(p: Array, u: Array) -> Array:
+        r, nothing = residual(p, u), residual(p, problem.prescribe(p, jnp.zeros(problem.size)))
+        size = jnp.vdot(nothing, nothing)
+        return jnp.vdot(r, r) / jnp.where(size > 0, size, 1.0)
+
+    return loss
+
+
+def _square(problem: Problem, p: Array, e: Array) -> Array:
+    """|e|^2, whose derivative is right at e = 0, too, where that of the norm is not."""
+    empty = jnp.all(e == 0)
+    return jnp.where(empty, 0.0, problem.norm(p, jnp.where(empty, jnp.ones_like(e), e)) ** 2)
+
+
+def _size(problem: Problem, p: Array, u: Array) -> Array:
+    """What a squared error is relative to: the magnitude of a field near the truth, or the scale of zero."""
+    square = problem.magnitude(p, u) ** 2 + problem.zero_scale**2
+    return jnp.where(square > 0, square, 1.0)

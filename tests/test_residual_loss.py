@@ -1,0 +1,138 @@
+"""The physics loss of every problem: zero at the truth, an error's own size elsewhere, a usable gradient."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import scipy.sparse as sp
+
+import assay
+from assay.solvers.problems.catalogue import PROBLEMS
+from assay.surrogates.training.residual_loss import constraint_loss, error_field, residual_loss
+
+SMALL = {
+    "thermal-block": {"cells": 8},
+    "lognormal-diffusion": {"cells": 8},
+    "elasticity": {"cells": 4},
+    "helmholtz": {"cells": 13},
+    "advection-diffusion": {"cells": 8},
+    "bratu": {"cells": 8},
+    "heat": {"cells": 4, "steps": 4},
+    "allen-cahn": {"cells": 16, "steps": 8},
+    "burgers": {"cells": 16, "steps": 6},
+    "wave": {"cells": 4, "steps": 8},
+    "cavity": {"cells": 8},
+    "hyperelastic": {"cells": 4},
+}
+
+
+def disturbed(problem, p, truth, size, seed=0):
+    """The truth with a smooth disturbance of about this relative size."""
+    rng = np.random.default_rng(seed)
+    x = np.repeat(problem.coordinates, problem.size // len(problem.coordinates), axis=0)
+    wave = sum(rng.normal() * np.sin(x @ rng.normal(size=x.shape[1]) * 3 + rng.uniform(0, 6)) for _ in range(3))
+    wave = wave * (1 + np.arange(problem.size) % problem.shape[2])  # not the same in every component
+    v = problem.prescribe(p, jnp.asarray(truth + wave)) - truth
+    return truth + v * (size * problem.norm(p, jnp.asarray(truth)) / problem.norm(p, v))
+
+
+@pytest.mark.parametrize("name", PROBLEMS)
+def test_reads_as_the_squared_relative_error(name):
+    problem = assay.problem(name, **SMALL[name])
+    p = jnp.asarray(problem.inputs.sample(1, seed=5)[0])
+    truth = np.asarray(problem.solve(p))
+    value = jax.jit(jax.value_and_grad(residual_loss(problem), argnums=1))
+    loss, gradient = value(p, jnp.asarray(truth))
+    assert float(loss) < 1e-16  # a truth solved to 1e-10
+    assert np.isfinite(gradient).all()
+    for seed in (0, 1):
+        u = disturbed(problem, p, truth, 1e-2, seed)
+        loss, gradient = value(p, u)
+        error = float(problem.relative_error(p, u, truth))
+        assert 0.8 * error < float(loss) ** 0.5 < 1.1 * error
+        # against the slope along the disturbance: the loss falls to zero at the truth, as a parabola
+        slope = float(jnp.vdot(gradient, u - truth))
+        assert 1.8 * float(loss) < slope < 2.2 * float(loss)
+
+
+def test_many_fields_at_once():
+    problem = assay.problem("heat", **SMALL["heat"])
+    P = jnp.asarray(problem.inputs.sample(3))
+    U = jnp.asarray(problem.solve_batch(P)) * 1.01
+    loss = residual_loss(problem)
+    each = [float(loss(p, u)) for p, u in zip(P, U, strict=True)]
+    np.testing.assert_allclose(jax.vmap(loss)(P, U), each, rtol=1e-12)
+
+
+def test_matrices_take_the_reference_scaled_to_the_middle_of_the_weights():
+    tridiagonal = sp.diags([-np.ones(4), 2 * np.ones(5), -np.ones(4)], [-1, 0, 1], format="csr")
+    identity = sp.identity(5, format="csr")
+    box = assay.Box(("a", "b"), np.array([1.0, 1.0]), np.array([9.0, 9.0]))
+    problem = assay.affine([tridiagonal, identity], lambda p: p, np.arange(1.0, 6.0), box)
+    p, u = np.array([2.0, 8.0]), np.array([0.3, -0.1, 0.4, 0.2, 0.5])
+    A = (2 * tridiagonal + 8 * identity).toarray()
+    reference = 5 * (tridiagonal + identity).toarray()  # at the centre
+    e = np.linalg.solve(reference, A @ u - np.arange(1.0, 6.0)) / np.sqrt(0.4 * 1.6)
+    expected = e @ A @ e / ((u - e) @ A @ (u - e))
+    assert float(residual_loss(problem)(jnp.asarray(p), jnp.asarray(u))) == pytest.approx(expected, rel=1e-12)
+
+
+def test_one_cycle_is_the_error_in_the_energy_norm_to_a_few_percent():
+    problem = assay.problem("thermal-block", **SMALL["thermal-block"])
+    p = jnp.asarray(problem.inputs.sample(1, seed=1)[0])
+    u = disturbed(problem, p, np.asarray(problem.solve(p)), 0.1)
+    A = problem.matrix(np.asarray(problem.theta(p))).toarray()
+    b = np.asarray(problem.load(p))[problem.free]
+    exact = np.asarray(u)[problem.free] - np.linalg.solve(A, b)
+    e = np.asarray(error_field(problem)(p, u))[problem.free]
+    assert (e - exact) @ A @ (e - exact) < 0.2**2 * (exact @ A @ exact)
+
+
+@pytest.mark.parametrize("name", ["helmholtz", "advection-diffusion", "wave"])
+def test_the_error_itself_where_the_inverse_is_exact(name):
+    problem = assay.problem(name, **SMALL[name])
+    p = jnp.asarray(problem.inputs.sample(1, seed=2)[0])
+    truth = np.asarray(problem.solve(p))
+    u = disturbed(problem, p, truth, 2.0)  # far away: these problems are linear
+    e = np.asarray(jax.jit(error_field(problem))(p, u))
+    np.testing.assert_allclose(e, np.asarray(u) - truth, atol=1e-9 * np.abs(u).max())
+
+
+def test_wrong_boundary_values_count():
+    problem = assay.problem("thermal-block", **SMALL["thermal-block"])
+    p = jnp.asarray(problem.inputs.centre)
+    truth = jnp.asarray(problem.solve(p))
+    off = jnp.where(jnp.asarray(problem.free), 0.0, 0.1)
+    size = float(problem.norm(p, off) / problem.norm(p, truth)) ** 2
+    assert float(constraint_loss(problem)(p, truth + off)) == pytest.approx(size, rel=1e-10)
+    assert float(constraint_loss(problem)(p, truth * 3)) == 0
+    assert float(residual_loss(problem)(p, truth + off)) == pytest.approx(size, rel=1e-10)
+
+
+def test_a_field_that_is_inside_out_has_a_finite_loss_that_leads_back():
+    problem = assay.problem("hyperelastic", **SMALL["hyperelastic"])
+    p = jnp.asarray(problem.inputs.centre)
+    u = problem.affine_field(p)
+    u = jnp.where(jnp.asarray(problem.free), u.at[24].add(5.0), u)
+    assert not np.isfinite(np.asarray(problem.residual(p, u))).all()
+    loss, gradient = jax.value_and_grad(residual_loss(problem), argnums=1)(p, u)
+    assert np.isfinite(float(loss)) and float(loss) > 1
+    assert np.isfinite(gradient).all() and float(gradient[24]) > 0
+
+
+def test_black_boxes():
+    box = assay.Box(("a",), np.array([1.0]), np.array([2.0]))
+    places = np.arange(3.0)[:, None]
+
+    def solver(p):
+        return np.array([p[0], 2 * p[0], 3 * p[0]])
+
+    silent = assay.black_box(solver, box, places, name="silent")
+    with pytest.raises(ValueError, match=r"silent has no residual.*physics_weight=0"):
+        residual_loss(silent)
+    told = assay.black_box(
+        solver, box, places, name="told", residual=lambda p, u: u - p[0] * jnp.arange(1.0, 4.0), norm="l2"
+    )
+    loss = residual_loss(told)
+    assert float(loss(jnp.array([2.0]), jnp.array([2.0, 4.0, 6.0]))) == 0
+    assert float(loss(jnp.array([1.0]), jnp.array([1.0, 2.0, 4.0]))) == pytest.approx(1 / 14)
