@@ -25,9 +25,10 @@ from jax import lax
 from jaxtyping import Array, Bool, Float, Int
 
 from .affine_decomposition import AffineDecomposition
-from .batching import RowMap, without_caches
+from .batching import RowMap, vectorised, without_caches
 from .box import Box
 from .interrupts import finished
+from .meshes.tensor_grid import grid_edges
 from .outputs import Output
 from .precision import in_float64
 from .representative import representative
@@ -168,12 +169,36 @@ class Problem(abc.ABC):
     def features(self, p: Float[Array, " d"]) -> tuple[Float[Array, " m"], Float[Array, ""]]:
         """Features x and amplitude s with u(p) = s U(x), by the problem's known scalings: U is left to be learnt.
 
-        By default x are the unit coordinates of the box, scaled to [-1, 1], and s = 1.
+        By default x are the ``scaled_inputs``, and s = 1.
         """
-        low, width = self.inputs.scaled_ends()
-        log = jnp.asarray(self.inputs.log)
-        scaled = jnp.where(log, jnp.log(jnp.where(log, p, 1.0)), p)
-        return 2 * (scaled - low) / width - 1, jnp.ones(())
+        return self.scaled_inputs(p), jnp.ones(())
+
+    @property
+    def input_field_names(self) -> tuple[str, ...]:
+        """What the channels of ``input_field`` are, in their order."""
+        return self.inputs.names
+
+    def input_field(self, p: Float[Array, " d"]) -> Float[Array, "nodes channels"]:
+        """The inputs as functions on the nodes, which together tell p: coefficients, sources, initial states, values on
+        the boundary (zero elsewhere), in their own units. A number that is no function of the place is a channel that
+        is constant, by default each of the ``scaled_inputs``.
+        """
+        return self.constant_channels(self.scaled_inputs(p))
+
+    @property
+    def grid_shape(self) -> tuple[int, ...] | None:
+        """The sides of the tensor grid of the nodes, the last axis running fastest; None where they form none."""
+        return None
+
+    @property
+    def periodic(self) -> bool:
+        """Whether the first node of each axis of the grid follows upon the last."""
+        return False
+
+    @property
+    def edges(self) -> Int[np.ndarray, "e 2"] | None:
+        """Pairs of nodes that are neighbours, each once, the smaller number first; None where nothing tells."""
+        return None if self.grid_shape is None else grid_edges(self.grid_shape, self.periodic)
 
     def magnitude(self, p: Float[Array, " d"], u: Float[Array, " N"]) -> Float[Array, ""]:
         """The size that the error of a solution u is divided by: its norm, or that of its difference from an offset."""
@@ -248,6 +273,29 @@ class Problem(abc.ABC):
         """N, the length of a field."""
         times, nodes, components = self.shape
         return times * nodes * components
+
+    def scaled_inputs(self, p: Float[Array, " d"]) -> Float[Array, " d"]:
+        """The unit coordinates of the box, logarithmic where the input is, scaled to [-1, 1]."""
+        low, width = self.inputs.scaled_ends()
+        log = jnp.asarray(self.inputs.log)
+        scaled = jnp.where(log, jnp.log(jnp.where(log, p, 1.0)), p)
+        return 2 * (scaled - low) / width - 1
+
+    def constant_channels(self, values: Float[Array, " c"]) -> Float[Array, "nodes c"]:
+        """One channel a value, the same in all nodes."""
+        return jnp.broadcast_to(values, (self.shape[1], len(values)))
+
+    @in_float64
+    def input_fields(self, P: Any) -> Float[Array, "n nodes channels"]:
+        """``input_field`` at many inputs.
+
+        Raises:
+            ValueError: as ``solve``, naming row and input.
+        """
+        if is_traced(P):
+            return jax.vmap(self.input_field)(jnp.asarray(P, dtype=jnp.float64))
+        found: Array = vectorised(self, "input_field")(self.inputs.check(P))[0]
+        return found
 
     @cached_property
     def fingerprint(self) -> str:

@@ -19,7 +19,8 @@ MAY_IMPORT = {  # besides itself; "assay" stands for the modules of assay/ that 
     "benchmarks": {*ROOMS, "assay"},
 }
 SOLVERS_MAY_IMPORT = {  # the folders of solvers besides themselves; "" is the files beside the folders
-    "": {"linear_algebra"},
+    "": {"linear_algebra", "meshes"},
+    "meshes": set(),
     "linear_algebra": {""},
     "discretisations": {"", "linear_algebra"},
     "classes": {
@@ -27,7 +28,7 @@ SOLVERS_MAY_IMPORT = {  # the folders of solvers besides themselves; "" is the f
         "linear_algebra",
         "discretisations",
     },  # the last for diffusion.py: a class of Q1 elements
-    "problems": {"", "linear_algebra", "discretisations", "classes"},
+    "problems": {"", "linear_algebra", "discretisations", "classes", "meshes"},
     "snapshots": {""},
 }
 LONGEST = 450

@@ -21,6 +21,7 @@ import scipy.sparse as sp
 from jaxtyping import Array, Float
 
 from ..discretisations import q1, q1_multigrid, q1_sine
+from ..discretisations.blocks import on_nodes
 from ..discretisations.prager_synge import DiscretisationBound, bound_discretisation_error
 from ..linear_algebra.krylov import CgResult
 from ..outputs import Output, areas, named, nodal
@@ -84,7 +85,18 @@ class CellDiffusion(CoerciveProblem):
             offset=lambda p: jnp.asarray(share),
         )
 
+    @property
+    def input_field_names(self) -> tuple[str, ...]:
+        return ("coefficient",)
+
+    def input_field(self, p: Float[Array, " d"]) -> Float[Array, "nodes channels"]:
+        return on_nodes(self.cell_weights(self.theta(p))).reshape(-1, 1)
+
     # ---- final from here on --------------------------------------------------------------------------------------
+
+    @property
+    def grid_shape(self) -> tuple[int, int]:
+        return (self.cells + 1, self.cells + 1)
 
     @property
     def shape(self) -> tuple[int, int, int]:

@@ -100,6 +100,18 @@ class AdvectionDiffusion(IndefiniteProblem):
         return 10  # a second difference (3), two central ones, four products and their sum, the load
 
     @property
+    def input_field_names(self) -> tuple[str, ...]:
+        return ("velocity x", "velocity y", "diffusion")
+
+    def input_field(self, p: Float[Array, " d"]) -> Float[Array, "nodes channels"]:
+        velocity = p[1] * jnp.stack([jnp.cos(p[0]), jnp.sin(p[0])])
+        return self.constant_channels(jnp.append(velocity, self.scaled_inputs(p)[2]))
+
+    @property
+    def grid_shape(self) -> tuple[int, int]:
+        return (self.cells + 1, self.cells + 1)
+
+    @property
     def order(self) -> int:
         return ORDERS[self.scheme]
 

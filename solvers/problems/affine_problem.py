@@ -24,7 +24,7 @@ import jax.numpy as jnp
 import numpy as np
 import scipy.sparse as sp
 from jax import lax
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 from ..box import Box
 from ..classes.coercive import CoerciveProblem
@@ -32,6 +32,8 @@ from ..foreign import call_foreign
 from ..linear_algebra.direct import callback_float64, factorise, solve_refined
 from ..linear_algebra.matrix_sum import MatrixSum
 from ..linear_algebra.semidefinite import smallest_eigenvalue
+from ..meshes.graph import matrix_edges
+from ..meshes.tensor_grid import grid_of
 from ..precision import RANGE, gamma
 from ..problem import Attempt, nan_unless
 from ..size import length
@@ -75,6 +77,34 @@ class Affine(CoerciveProblem):
     @property
     def coordinates(self) -> Float[np.ndarray, "N axes"]:
         return self.points
+
+    @property
+    def input_field_names(self) -> tuple[str, ...]:
+        names = (*self.box.names, "diagonal of A")
+        return names if self._steady_load else (*names, "load")
+
+    def input_field(self, p: Float[Array, " d"]) -> Float[Array, "nodes channels"]:
+        """The inputs as constants; where they act shows in the diagonal of A(p), and in f(p) if that depends on p."""
+        fields = [self.constant_channels(self.scaled_inputs(p)), self.theta(p) @ jnp.asarray(self._diagonals)]
+        return jnp.column_stack(fields if self._steady_load else [*fields, self.load(p)])
+
+    @property
+    def _steady_load(self) -> bool:
+        return self.load_function is None and self.weights_function is None and not self.coupled
+
+    @cached_property
+    def _diagonals(self) -> Float[np.ndarray, "Q N"]:
+        return np.stack([m.diagonal() for m in self.matrices])
+
+    @cached_property
+    def grid_shape(self) -> tuple[int, ...] | None:
+        """By the coordinates, where they were given."""
+        return grid_of(self.points)
+
+    @cached_property
+    def edges(self) -> Int[np.ndarray, "e 2"]:
+        """By the entries of the matrices."""
+        return matrix_edges(self._operator.with_entries(self._operator.absolute.sum(axis=0)))
 
     @cached_property
     def free(self) -> np.ndarray:

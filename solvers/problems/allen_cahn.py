@@ -120,6 +120,21 @@ class AllenCahn(EvolutionProblem):
         )
 
     @property
+    def input_field_names(self) -> tuple[str, ...]:
+        return ("eps", "initial state")
+
+    def input_field(self, p: Float[Array, " d"]) -> Float[Array, "nodes channels"]:
+        return jnp.column_stack([self.constant_channels(self.scaled_inputs(p)[:1]), self.initial(p)])
+
+    @property
+    def grid_shape(self) -> tuple[int, ...]:
+        return self.grid.sides
+
+    @property
+    def periodic(self) -> bool:
+        return self.boundary == "periodic"
+
+    @property
     def order(self) -> int:
         return 2
 

@@ -16,13 +16,15 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 from ..answers import Refused, checked_answer, reason, words
 from ..box import Box
 from ..field_norm import FieldNorm, field_norm
 from ..foreign import call_foreign
 from ..linear_algebra.direct import callback_float64
+from ..meshes.graph import edges_between
+from ..meshes.tensor_grid import grid_edges, grid_of, only_numbered
 from ..problem import Attempt, Problem, SolveError
 from ..real import real_array
 
@@ -72,6 +74,17 @@ class BlackBox(Problem):
     @property
     def component_names(self) -> tuple[str, ...]:
         return self.parts
+
+    @cached_property
+    def grid_shape(self) -> tuple[int, ...] | None:
+        """By the coordinates, where they were given."""
+        return grid_of(self.points)
+
+    @cached_property
+    def edges(self) -> Int[np.ndarray, "e 2"] | None:
+        if self.grid_shape is not None:
+            return grid_edges(self.grid_shape)
+        return None if only_numbered(self.points) else edges_between(self.points)
 
     @property
     def norm_name(self) -> str:

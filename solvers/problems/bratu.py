@@ -107,6 +107,10 @@ class Bratu(NonlinearProblem):
         return named(*nodal(self.coordinates))
 
     @property
+    def grid_shape(self) -> tuple[int, ...]:
+        return (self.n + 1,) * self.dimension
+
+    @property
     def order(self) -> int:
         return 2
 

@@ -86,20 +86,31 @@ class Burgers(EvolutionProblem):
             )
         if not 0 < self.amplitude < np.inf:
             raise ValueError(f"amplitude must be positive and finite, not {self.amplitude}")
-        if not 0 <= self.grading <= 20 or (self.grading and self._periodic):
+        if not 0 <= self.grading <= 20 or (self.grading and self.periodic):
             raise ValueError(f"grading must be in [0, 20], and 0 on a periodic grid, not {self.grading}")
-
-    @property
-    def _periodic(self) -> bool:
-        return self.boundary == "periodic"
 
     @cached_property
     def inputs(self) -> Box:
         sines = tuple(f"b{k}" for k in range(1, self.modes + 1))
-        cosines = ("a0", *(f"a{k}" for k in range(1, self.modes + 1))) if self._periodic else ()
+        cosines = ("a0", *(f"a{k}" for k in range(1, self.modes + 1))) if self.periodic else ()
         top = np.full(len(sines + cosines), float(self.amplitude))
         log = (True,) + (False,) * len(top)
         return Box(("nu", *sines, *cosines), np.append(self.nu_low, -top), np.append(self.nu_high, top), log=log)
+
+    @property
+    def input_field_names(self) -> tuple[str, ...]:
+        return ("nu", "initial state")
+
+    def input_field(self, p: Float[Array, " d"]) -> Float[Array, "nodes channels"]:
+        return jnp.column_stack([self.constant_channels(self.scaled_inputs(p)[:1]), self.initial(p)])
+
+    @property
+    def grid_shape(self) -> tuple[int]:
+        return (len(self.points),)
+
+    @property
+    def periodic(self) -> bool:
+        return self.boundary == "periodic"
 
     @property
     def order(self) -> int:
@@ -109,7 +120,7 @@ class Burgers(EvolutionProblem):
     def points(self) -> Float[np.ndarray, "nodes 1"]:
         """Periodic grids leave out x = 1, which is x = -1."""
         s = np.linspace(-1, 1, self.cells + 1)
-        if self._periodic:
+        if self.periodic:
             return s[:-1, None]
         return (np.sinh(self.grading * s) / np.sinh(self.grading) if self.grading else s)[:, None]
 
@@ -121,7 +132,7 @@ class Burgers(EvolutionProblem):
     @cached_property
     def _gaps(self) -> tuple[np.ndarray, np.ndarray]:
         """Widths of the cells left and right of each unknown."""
-        if self._periodic:
+        if self.periodic:
             even = np.full(self.cells, 2 / self.cells)
             return even, even
         gaps = np.diff(self.points[:, 0])
@@ -134,16 +145,16 @@ class Burgers(EvolutionProblem):
         return (left + right) / 2
 
     def unknowns(self, state: Float[Array, " S"]) -> Float[Array, " unknowns"]:
-        return state if self._periodic else state[1:-1]
+        return state if self.periodic else state[1:-1]
 
     def _state(self, v: Array) -> Array:
-        return v if self._periodic else jnp.pad(v, 1)
+        return v if self.periodic else jnp.pad(v, 1)
 
     def initial(self, p: Float[Array, " d"]) -> Float[Array, " S"]:
         x = self.points[:, 0]
         k = np.arange(1, self.modes + 1)
         basis = np.sin(np.pi * np.outer(x, k))
-        if self._periodic:
+        if self.periodic:
             basis = np.hstack([basis, np.ones((len(x), 1)), np.cos(np.pi * np.outer(x, k))])
         return self.constrain(p, jnp.asarray(basis) @ p[1:])
 
@@ -151,7 +162,7 @@ class Burgers(EvolutionProblem):
         return self._state(self.unknowns(state))
 
     def _neighbours(self, v: Array) -> tuple[Array, Array]:
-        if self._periodic:
+        if self.periodic:
             return jnp.roll(v, 1), jnp.roll(v, -1)
         zero = jnp.zeros(1)
         return jnp.concatenate([zero, v[:-1]]), jnp.concatenate([v[1:], zero])
@@ -179,7 +190,7 @@ class Burgers(EvolutionProblem):
     ) -> Float[Array, " S"]:
         """m (u^{n+1} - u^n)/dt + forces(w), in the unknowns."""
         r = self._equation(p[0], self.unknowns(before), self.unknowns(after))
-        return r if self._periodic else jnp.concatenate([after[:1], r, after[-1:]])
+        return r if self.periodic else jnp.concatenate([after[:1], r, after[-1:]])
 
     def _jacobian(self, nu: Array, before: Array, after: Array) -> Bands:
         """The derivative of ``_equation`` in ``after``."""
@@ -210,7 +221,7 @@ class Burgers(EvolutionProblem):
             nu, before = args
             return newton(
                 lambda v: self._equation(nu, before, v),
-                lambda v, r: tridiagonal.solve(jacobian(nu, before, v), r, self._periodic),
+                lambda v, r: tridiagonal.solve(jacobian(nu, before, v), r, self.periodic),
                 before,
                 targets(nu, before)[1],
             )
@@ -219,8 +230,8 @@ class Burgers(EvolutionProblem):
             bands = jacobian(args[0], args[1], after)
             other = tridiagonal.transpose(bands)
             return LinearSolves(
-                lambda b: tridiagonal.solve(bands, b, self._periodic),
-                lambda b: tridiagonal.solve(other, b, self._periodic),
+                lambda b: tridiagonal.solve(bands, b, self.periodic),
+                lambda b: tridiagonal.solve(other, b, self.periodic),
             )
 
         root = differentiable_root(lambda args, v: self._equation(args[0], args[1], v), find, solves)
@@ -238,7 +249,7 @@ class Burgers(EvolutionProblem):
     @property
     def zero_scale(self) -> float:
         """All coefficients may vanish; typical is the initial state of uniformly drawn ones, kept to the end time."""
-        mean_squares = self.modes + ((self.modes + 2) if self._periodic else 0)  # of the basis, integrated: 1, of a0 2
+        mean_squares = self.modes + ((self.modes + 2) if self.periodic else 0)  # of the basis, integrated: 1, of a0 2
         return ZERO_SHARE * self.amplitude * float(np.sqrt(self.end_time * mean_squares / 3))
 
     def explain(self, p: Float[np.ndarray, " d"], result: Attempt) -> str:

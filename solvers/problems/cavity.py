@@ -105,6 +105,18 @@ class Cavity(NonlinearProblem):
         return five_point.interior(self.cells).ravel()
 
     @property
+    def input_field_names(self) -> tuple[str, ...]:
+        return ("reynolds", "lid velocity")
+
+    def input_field(self, p: Float[Array, " d"]) -> Float[Array, "nodes channels"]:
+        lid = jnp.zeros(self.grid_shape).at[:, -1].set(self.lid(p)).reshape(-1)
+        return jnp.column_stack([self.constant_channels(self.scaled_inputs(p)[:1]), lid])
+
+    @property
+    def grid_shape(self) -> tuple[int, int]:
+        return (self.cells + 1, self.cells + 1)
+
+    @property
     def order(self) -> int:
         return 2
 

@@ -37,7 +37,7 @@ from ..classes.coercive_solve import METHODS, solve_coercive
 from ..classes.richardson import DiscretisationEstimate
 from ..discretisations import membranes, plane_stress_multigrid
 from ..discretisations import plane_stress as ps
-from ..discretisations.blocks import checked_blocks, numbered, spread
+from ..discretisations.blocks import checked_blocks, numbered, on_nodes, spread
 from ..discretisations.membranes import GEOMETRIES, Geometry
 from ..linear_algebra.direct import callback_float64, factorise
 from ..linear_algebra.krylov import CgResult
@@ -132,6 +132,23 @@ class Elasticity(CoerciveProblem):
     def shape(self) -> tuple[int, int, int]:
         nx, ny = self.grid
         return (1, (nx + 1) * (ny + 1), 2)
+
+    @property
+    def input_field_names(self) -> tuple[str, ...]:
+        return ("modulus", "traction x", "traction y") if isinstance(self.angle, tuple) else ("modulus",)
+
+    def input_field(self, p: Float[Array, " d"]) -> Float[Array, "nodes channels"]:
+        """With the traction on the loaded edge, where its angle is an input."""
+        moduli = on_nodes(self.moduli(self.theta(p))).reshape(-1, 1)
+        if not isinstance(self.angle, tuple):
+            return moduli
+        edge = jnp.zeros((*self.grid_shape, 2)).at[-1].set(self._geometry.traction * self.load_weights(p)[1:])
+        return jnp.concatenate([moduli, edge.reshape(-1, 2)], axis=1)
+
+    @property
+    def grid_shape(self) -> tuple[int, int]:
+        nx, ny = self.grid
+        return (nx + 1, ny + 1)
 
     @property
     def component_names(self) -> tuple[str, ...]:

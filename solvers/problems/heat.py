@@ -32,7 +32,7 @@ from jaxtyping import Array, Float
 from ..box import Box
 from ..classes.evolution import SCHEMES, EvolutionProblem, Step, StepInverse, check_scheme, check_steps, divide
 from ..discretisations import q1, q1_mass_multigrid
-from ..discretisations.blocks import checked_blocks, checked_cells, numbered, spread
+from ..discretisations.blocks import checked_blocks, checked_cells, numbered, on_nodes, spread
 from ..discretisations.q1_multigrid import FLOOR, stiffness
 from ..field_norm import homogeneous
 from ..problem import ZERO_SHARE, Attempt
@@ -85,6 +85,18 @@ class Heat(EvolutionProblem):
         lower = np.append(np.full(d, self.low), self.source[0])
         upper = np.append(np.full(d, self.high), self.source[1])
         return Box((*names, "s"), lower, upper, log=(True,) * d + (False,))
+
+    @property
+    def input_field_names(self) -> tuple[str, ...]:
+        return ("diffusivity", "source")
+
+    def input_field(self, p: Float[Array, " d"]) -> Float[Array, "nodes channels"]:
+        k = on_nodes(self.cell_weights(p[:-1])).reshape(-1)
+        return jnp.stack([k, jnp.broadcast_to(p[-1], k.shape)], axis=1)
+
+    @property
+    def grid_shape(self) -> tuple[int, int]:
+        return (self.cells + 1, self.cells + 1)
 
     @property
     def order(self) -> int:

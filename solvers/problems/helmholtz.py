@@ -98,6 +98,19 @@ class Helmholtz(IndefiniteProblem):
         return 14  # two second differences (3 each), two products and sums of them (4), the load's subtraction
 
     @property
+    def input_field_names(self) -> tuple[str, ...]:
+        return ("k2", "damping", "source")
+
+    def input_field(self, p: Float[Array, " d"]) -> Float[Array, "nodes channels"]:
+        square = sum((x - place) ** 2 for x, place in zip(self.coordinates.T, p[2:], strict=True))
+        source = jnp.exp(-square / (2 * self.width**2)) / (2 * np.pi * self.width**2)
+        return jnp.column_stack([self.constant_channels(self.scaled_inputs(p)[:2]), source])
+
+    @property
+    def grid_shape(self) -> tuple[int, int]:
+        return (self.cells + 1, self.cells + 1)
+
+    @property
     def order(self) -> int:
         return 2
 

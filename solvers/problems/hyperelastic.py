@@ -39,7 +39,7 @@ from ..box import Box
 from ..classes.nonlinear import NonlinearProblem
 from ..classes.richardson import restrict
 from ..discretisations import five_point, neo_hookean, q1
-from ..discretisations.blocks import checked_blocks, checked_cells, numbered, spread
+from ..discretisations.blocks import checked_blocks, checked_cells, numbered, on_nodes, spread
 from ..discretisations.neo_hookean import Moduli
 from ..field_norm import homogeneous
 from ..linear_algebra.banded import BandedCholesky
@@ -113,6 +113,19 @@ class Hyperelastic(NonlinearProblem):
     @cached_property
     def coordinates(self) -> Float[np.ndarray, "nodes 2"]:
         return five_point.coordinates(self.cells)
+
+    @property
+    def input_field_names(self) -> tuple[str, ...]:
+        return ("modulus", f"affine {self.component_names[self._moved]}")
+
+    def input_field(self, p: Float[Array, " d"]) -> Float[Array, "nodes channels"]:
+        """The load is the displacement that it prescribes, continued into the block."""
+        moduli = on_nodes(spread(p[:-1], self.blocks, (self.cells, self.cells))).reshape(-1)
+        return jnp.column_stack([moduli, self.affine_field(p)[self._moved :: 2]])
+
+    @property
+    def grid_shape(self) -> tuple[int, int]:
+        return (self.cells + 1, self.cells + 1)
 
     @property
     def order(self) -> int:

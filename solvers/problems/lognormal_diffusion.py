@@ -70,20 +70,34 @@ class LognormalDiffusion(CellDiffusion):
         """The share of sigma^2 (averaged over the square) that the d modes carry."""
         return float(self._modes[2].sum())
 
-    @cached_property
-    def _table(self) -> Float[np.ndarray, "n m"]:
-        """The one-dimensional eigenfunctions at the cell midpoints."""
+    def _eigenfunctions(self, ticks: Float[np.ndarray, " n"]) -> Float[np.ndarray, "n m"]:
+        """The one-dimensional ones."""
         along_x, along_y, _ = self._modes
         count = 1 + max(int(along_x.max()), int(along_y.max()))
-        midpoints = (np.arange(self.cells) + 0.5) / self.cells
-        return karhunen_loeve.eigenfunctions(midpoints, count, self.length)
+        return karhunen_loeve.eigenfunctions(ticks, count, self.length)
+
+    @cached_property
+    def _table(self) -> Float[np.ndarray, "n m"]:
+        """At the cell midpoints."""
+        return self._eigenfunctions((np.arange(self.cells) + 0.5) / self.cells)
+
+    @cached_property
+    def _nodal_table(self) -> Float[np.ndarray, "n+1 m"]:
+        return self._eigenfunctions(np.arange(self.cells + 1) / self.cells)
+
+    def _expansion(self, table: Float[np.ndarray, "k m"], p: Float[Array, " d"]) -> Float[Array, "k k"]:
+        along_x, along_y, values = self._modes
+        count = table.shape[1]
+        spread = jnp.zeros((count, count)).at[along_x, along_y].set(self.sigma * np.sqrt(values) * p)
+        return table @ spread @ table.T
 
     def log_field(self, p: Float[Array, " d"]) -> Float[Array, "n n"]:
         """g at the cell midpoints."""
-        along_x, along_y, values = self._modes
-        count = self._table.shape[1]
-        spread = jnp.zeros((count, count)).at[along_x, along_y].set(self.sigma * np.sqrt(values) * p)
-        return self._table @ spread @ self._table.T
+        return self._expansion(self._table, p)
+
+    def input_field(self, p: Float[Array, " d"]) -> Float[Array, "nodes channels"]:
+        """e^g in the nodes themselves."""
+        return jnp.exp(self._expansion(self._nodal_table, p)).reshape(-1, 1)
 
     def theta(self, p: Float[Array, " d"]) -> Float[Array, " Q"]:
         return jnp.exp(self.log_field(p)).reshape(-1)

@@ -33,7 +33,7 @@ from jaxtyping import Array, Float
 from ..box import Box
 from ..classes.evolution import EvolutionProblem, Step, StepInverse, check_steps, divide, trapezoidal
 from ..discretisations import q1
-from ..discretisations.blocks import checked_blocks, checked_cells, numbered, spread
+from ..discretisations.blocks import checked_blocks, checked_cells, numbered, on_nodes, spread
 from ..field_norm import homogeneous
 from ..problem import ZERO_SHARE
 
@@ -87,6 +87,17 @@ class Wave(EvolutionProblem):
             np.append(np.full(len(speeds), self.high), top),
             log=(True,) * len(speeds) + (False,) * len(top),
         )
+
+    @property
+    def input_field_names(self) -> tuple[str, ...]:
+        return ("speed squared", "initial displacement")
+
+    def input_field(self, p: Float[Array, " d"]) -> Float[Array, "nodes channels"]:
+        return jnp.column_stack([on_nodes(self.cell_weights(p)).reshape(-1), self.initial(p)[::2]])
+
+    @property
+    def grid_shape(self) -> tuple[int, ...]:
+        return (self.cells + 1,) * self._dimension
 
     @property
     def components(self) -> int:
