@@ -203,7 +203,7 @@ class Burgers(EvolutionProblem):
 
         def solve(before: Array, after: Array, r: Array) -> Array:
             bands = self._jacobian(p[0], self.unknowns(before), self.unknowns(after))
-            return self._state(tridiagonal.solve(bands, self.unknowns(r), self._periodic))
+            return self._state(tridiagonal.solve(bands, self.unknowns(r), self.periodic))
 
         return solve
 
