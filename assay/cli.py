@@ -22,7 +22,7 @@ import typer
 
 import assay
 
-from .commands import answers, audit, bench, cache, check, demo, explore, learn, prepare
+from .commands import answers, architectures, audit, bench, cache, check, demo, explore, learn, prepare
 from .commands.errors import INTERNAL, INTERRUPTED, MISTAKE, UNDECIDED, interruption, is_users_mistake, one_line
 from .commands.output import release_stdout, reserve_stdout, say
 from .compilation_cache import Unusable, keep_compiled
@@ -44,6 +44,7 @@ app = typer.Typer(
 for _verb in (
     explore.problems,
     explore.solve,
+    architectures.surrogates,
     learn.train,
     prepare.prepare,
     check.falsify,

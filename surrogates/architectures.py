@@ -1,16 +1,21 @@
-"""Every architecture by its name: how it is trained, and how it predicts.
+"""Every architecture by its name: how it is trained, how it predicts, and what it needs of a problem.
 
-Every ``train_...`` takes the problem, snapshots that ``train`` has checked, a seed and the training box (None: the
-problem's own), then options of its own by name; it returns a ``Surrogate`` and raises ValueError where the snapshots
-are too few or of another problem, or an option makes no sense. Every ``predict`` gives coefficients [n, k] in the basis
-from inputs [n, d] and the arrays of that surrogate, in JAX; rows whose features are NaN come out as NaN.
+Every ``train`` takes the problem, snapshots that ``train`` has checked, a seed and the training box (None: that of
+the problem), then options of its own by name; it returns a ``Surrogate`` and raises ValueError where the snapshots
+are too few or of another problem, or an option makes no sense. Every ``predict`` gives coefficients [n, k] in the
+basis, or fields [n, N] outright, from inputs [n, d] and the arrays of that surrogate, in JAX; rows whose features are
+NaN come out as NaN.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import inspect
+from collections.abc import Callable, Mapping
+from functools import partial
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
+from ..solvers.problem import Problem
 from ..solvers.problems.catalogue import closest
 from .baselines import (
     kernel_ridge,
@@ -22,21 +27,62 @@ from .baselines import (
     random_features,
     reduced_basis,
 )
-from .networks import pod_mlp
+from .networks import mlp, pod_mlp, resnet
+from .networks.design import Design, fits_all
+from .networks.field_network import predictor
+from .networks.field_training import train_fields
 from .surrogate import Predict
+
+GIVEN = ("problem", "snapshots", "seed", "box", "design", "settings")  # not options
 
 
 class Architecture(NamedTuple):
-    """What a name stands for. ``on_host`` gives the same coefficients in numpy, where that is faster."""
+    """What a name stands for. ``on_host`` gives the same coefficients in numpy, where that is faster; ``options`` are
+    the names that its training takes, with their defaults.
+    """
 
     train: Callable[..., Any]  # (problem, snapshots, seed, box, **options) -> Surrogate
     predict: Predict
     on_host: Predict | None = None
+    kind: str = "baseline"  # or "network"
+    needs: str = "nothing"
+    misfit: Callable[[Problem], str] = fits_all  # one sentence where it does not fit a problem, else empty
+    own: Mapping[str, Any] = MappingProxyType({})  # settings of a network that gives fields outright
+    basis: bool = True
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """Its options by name, with their defaults."""
+        found = inspect.signature(self.train).parameters.values()
+        return {p.name: p.default for p in found if p.name not in GIVEN} | dict(self.own)
+
+
+def _fields(design: Design) -> Architecture:
+    train = partial(train_fields, design)
+    return Architecture(
+        train, predictor(design), None, "network", design.needs, design.misfit, design.settings, basis=False
+    )
+
+
+def _needs_few_terms(problem: Problem) -> str:
+    if problem.affine_decomposition is not None:
+        return ""
+    return (
+        f"{problem.name} is not affine in few terms, which reduced-basis needs: {problem.few_terms_remedy}"
+        "pod-interpolation or kernel-ridge need nothing"
+    )
 
 
 ARCHITECTURES = {
-    "pod-mlp": Architecture(pod_mlp.train_pod_mlp, pod_mlp.predict),
-    "reduced-basis": Architecture(reduced_basis.train_reduced_basis, reduced_basis.predict, reduced_basis.on_host),
+    "pod-mlp": Architecture(pod_mlp.train_pod_mlp, pod_mlp.predict, kind="network"),
+    **{design.name: _fields(design) for design in (mlp.MLP, resnet.RESNET)},
+    "reduced-basis": Architecture(
+        reduced_basis.train_reduced_basis,
+        reduced_basis.predict,
+        reduced_basis.on_host,
+        needs="operator and load affine in few terms",
+        misfit=_needs_few_terms,
+    ),
     "kernel-ridge": Architecture(kernel_ridge.train_kernel_ridge, kernel_ridge.predict),
     "pod-interpolation": Architecture(pod_interpolation.train_pod_interpolation, pod_interpolation.predict),
     "random-features": Architecture(random_features.train_random_features, random_features.predict),

@@ -121,12 +121,12 @@ def _check_solution(
 
 def _check_program(path: Path, loaded: Surrogate) -> None:
     """That the arrays are those of the architecture: they are put through it without being computed with."""
-    d, basis = loaded.problem.inputs.dimension, loaded.arrays["basis"]
+    d, basis = loaded.problem.inputs.dimension, loaded.arrays.get("basis")
     try:
         found = jax.eval_shape(
             lambda P: loaded.predict(loaded.problem, loaded.architecture, loaded.arrays, P), jnp.ones((2, d))
         )
-        fits = basis.ndim == 2 and found.shape == (2, basis.shape[1])
+        fits = found.shape == (2, loaded.problem.size if basis is None else basis.shape[1])
     except Exception as error:  # whatever wrong kinds of settings and arrays lead to
         raise ValueError(f"{path} is damaged: {loaded.name} cannot be evaluated with it ({words(error)})") from None
     if not fits or not all(np.isfinite(a).all() for a in loaded.arrays.values()):
@@ -162,8 +162,8 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         raise ValueError(f"{path} has a header that cannot be read: it is damaged") from None
     if found != FORMAT:
         raise ValueError(f"{path} has format {found!r}; this version reads {FORMAT!r}")
-    if missing or "basis" not in arrays:
-        raise ValueError(f"{path} lacks {', '.join(missing) or 'its basis'}: it is damaged")
+    if missing or not arrays:
+        raise ValueError(f"{path} lacks {', '.join(missing) or 'its arrays'}: it is damaged")
     return header, arrays
 
 
@@ -183,7 +183,10 @@ def _check_problem(path: Path, header: dict[str, Any], problem: Problem, arrays:
         raise ValueError(f"{path} is a surrogate of {header['problem']}, not of {problem.name}")
     differing = differences(header["settings"], problem.settings)
     differing = differing or differences(header["inputs"], problem.inputs.to_json(), "the inputs' ")
-    if not differing and len(arrays["basis"]) != problem.size:
-        differing = [f"fields have {len(arrays['basis'])} entries there and {problem.size} here"]
+    basis = arrays.get("basis")
+    if basis is not None and basis.ndim != 2:
+        raise ValueError(f"{path} is damaged: its basis is no matrix")
+    if not differing and basis is not None and len(basis) != problem.size:
+        differing = [f"fields have {len(basis)} entries there and {problem.size} here"]
     if differing:
         raise ValueError(f"{path} is a surrogate of another {problem.name}: {'; '.join(differing)}")

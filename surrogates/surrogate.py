@@ -1,10 +1,11 @@
-"""A trained surrogate: a basis, a function of the inputs that gives its coefficients, and where both come from.
+"""A trained surrogate: a function of the inputs that gives fields, or coefficients in a basis, and where it comes from.
 
-    field(p) = prescribe(p, V c(p)),    V [N, k] zero in prescribed entries
+    field(p) = prescribe(p, V c(p)),    V [N, k] zero in prescribed entries,    or    field(p) = prescribe(p, u(p))
 
-Where the problem prescribes zeros (no lift) the field is V c(p) itself, and ``basis`` and ``coefficients`` are there
-for the certificates in reduced coordinates and over boxes. A lift that is the same at all inputs, such as one initial
-state, is one more mode, whose coefficient is one; with others there is no such basis.
+Where there is a basis and the problem prescribes zeros (no lift) the field is V c(p) itself, and ``basis`` and
+``coefficients`` are there for the certificates in reduced coordinates and over boxes. A lift that is the same at all
+inputs, such as one initial state, is one more mode, whose coefficient is one; with others there is no such basis.
+Architectures that give fields outright have none, and say so.
 """
 
 from __future__ import annotations
@@ -21,15 +22,16 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from ..solvers.batching import RowMap, without_caches
+from ..solvers.batching import RowMap, compiled, without_caches
 from ..solvers.box import Box
 from ..solvers.precision import require_float64
 from ..solvers.problem import Problem, is_traced
 
 CHUNK = 1024  # rows per compiled call: their coefficients stay in cache
+FIELD_VALUES = 1 << 20  # of fields per compiled call, where a network computes in every node
 PACKAGES = ("numpy", "scipy", "jax", "jaxlib", "flax", "optax")
 
-# (problem, architecture, arrays, P [n, d]) -> coefficients [n, k], in JAX
+# (problem, architecture, arrays, P [n, d]) -> coefficients [n, k], or fields [n, N] where there is no basis, in JAX
 Predict = Callable[[Problem, dict[str, Any], dict[str, Any], Any], Array]
 
 
@@ -50,8 +52,9 @@ class Surrogate:
 
     A row of P that is not finite is answered with NaN; P of another shape raises ValueError.
 
-    ``architecture`` is its name and settings as JSON values, ``arrays`` holds the basis (``"basis"``), the normaliser
-    of the features (``"shift"``, ``"gain"``) and everything fitted. ``training`` says what was spent.
+    ``architecture`` is its name and settings as JSON values, ``arrays`` holds the basis (``"basis"``) where there is
+    one, the normalisers (``"shift"`` and ``"gain"`` of the features, ``"norm. ..."``) and everything fitted.
+    ``training`` says what was spent, and in ``training["warnings"]`` what speaks against using it.
     """
 
     problem: Problem
@@ -67,9 +70,11 @@ class Surrogate:
     solution: tuple[np.ndarray, np.ndarray] | None = None  # p and u(p), where nothing else tells whose problem it was
 
     def __repr__(self) -> str:
-        inputs, k = ", ".join(self.box.names), self.arrays["basis"].shape[1]
+        names = list(self.box.names)
+        inputs = ", ".join(names if len(names) <= 8 else [*names[:3], "...", names[-1]])
+        kind = f"rank {self.arrays['basis'].shape[1]}" if self.has_basis else "fields outright"
         return (
-            f"<{self.name} surrogate of {self.problem_name}: {inputs} -> {self.problem.size} values, rank {k}, "
+            f"<{self.name} surrogate of {self.problem_name}: {inputs} -> {self.problem.size} values, {kind}, "
             f"{self.parameters} parameters, data {self.data_hash[:8]}>"
         )
 
@@ -93,22 +98,30 @@ class Surrogate:
         return found
 
     @property
+    def has_basis(self) -> bool:
+        """Whether its fields are combinations of few modes; else it gives fields outright."""
+        return "basis" in self.arrays
+
+    @property
     def has_lift(self) -> bool:
-        """Whether the problem prescribes values other than zero."""
+        """Whether prescribed values are put into its fields at the end; with a basis, only those other than zero."""
         return bool(self.architecture["lift"])
 
     @property
     def parameters(self) -> int:
-        """How many numbers were fitted, the basis and the normaliser apart."""
-        return sum(a.size for key, a in self.arrays.items() if key not in ("basis", "shift", "gain"))
+        """How many numbers were fitted, the basis and the normalisers apart."""
+        given = ("basis", "dual", "shift", "gain")
+        return sum(a.size for key, a in self.arrays.items() if key not in given and not key.startswith("norm."))
 
     @property
     def basis(self) -> Float[np.ndarray, "N k"]:
         """V, where the field is V c(p); the lift is its last mode where there is one.
 
         Raises:
-            AttributeError: values other than zero are prescribed, by the inputs, so that it is not.
+            AttributeError: it gives fields outright; or values other than zero are prescribed, by the inputs, so that
+                they are no combination of a basis.
         """
+        self._need_basis()
         if not self.has_lift:
             return self.arrays["basis"]
         return np.column_stack([self.arrays["basis"], self._only_lift()])
@@ -120,10 +133,15 @@ class Surrogate:
         Raises:
             AttributeError: as ``basis``.
         """
+        self._need_basis()
         if not self.has_lift:
             return self._coefficients
         self._only_lift()
         return self._with_lift
+
+    def _need_basis(self) -> None:
+        if not self.has_basis:
+            raise AttributeError(f"{self.name} gives fields outright, which are no combination of a basis")
 
     def _with_lift(self, P: Any) -> Array:
         c = self._coefficients(P)
@@ -149,13 +167,15 @@ class Surrogate:
 
     def __call__(self, P: Any) -> Any:
         require_float64()
-        V = self.arrays["basis"]
+        V = self.arrays.get("basis")
         if is_traced(P):
             P = jnp.asarray(P, dtype=jnp.float64)
-            fields = self.predict(self.problem, self.architecture, self.arrays, P) @ V.T
+            fields = self.predict(self.problem, self.architecture, self.arrays, P)
+            fields = fields if V is None else fields @ V.T
             return jax.vmap(self.problem.prescribe)(P, fields) if self.has_lift else fields
         P = self._matrix(P)
-        out = self._on_rows(P) @ V.T
+        out = self._on_rows(P)
+        out = out if V is None else out @ V.T
         return np.asarray(self._prescribed(P, out)) if self.has_lift else out
 
     def _matrix(self, P: Any) -> Float[np.ndarray, "n d"]:
@@ -169,10 +189,13 @@ class Surrogate:
         return P
 
     def _on_rows(self, P: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "n k"]:
-        out = np.full((len(P), self.arrays["basis"].shape[1]), np.nan)
+        """Coefficients, or fields where there is no basis."""
+        width = self.arrays["basis"].shape[1] if self.has_basis else self.problem.size
+        chunk = CHUNK if "dual" not in self.arrays and self.has_basis else _chunk(self.problem.size)
+        out = np.full((len(P), width), np.nan)
         good = np.flatnonzero(np.isfinite(P).all(axis=1))
-        for start in range(0, len(good), CHUNK):
-            rows = good[start : start + CHUNK]
+        for start in range(0, len(good), chunk):
+            rows = good[start : start + chunk]
             if self.on_host is not None:
                 out[rows] = self.on_host(self.problem, self.architecture, self.arrays, P[rows])
                 continue
@@ -183,11 +206,17 @@ class Surrogate:
 
     @cached_property
     def _compiled(self) -> Callable[[Any], Array]:
-        return jax.jit(lambda P: self.predict(self.problem, self.architecture, self.arrays, P))
+        compile_ = jax.jit if self.has_basis and "dual" not in self.arrays else compiled  # weights may be many
+        return compile_(lambda P: self.predict(self.problem, self.architecture, self.arrays, P))
 
     @cached_property
     def _prescribed(self) -> RowMap:
         return RowMap(self.problem.prescribe)
+
+
+def _chunk(size: int) -> int:
+    """Rows of fields of this size that are computed at once, a power of two."""
+    return 1 << (max(1, min(CHUNK, FIELD_VALUES // size)).bit_length() - 1)
 
 
 def scaled_features(problem: Problem, arrays: dict[str, Any], P: Array) -> tuple[Array, Array]:

@@ -13,9 +13,11 @@ from assay.solvers.problems.affine import affine
 from assay.solvers.problems.heat import Heat
 from assay.solvers.problems.thermal_block import ThermalBlock
 from assay.solvers.snapshots.sample import sample
-from assay.surrogates import SURROGATES, load, save, train
+from assay.surrogates import ARCHITECTURES, load, save, train
 
-QUICK = {"pod-mlp": {"steps": 2, "widths": (6, 5)}}
+QUICK = {"pod-mlp": {"steps": 2, "widths": (6, 5)}, "mlp": {"steps": 20, "widths": (8,), "precision": "float32"}}
+QUICK["resnet"] = {"steps": 20, "width": 8, "layers": 2}
+NAMES = [name for name, kind in ARCHITECTURES.items() if name in QUICK or kind.kind == "baseline"]
 FRESH = """
 import sys, numpy as np
 from pathlib import Path
@@ -49,7 +51,7 @@ def test_a_fresh_process_predicts_the_same_bits(problem, snapshots, tmp_path):
     P = problem.inputs.sample(37, seed=2)
     np.save(tmp_path / "inputs.npy", P)
     here = {}
-    for name in SURROGATES:
+    for name in NAMES:
         s = train(problem, name, snapshots, **QUICK.get(name, {}))
         save(s, tmp_path / f"{name}.safetensors")
         here[name] = s(P)

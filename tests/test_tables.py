@@ -15,7 +15,7 @@ from assay import cli
 from assay.benchmarks.subjects.own import corner, flow, scalar
 from assay.benchmarks.tables import table_output, table_picture
 from assay.benchmarks.tables.clock import Clock
-from assay.benchmarks.tables.contestants import fitting
+from assay.benchmarks.tables.contestants import fitting, usual
 from assay.benchmarks.tables.effort import GRIDS, QUICK, Effort, quick_settings
 from assay.benchmarks.tables.grids import Transfer, axes, finer, ratios, resolutions
 from assay.benchmarks.tables.parts import Parts
@@ -27,7 +27,6 @@ from assay.solvers.problems.black_box import BlackBox, black_box
 from assay.solvers.problems.catalogue import PROBLEMS, problem
 from assay.solvers.problems.elasticity import Elasticity
 from assay.solvers.problems.heat import Heat
-from assay.surrogates import SURROGATES
 
 LINE = Box(("a",), np.array([1.0]), np.array([2.0]))
 TINY = Effort(seeds=(0,), snapshots=12, seconds=0.5, batch=4, draws=6, search=False)
@@ -85,8 +84,8 @@ def test_the_default_list_holds_what_fits(name):
     assert fits or name not in ("thermal-block", "elasticity")
     assert not fits or name not in ("lognormal-diffusion", "helmholtz", "heat")
     names, remarks = fitting(here)
-    assert names == [n for n in SURROGATES if fits or n != "reduced-basis"]
-    assert len(remarks) == (0 if fits else 1) and all("not affine and coercive" in r for r in remarks)
+    assert names == [n for n in usual() if fits or n != "reduced-basis"]
+    assert len(remarks) == (0 if fits else 1) and all("not affine in few terms" in r for r in remarks)
     if not fits:
         with pytest.raises(ValueError, match="reduced-basis is left out"):
             fitting(here, ["linear", "reduced-basis"])
@@ -100,7 +99,7 @@ def cornered():
 def test_rows_that_the_solver_fails_at_are_left_out_counted_and_explained(cornered):
     assert any("the solver failed at" in n and "NaN" in n for n in cornered.notes)
     assert all("snapshots failed" in row.note for row in cornered.rows)
-    assert {row.name for row in cornered.rows} == set(SURROGATES) - {"reduced-basis"}
+    assert {row.name for row in cornered.rows} == set(usual()) - {"reduced-basis"}
     text = json.dumps(table_output.to_json(cornered))
     assert "nan" not in text.lower().replace("values nan", "")
     assert all(np.isfinite([*row.errors.mean.values(), *row.errors.worst.values()]).all() for row in cornered.rows)

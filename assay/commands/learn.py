@@ -92,6 +92,8 @@ def train(
             if parts:
                 console.print(f"largest errors of the components by themselves: {parts}")
             console.print(f"(errors are {measured_in(owner.norm_name, owner.zero_scale)}; {against(owner)})")
+        for warning in training.get("warnings", ()):
+            console.print(f"warning: {warning}")
         for note in results["notes"]:
             console.print(f"note: {note}")
         again = shlex.join(["--problem", problem, *_set_words(asked)]) if is_own(problem) else ""

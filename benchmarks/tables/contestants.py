@@ -13,8 +13,7 @@ import numpy as np
 
 from ...solvers.problem import Problem
 from ...solvers.snapshots.sample import Snapshots, sample
-from ...surrogates import SURROGATES, load, save, train
-from ...surrogates.training.reduced_operator import affine_in_few_terms
+from ...surrogates import ARCHITECTURES, load, save, train
 from .effort import Effort
 from .parts import Parts
 from .yardstick import Progress
@@ -34,20 +33,24 @@ class Trained:
     training: float
 
 
+def usual() -> list[str]:
+    """The surrogates of a table that names none: every baseline, and the network that trains in seconds."""
+    return [name for name, kind in ARCHITECTURES.items() if kind.kind == "baseline" or name in NETWORKS]
+
+
 def unfit(problem: Problem, name: str) -> str:
     """Why this surrogate cannot be made for this problem; empty where it can."""
-    if name == "reduced-basis" and not affine_in_few_terms(problem):
-        return f"{name} is left out: {problem.name} is not affine and coercive, so it has no reduced operator"
-    return ""
+    why = ARCHITECTURES[name].misfit(problem)
+    return f"{name} is left out: {why}" if why else ""
 
 
 def fitting(problem: Problem, names: Iterable[str] | None = None) -> tuple[list[str], list[str]]:
-    """The surrogates for this problem, all that there are by default, and a remark for each that does not fit.
+    """The surrogates for this problem, the usual ones by default, and a remark for each that does not fit.
 
     Raises:
         ValueError: a surrogate that was asked for by name does not fit.
     """
-    wanted = list(SURROGATES if names is None else names)
+    wanted = usual() if names is None else list(names)
     why = {name: unfit(problem, name) for name in wanted}
     if names is not None and any(why.values()):
         raise ValueError("; ".join(w for w in why.values() if w))

@@ -46,6 +46,7 @@ class Budget:
     checkpoint: Path | None = None
     progress: Progress | None = None
     identity: str = ""  # of the run: a checkpoint of another one is refused
+    patience: int = STALL  # steps in which the loss must fall by a share GAIN
 
 
 class Outcome(NamedTuple):
@@ -76,20 +77,44 @@ def minimise(loss: Loss, weights: Any, rows: Any, budget: Budget, adam_steps: in
         RuntimeError: the loss is not finite at the start.
     """
     adam_steps = min(adam_steps, budget.steps)
-    phases = ((adam_steps, *_adam(loss, adam_steps, rate)), (budget.steps, *_lbfgs(loss)))
-    run = _Run(budget)
-    state: Any = (weights, None)
-    for number, (end, begin, advance) in enumerate(phases):
+    stages = Stages(budget)
+    for end, (begin, advance) in ((adam_steps, _adam(loss, adam_steps, rate)), (budget.steps, _lbfgs(loss))):
+        state = stages.run(end, lambda make=begin, w=weights: make(w), lambda s, n, go=advance: go(s, rows, n))  # type: ignore[misc]
+        weights = weights if state is None else state[0]
+    return stages.outcome(weights)
+
+
+class Stages:
+    """One training run of several optimisers, one after the other, under one budget and in one checkpoint."""
+
+    def __init__(self, budget: Budget) -> None:
+        self._run, self._number = _Run(budget), -1
+
+    def run(self, end: int, begin: Callable[[], Any], advance: Callable[[Any, Any], tuple[Any, Any]]) -> Any:
+        """The next optimiser, up to step ``end`` of the whole run.
+
+        Args:
+            begin: its first state, a pytree of arrays.
+            advance: (state, n) -> the state n steps later, and what the run is judged by there.
+
+        Returns:
+            Its last state; None where there was nothing for it to do.
+        """
+        run, self._number = self._run, self._number + 1
         over = run.stopped or run.step >= end > 0
-        if number < run.phase or (over and run.leaves is None):
-            continue
-        fresh = jax.tree.map(lambda a: jnp.asarray(np.asarray(a)), begin(state[0]))
+        if self._number < run.phase or (over and run.leaves is None):
+            return None
+        fresh = jax.tree.map(lambda a: jnp.asarray(np.asarray(a)), begin())
         state = run.restored(fresh) if run.leaves is not None else fresh
-        run.phase = number
+        run.phase = self._number
         if not run.history:
-            run.look(float(jax.jit(loss)(state[0], rows)))
-        state = run.through(state, end, lambda s, n, go=advance: go(s, rows, n))  # type: ignore[misc]
-    return Outcome(state[0], run.step, run.elapsed, run.history[-1], run.stopped or "steps")
+            run.look(float(advance(state, 0)[1]))
+        return run.through(state, end, advance)
+
+    def outcome(self, weights: Any) -> Outcome:
+        """Where the run ended."""
+        run = self._run
+        return Outcome(weights, run.step, run.elapsed, run.history[-1], run.stopped or "steps")
 
 
 @lru_cache(maxsize=16)  # a second training run of the same shape compiles nothing
@@ -127,6 +152,27 @@ def _lbfgs(loss: Loss) -> tuple[Callable[..., Any], Callable[..., Any]]:
         return state, optax.tree.get(state[1], "value")
 
     return jax.jit(lambda weights: (weights, optimiser.init(weights))), jax.jit(advance)
+
+
+def judged_lbfgs(loss: Loss, judged: Loss) -> tuple[Callable[..., Any], Callable[..., Any]]:
+    """Begin and advance of L-BFGS that keeps the weights of the least ``judged``: a state is (weights, what L-BFGS
+    remembers, the best weights, their value).
+    """
+    begin, advance = _lbfgs(loss)
+
+    def step(state: Any, rows: Any) -> Any:
+        weights, inner, best, least = state
+        (weights, inner), _ = advance((weights, inner), rows, 1)
+        value = judged(weights, rows)
+        better = value < least
+        best = jax.tree.map(lambda a, b: jnp.where(better, a, b), weights, best)
+        return weights, inner, best, jnp.where(better | jnp.isnan(value), value, least)
+
+    def many(state: Any, rows: Any, count: Any) -> tuple[Any, Any]:
+        state = lax.fori_loop(0, count, lambda _, s: step(s, rows), state)
+        return state, state[3]
+
+    return jax.jit(lambda weights, rows: (*begin(weights), weights, judged(weights, rows))), jax.jit(many)
 
 
 class _Stored(NamedTuple):
@@ -168,7 +214,7 @@ class _Run:
     def __init__(self, budget: Budget) -> None:
         self.budget = budget
         self.phase, self.step, self.before = 0, 0, 0.0
-        self.history: list[float] = []  # the loss at every multiple of STALL / 2 steps
+        self.history: list[float] = []  # the loss at every multiple of half the patience
         self.stopped = ""
         self.leaves: list[np.ndarray] | None = None
         self.started = budget.start or time.perf_counter()
@@ -189,7 +235,7 @@ class _Run:
             self.save(self.latest)
 
     def _through(self, state: Any, end: int, advance: Callable[[Any, int], tuple[Any, Any]]) -> Any:
-        half = STALL // 2
+        half = self.budget.patience // 2
         warm = False
         self.size, self.latest = 1, state
         while self.step < end and not self.stopped:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import inspect
 from collections.abc import Iterable
 from typing import Any
 
@@ -63,8 +62,7 @@ def train(
     box = check_box(problem.inputs, box)
     snapshots = as_snapshots(problem, snapshots)
     check_options(architecture, options, physics_weight, snapshots is not None)
-    function = ARCHITECTURES[architecture].train
-    known = inspect.signature(function).parameters
+    function, known = ARCHITECTURES[architecture].train, ARCHITECTURES[architecture].options
     given = {
         "seconds": seconds,
         "steps": steps,
@@ -91,15 +89,14 @@ def check_options(
         ValueError: an option that the architecture does not have (the closest match is offered), physics or snapshots
             where it knows no use for them, or needs them.
     """
-    known = inspect.signature(ARCHITECTURES[architecture].train).parameters
+    known = ARCHITECTURES[architecture].options
     if "physics_weight" not in known and physics_weight:
         raise ValueError(f"{architecture} has no physics loss: leave physics_weight out")
     if "physics_weight" not in known and not with_snapshots:
         raise ValueError(f"{architecture} is learnt from snapshots: give some")
     for key in options:
-        if key not in known or key in ("problem", "snapshots"):
-            own = [k for k in known if k not in ("problem", "snapshots", "seed", "box")]
-            raise closest(key, own, f"option of {architecture}")
+        if key not in known:
+            raise closest(key, known, f"option of {architecture}")
 
 
 def check_box(whole: Box, box: Box | None) -> Box:

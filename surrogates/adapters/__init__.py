@@ -1,1 +1,0 @@
-"""Models of other people as surrogates: PyTorch, ONNX, scikit-learn, Equinox, Flax."""

@@ -1,0 +1,92 @@
+"""What a network that gives fields outright is: what it sees of a problem, how it is built, and where it does not fit.
+
+    field(p) = prescribe(p, s (mean + scale * net(view(p)))),    amplitude s: the problem's known scalings
+
+A ``Design`` is one architecture. Its ``build`` gives a flax module that maps a ``View`` of n inputs to [n, times,
+nodes, components]; everything around it (normalisers, losses, optimisers, checkpoints, files) is in
+``field_training.py`` and ``field_network.py``, which know no architecture.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import flax.linen as nn
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int
+
+from ...solvers.problem import Problem
+
+
+class View(NamedTuple):
+    """What a network sees of n inputs."""
+
+    x: Float[Array, "n m"]  # features of the inputs, over [-1, 1]
+    fields: Float[Array, "n nodes channels"] | None  # the inputs as functions, normalised; None where not asked for
+    coordinates: Float[Array, "nodes axes"]  # of the nodes, over [-1, 1]
+    times: Float[Array, " times"]  # over [-1, 1]; one zero where the problem is stationary
+    edges: Int[Array, "e 2"] | None = None  # of the mesh
+
+
+class Design(NamedTuple):
+    """An architecture that gives fields outright.
+
+    ``build(problem, **settings)`` is the flax module, its keyword arguments the settings with their defaults; it raises
+    ValueError where a setting makes no sense. ``misfit(problem)`` is one sentence why the architecture does not fit the
+    problem, naming one that does; empty where it fits.
+    """
+
+    name: str
+    build: Callable[..., nn.Module]
+    misfit: Callable[[Problem], str]
+    needs: str = "nothing"  # of a problem, in words
+    sees_fields: bool = False  # the inputs as functions on the nodes
+    sees_edges: bool = False
+    rate: float = 2e-3  # of Adam
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Its own settings by name, with their defaults."""
+        found = list(inspect.signature(self.build).parameters.values())[1:]
+        return {parameter.name: parameter.default for parameter in found}
+
+
+def fits_all(problem: Problem) -> str:
+    """An architecture that asks for nothing."""
+    return ""
+
+
+def scaled(a: Float[np.ndarray, "n m"]) -> Float[np.ndarray, "n m"]:
+    """Columns over [-1, 1]; those that are constant are zero."""
+    low, high = a.min(axis=0), a.max(axis=0)
+    width = np.where(high > low, high - low, 1.0)
+    return np.where(high > low, 2 * (a - low) / width - 1, 0.0)
+
+
+def mesh_of(problem: Problem) -> tuple[Float[np.ndarray, "nodes axes"], Float[np.ndarray, " times"]]:
+    """Coordinates of the nodes and times, both over [-1, 1]."""
+    times, nodes, _ = problem.shape
+    where = np.asarray(problem.coordinates, dtype=np.float64)
+    if len(where) == times * nodes and times > 1:  # the time in the first column
+        clock = scaled(where[::nodes, :1])[:, 0]
+        return scaled(where[:nodes, 1:]), clock
+    return scaled(where[:nodes]), np.zeros(1) if times == 1 else np.linspace(-1, 1, times)
+
+
+def as_field(out: Float[Array, "n times nodes components"]) -> Float[Array, "n N"]:
+    """Flat fields."""
+    return jnp.reshape(out, (out.shape[0], -1))
+
+
+def positive(**numbers: Any) -> None:
+    """Check that settings are whole numbers of at least one.
+
+    Raises:
+        ValueError: naming the one that is not.
+    """
+    for name, value in numbers.items():
+        if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
+            raise ValueError(f"{name} is a whole number of at least 1, not {value!r}")

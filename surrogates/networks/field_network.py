@@ -1,0 +1,106 @@
+"""Predictions of a network that gives fields outright, from its arrays: what a file holds is all that it takes.
+
+``arrays``: the weights, ``net.<path>``; the normalisers of the features (``shift``, ``gain``), of the fields
+(``norm.mean`` [N], ``norm.scale`` [components]) and of the inputs as functions (``norm.fields`` [2, channels], and
+``norm.log`` [channels], one where their logarithm is taken); where the network is projected on a basis V, ``basis`` and
+its ``dual`` M V, so that the coefficients are those of the best approximation of its field.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import traverse_util
+from jaxtyping import Array, Float
+
+from ...solvers.problem import Problem
+from ..surrogate import scaled_features
+from .design import Design, View, as_field, mesh_of
+
+SETTINGS = "settings"  # of the architecture, in its record
+
+
+def view_of(design: Design, problem: Problem, arrays: Mapping[str, Any], P: Array) -> tuple[View, Array]:
+    """What the network sees of inputs P [n, d], and their amplitudes [n]."""
+    x, s = scaled_features(problem, dict(arrays), P)
+    coordinates, times = mesh_of(problem)
+    fields = None
+    if design.sees_fields:
+        fields = normalised(jax.vmap(problem.input_field)(P), arrays)
+    edges = jnp.asarray(problem.edges) if design.sees_edges else None
+    return View(x, fields, jnp.asarray(coordinates), jnp.asarray(times), edges), s
+
+
+def normalised(fields: Float[Array, "n nodes c"], arrays: Mapping[str, Any]) -> Float[Array, "n nodes c"]:
+    """Functions of mean zero and deviation one over the training inputs, logarithms of those that never change sign and
+    vary by much.
+    """
+    log = jnp.asarray(arrays["norm.log"]) > 0
+    fields = jnp.where(log, jnp.log(jnp.where(log, fields, 1.0)), fields)  # NaN where it is not positive
+    shift, gain = jnp.asarray(arrays["norm.fields"])
+    return (fields - shift) * gain
+
+
+def field_normaliser(fields: Float[np.ndarray, "n nodes c"]) -> dict[str, np.ndarray]:
+    """The arrays of ``normalised`` for these functions. Logarithms: positive, and the largest ten times the least."""
+    low, high = fields.min(axis=(0, 1)), fields.max(axis=(0, 1))
+    log = (low > 0) & (high >= 10 * np.where(low > 0, low, 1.0))
+    y = np.where(log, np.log(np.where(log, fields, 1.0)), fields)
+    shift, spread = y.mean(axis=(0, 1)), y.std(axis=(0, 1))
+    tiny = 1e-12 * np.maximum(np.abs(y).max(axis=(0, 1)), 1e-300)
+    gain = np.where(spread > tiny, 1 / np.where(spread > tiny, spread, 1.0), 0.0)
+    return {"norm.log": log.astype(np.float64), "norm.fields": np.stack([shift, gain])}
+
+
+def cast(tree: Any, precision: str) -> Any:
+    """Every floating-point array of a tree in another precision."""
+    dtype = jnp.dtype(precision)
+
+    def one(a: Any) -> Any:
+        return a.astype(dtype) if jnp.issubdtype(jnp.result_type(a), jnp.floating) else a
+
+    return jax.tree.map(one, tree)
+
+
+def raw_fields(
+    net: nn.Module, problem: Problem, precision: str, arrays: Mapping[str, Any], weights: Any, view: View, s: Array
+) -> Float[Array, "n N"]:
+    """Fields in float64 before anything is prescribed, by the network in its own precision."""
+    out: Any = net.apply({"params": weights}, cast(view, precision))
+    scale = jnp.tile(jnp.asarray(arrays["norm.scale"]), problem.size // problem.shape[2])
+    flat = as_field(out).astype(jnp.float64)
+    known = jnp.where(jnp.isfinite(view.x).all(axis=1), s, jnp.nan)  # a network may look at the functions alone
+    return known[:, None] * (jnp.asarray(arrays["norm.mean"]) + scale * flat)
+
+
+def weights_of(arrays: Mapping[str, Any]) -> Any:
+    """The weights among a surrogate's arrays, as flax nests them."""
+    prefix = "net."
+    flat = {key.removeprefix(prefix): jnp.asarray(a) for key, a in arrays.items() if key.startswith(prefix)}
+    return traverse_util.unflatten_dict(flat, sep=".")
+
+
+def arrays_of(weights: Any) -> dict[str, np.ndarray]:
+    """The same by flat names, as a surrogate keeps them."""
+    return {f"net.{key}": np.asarray(a) for key, a in traverse_util.flatten_dict(weights, sep=".").items()}
+
+
+def predict_with(
+    design: Design, problem: Problem, architecture: dict[str, Any], arrays: dict[str, Any], P: Array
+) -> Float[Array, "n N"]:
+    """Fields [n, N], not prescribed yet; coefficients [n, k] where it is projected on a basis."""
+    view, s = view_of(design, problem, arrays, P)
+    net = design.build(problem, **architecture[SETTINGS])
+    fields = raw_fields(net, problem, architecture["precision"], arrays, weights_of(arrays), view, s)
+    return fields @ jnp.asarray(arrays["dual"]) if "dual" in arrays else fields
+
+
+def predictor(design: Design) -> Any:
+    """``Predict`` of an architecture."""
+    return partial(predict_with, design)

@@ -1,0 +1,373 @@
+"""Training of any network that gives fields outright (``design.py``).
+
+    loss = (1 - w) mean_i |u(p_i) - u_i|^2 / |u_i|^2  +  w mean_j R(p_j, u(p_j))
+
+in the problem's own norm, the one that errors are told in; R is the squared relative dual norm of the discrete residual
+(``residual_loss.py``) at inputs where nothing was solved, w the ``physics_weight``. Prescribed values are built in
+(``constraints="hard"``), or left to the loss ("soft"), so that the two can be compared.
+
+A part of the snapshots is held out (``HELD``, where there are enough): training returns the weights that were
+best there, and says their error. Optimisers: "adam" and "muon" on mini-batches, schedule-free, so that a run may end
+at any step (Defazio et al. 2024); "lbfgs": Adam, then L-BFGS on all rows (``optimise.py``), for small networks.
+Which rows are in a batch follows from seed and step alone, so that an interrupted run goes on to the same weights.
+References: Kingma, Ba 2015; Jordan et al. 2024 (Muon); Prechelt 1998 (early stopping).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax  # type: ignore[import-untyped]
+from jax import lax
+from jaxtyping import Array, Float, Int
+
+from ...solvers.box import Box
+from ...solvers.problem import Problem
+from ...solvers.problems.catalogue import closest
+from ..surrogate import Surrogate
+from ..training.optimise import Budget, Progress, Stages, identity, judged_lbfgs
+from ..training.pod import Data, box_points, inner_product, pod, prepare, solve_few
+from ..training.twins import groups_of
+from .design import Design
+from .field_network import SETTINGS, arrays_of, cast, field_normaliser, predictor, raw_fields, view_of
+
+HELD, ENOUGH = 0.125, 16  # share of the snapshots that is held out, and from how many on
+STEPS = 4000
+BATCH = 32  # rows of a step
+PHYSICS_POINTS = 1024  # inputs of the physics loss
+FEW = 32  # solves for normalisers where no field is fitted
+DRAW_SEED = 7_919
+ADAM_FIRST = 200  # steps before L-BFGS
+CHECK = 25  # steps between looks at the rows held out
+PATIENCE = 1500  # steps without a better look, after which there is no point in more
+
+
+class Sets(NamedTuple):
+    """What the loss is evaluated on: snapshots to learn and to judge by, and inputs of the physics loss."""
+
+    P: Float[Array, "n d"]
+    U: Float[Array, "n N"]  # with the prescribed values
+    sizes: Float[Array, " n"]  # |u_i|
+    held_P: Float[Array, "h d"]
+    held_U: Float[Array, "h N"]
+    held_sizes: Float[Array, " h"]
+    physics_P: Float[Array, "m d"]
+
+
+def train_fields(
+    design: Design,
+    problem: Problem,
+    snapshots: Any,
+    seed: int = 0,
+    box: Box | None = None,
+    *,
+    physics_weight: float | None = None,
+    seconds: float | None = None,
+    steps: int | None = None,
+    checkpoint: Any = None,
+    progress: Progress | None = None,
+    optimiser: str = "adam",
+    rate: float | None = None,
+    batch: int = BATCH,
+    precision: str = "float64",
+    constraints: str = "hard",
+    norm: str = "problem",
+    project: int = 0,
+    physics_points: int = PHYSICS_POINTS,
+    **settings: Any,
+) -> Surrogate:
+    """Train the network on fields, on the physics residual, or on both.
+
+    Args:
+        snapshots: None with ``physics_weight=1``, which then solves ``FEW`` inputs for its normalisers.
+        physics_weight: share of the physics loss, 0 to 1; by default 0.
+        seconds, steps: stop at whichever comes first; without either after ``STEPS``.
+        checkpoint: file that keeps the state of training; one that exists is gone on with.
+        optimiser: "adam", "muon" or "lbfgs".
+        norm: "problem", that of the loss above; or "l2": of the numbers of the field, which gradients descend faster in
+            where the problem's own weighs derivatives.
+        rate: of Adam or Muon.
+        batch: rows of a step of Adam or Muon.
+        precision: "float64" or "float32", of weights and network; fields are always float64.
+        constraints: "hard": prescribed values are built in; "soft": they are left to the loss.
+        project: modes of a POD basis that the answers are projected on, which opens the proofs from coefficients;
+            0: none.
+        settings: of the architecture, see its file.
+
+    Raises:
+        ValueError: a problem that the architecture does not fit, settings out of range, too few snapshots, or no
+            physics loss where one is asked for.
+    """
+    start = time.perf_counter()
+    why = design.misfit(problem)
+    if why:
+        raise ValueError(why)
+    weight = _weight(problem, snapshots, physics_weight)
+    _check(optimiser, norm, precision, constraints, batch, rate, project, physics_points)
+    box = problem.inputs if box is None else box
+    settings = {**design.settings, **settings}
+    net = design.build(problem, **settings)
+    data = solve_few(problem, box, FEW, seed) if snapshots is None else prepare(problem, snapshots, box)
+    sets = _sets(problem, data, weight, physics_points, seed)
+    arrays = _normalisers(design, problem, data)
+    architecture = {
+        "name": design.name,
+        "lift": constraints == "hard",
+        "precision": precision,
+        SETTINGS: _json(settings),
+    }
+    fit = _Fit(design, problem, net, arrays, precision, constraints == "hard", weight, norm)
+    view, _ = view_of(design, problem, arrays, sets.P[:1] if len(sets.P) else sets.physics_P[:1])
+    weights = cast(dict(net.init(jax.random.PRNGKey(seed), view)["params"]), precision)
+    count = (STEPS if seconds is None else 10**9) if steps is None else steps
+    about = [design.name, problem.name, problem.settings, box.to_json(), data.hash, seed, weight, physics_points]
+    about += [_json(settings), optimiser, precision, constraints, norm, int(batch), rate or design.rate]
+    path = None if checkpoint is None else Path(checkpoint)
+    budget = Budget(count, seconds, start, path, progress, identity(*about), PATIENCE)
+    outcome = _minimise(fit, optimiser, weights, sets, budget, rate or design.rate, int(batch), seed)
+    arrays |= arrays_of(outcome.weights) | _projection(problem, data, project)
+    if project:
+        architecture["lift"] = data.lift
+    training = {
+        "loss": outcome.loss,
+        "steps": outcome.steps,
+        "seconds": outcome.seconds,
+        "stopped": outcome.stopped,
+        "optimiser": optimiser,
+        "snapshots": 0 if weight == 1 else len(data.inputs),
+        "held_out": len(sets.held_P),
+        "solved_in_training": len(data.inputs) if snapshots is None else 0,
+        "physics_weight": weight,
+        "physics_points": physics_points if weight else 0,
+        "constraints": constraints,
+        "dropped": data.dropped,
+        "warnings": _warnings(outcome.stopped),
+    }
+    if len(sets.held_P):
+        training["validation_error"] = float(outcome.judged)
+    return Surrogate(problem, architecture, arrays, predictor(design), box, seed, data.hash, training)
+
+
+class Trained(NamedTuple):
+    weights: Any
+    steps: int
+    seconds: float
+    loss: float
+    stopped: str
+    judged: float  # the root mean square relative error on the rows held out
+
+
+class _Fit:
+    """The loss of a network, of any rows."""
+
+    def __init__(
+        self, design: Design, problem: Problem, net: nn.Module, arrays: dict[str, Any], precision: str, hard: bool,
+        weight: float, loss_norm: str,
+    ) -> None:  # fmt: skip
+        self.design, self.problem, self.net, self.arrays = design, problem, net, arrays
+        self.precision, self.hard, self.weight, self.loss_norm = precision, hard, weight, loss_norm
+        if weight:
+            from ..training.residual_loss import residual_loss
+
+            self.residual = residual_loss(problem)
+
+    def fields(self, weights: Any, P: Array) -> Float[Array, "n N"]:
+        view, s = view_of(self.design, self.problem, self.arrays, P)
+        raw = raw_fields(self.net, self.problem, self.precision, self.arrays, weights, view, s)
+        return jax.vmap(self.problem.prescribe)(P, raw) if self.hard else raw
+
+    def error(self, weights: Any, P: Array, U: Array, sizes: Array) -> Float[Array, ""]:
+        """The mean square relative error in the problem's norm."""
+        away = self.fields(weights, P) - U
+        return jnp.mean((jax.vmap(self.problem.norm)(P, away) / sizes) ** 2)
+
+    def data(self, weights: Any, P: Array, U: Array, sizes: Array) -> Float[Array, ""]:
+        if self.loss_norm == "problem":
+            return self.error(weights, P, U, sizes)
+        away = self.fields(weights, P) - U
+        return jnp.mean(jnp.sum(away**2, axis=1) / jnp.maximum(jnp.sum(U**2, axis=1), 1e-300))
+
+    def physics(self, weights: Any, P: Array) -> Float[Array, ""]:
+        return jnp.mean(jax.vmap(self.residual)(P, self.fields(weights, P)))
+
+    def loss(self, weights: Any, sets: Sets) -> Float[Array, ""]:
+        """On all rows."""
+        total = jnp.zeros(())
+        if self.weight < 1:
+            total = total + (1 - self.weight) * self.data(weights, sets.P, sets.U, sets.sizes)
+        if self.weight:
+            total = total + self.weight * self.physics(weights, sets.physics_P)
+        return total
+
+    def judged(self, weights: Any, sets: Sets) -> Float[Array, ""]:
+        """On the rows held out; where there are none, the loss."""
+        if len(sets.held_P) and self.weight < 1:
+            return self.error(weights, sets.held_P, sets.held_U, sets.held_sizes)
+        return self.loss(weights, sets)
+
+    def at(self, weights: Any, sets: Sets, rows: Int[Array, " b"], points: Int[Array, " b"]) -> Float[Array, ""]:
+        """On a batch."""
+        some = sets._replace(P=sets.P[rows], U=sets.U[rows], sizes=sets.sizes[rows], physics_P=sets.physics_P[points])
+        return self.loss(weights, some)
+
+
+class _State(NamedTuple):
+    """Of a stochastic optimiser: where it is, and the best that was seen."""
+
+    weights: Any
+    inner: Any
+    step: Int[Array, ""]
+    best: Any
+    judged: Float[Array, ""]
+
+
+def _minimise(
+    fit: _Fit, kind: str, weights: Any, sets: Sets, budget: Budget, rate: float, batch: int, seed: int
+) -> Trained:
+    stages = Stages(budget)
+    first = min(ADAM_FIRST, budget.steps) if kind == "lbfgs" else budget.steps
+    rows = len(sets.P) if kind == "lbfgs" else batch
+    begin, advance, best = _stochastic(fit, kind, rate, rows, seed, len(sets.P), len(sets.physics_P))
+    state = stages.run(first, lambda: begin(weights, sets), lambda s, n: advance(s, sets, n))
+    weights = weights if state is None else best(state, sets)
+    if kind == "lbfgs":
+        start, onward = judged_lbfgs(fit.loss, fit.judged)
+        now = stages.run(budget.steps, lambda: start(weights, sets), lambda s, n: onward(s, sets, n))
+        weights = weights if now is None else now[2]
+    run = stages.outcome(weights)
+    return Trained(*run, judged=float(np.sqrt(jax.jit(fit.judged)(weights, sets))))
+
+
+def _stochastic(
+    fit: _Fit, kind: str, rate: float, batch: int, seed: int, n: int, m: int
+) -> tuple[Callable[..., Any], Callable[..., Any], Callable[..., Any]]:
+    """Begin, advance by a number of steps, and read the weights."""
+    base = optax.contrib.muon(rate * 5, adam_learning_rate=rate) if kind == "muon" else optax.adam(rate, b1=0.0)
+    warm = optax.scale_by_schedule(lambda i: jnp.minimum(1.0, (i + 1) / 100))
+    optimiser = optax.contrib.schedule_free(optax.chain(base, warm), rate, b1=0.9)
+    key = jax.random.PRNGKey(seed + 17)
+
+    def rows_of(step: Array, count: int, salt: int) -> Array:
+        """Every row once an epoch, in an order of its own."""
+        if count <= batch:
+            return jnp.arange(count)
+        per = count // batch
+        order = jax.random.permutation(jax.random.fold_in(jax.random.fold_in(key, salt), step // per), count)
+        return lax.dynamic_slice(order, ((step % per) * batch,), (batch,))
+
+    def readable(state: _State) -> Any:
+        return optax.contrib.schedule_free_eval_params(state.inner, state.weights)
+
+    def advance(state: _State, sets: Sets, count: Array) -> tuple[_State, Array]:
+        def body(_: Any, state: _State) -> _State:
+            rows, points = rows_of(state.step, n, 1), rows_of(state.step, m, 2)
+            grad = jax.grad(fit.at)(state.weights, sets, rows, points)
+            updates, inner = optimiser.update(grad, state.inner, state.weights)
+            new = state._replace(weights=optax.apply_updates(state.weights, updates), inner=inner, step=state.step + 1)
+            return lax.cond(new.step % CHECK == 0, lambda s: look(s, sets), lambda s: s, new)
+
+        state = lax.fori_loop(0, count, body, state)
+        return state, state.judged
+
+    def look(state: _State, sets: Sets) -> _State:
+        now = readable(state)
+        value = fit.judged(now, sets)
+        better = value < state.judged
+        best = jax.tree.map(lambda a, b: jnp.where(better, a, b), now, state.best)
+        return state._replace(best=best, judged=jnp.where(better | jnp.isnan(value), value, state.judged))
+
+    def begin(weights: Any, sets: Sets) -> _State:
+        return _State(weights, optimiser.init(weights), jnp.asarray(0), weights, fit.judged(weights, sets))
+
+    return jax.jit(begin), jax.jit(advance), jax.jit(lambda state, sets: look(state, sets).best)
+
+
+def _sets(problem: Problem, data: Data, weight: float, points: int, seed: int) -> Sets:
+    truths = np.asarray(jax.jit(jax.vmap(problem.prescribe))(data.inputs, data.fields))
+    sizes = np.asarray(
+        jax.jit(lambda P, U: lax.map(lambda r: problem.magnitude(r[0], r[1]), (P, U)))(data.inputs, truths)
+    )
+    sizes = np.where(sizes > problem.zero_scale, sizes, max(problem.zero_scale, 1e-300))
+    held = np.zeros(len(truths), dtype=bool)
+    if len(truths) >= ENOUGH and weight < 1:
+        groups = groups_of(data.features)
+        order = np.random.default_rng(seed).permutation(int(groups.max()) + 1)
+        held = np.isin(groups, order[: max(1, int(HELD * len(order)))])
+        held = held if not held.all() else np.zeros(len(truths), dtype=bool)
+    P = box_points(data.box, points, seed + DRAW_SEED) if weight else np.zeros((0, data.inputs.shape[1]))
+    parts = (data.inputs[~held], truths[~held], sizes[~held], data.inputs[held], truths[held], sizes[held], P)
+    return Sets(*(jnp.asarray(a) for a in parts))
+
+
+def _normalisers(design: Design, problem: Problem, data: Data) -> dict[str, np.ndarray]:
+    U = data.fields / data.amplitudes[:, None]
+    mean = U.mean(axis=0)
+    by_component = (U - mean).reshape(len(U), -1, problem.shape[2])
+    scale = np.sqrt(np.mean(by_component**2, axis=(0, 1)) / max(data.free.mean(), 1e-12))
+    scale = np.where(scale > 0, scale, 1.0)
+    arrays = {**data.arrays, "norm.mean": mean, "norm.scale": scale}
+    if design.sees_fields:
+        arrays |= field_normaliser(np.asarray(problem.input_fields(data.inputs)))
+    return arrays
+
+
+def _projection(problem: Problem, data: Data, modes: int) -> dict[str, np.ndarray]:
+    """The basis that answers are projected on, and its dual."""
+    if not modes:
+        return {}
+    V = pod(data, 1e-9, modes)
+    dual = np.zeros_like(V)
+    dual[data.free] = inner_product(problem)(V[data.free])
+    return {"basis": V, "dual": dual}
+
+
+def _weight(problem: Problem, snapshots: Any, weight: float | None) -> float:
+    weight = (1.0 if snapshots is None else 0.0) if weight is None else weight
+    if not 0 <= weight <= 1:
+        raise ValueError(f"physics_weight is a share between 0 (snapshots alone) and 1 (physics alone), not {weight}")
+    if snapshots is None and weight < 1:
+        raise ValueError("without snapshots only physics can be trained on: give snapshots, or physics_weight=1")
+    return float(weight)
+
+
+def _check(
+    optimiser: str,
+    norm: str,
+    precision: str,
+    constraints: str,
+    batch: int,
+    rate: float | None,
+    project: int,
+    points: int,
+) -> None:
+    words = {
+        "optimiser": (optimiser, ("adam", "muon", "lbfgs")),
+        "norm": (norm, ("problem", "l2")),
+        "precision": (precision, ("float64", "float32")),
+        "constraints": (constraints, ("hard", "soft")),
+    }
+    for name, (given, known) in words.items():
+        if given not in known:
+            raise closest(str(given), known, name)
+    if batch < 1 or points < 1 or project < 0 or (rate is not None and not rate > 0):
+        raise ValueError("batch and physics_points must be at least 1, project at least 0, rate positive")
+
+
+def _json(settings: dict[str, Any]) -> dict[str, Any]:
+    return {k: list(v) if isinstance(v, tuple) else v for k, v in settings.items()}
+
+
+def _warnings(stopped: str) -> list[str]:
+    if stopped != "diverged":
+        return []
+    return [
+        "training diverged, and its last good state was kept: a smaller rate, a larger batch, or float64 are the "
+        "likely remedies"
+    ]
