@@ -33,7 +33,16 @@ from .solvers.problems.affine import affine  # noqa: E402
 from .solvers.problems.black_box import black_box  # noqa: E402
 from .solvers.problems.catalogue import problem  # noqa: E402
 from .solvers.snapshots.sample import Snapshots, load_snapshots, sample  # noqa: E402
-from .surrogates import Surrogate, load, save, train  # noqa: E402
+from .surrogates import (  # noqa: E402
+    Surrogate,
+    jax_surrogate,
+    load,
+    onnx_surrogate,
+    save,
+    sklearn_surrogate,
+    torch_surrogate,
+    train,
+)
 from .verify.audit import Audit, audit  # noqa: E402
 from .verify.boxes.map_file import load_trust_map  # noqa: E402
 from .verify.boxes.trust_map import TrustMap  # noqa: E402
@@ -80,15 +89,19 @@ __all__ = [
     "falsify",
     "guard",
     "guard_steps",
+    "jax_surrogate",
     "load",
     "load_snapshots",
     "load_trust_map",
+    "onnx_surrogate",
     "output",
     "prepare",
     "problem",
     "replay",
     "sample",
     "save",
+    "sklearn_surrogate",
     "solve",
+    "torch_surrogate",
     "train",
 ]

@@ -1,4 +1,7 @@
-"""What a command line runs against: a run folder, or a surrogate of the user's own, with the problem it answers."""
+"""What a command line runs against: a run folder, or a surrogate of the user's own, with the problem it answers.
+
+A surrogate of one's own is code, named as module:name, or an ONNX file, which holds none.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,9 @@ from .own_code import find_problem, is_own, own_object, refuse_file
 from .run_folder import RunFolder
 from .solvers.outputs import find_output
 from .solvers.problem import Problem
+from .surrogates.adapters.known import adapted
+from .surrogates.adapters.onnx_file import onnx_surrogate
+from .surrogates.adapters.torch_module import OF_PICKLES, PICKLES
 
 
 @dataclass(frozen=True)
@@ -25,7 +31,7 @@ class Target:
 
 
 def find_surrogate(word: str, problem_word: str | None, settings: dict[str, Any], output: str | None = None) -> Target:
-    """A run folder, or module:name with the problem that it answers.
+    """A run folder, or an ONNX file or module:name with the problem that it answers.
 
     Args:
         word: what stands where the command line wants a RUN.
@@ -36,8 +42,8 @@ def find_surrogate(word: str, problem_word: str | None, settings: dict[str, Any]
         UserError: no complete run, another problem than the run's, or nothing that can be called.
         ValueError: the run's model is damaged or of another problem; an unknown output.
     """
-    refuse_file(word)
-    if is_own(word):
+    _refuse(word)
+    if is_own(word) or is_onnx(word):
         if problem_word is None:
             raise UserError(f"{word} is a surrogate of your own: say with --problem which problem it answers")
         owner = find_problem(problem_word, settings)
@@ -60,11 +66,28 @@ def find_callable(word: str, owner: Problem) -> Callable[[Any], Any]:
     Raises:
         UserError, ValueError: as ``find_surrogate``.
     """
-    refuse_file(word)
+    _refuse(word)
+    if is_onnx(word):
+        return onnx_surrogate(word, owner)
     if not is_own(word):
         return RunFolder.open(Path(word)).surrogate(owner)
-    found = own_object(word)
+    found = adapted(own_object(word), owner)
     if isinstance(found, type) or not callable(found):
         raise UserError(f"{word} is a {type(found).__name__}; a surrogate is a function of inputs [n, d]")
     called: Callable[[Any], Any] = found
     return called
+
+
+def is_onnx(word: str) -> bool:
+    """Whether a word names an ONNX file."""
+    return word.endswith(".onnx") and not Path(word).is_dir()
+
+
+def _refuse(word: str) -> None:
+    """
+    Raises:
+        UserError: the word names a file of Python, or one that would run code when it is opened.
+    """
+    refuse_file(word)
+    if word.endswith(PICKLES) and not Path(word).is_dir():
+        raise UserError(f"{word} {OF_PICKLES}")

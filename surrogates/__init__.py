@@ -3,9 +3,24 @@
 if __name__ == "surrogates":
     raise ImportError("this folder is a room of assay: write `from assay.surrogates import ...`")
 
+from .adapters.jax_module import jax_surrogate
+from .adapters.onnx_file import onnx_surrogate
+from .adapters.sklearn_estimator import sklearn_surrogate
+from .adapters.torch_module import torch_surrogate
 from .architectures import ARCHITECTURES, SURROGATES
 from .checkpoint import load, save
 from .surrogate import Surrogate
 from .training.train import train
 
-__all__ = ["ARCHITECTURES", "SURROGATES", "Surrogate", "load", "save", "train"]
+__all__ = [
+    "ARCHITECTURES",
+    "SURROGATES",
+    "Surrogate",
+    "jax_surrogate",
+    "load",
+    "onnx_surrogate",
+    "save",
+    "sklearn_surrogate",
+    "torch_surrogate",
+    "train",
+]

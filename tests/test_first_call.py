@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
+from assay.solvers.answers import Unreadable, field_rows
 from assay.solvers.box import Box
 from assay.solvers.problems.black_box import black_box
 from assay.solvers.tolerance import Tolerance
 from assay.verify.answers.batch_remark import batch_remark
 from assay.verify.answers.evaluate import evaluate
-from assay.verify.answers.field_rows import Unreadable, field_rows
 from assay.verify.answers.first_call import check_answers
 from assay.verify.certify import certify
 from assay.verify.certify_box import certify_box

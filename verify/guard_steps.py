@@ -32,6 +32,7 @@ import numpy as np
 from jax import lax
 from jaxtyping import Bool, Float
 
+from ..solvers.answers import Unreadable
 from ..solvers.batching import RowMap
 from ..solvers.classes.evolution import TOLERANCE, EvolutionProblem
 from ..solvers.foreign import SettingsChanged, call_foreign
@@ -40,7 +41,6 @@ from ..solvers.problem import Problem
 from ..solvers.representative import kept_by_problem, representative
 from ..solvers.tolerance import Tolerance
 from .answers.evaluate import as_float64, asked_in_parts
-from .answers.field_rows import Unreadable
 from .answers.trajectories import Trajectories, Window, within
 from .certificate import Certificate, certificate_of
 from .guard import ROUTES

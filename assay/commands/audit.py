@@ -28,7 +28,9 @@ def audit(
     run: Annotated[
         str | None,
         typer.Option(
-            "--surrogate", metavar="RUN", help="A run folder or module:name; the map's own folder if left out."
+            "--surrogate",
+            metavar="RUN",
+            help="A run folder, model.onnx or module:name; the map's own folder if left out.",
         ),
     ] = None,
     sample: Annotated[int | None, typer.Option(min=1, help="Prove only so many leaves again, drawn at random.")] = None,

@@ -29,7 +29,9 @@ from .settings import Absolute, Config, Json, OutputOption, ProblemOption, Seed,
 from .settings import Tolerance as ToleranceOption
 
 EXIT_CODES = dict(zip(VERDICTS, (FAILED, DONE, UNDECIDED), strict=True))
-RunWord = Annotated[str, typer.Argument(metavar="RUN", help="A run folder, or module:name with --problem.")]
+RunWord = Annotated[
+    str, typer.Argument(metavar="RUN", help="A run folder; or model.onnx or module:name, with --problem.")
+]
 
 
 def save_report(target: Target, name: str, payload: dict[str, Any]) -> None:
@@ -254,7 +256,7 @@ def replay(
     ],
     surrogate: Annotated[
         str | None,
-        typer.Option(metavar="RUN", help="Ask this surrogate again: a run folder or module:name."),
+        typer.Option(metavar="RUN", help="Ask this surrogate again: a run folder, model.onnx or module:name."),
     ] = None,
     absolute: Absolute = None,
     problem: ProblemOption = None,

@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
+from ...solvers.answers import field_rows
 from ...solvers.foreign import SettingsChanged
 from ...solvers.problem import Problem
 from ...solvers.tolerance import Tolerance
 from ..measured_error import magnitude_of, norm_of
 from .evaluate import Model, captured
-from .field_rows import field_rows
 
 SHARE = 0.1  # of the tolerance: by how much an answer may change without a word
 

@@ -11,11 +11,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, Float
 
+from ...solvers.answers import Unreadable, field_rows
 from ...solvers.foreign import SettingsChanged, call_foreign
 from ...solvers.precision import RANGE
 from ...solvers.problem import Problem, is_traced
 from ...solvers.real import real_array
-from .field_rows import Unreadable, field_rows
 
 CHUNK = 256  # rows per call of the surrogate
 REASONS = 4  # distinct ones why calls failed that are told

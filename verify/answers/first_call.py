@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
+from ...solvers.answers import Unreadable, field_rows
 from ...solvers.foreign import SettingsChanged
 from ...solvers.problem import Problem
 from .evaluate import captured
-from .field_rows import Unreadable, field_rows
 
 
 def check_answers(problem: Problem, surrogate: Any, *, may_raise: bool = False) -> Float[np.ndarray, "n N"] | None:

@@ -15,11 +15,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from ...solvers.answers import Unreadable
 from ...solvers.batching import RowMap, VectorMap
 from ...solvers.outputs import Output
 from ...solvers.problem import Problem
 from ..answers.evaluate import Model, asked_in_parts, captured, evaluate
-from ..answers.field_rows import Unreadable
 from ..proofs.bounds import output_errors, scaled_upper
 from ..proofs.proof import ReducedProof
 from ..proofs.prover import prover

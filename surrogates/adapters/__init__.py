@@ -1,0 +1,1 @@
+"""Models of other people as surrogates: PyTorch, ONNX, scikit-learn, Equinox, Flax."""

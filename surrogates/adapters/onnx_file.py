@@ -1,0 +1,155 @@
+"""An ONNX file as a surrogate. A file of operators and numbers: ONNX Runtime opens it, with no operator but its own."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from dataclasses import dataclass
+from functools import cached_property
+from math import prod
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ...solvers.answers import words
+from ...solvers.batching import without_caches
+from ...solvers.problem import Problem
+from .adapted import Adapted, Scaling, checked_dtype, checked_scaling, missing, tried
+from .torch_module import OF_PICKLES, PICKLES
+
+WHEN_RANDOM = "export it in evaluation mode, without dropout or random operators (module.eval() before the export)"
+DEVICES = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
+TYPES = {"tensor(float)": "float32", "tensor(double)": "float64", "tensor(float16)": "float16"}
+
+
+def onnx_surrogate(
+    path: str | os.PathLike[str],
+    problem: Problem,
+    *,
+    inputs: Scaling = None,
+    outputs: Scaling = None,
+    output: str | None = None,
+    device: str = "cpu",
+) -> Adapted:
+    """An ONNX file that maps inputs [n, d] to fields [n, N], [n, nodes, components] or [n, times, nodes, components].
+
+    Args:
+        inputs, outputs: how inputs and answers are scaled, or reshaped (``torch_module.py``).
+        output: the name of the field, where the file has several outputs.
+        device: "cpu" or "cuda".
+
+    Raises:
+        ValueError: ONNX Runtime is not installed; no such file; not ONNX, an operator that it does not know, or of
+            another shape or type than this problem's; answers at random.
+    """
+    label, session = str(path), _Session(Path(path), device, output)
+    taken, given = session.takes, session.gives
+    dtype = TYPES.get(taken.type) or checked_dtype(str(taken.type).removeprefix("tensor(").rstrip(")"), label)
+    box, rows = problem.inputs, taken.shape[0] if taken.shape else None
+    if inputs is None and (len(taken.shape) != 2 or _fixed(taken.shape[1], box.dimension) != box.dimension):
+        raise ValueError(
+            f"{label} takes inputs {_shape(taken.shape)}, and {problem.name} has [n, {box.dimension}] "
+            f"({', '.join(box.names)}): is it of another problem? Else say with inputs=, a function, what it takes"
+        )
+    values = [_fixed(k, None) for k in given.shape[1:]]
+    if outputs is None and None not in values and prod(values) != problem.size:  # type: ignore[arg-type]
+        raise ValueError(
+            f"{label} answers {_shape(given.shape)}, and a field of {problem.name} has {problem.size} values "
+            f"({problem.settings}): is it of another problem, or of other settings?"
+        )
+    scaling = checked_scaling(inputs, "inputs"), checked_scaling(outputs, "outputs")
+    return tried(Adapted(problem, label, session, dtype, *scaling, rows=_fixed(rows, None)), WHEN_RANDOM)
+
+
+def _fixed(length: Any, otherwise: int | None) -> int | None:
+    """An axis's length, where the file fixes it: others have names, or none."""
+    return length if isinstance(length, int) else otherwise
+
+
+def _shape(shape: list[Any]) -> str:
+    return f"[{', '.join(str(k) if k is not None else '?' for k in shape)}]"
+
+
+@dataclass(frozen=True, eq=False)
+class _Session:
+    """What ONNX Runtime opened; in another process it is opened again, if the file is still the same."""
+
+    path: Path
+    device: str
+    output: str | None
+    sha256: str = ""
+
+    def __post_init__(self) -> None:
+        found = self._read()
+        if self.sha256 not in ("", found):
+            raise ValueError(f"{self.path} was changed since it was opened: open it again")
+        object.__setattr__(self, "sha256", found)
+
+    def _read(self) -> str:
+        if self.path.suffix in PICKLES:
+            raise ValueError(f"{self.path} {OF_PICKLES}")
+        if not self.path.is_file():
+            raise ValueError(f"there is no ONNX file at {self.path}")
+        with self.path.open("rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return without_caches(self)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self.__post_init__()
+
+    @cached_property
+    def opened(self) -> Any:
+        try:
+            import onnxruntime
+        except ImportError:
+            raise missing("ONNX Runtime", "onnx_surrogate", "onnx") from None
+        if self.device not in DEVICES:
+            raise ValueError(f"the device is one of {', '.join(DEVICES)}, not {self.device!r}")
+        if DEVICES[self.device] not in onnxruntime.get_available_providers():
+            raise ValueError(f"this ONNX Runtime does not compute on {self.device}: pip install onnxruntime-gpu")
+        options = onnxruntime.SessionOptions()
+        options.use_deterministic_compute = True
+        options.log_severity_level = 4  # what is wrong is raised, and told once
+        if hasattr(os, "sched_getaffinity"):  # as many as this process has: told, the runtime pins none of them
+            options.intra_op_num_threads = len(os.sched_getaffinity(0))
+        try:
+            return onnxruntime.InferenceSession(str(self.path), options, providers=[DEVICES[self.device]])
+        except Exception as error:  # of the runtime's own kinds
+            raise ValueError(f"{self.path} {_why(error)}") from None
+
+    @cached_property
+    def takes(self) -> Any:
+        """Its one input."""
+        return self._one(self.opened.get_inputs(), None, "inputs", "export a model of one array of inputs [n, d]")
+
+    @cached_property
+    def gives(self) -> Any:
+        """The output that is the field."""
+        return self._one(self.opened.get_outputs(), self.output, "outputs", "say with output= which one is the field")
+
+    def _one(self, those: list[Any], wanted: str | None, what: str, remedy: str) -> Any:
+        names = [each.name for each in those]
+        if wanted is not None and wanted not in names:
+            raise ValueError(f"{self.path} has no output {wanted!r}: there are {', '.join(names)}")
+        if wanted is None and len(those) != 1:
+            raise ValueError(f"{self.path} has {len(those)} {what} ({', '.join(names)}): {remedy}")
+        return those[0 if wanted is None else names.index(wanted)]
+
+    def __call__(self, rows: np.ndarray) -> Any:
+        return self.opened.run([self.gives.name], {self.takes.name: rows})[0]
+
+
+def _why(error: Exception) -> str:
+    text, kind = words(error), type(error).__name__
+    if kind == "InvalidProtobuf":
+        return "is no ONNX file, or damaged: export it again"
+    if any(sign in text for sign in ("No Op registered", "not a registered function", "Could not find an impl")):
+        return (
+            f"uses an operator that ONNX Runtime does not compute ({text}): export it with standard operators, another "
+            "opset_version, or in float32"
+        )
+    return f"cannot be opened by ONNX Runtime ({text}): export it again"
