@@ -32,8 +32,10 @@ from ...solvers.box import Box
 from ...solvers.problem import Problem
 from ..surrogate import Surrogate, scaled_features
 from ..training.optimise import Budget, Progress, identity, minimise
+from ..training.physics_fields import LeastResidual, joined, least_residual
 from ..training.pod import Data, box_points, pod, prepare, solve_few
 from ..training.reduced_operator import ReducedOperator, affine_in_few_terms
+from ..training.residual_loss import residual_loss
 from .energy_loss import Rows, assemble, best_head, field_rows, loss_of, physics_rows, with_constant
 
 STEPS = 600
@@ -140,13 +142,16 @@ def train_pod_mlp(
     data = solve_few(problem, box, BASIS_SOLVES, seed) if solved_here else prepare(problem, snapshots, box)
     if weight == 1:
         data = data.first(BASIS_SOLVES)
-    V = pod(data, tolerance, max_rank)
+    physics = None
+    if weight and not affine_in_few_terms(problem):
+        physics = least_residual(data, physics_points, seed + DRAW_SEED, tolerance, max_rank)
+    V = pod(data if physics is None else joined(data, physics.data), tolerance, max_rank)
     if V.shape[1] == 0:
         raise ValueError(
             f"all {len(data.inputs)} snapshots are zero wherever nothing is prescribed, so that no network can be "
             "trained on them: is the solver right? the mean surrogate answers zero, too"
         )
-    rows, T = _rows(problem, data, V, weight, physics_points, seed)
+    rows, T = _rows(problem, data, physics, V, weight, physics_points, seed)
     network = Mlp(shape, V.shape[1], bool(skip))
     weights = dict(network.init(jax.random.PRNGKey(seed), rows.x[:1])["params"])
     del weights["head"]
@@ -181,7 +186,8 @@ def train_pod_mlp(
         "basis_snapshots": len(data.inputs),
         "solved_in_training": BASIS_SOLVES if solved_here else 0,
         "physics_weight": weight,
-        "physics_points": physics_points if weight else 0,
+        "physics_points": 0 if not weight else physics_points if physics is None else len(physics.data.inputs),
+        "physics_residual": None if physics is None else physics.residual,
         "smoothness": float(smoothness),
         "dropped": data.dropped,
     }
@@ -190,13 +196,21 @@ def train_pod_mlp(
 
 
 def _rows(
-    problem: Problem, data: Data, V: np.ndarray, weight: float, points: int, seed: int
+    problem: Problem,
+    data: Data,
+    physics: LeastResidual | None,
+    V: np.ndarray,
+    weight: float,
+    points: int,
+    seed: int,
 ) -> tuple[Rows, Float[np.ndarray, "k k"]]:
-    operator = ReducedOperator.of(problem, V) if weight or affine_in_few_terms(problem) else None
+    operator = ReducedOperator.of(problem, V) if affine_in_few_terms(problem) else None
     parts = []
     if weight < 1:
         parts.append((1 - weight, field_rows(data, V, operator)))
-    if weight:
+    if physics is not None:
+        parts.append((weight, field_rows(physics.data, V, None)))
+    elif weight:
         assert operator is not None
         P = box_points(data.box, points, seed + DRAW_SEED)
         x, s = (np.asarray(a) for a in vectorised(problem, "features")(P)[0])
@@ -216,15 +230,8 @@ def _checked_weight(problem: Problem, snapshots: Any, weight: float | None) -> f
         weight = 1.0 if snapshots is None else MIXED if affine_in_few_terms(problem) else 0.0
     if not 0 <= weight <= 1:
         raise ValueError(f"physics_weight is a share between 0 (snapshots alone) and 1 (physics alone), not {weight}")
-    if snapshots is None and not affine_in_few_terms(problem):
-        raise ValueError(
-            f"{problem.name} is not affine in few terms, so that it cannot be learnt from physics alone: give snapshots"
-        )
     if weight and not affine_in_few_terms(problem):
-        raise ValueError(
-            f"{problem.name} is not affine in few terms, so it has no physics loss: "
-            f"{problem.few_terms_remedy}train with physics_weight=0"
-        )
+        residual_loss(problem)  # raises where there is none
     if snapshots is None and weight < 1:
         raise ValueError("without snapshots only physics can be trained on: give snapshots, or physics_weight=1")
     return float(weight)

@@ -42,7 +42,7 @@ def residual_loss(problem: Problem) -> Loss:
 
     def loss(p: Array, u: Array) -> Array:
         e = error(p, u)
-        return _square(problem, p, e) / _size(problem, p, u - e)
+        return relative_square(problem, p, e, u - e)
 
     return loss
 
@@ -67,7 +67,7 @@ def constraint_loss(problem: Problem) -> Loss:
 
     def loss(p: Array, u: Array) -> Array:
         v = problem.prescribe(p, u)
-        return _square(problem, p, u - v) / lax.stop_gradient(_size(problem, p, v))
+        return relative_square(problem, p, u - v, lax.stop_gradient(v))
 
     return loss
 
@@ -85,16 +85,22 @@ def _plain(problem: Problem) -> Loss:
         size = jnp.vdot(nothing, nothing)
         return jnp.vdot(r, r) / jnp.where(size > 0, size, 1.0)
 
+    shapes = (jax.ShapeDtypeStruct((n,), jnp.float64) for n in (problem.inputs.dimension, problem.size))
+    try:
+        jax.eval_shape(jax.grad(loss, argnums=1), *shapes)
+    except Exception:  # foreign code: numpy inside
+        raise ValueError(
+            f"the residual of {problem.name} is not written in JAX, so that it has no derivatives and no physics "
+            "can be trained on: write it with jax.numpy, or train on snapshots alone (physics_weight=0)"
+        ) from None
     return loss
 
 
-def _square(problem: Problem, p: Array, e: Array) -> Array:
-    """|e|^2, whose derivative is right at e = 0, too, where that of the norm is not."""
+def relative_square(problem: Problem, p: Array, e: Array, u: Array) -> Array:
+    """|e|^2 / |u|^2, or relative to the scale of zero where that is larger; its derivative is right at e = 0, too,
+    where that of the norm is not.
+    """
     empty = jnp.all(e == 0)
-    return jnp.where(empty, 0.0, problem.norm(p, jnp.where(empty, jnp.ones_like(e), e)) ** 2)
-
-
-def _size(problem: Problem, p: Array, u: Array) -> Array:
-    """What a squared error is relative to: the magnitude of a field near the truth, or the scale of zero."""
-    square = problem.magnitude(p, u) ** 2 + problem.zero_scale**2
-    return jnp.where(square > 0, square, 1.0)
+    square = problem.norm(p, jnp.where(empty, jnp.ones_like(e), e)) ** 2
+    size = problem.magnitude(p, u) ** 2 + problem.zero_scale**2
+    return jnp.where(empty, 0.0, square / jnp.where(size > 0, size, 1.0))

@@ -1,0 +1,170 @@
+"""Physics training in a basis: fields of least residual at inputs where nothing was solved.
+
+The physics loss of a network with a basis is a sum over inputs, in each of which it depends on that input's
+coefficients alone. So it is minimised there first, and the network then learns the minimisers by the means that it has
+for fields. With e(p, u) about u - u(p) (``residual_loss.py``), whose derivative in u is about the identity, a
+Gauss-Newton step is a correction, and the basis grows by what the residuals show it to lack:
+
+    w_i = u_i - e(p_i, u_i) at all inputs,    V = POD of the w_i,    u_i = prescribe(p_i, V V' w_i)
+
+from what the few snapshots of the first basis suggest, until the residuals have fallen to what V leaves out. Where only
+a residual F is known V stays as it is, and a step is c_i - (dF/dc)^+ F. No field of a snapshot is fitted.
+References: Kressner and Tobler 2011 (iterations truncated to low rank); Nocedal and Wright (2006), section 10.3.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+from scipy.interpolate import RBFInterpolator
+
+from ...solvers.batching import RowMap, vectorised
+from ...solvers.problem import Problem
+from ...solvers.representative import kept_by_problem
+from .pod import Data, box_points, inner_product, pod, project
+from .residual_loss import error_field, relative_square, residual_loss
+
+ROUNDS = 8
+GAIN = 0.7  # of a round in the median residual: with less it was the last
+NEAR = 1.5  # times what the basis leaves out: a residual that can hardly fall further
+POINTS = 512
+ENTRIES = 1 << 25  # of all fields together
+WIDTH = 48  # of a basis, and its multiples
+FAR = 0.5  # a relative residual from which on a field is not believed, but guessed anew from the others
+
+Step = Callable[[np.ndarray, np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]  # P, C, V -> w, sizes of e
+
+
+class LeastResidual(NamedTuple):
+    """Rows to be learnt like snapshots, and how they were found."""
+
+    data: Data
+    rounds: int
+    residual: float  # relative, in the basis: the median over the inputs
+    lost: int  # inputs at which no field of small residual was found
+
+
+def least_residual(data: Data, points: int, seed: int, tolerance: float, max_rank: int) -> LeastResidual:
+    """Fields of least residual at inputs of the box.
+
+    Args:
+        data: snapshots, of which the first basis and guesses are made.
+        points: the number of inputs, the corners of the box among them; fewer where fields are large.
+        tolerance, max_rank: of the basis; while residuals fall it has up to half as many modes as there are inputs.
+
+    Raises:
+        ValueError: nothing but solutions is known of the problem, or from these snapshots no field is found whose
+            residual is small.
+    """
+    problem = data.problem
+    corrected = error_field(problem) is not None
+    step = _corrections(problem) if corrected else _gauss_newton(problem)
+    P = box_points(data.box, min(points, POINTS, max(ENTRIES // problem.size, 32)), seed)
+    x, s = (np.array(a) for a in vectorised(problem, "features")(P)[0])
+    rows = replace(data, inputs=P, features=(x - data.shift) * data.gain, amplitudes=s)
+    V = pod(data, tolerance, max_rank)
+    C = _guess(data, project(data, V), rows)
+    before, last, rounds = np.inf, np.full(len(P), np.inf), 0
+    while True:
+        W, size = step(P, C, V)
+        rounds += 1
+        good = np.isfinite(W).all(axis=1) & ((size < FAR) | (size < GAIN * last))  # any at first; NaN is not below
+        if good.sum() < 2:
+            raise ValueError(
+                f"no field of a small residual was found from {len(data.inputs)} snapshots of {problem.name}: take "
+                "more, or a smaller box"
+            )
+        found = _fields(rows, W, good)
+        if corrected:
+            V = pod(found, tolerance, max(max_rank, len(P) // 2))
+        kept = project(found, V)
+        middle = float(np.median(np.where(np.isfinite(size), size, np.inf)))
+        left = np.median(np.sqrt(np.maximum(1 - np.sum(kept**2, axis=1) / found.norms**2, 0.0)))
+        if rounds == ROUNDS or not middle < GAIN * before or (rounds > 1 and middle < NEAR * left):
+            return LeastResidual(found, rounds, middle, int((~good).sum()))
+        C = np.zeros((len(P), V.shape[1]))
+        C[good] = kept
+        if not good.all():
+            C[~good] = _guess(found, kept, _chosen(rows, ~good))
+        before, last = middle, size
+
+
+def joined(first: Data, second: Data) -> Data:
+    """The rows of both."""
+
+    def both(name: str) -> np.ndarray:
+        return np.concatenate([getattr(first, name), getattr(second, name)])
+
+    return replace(
+        first,
+        inputs=both("inputs"),
+        fields=both("fields"),
+        norms=both("norms"),
+        features=both("features"),
+        amplitudes=both("amplitudes"),
+    )
+
+
+def _chosen(rows: Data, which: np.ndarray) -> Data:
+    return replace(rows, inputs=rows.inputs[which], features=rows.features[which], amplitudes=rows.amplitudes[which])
+
+
+def _fields(rows: Data, W: np.ndarray, good: np.ndarray) -> Data:
+    """The rows where a field is believed, with their fields."""
+    fields = np.where(rows.free, W[good], 0.0)
+    free = fields[:, rows.free]
+    norms = np.sqrt(np.maximum(np.einsum("ni,ni->n", free, inner_product(rows.problem)(free.T).T), 0.0))
+    return replace(_chosen(rows, good), fields=fields, norms=np.where(norms > 0, norms, 1.0))
+
+
+def _guess(known: Data, C: np.ndarray, wanted: Data) -> Float[np.ndarray, "n k"]:
+    """Coefficients between known ones: linear radial basis functions of the features."""
+    between = RBFInterpolator(known.features, C / known.amplitudes[:, None], kernel="linear", degree=0)
+    return wanted.amplitudes[:, None] * between(wanted.features)
+
+
+@kept_by_problem(4)
+def _corrections(problem: Problem) -> Step:
+    error = error_field(problem)
+    assert error is not None
+
+    def one(V: Array, p: Array, c: Array) -> tuple[Array, Array]:
+        u = problem.prescribe(p, V @ c)
+        e = error(p, u)
+        return u - e, jnp.sqrt(relative_square(problem, p, e, u - e))
+
+    return _rank_by_rank(one)
+
+
+@kept_by_problem(4)
+def _gauss_newton(problem: Problem) -> Step:
+    """Where only a residual is known: its least squares in the basis."""
+    loss = residual_loss(problem)
+
+    def one(V: Array, p: Array, c: Array) -> tuple[Array, Array]:
+        def residual(c: Array) -> Array:
+            r: Array = problem.residual(p, problem.prescribe(p, V @ c))  # type: ignore[attr-defined]
+            return r
+
+        c = c - jnp.linalg.lstsq(jax.jacfwd(residual)(c), residual(c))[0]
+        u = problem.prescribe(p, V @ c)
+        return u, jnp.sqrt(loss(p, u))
+
+    return _rank_by_rank(one)
+
+
+def _rank_by_rank(one: Callable[[Array, Array, Array], tuple[Array, Array]]) -> Step:
+    """Over the rows of P and C; bases are filled up with zeros to few widths, so that few are compiled."""
+    rows = RowMap(one)
+
+    def step(P: np.ndarray, C: np.ndarray, V: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        more = -V.shape[1] % WIDTH
+        return rows(P, np.pad(C, ((0, 0), (0, more))), given=(np.pad(V, ((0, 0), (0, more))),))
+
+    return step
