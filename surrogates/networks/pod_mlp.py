@@ -5,8 +5,9 @@
 
 Hidden layers by Adam, then L-BFGS, on the relative energy error; the last layer is always the exact minimiser for the
 hidden ones (``energy_loss.py``). ``physics_weight`` is the share of the energy functional at inputs where nothing was
-solved, the corners of the box among them: it cuts the worst errors, which sit there. With 1 no snapshot's field is
-fitted; only the basis comes from at most 32 of them. ``smoothness`` times the sum of squared hidden weights is added to
+solved, the corners of the box among them: it cuts the worst errors, which sit there. Where the problem is not affine in
+few terms, fields of least residual take its place (``physics_fields.py``). With 1 no snapshot's field is fitted; only
+the first basis comes from at most 32 of them. ``smoothness`` times the sum of squared hidden weights is added to
 the loss: derivatives, and with them the remainders of proofs over boxes, grow with products of weights. ``skip`` adds
 each layer's input to its output where their widths agree (a residual network). Good values: two layers of 64, 512
 snapshots; smoothness 1e-10 to 1e-8.

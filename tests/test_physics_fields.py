@@ -1,0 +1,89 @@
+"""Physics training in a basis: fields of least residual are the truth as far as the basis goes, and no snapshot's."""
+
+from dataclasses import replace
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import assay
+from assay.surrogates.training.physics_fields import joined, least_residual
+from assay.surrogates.training.pod import solve_few
+
+
+def errors(problem, P, fields):
+    truths = np.asarray(problem.solve_batch(P))
+    return np.array([float(problem.relative_error(*row)) for row in zip(P, fields, truths, strict=True)])
+
+
+def prescribed(problem, data):
+    return [problem.prescribe(jnp.asarray(p), jnp.asarray(u)) for p, u in zip(data.inputs, data.fields, strict=True)]
+
+
+@pytest.fixture(scope="module")
+def bratu():
+    return assay.problem("bratu", cells=8)
+
+
+@pytest.fixture(scope="module")
+def few(bratu):
+    return solve_few(bratu, bratu.inputs, 8, 0)
+
+
+def test_the_truth_at_inputs_where_nothing_was_solved(bratu, few):
+    found = least_residual(few, 24, 1, 1e-6, 12)
+    assert found.lost == 0 and len(found.data.inputs) == 24
+    assert found.residual < 1e-5
+    assert errors(bratu, found.data.inputs, prescribed(bratu, found.data)).max() < 1e-6
+    assert errors(bratu, few.inputs, prescribed(bratu, few)).max() < 1e-9  # what it began from is left alone
+
+
+def test_a_wrong_first_guess_is_mended(bratu, few):
+    """The snapshots give guesses, and nothing else: half as large ones lead to the same fields."""
+    right = least_residual(few, 24, 1, 1e-6, 12)
+    wrong = least_residual(replace(few, fields=0.5 * few.fields), 24, 1, 1e-6, 12)
+    np.testing.assert_allclose(wrong.data.fields, right.data.fields, atol=1e-5 * np.abs(right.data.fields).max())
+
+
+def test_boundary_values_that_are_not_zero():
+    problem = assay.problem("advection-diffusion", cells=8, data="step")
+    found = least_residual(solve_few(problem, problem.inputs, 4, 0), 20, 1, 1e-6, 12)
+    assert errors(problem, found.data.inputs, prescribed(problem, found.data)).max() < 1e-9
+
+
+def test_physics_alone_and_beside_snapshots(bratu):
+    P = bratu.inputs.sample(12, seed=9)
+    options = {"steps": 50, "widths": (16,), "physics_points": 64}
+    alone = assay.train(bratu, "pod-mlp", None, **options)
+    assert alone.training["snapshots"] == 0 and alone.training["physics_points"] == 64
+    assert errors(bratu, P, alone(P)).mean() < 0.06
+    both = assay.train(bratu, "pod-mlp", assay.sample(bratu, 4, seed=3), physics_weight=0.5, **options)
+    assert both.training["snapshots"] == 4 and both.training["physics_points"] == 64
+    assert errors(bratu, P, both(P)).mean() < 0.06  # of which four fields say nothing
+
+
+def test_rows_of_both(few):
+    twice = joined(few, few)
+    assert len(twice.inputs) == 16 and twice.hash == few.hash
+    np.testing.assert_array_equal(twice.fields[8:], few.fields)
+
+
+def own(residual):
+    """u = p (1, 2) + p^2 (1, -1), known by its solver and a residual."""
+    box = assay.Box(("a",), np.array([1.0]), np.array([2.0]))
+    return assay.black_box(
+        lambda p: np.array([p[0] + p[0] ** 2, 2 * p[0] - p[0] ** 2]), box, name="own", residual=residual
+    )
+
+
+def test_where_only_a_residual_is_known():
+    problem = own(lambda p, u: jnp.stack([u[0] + u[1] - 3 * p[0], u[0] - p[0] - p[0] ** 2]) * jnp.array([10.0, 1.0]))
+    found = least_residual(solve_few(problem, problem.inputs, 4, 0), 10, 1, 1e-6, 2)
+    p = found.data.inputs[:, 0]
+    np.testing.assert_allclose(found.data.fields, np.stack([p + p**2, 2 * p - p**2], axis=1), atol=1e-12)
+
+
+def test_a_residual_in_numpy_cannot_be_trained_on():
+    problem = own(lambda p, u: np.asarray(u) - np.array([p[0] + p[0] ** 2, 2 * p[0] - p[0] ** 2]))
+    with pytest.raises(ValueError, match=r"own is not written in JAX.*jax\.numpy"):
+        assay.train(problem, "pod-mlp", None)
