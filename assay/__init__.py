@@ -27,6 +27,8 @@ if not (_ROOT / "assay" / "solvers").is_dir():
 
 # Public names.
 from .solvers.box import Box  # noqa: E402
+from .solvers.datasets.dataset import Dataset, dataset  # noqa: E402
+from .solvers.datasets.files import load_dataset, save_dataset  # noqa: E402
 from .solvers.outputs import Output, output  # noqa: E402
 from .solvers.problem import Problem, Solution, SolveError, solve  # noqa: E402
 from .solvers.problems.affine import affine  # noqa: E402
@@ -57,15 +59,18 @@ from .verify.guard_steps import StepGuard, StepsAnswer, guard_steps  # noqa: E40
 from .verify.prepare import prepare  # noqa: E402
 from .verify.proofs.constants import Prepared  # noqa: E402
 from .verify.search.counterexample import Counterexample, replay  # noqa: E402
+from .verify.statistics.conformal import Bars, conformal  # noqa: E402
 
 starting.over()
 
 __all__ = [
     "Answer",
     "Audit",
+    "Bars",
     "Box",
     "Certificate",
     "Counterexample",
+    "Dataset",
     "Evidence",
     "Falsification",
     "Guard",
@@ -85,12 +90,15 @@ __all__ = [
     "black_box",
     "certify",
     "certify_box",
+    "conformal",
+    "dataset",
     "enclose",
     "falsify",
     "guard",
     "guard_steps",
     "jax_surrogate",
     "load",
+    "load_dataset",
     "load_snapshots",
     "load_trust_map",
     "onnx_surrogate",
@@ -100,6 +108,7 @@ __all__ = [
     "replay",
     "sample",
     "save",
+    "save_dataset",
     "sklearn_surrogate",
     "solve",
     "torch_surrogate",

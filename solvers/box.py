@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,6 +17,7 @@ from .seed import checked_seed
 
 LAWS = ("uniform", "log-uniform", "normal")
 DRAWS = 5  # a stream of random numbers of their own for independent draws
+MANY, SHOWN = 20, 6  # names in a line of words
 SLACK = 1e-12  # relative to the unit coordinate: rounding of the unit map never throws out a point of the boundary
 
 
@@ -47,6 +49,13 @@ def _strings(words: Any, what: str, d: int) -> tuple[str, ...]:
     if not np.iterable(words) or not all(isinstance(word, str) for word in words):
         raise ValueError(f"{what} are words, one for each input, not {words!r}")
     return tuple(str(word) for word in words)
+
+
+def _few(words: Sequence[str]) -> str:
+    """In a line that can be read: the values of a function are thousands of inputs."""
+    if len(words) <= MANY:
+        return ", ".join(words)
+    return f"{', '.join(words[:SHOWN])}, ... ({len(words)} in all)"
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,9 +114,14 @@ class Box:
         """The middle of the box, of logarithms where an input is scaled by them: the image of (1/2, .., 1/2)."""
         return self.from_unit(np.full(self.dimension, 0.5))
 
+    @property
+    def listed(self) -> str:
+        """The names in a line: the first of many."""
+        return _few(self.names)
+
     def named(self, p: ArrayLike) -> str:
-        """An input in words: "k1=0.5, k2=2"."""
-        return ", ".join(f"{name}={x:.6g}" for name, x in zip(self.names, np.asarray(p), strict=True))
+        """An input in words: "k1=0.5, k2=2", the first of many."""
+        return _few([f"{name}={x:.6g}" for name, x in zip(self.names, np.asarray(p), strict=True)])
 
     def to_unit(self, P: ArrayLike) -> Float[np.ndarray, "*n d"]:
         """Coordinates in [0, 1]^d, logarithmic where the input is."""

@@ -110,6 +110,7 @@ class Problem(abc.ABC):
     """
 
     methods: ClassVar[tuple[str, ...]] = (UNKNOWN_METHOD,)  # by which it is solved; ``Attempt.method`` counts in them
+    has_solver: ClassVar[bool] = True  # else solutions are known at some inputs alone (``problems/dataset.py``)
     foreign_solver: ClassVar[bool] = False  # whether code solves that name and settings say nothing of
 
     @property

@@ -30,6 +30,7 @@ SOLVERS_MAY_IMPORT = {  # the folders of solvers besides themselves; "" is the f
     },  # the last for diffusion.py: a class of Q1 elements
     "problems": {"", "linear_algebra", "discretisations", "classes", "meshes"},
     "snapshots": {""},
+    "datasets": {"", "problems", "snapshots", "meshes"},
 }
 LONGEST = 450
 MOST_FILES = 20  # in a folder: beyond, the ideas in it cannot be seen any more

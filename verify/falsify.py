@@ -18,6 +18,7 @@ from jaxtyping import Float
 from ..solvers.outputs import Output, find_output
 from ..solvers.precision import in_float64
 from ..solvers.problem import Problem
+from ..solvers.problems.dataset import DatasetProblem
 from ..solvers.seed import checked_seed
 from ..solvers.snapshots.snapshot_file import Snapshots, as_json
 from ..solvers.tolerance import Tolerance
@@ -29,6 +30,7 @@ from .proofs.prover import unchanged
 from .search.confirmation import Confirmation
 from .search.counterexample import Counterexample
 from .search.peaks import STARTS, find_peaks
+from .search.relation import broken_relation
 from .search.signal import BROKEN, Signal, make_signal
 from .statistics.draws import Draws
 
@@ -108,7 +110,8 @@ def falsify(
             a solve above the budget, unless its error is proved to be within the tolerance. None: a tenth of the
             budget, within it.
         tests: solutions at inputs that training never saw. They cost no call, and count as draws where they are
-            independent draws from the sampling law (``sample(..., independent=True)``).
+            independent draws from the sampling law (``sample(..., independent=True)``). Of a data set without a solver
+            they are all that is compared, and draws from the data's own law; left out, all its rows are.
         starts: points that the climb begins with (``find_peaks``).
         output: the name of an output of the problem, or one made by ``assay.output``: errors are of this number then,
             |l(u) - l(N)| > absolute + tolerance |l(u)|, and ``absolute`` is in its unit, 0 if left out.
@@ -134,6 +137,8 @@ def falsify(
     assert alone is not None
     signal = make_signal(problem, model, allowed.scale, about)
     rng = np.random.default_rng([seed, 1])
+    if not problem.has_solver:
+        budget = draws = 0
     count = draws if draws is not None else (max(1, budget // 10) if budget > 1 else 0)
     confirm = Confirmation(problem, model, allowed, budget if draws is None else count, seed, report, about)
     notes = [note for note in (batch_remark(problem, model, alone, of_fields),) if note]
@@ -183,20 +188,32 @@ def _verdict(confirm: Confirmation, tolerance: float) -> str:
 
 def _test(confirm: Confirmation, tests: Snapshots | None, notes: list[str]) -> Draws:
     """Errors at inputs whose solutions are known; draws if they are independent of each other."""
+    problem, box = confirm.problem, confirm.problem.inputs
+    if tests is None and isinstance(problem, DatasetProblem):
+        confirm.compare(problem.known_inputs, problem.known_fields, "row of the data")
+        notes.append(
+            f"errors are at the {len(problem.known_inputs)} rows of the data, those that it was trained on among them: "
+            "pass rows that training never saw, tests="
+        )
     if tests is None:
         return Draws(0, 0)
-    problem, box = confirm.problem, confirm.problem.inputs
     about, mine = (tests.problem_name, tests.problem_settings), (problem.name, as_json(problem.settings))
     if about != mine or tests.fields.shape[1] != problem.size or tests.inputs.shape[1] != box.dimension:
         raise ValueError(f"the tests are of {about[0]} {about[1]}, not of {mine[0]} {mine[1]}")
     errors = confirm.compare(tests.inputs, tests.fields, "test input")
-    if not np.allclose(box.to_unit(box.draw(len(tests), tests.seed)), box.to_unit(tests.inputs), rtol=0, atol=1e-9):
+    if not problem.has_solver:
+        notes.append(
+            f"the {len(tests)} test rows count as draws from the law that the data came from, if they were held "
+            "out at random and no surrogate was chosen by them"
+        )
+    elif not np.allclose(box.to_unit(box.draw(len(tests), tests.seed)), box.to_unit(tests.inputs), rtol=0, atol=1e-9):
         notes.append(
             f"the {len(tests)} test inputs are no independent draws (a Sobol design?): the probability of failure is "
             "told without them"
         )
         return Draws(0, 0)
-    notes.append(f"the {len(tests)} test inputs count among the draws, as long as no surrogate was chosen by them")
+    else:
+        notes.append(f"the {len(tests)} test inputs count among the draws, as long as no surrogate was chosen by them")
     unsolved = int((~tests.valid).sum())
     return Draws(
         len(tests) - unsolved, len(tests) - unsolved - int((errors <= confirm.allowed.relative).sum()), 0, unsolved
@@ -234,6 +251,12 @@ def _search(
 ) -> int:
     """Spend the budget on the peaks of the signal; how often the signal was evaluated."""
     box = confirm.problem.inputs
+    if isinstance(confirm.problem, DatasetProblem):
+        notes.append("there is no solver: nothing is known of errors at other inputs than those of the data")
+        peaks = find_peaks(signal, box, seed, starts, report) if signal.kind == "residual" else None
+        points = box.centre[None] if peaks is None else box.from_unit(peaks.points)
+        notes += broken_relation(confirm.problem, confirm.surrogate, points)
+        return 0 if peaks is None else peaks.evaluations
     if signal.kind == "none":
         _climb_truth(confirm, rng)
         notes.append("no residual and no bound to climb: the true error itself was climbed, one solve a point")

@@ -55,9 +55,7 @@ class Adapted:
         P = np.asarray(P, dtype=np.float64)
         box = self.problem.inputs
         if P.ndim != 2 or P.shape[1] != box.dimension:
-            raise ValueError(
-                f"{self.label} answers inputs [n, {box.dimension}] ({', '.join(box.names)}), not {list(P.shape)}"
-            )
+            raise ValueError(f"{self.label} answers inputs [n, {box.dimension}] ({box.listed}), not {list(P.shape)}")
         out = np.full((len(P), self.problem.size), np.nan)
         good = np.flatnonzero(np.isfinite(P).all(axis=1))
         most = self.rows or CHUNK
@@ -146,7 +144,7 @@ def tried(model: Adapted, when_random: str) -> Adapted:
     except Exception as error:
         raise ValueError(
             f"{model.label} raised {words(error)}; it was handed inputs [{TRIED}, {P.shape[1]}] in {model.dtype} "
-            f"({', '.join(model.problem.inputs.names)}): where it takes another form, say so with inputs=, a function"
+            f"({model.problem.inputs.listed}): where it takes another form, say so with inputs=, a function"
         ) from error
     if not _same(first, again, model.dtype):
         raise ValueError(f"{model.label} answers the same inputs differently from call to call: {when_random}")

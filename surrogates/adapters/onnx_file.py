@@ -50,7 +50,7 @@ def onnx_surrogate(
     if inputs is None and (len(taken.shape) != 2 or _fixed(taken.shape[1], box.dimension) != box.dimension):
         raise ValueError(
             f"{label} takes inputs {_shape(taken.shape)}, and {problem.name} has [n, {box.dimension}] "
-            f"({', '.join(box.names)}): is it of another problem? Else say with inputs=, a function, what it takes"
+            f"({box.listed}): is it of another problem? Else say with inputs=, a function, what it takes"
         )
     values = [_fixed(k, None) for k in given.shape[1:]]
     if outputs is None and None not in values and prod(values) != problem.size:  # type: ignore[arg-type]

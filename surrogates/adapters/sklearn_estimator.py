@@ -39,12 +39,12 @@ def sklearn_surrogate(
         if sorted(names) != sorted(box.names):
             raise ValueError(
                 f"{label} was fitted to the columns {', '.join(names)}, and the inputs of {problem.name} are "
-                f"{', '.join(box.names)}: name them alike, or say with inputs=, a function, what it takes"
+                f"{box.listed}: name them alike, or say with inputs=, a function, what it takes"
             )
         order = [box.names.index(name) for name in names]
     elif inputs is None and count is not None and count != box.dimension:
         raise ValueError(
-            f"{label} was fitted to {count} inputs, and {problem.name} has {box.dimension} ({', '.join(box.names)}): "
+            f"{label} was fitted to {count} inputs, and {problem.name} has {box.dimension} ({box.listed}): "
             "is it of another problem? Else say with inputs=, a function, what it takes"
         )
     scaling = checked_scaling(inputs, "inputs"), checked_scaling(outputs, "outputs")

@@ -53,7 +53,7 @@ def check_shapes(problem: Problem, P: np.ndarray, U: np.ndarray) -> None:
         elif P.shape[1] == d and U.shape[1] == size:
             remedy = ": there must be as many inputs as fields"
     raise ValueError(
-        f"snapshots must hold inputs [n, {d}] ({', '.join(problem.inputs.names)}) and fields [n, {size}], "
+        f"snapshots must hold inputs [n, {d}] ({problem.inputs.listed}) and fields [n, {size}], "
         f"not {list(P.shape)} and {list(U.shape)}{remedy}"
     )
 

@@ -303,6 +303,11 @@ class NoProof(Proof):
     @property
     def remedy(self) -> str:
         """What to do instead."""
+        if not self.problem.has_solver:
+            return (
+                f"no bound can be proved for {self.problem.name}, a data set without a solver: how large "
+                "errors are is told by rows that training never saw, with falsify(..., tests=) and conformal"
+            )
         why = f" ({self.why})" if self.why else ""
         return (
             f"no proved bound is known for {self.problem.name}{why}: search for the largest error with falsify, whose "

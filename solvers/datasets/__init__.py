@@ -1,0 +1,1 @@
+"""Data without a solver: arrays, and files in the layouts that people have."""

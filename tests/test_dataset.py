@@ -1,0 +1,386 @@
+"""Data without a solver: arrays, files of PDEBench and The Well, and what can be verified with them."""
+
+import pickle
+import re
+
+import h5py
+import numpy as np
+import pytest
+
+import assay
+from assay.solvers.datasets.dataset import Dataset
+from assay.solvers.problem import SolveError
+from assay.verify.statistics.conformal import least_rows, quantile
+
+X, T = np.linspace(0, 1, 9), np.array([0.25, 0.5, 1.0])
+A = np.random.default_rng(0).standard_normal((40, 2))
+
+
+def state(t: float, amplitudes: np.ndarray = A) -> np.ndarray:
+    """Of the heat equation, exactly; a linear function of the first state."""
+    rates = np.exp(-0.1 * (np.arange(1, 3) * np.pi) ** 2 * t)
+    return (amplitudes * rates) @ np.sin(np.outer(np.arange(1, 3), np.pi * X))
+
+
+def heat(amplitudes: np.ndarray = A, **more) -> Dataset:
+    later = np.stack([state(t, amplitudes) for t in T], axis=1)
+    first = state(0.0, amplitudes)[..., None]
+    return assay.dataset(first, later, (X,), **{"times": T, "names": ["u"], "name": "heat-data"} | more)
+
+
+def rounded(a: np.ndarray) -> np.ndarray:
+    """Numbers that float32 holds, as files of others do."""
+    return a.astype(np.float32).astype(float)
+
+
+@pytest.fixture(scope="module")
+def data() -> Dataset:
+    return heat()
+
+
+@pytest.fixture(scope="module")
+def parts(data):
+    return data.split(0.5)
+
+
+@pytest.fixture(scope="module")
+def mean(data, parts):
+    return assay.train(data.problem, "mean", parts[0])
+
+
+@pytest.fixture(scope="module")
+def linear(data, parts):
+    return assay.train(data.problem, "linear", parts[0])
+
+
+# ---- a problem without a solver --------------------------------------------------------------------------------------
+
+
+def test_a_data_set_is_a_problem(data):
+    problem = data.problem
+    assert problem.shape == (3, 9, 1) and problem.grid_shape == (9,) and problem.inputs.dimension == 9
+    assert repr(problem) == "dataset('heat-data', u on the nodes -> 27 values, known at 40 inputs)"
+    np.testing.assert_array_equal(problem.input_fields(data.snapshots.inputs)[..., 0], state(0.0))
+    assert problem.input_field_names == ("u",) and len(problem.edges) == 8
+    low, high = problem.inputs.lower, problem.inputs.upper
+    assert (low == state(0.0).min()).all() and (high == state(0.0).max()).all(), "one range for all values"
+    other = pickle.loads(pickle.dumps(problem))
+    assert other.fingerprint == problem.fingerprint
+
+
+def test_solutions_are_known_at_the_rows_and_nowhere_else(data):
+    problem, P = data.problem, data.snapshots.inputs
+    np.testing.assert_array_equal(problem.solve(P[3]), data.snapshots.fields[3])
+    with pytest.raises(
+        SolveError, match="the solver is missing: of a data set solutions are known at its 40 inputs alone"
+    ):
+        problem.solve(P[3] * 0.5)
+    found = assay.sample(problem, 1)
+    assert not found.valid.any() and "is missing" in repr(found)
+
+
+def test_the_order_of_rows_is_no_part_of_what_it_is_and_each_number_is(data):
+    assert heat(A[::-1]).problem.fingerprint == data.problem.fingerprint
+    assert heat(A[:39]).problem.fingerprint != data.problem.fingerprint
+    changed = A.copy()
+    changed[7, 1] = np.nextafter(changed[7, 1], 9.0)
+    assert heat(changed).problem.fingerprint != data.problem.fingerprint
+    assert heat(norm="max").problem.fingerprint != data.problem.fingerprint
+
+
+def test_a_split_is_drawn_at_random_and_repeats(data, parts):
+    train, test = parts
+    assert len(train) == len(test) == 20
+    both = {tuple(row) for row in np.concatenate([train.inputs, test.inputs])}
+    assert both == {tuple(row) for row in data.snapshots.inputs}
+    assert (data.split(0.5)[1].inputs == test.inputs).all() and (data.split(0.5, seed=1)[1].inputs != test.inputs).any()
+    with pytest.raises(ValueError, match="leaves none to hold out"):
+        data.split(0.001)
+
+
+def test_a_surrogate_knows_whose_it_is(data, parts, linear, tmp_path):
+    train, test = parts
+    np.testing.assert_allclose(linear(test.inputs), test.fields, atol=1e-12)  # of this data the truth is linear
+    path = assay.save(linear, tmp_path / "model.safetensors")
+    assert (assay.load(path, data.problem)(test.inputs) == linear(test.inputs)).all()
+    with pytest.raises(ValueError, match="of another heat-data"):
+        assay.load(path, heat(A[:39]).problem)
+    with pytest.raises(ValueError, match="pass the problem as well"):
+        assay.load(path)
+    with pytest.raises(ValueError, match=re.escape("fields [n, 27], not [20, 9] and [20, 26]")):
+        assay.train(data.problem, "linear", (train.inputs, train.fields[:, 1:]))
+
+
+# ---- what can be verified --------------------------------------------------------------------------------------------
+
+
+def test_falsify_compares_what_is_known(data, parts, mean, linear):
+    test = parts[1]
+    found = assay.falsify(data.problem, mean, 1e-2, tests=test)
+    assert found.verdict == "falsified" and found.solver_calls == 0 and found.draws == found.draws_failed == 20
+    worst = max(
+        float(data.problem.relative_error(p, mean(p[None])[0], u))
+        for p, u in zip(test.inputs, test.fields, strict=True)
+    )
+    assert found.worst == pytest.approx(worst, rel=1e-12)
+    assert any("there is no solver: nothing is known of errors at other inputs" in note for note in found.notes)
+    right = assay.falsify(data.problem, linear, 1e-2, tests=test)
+    assert right.verdict == "not falsified" and right.failure_probability_upper == pytest.approx(1 - 0.05 ** (1 / 20))
+    every = assay.falsify(data.problem, linear, 1e-2)
+    assert every.verdict == "not falsified" and every.draws == 0
+    assert any(
+        "errors are at the 40 rows of the data, those that it was trained on among them" in note for note in every.notes
+    )
+    record = found.counterexamples[0]
+    assert assay.replay(data.problem, record).fails
+
+
+def test_a_relation_is_held_against_the_answers():
+    """The end values of a state are zero."""
+
+    def ends(p, u):
+        return u.reshape(3, 9)[:, [0, 8]]
+
+    data = heat(residual=ends)
+    right, lifted = (lambda P: np.zeros((len(P), 27))), (lambda P: np.full((len(P), 27), 0.5))
+    notes = [assay.falsify(data.problem, s, 10.0, tests=data.snapshots, starts=8).notes for s in (right, lifted)]
+    assert any("is off by up to 0 in the surrogate's answers" in note for note in notes[0])
+    assert any(f"is off by up to {0.5 * 6**0.5:.3g} in the surrogate's answers" in note for note in notes[1])
+
+
+def test_what_is_not_possible_is_said(data, parts, linear):
+    P = parts[1].inputs[:2]
+    bounds = assay.certify(data.problem, linear, P)
+    assert np.isinf(bounds.relative_upper).all()
+    assert any("no bound can be proved for heat-data, a data set without a solver" in note for note in bounds.notes)
+    guarded = assay.guard(data.problem, linear)(np.stack([P[0], P[1] * 0.5]))
+    assert list(guarded.route) == ["solved", "failed"] and np.isnan(guarded.u[1]).all()
+    assert any("the solver is missing" in note for note in guarded.notes)
+
+
+def test_conformal_bars_hold_as_often_as_they_say():
+    """2000 new errors of a surrogate that is wrong by a drawn factor: exact quantiles, and the share within them."""
+    rng = np.random.default_rng(1)
+    assert least_rows(0.9) == 9 and least_rows(0.8) == 4 and least_rows(0.5) == 1
+    assert quantile(np.arange(1.0, 10.0), 0.9) == 9 and quantile(np.arange(1.0, 9.0), 0.9) == np.inf
+    factors = np.abs(rng.standard_normal((2000, 19)))
+    held = [np.abs(rng.standard_normal()) <= quantile(row, 0.9) for row in factors]
+    assert abs(np.mean(held) - 0.9) < 4 * np.sqrt(0.09 / 2000)  # k / (n + 1) = 18 / 20
+
+
+def test_conformal_bars_of_a_data_set(data, parts, mean):
+    test = parts[1]
+    bars = assay.conformal(data.problem, mean, test, 0.9)
+    errors = [
+        float(data.problem.relative_error(p, u, v))
+        for p, u, v in zip(test.inputs, mean(test.inputs), test.fields, strict=True)
+    ]
+    assert bars.error == pytest.approx(sorted(errors)[18], rel=1e-12)  # k = ceil(21 * 0.9) = 19
+    inside = np.abs(mean(test.inputs)[1::2] - test.fields[1::2]) <= bars.band * (1 + 1e-12)
+    assert inside.all(axis=1).sum() == 10, "k = ceil(11 * 0.9) = 10 of 10"
+    few = assay.conformal(data.problem, mean, test, 0.99)
+    assert few.error == np.inf and "20 rows are too few for a level of 0.99: it takes 99" in few.remarks
+    silent = assay.conformal(data.problem, lambda P: np.full((len(P), 27), np.nan), test)
+    assert silent.error == np.inf and np.isinf(silent.band).all(), "no answer is no small error"
+    with pytest.raises(ValueError, match="a probability between 0 and 1"):
+        assay.conformal(data.problem, mean, test, 1.0)
+
+
+# ---- bad arrays ------------------------------------------------------------------------------------------------------
+
+
+def test_nan_is_located():
+    U = np.stack([state(t) for t in T], axis=1)
+    U[5, 1, 4] = np.nan
+    U[9, 0, 0] = np.inf
+    first = state(0.0)[..., None]
+    place = "the field of sample 5 is nan at node 4 (0.5), time 0.5, and 1 other samples are not finite either"
+    with pytest.raises(ValueError, match=re.escape(place)):
+        assay.dataset(first, U, (X,), times=T)
+    dropped = assay.dataset(first, U, (X,), times=T, drop=True)
+    assert len(dropped) == 38 and dropped.remarks == ("2 of 40 samples are not finite and were left out, the first 5",)
+    first = first.copy()
+    first[2, 3, 0] = np.nan
+    with pytest.raises(ValueError, match=re.escape("the input of sample 2 is nan at node 3 (0.375)")):
+        assay.dataset(first, np.ones((40, 9)), (X,))
+    with pytest.raises(ValueError, match="the input of sample 1 is inf at entry 0"):
+        assay.dataset([[1.0], [np.inf]], np.ones((2, 9)))
+
+
+def test_equal_inputs():
+    twice = heat(np.concatenate([A, A[:3]]))
+    assert len(twice) == 40 and twice.remarks == ("3 samples repeat another one and were left out",)
+    with pytest.raises(
+        ValueError, match="samples 0 and 2 have the same input and fields that differ by 1 of their size"
+    ):
+        assay.dataset([[1.0], [2.0], [1.0]], np.array([[1.0, 1.0], [1.0, 2.0], [2.0, 2.0]]))
+
+
+@pytest.mark.parametrize(
+    ("inputs", "fields", "more", "words"),
+    [
+        (np.ones((4, 2)), np.ones((5, 9)), {}, "as many of both, not shapes [4, 2] and [5, 9]"),
+        (np.ones((4, 2)), np.ones((4, 9)), {}, "inputs x1, x2 never change in this data"),
+        (np.eye(4)[:, :1], np.ones((4, 8)), {"coordinates": X}, "the fields must have shape [n, 9 nodes, components]"),
+        (np.eye(4)[:, :1], np.ones((4, 9)), {"coordinates": X, "times": T}, "[n, 3 times, 9 nodes, components]"),
+        (np.ones((4, 7, 1)), np.ones((4, 9)), {}, "on the nodes of the fields, not [4, 7, 1]: interpolate them there"),
+        (np.eye(4)[:, :1], np.ones((4, 9)) * 1j, {}, "complex values"),
+        (np.eye(4)[:, :1], np.ones((4, 9, 2)), {"components": ["u"]}, "components must be 2 different words"),
+        (np.eye(4)[:, :1], np.ones((4, 9)), {"name": ""}, "name is a word"),
+    ],
+)
+def test_arrays_that_make_no_data_set(inputs, fields, more, words):
+    with pytest.raises(ValueError, match=re.escape(words)):
+        assay.dataset(inputs, fields, **more)
+
+
+def test_a_grid_may_stand_for_the_nodes():
+    rng = np.random.default_rng(0)
+    k, u = rng.random((5, 3, 4)), rng.random((5, 3, 4, 2))
+    made = assay.dataset(k[..., None], u, (np.arange(3.0), np.linspace(0, 1, 4)), components=["p", "q"])
+    assert made.problem.shape == (1, 12, 2) and made.problem.grid_shape == (3, 4)
+    assert (made.snapshots.fields == u.reshape(5, -1)).all() and (made.snapshots.inputs == k.reshape(5, -1)).all()
+    numbers = assay.dataset(rng.random((5, 2)), u.reshape(5, 12, 2), names=["a", "b"])
+    assert numbers.problem.inputs.names == ("a", "b") and numbers.problem.input_fields(
+        numbers.snapshots.inputs
+    ).shape == (5, 12, 2)
+
+
+# ---- files -----------------------------------------------------------------------------------------------------------
+
+
+def same(one: Dataset, other: Dataset) -> bool:
+    return one.problem.fingerprint == other.problem.fingerprint and one.snapshots.hash == other.snapshots.hash
+
+
+@pytest.mark.parametrize("layout", ["assay", "pdebench", "the-well"])
+def test_there_and_back(layout, tmp_path):
+    first, later = rounded(state(0.0)), rounded(np.stack([state(t) for t in T], axis=1))
+    made = assay.dataset(first[..., None], later, (X,), times=T, names=["u"], name="there")
+    back = assay.load_dataset(assay.save_dataset(made, tmp_path / "there.h5", layout))
+    if layout == "pdebench":  # it has no names for channels
+        made = assay.dataset(first[..., None], later, (X,), times=T, name="there")
+    assert same(made, back)
+
+
+@pytest.mark.parametrize("layout", ["pdebench", "the-well"])
+def test_a_coefficient_there_and_back(layout, tmp_path):
+    rng = np.random.default_rng(0)
+    nu, u = rounded(rng.random((6, 3, 4))), rounded(rng.random((6, 3, 4)))
+    ticks = (np.array([0.0, 0.5, 1.0]), np.array([0.0, 0.25, 0.5, 0.75]))
+    made = assay.dataset(nu[..., None], u, ticks, names=["nu"], name="darcy")
+    path = assay.save_dataset(made, tmp_path / "darcy.h5", layout)
+    assert same(made, assay.load_dataset(path))
+    if layout == "pdebench":
+        with h5py.File(path) as file:
+            assert file["tensor"].shape == (6, 1, 3, 4) and file["nu"].shape == (6, 3, 4) and file["nu"].dtype == "f4"
+    assert assay.load_dataset(path, samples=4, every_node=2).problem.grid_shape == (2, 2)
+
+
+def test_numbers_there_and_back(tmp_path):
+    rng = np.random.default_rng(0)
+    p, u = rounded(rng.random((6, 2))), rounded(rng.random((6, 9, 2)))
+    made = assay.dataset(p, u, (X,), names=["a", "b"], components=["v", "w"], name="numbers")
+    assert same(made, assay.load_dataset(assay.save_dataset(made, tmp_path / "numbers.h5", "the-well")))
+    weighted = assay.dataset(p, u, (X,), norm=np.arange(1.0, 10.0), name="weighted")
+    back = assay.load_dataset(assay.save_dataset(weighted, tmp_path / "weighted.h5"))
+    assert same(weighted, back) and back.problem.norm(p[0], u[0].ravel()) == weighted.problem.norm(p[0], u[0].ravel())
+    with pytest.raises(ValueError, match="write layout='assay', which holds all"):
+        assay.save_dataset(made, tmp_path / "numbers.h5", "pdebench")
+
+
+def test_pdebench_as_it_is_found(tmp_path):
+    """One time more than states; flow fields by their names; a group for each sample."""
+    rng = np.random.default_rng(0)
+    U, t = rng.random((5, 4, 9, 2)).astype("f4"), np.linspace(0, 1, 5)
+    path = tmp_path / "burgers.h5"
+    with h5py.File(path, "w") as file:
+        file["tensor"], file["x-coordinate"], file["t-coordinate"] = U[..., 0], X, t
+    found = assay.load_dataset(path)
+    assert found.problem.shape == (3, 9, 1) and (found.problem.times == t[1:4]).all()
+    assert (found.snapshots.fields == U[:, 1:, :, 0].reshape(5, -1)).all()
+    assert (assay.load_dataset(path, every_time=3).problem.times == t[[3]]).all()
+    with h5py.File(path, "w") as file:
+        file["density"], file["Vx"], file["x-coordinate"], file["t-coordinate"] = U[..., 0], U[..., 1], X, t
+    found = assay.load_dataset(path)
+    assert found.problem.parts == ("density", "Vx") and (found.snapshots.fields == U[:, 1:].reshape(5, -1)).all()
+    with h5py.File(path, "w") as file:
+        for i in range(5):
+            file[f"{i:04d}/data"], file[f"{i:04d}/grid/x"], file[f"{i:04d}/grid/t"] = U[i], X, t[:4]
+    assert (assay.load_dataset(path, samples=3).snapshots.fields == U[:3, 1:].reshape(3, -1)).all()
+
+
+def test_the_well_as_it_is_found(tmp_path):
+    """A vector field, one that does not vary along an axis, numbers of each sample, and what is the same in all."""
+    rng = np.random.default_rng(0)
+    B, S, W, H = 4, 3, 5, 2
+    p, v, k = rng.random((B, S, W, H)), rng.random((B, S, W, H, 2)), rng.random((B, W))
+    path = tmp_path / "well.hdf5"
+    with h5py.File(path, "w") as file:
+        dims = file.create_group("dimensions")
+        dims.attrs["spatial_dims"] = ["x", "y"]
+        dims["time"], dims["x"], dims["y"] = np.arange(3.0), np.arange(5.0), np.array([0.0, 2.0])
+        scalars = file.create_group("scalars")
+        scalars.attrs["field_names"] = ["Re", "g"]
+        scalars["Re"], scalars["g"] = np.arange(4.0), 9.81
+        scalars["Re"].attrs["sample_varying"], scalars["g"].attrs["sample_varying"] = True, False
+        for order, name, values, about in (
+            ("t0_fields", "p", p, {}),
+            ("t0_fields", "k", k, {"time_varying": False, "dim_varying": [True, False]}),
+            ("t0_fields", "mask", np.ones((W, H)), {"time_varying": False, "sample_varying": False}),
+            ("t1_fields", "v", v, {}),
+        ):
+            group = file.require_group(order)
+            group.attrs["field_names"] = [*group.attrs.get("field_names", []), name]
+            group[name] = values
+            group[name].attrs.update(
+                {"sample_varying": True, "time_varying": True, "dim_varying": [True, True]} | about
+            )
+    found = assay.load_dataset(path)
+    assert found.problem.parts == ("p", "v_x", "v_y") and found.problem.channels == ("p", "v_x", "v_y", "k", "Re")
+    U = np.concatenate([p[..., None], v], axis=-1)
+    assert (found.snapshots.fields == U[:, 1:].reshape(B, -1)).all()
+    seen = np.asarray(found.problem.input_fields(found.snapshots.inputs)).reshape(B, W, H, 5)
+    assert (seen[..., :3] == U[:, 0]).all() and (seen[..., 3] == k[:, :, None]).all()
+    assert (seen[..., 4] == np.arange(4.0)[:, None, None]).all()
+    assert found.remarks == ("mask is the same in all samples, and was left out",)
+
+
+def test_files_of_another_layout_are_told_in_one_sentence(tmp_path):
+    path = tmp_path / "mine.h5"
+    with h5py.File(path, "w") as file:
+        file["velocity"], file["pressure"] = np.ones(3), np.ones(3)
+    told = "its layout is neither PDEBench's nor The Well's: it holds pressure, velocity. Read its arrays with h5py"
+    with pytest.raises(ValueError, match=re.escape(told)):
+        assay.load_dataset(path)
+    with h5py.File(path, "w") as file:
+        file["tensor"], file["x-coordinate"], file["t-coordinate"] = np.ones((3, 2, 8)), X, np.arange(2.0)
+    with pytest.raises(ValueError, match=re.escape("its coordinates ask for [N, T, 9]")):
+        assay.load_dataset(path)
+    with h5py.File(path, "w") as file:
+        file["tensor"], file["x-coordinate"] = np.ones((3, 2, 9)), h5py.ExternalLink("other.h5", "x")
+    with pytest.raises(ValueError, match="no array of numbers that lies in the file itself"):
+        assay.load_dataset(path)
+    path.write_text("no HDF5")
+    with pytest.raises(ValueError, match="cannot be read as HDF5"):
+        assay.load_dataset(path)
+    with pytest.raises(ValueError, match="there is no data file at"):
+        assay.load_dataset(tmp_path / "none.h5")
+    with pytest.raises(ValueError, match="every_node must be a whole number of at least 1, not 0"):
+        assay.load_dataset(path, every_node=0)
+
+
+def test_nan_in_a_file_is_located_and_a_changed_file_is_refused(data, tmp_path):
+    path = assay.save_dataset(data, tmp_path / "data.h5", "pdebench")
+    with h5py.File(path, "r+") as file:
+        file["tensor"][7, 2, 5] = np.nan
+    place = f"{path}: the field of sample 7 is nan at node 5 (0.625), time 0.5: mend them, or leave such samples out"
+    with pytest.raises(ValueError, match=re.escape(place)):
+        assay.load_dataset(path)
+    assert len(assay.load_dataset(path, drop=True)) == 39
+    path = assay.save_dataset(data, tmp_path / "own.h5")
+    assert same(assay.load_dataset(path), data)
+    with h5py.File(path, "r+") as file:
+        file["fields"][0, 0] += 1.0
+    with pytest.raises(ValueError, match="its content does not have the hash written in it"):
+        assay.load_dataset(path)
