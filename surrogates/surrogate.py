@@ -26,6 +26,7 @@ from ..solvers.batching import RowMap, compiled, without_caches
 from ..solvers.box import Box
 from ..solvers.precision import require_float64
 from ..solvers.problem import Problem, is_traced
+from .training.input_scaling import NORMALISER, unscaled
 
 CHUNK = 1024  # rows per compiled call: their coefficients stay in cache
 FIELD_VALUES = 1 << 20  # of fields per compiled call, where a network computes in every node
@@ -53,7 +54,7 @@ class Surrogate:
     A row of P that is not finite is answered with NaN; P of another shape raises ValueError.
 
     ``architecture`` is its name and settings as JSON values, ``arrays`` holds the basis (``"basis"``) where there is
-    one, the normalisers (``"shift"`` and ``"gain"`` of the features, ``"norm. ..."``) and everything fitted.
+    one, the normalisers (``NORMALISER`` of the features, ``"norm. ..."``) and everything fitted.
     ``training`` says what was spent, and in ``training["warnings"]`` what speaks against using it.
     """
 
@@ -110,7 +111,7 @@ class Surrogate:
     @property
     def parameters(self) -> int:
         """How many numbers were fitted, the basis and the normalisers apart."""
-        given = ("basis", "dual", "shift", "gain")
+        given = ("basis", "dual", *NORMALISER)
         return sum(a.size for key, a in self.arrays.items() if key not in given and not key.startswith("norm."))
 
     @property
@@ -221,6 +222,6 @@ def _chunk(size: int) -> int:
 
 def scaled_features(problem: Problem, arrays: dict[str, Any], P: Array) -> tuple[Array, Array]:
     """Features [n, m], mapped to [-1, 1] over the training box, and amplitudes [n]."""
-    x, s = jax.vmap(problem.features)(P)
+    x, s = unscaled(problem, arrays, P)
     x = (x - arrays["shift"]) * arrays["gain"]
     return x, s

@@ -4,9 +4,8 @@
     exp(-5^(1/2) r)
 
 D = 1 / row weight: the nugget is the same *relative* error in every row. Length and nugget have the least
-leave-one-out error, known in closed form: residual_i = a_i / (K + nugget D^2)^-1_ii; rows that nearly repeat each
-other are left out together, with the block of the inverse in place of its diagonal entry.
-Reference: Rasmussen and Williams, Gaussian Processes for Machine Learning (2006), sections 2.2, 4.2 and 5.4.2.
+leave-one-out error, known in closed form (``leave_one_out.py``).
+Reference: Rasmussen and Williams, Gaussian Processes for Machine Learning (2006), section 2.2.
 """
 
 from __future__ import annotations
@@ -16,12 +15,12 @@ from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int
-from scipy.spatial.distance import cdist
+from jaxtyping import Array, Float
 
 from ...solvers.box import Box
 from ...solvers.problem import Problem
 from ..surrogate import Surrogate, scaled_features
+from ..training.leave_one_out import kernel_matrix, left_out
 from .regression import Regression, choose
 
 LENGTHS = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
@@ -47,7 +46,11 @@ def train_kernel_ridge(
     Raises:
         ValueError: length or nugget not positive; as ``prepare``.
     """
-    r = Regression.of(problem, snapshots, box)
+    return fit(Regression.of(problem, snapshots, box), seed, length=length, nugget=nugget)
+
+
+def fit(r: Regression, seed: int = 0, *, length: float | None = None, nugget: float | None = None) -> Surrogate:
+    """``train_kernel_ridge`` for rows in a basis."""
     for name, value in (("length", length), ("nugget", nugget)):
         if value is not None and not value > 0:
             raise ValueError(f"{name} must be positive, not {value}")
@@ -57,40 +60,28 @@ def train_kernel_ridge(
 
     def score(candidate: tuple[float, float]) -> float:
         try:
-            inverse = np.linalg.inv(_matrix(r.x[some], r.weights[some], *candidate))
+            inverse = np.linalg.inv(kernel_matrix(r.x[some], r.weights[some], *candidate))
         except np.linalg.LinAlgError:
             return float("nan")
-        left_out = _left_out(inverse, inverse @ (r.targets[some] - mean), r.groups[some])
-        return r.error(r.targets[some] - left_out, some)
+        residual = left_out(inverse, inverse @ (r.targets[some] - mean), r.groups[some])
+        return r.error(r.targets[some] - residual, some)
 
     length, nugget = choose(candidates, score)
-    values = np.linalg.solve(_matrix(r.x, r.weights, length, nugget), r.targets - mean)
+    values = np.linalg.solve(kernel_matrix(r.x, r.weights, length, nugget), r.targets - mean)
     arrays = {"points": r.x, "values": values, "constant": mean}
     return r.surrogate("kernel-ridge", arrays, predict, seed, length=length, nugget=nugget)
-
-
-def _left_out(
-    inverse: Float[np.ndarray, "n n"], a: Float[np.ndarray, "n k"], groups: Int[np.ndarray, " n"]
-) -> Float[np.ndarray, "n k"]:
-    """Residuals of rows whose group was left out."""
-    out: np.ndarray = a / np.diag(inverse)[:, None]
-    for group in np.flatnonzero(np.bincount(groups) > 1):
-        rows = np.flatnonzero(groups == group)
-        out[rows] = np.linalg.solve(inverse[np.ix_(rows, rows)], a[rows])
-    return out
-
-
-def _matrix(x: np.ndarray, weights: np.ndarray, length: float, nugget: float) -> Float[np.ndarray, "n n"]:
-    r = np.sqrt(5) / length * cdist(x, x)
-    relative = (np.mean(weights**2) / weights**2) if len(weights) else weights
-    return (1 + r + r**2 / 3) * np.exp(-r) + nugget * np.diag(relative)
 
 
 def predict(problem: Problem, architecture: dict[str, Any], arrays: dict[str, Any], P: Array) -> Float[Array, "n k"]:
     """Coefficients [n, k]: the amplitude times the kernel's mean."""
     x, s = scaled_features(problem, arrays, P)
-    points = jnp.asarray(arrays["points"])
-    squares = jnp.sum(x**2, axis=1)[:, None] + jnp.sum(points**2, axis=1)[None] - 2 * x @ points.T
-    r = jnp.sqrt(5 * jnp.maximum(squares, 1e-30)) / architecture["length"]  # 1e-30: the root has a derivative
-    K = (1 + r + r**2 / 3) * jnp.exp(-r)
-    return s[:, None] * (arrays["constant"] + K @ arrays["values"])
+    return s[:, None] * values(architecture, arrays, x)
+
+
+def values(architecture: dict[str, Any], arrays: dict[str, Any], x: Any, xp: Any = jnp) -> Any:
+    """Targets [n, k] at scaled features, in JAX or in numpy."""
+    points = xp.asarray(arrays["points"])
+    squares = xp.sum(x**2, axis=1)[:, None] + xp.sum(points**2, axis=1)[None] - 2 * x @ points.T
+    r = xp.sqrt(5 * xp.maximum(squares, 1e-30)) / architecture["length"]  # 1e-30: the root has a derivative
+    K = (1 + r + r**2 / 3) * xp.exp(-r)
+    return arrays["constant"] + K @ arrays["values"]

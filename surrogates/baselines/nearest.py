@@ -19,14 +19,22 @@ def train_nearest(problem: Problem, snapshots: Any, seed: int = 0, box: Box | No
     Raises:
         ValueError: as ``prepare``.
     """
-    r = Regression.of(problem, snapshots, box, least=1, max_rank=512)
+    return fit(Regression.of(problem, snapshots, box, least=1, max_rank=512), seed)
+
+
+def fit(r: Regression, seed: int = 0) -> Surrogate:
+    """``train_nearest`` for rows in a basis."""
     return r.surrogate("nearest", {"points": r.x, "values": r.targets}, predict, seed)
 
 
 def predict(problem: Problem, architecture: dict[str, Any], arrays: dict[str, Any], P: Array) -> Float[Array, "n k"]:
     """Coefficients [n, k] of the nearest snapshot, times the amplitude; features that are NaN give NaN."""
     x, s = scaled_features(problem, arrays, P)
-    points = jnp.asarray(arrays["points"])
-    squares = jnp.sum(points**2, axis=1) - 2 * x @ points.T  # less |x|^2, the same for all
-    chosen = jnp.asarray(arrays["values"])[jnp.argmin(squares, axis=1)]
-    return (s + 0 * jnp.sum(x, axis=1))[:, None] * chosen
+    return (s + 0 * jnp.sum(x, axis=1))[:, None] * values(architecture, arrays, x)
+
+
+def values(architecture: dict[str, Any], arrays: dict[str, Any], x: Any, xp: Any = jnp) -> Any:
+    """Targets [n, k] at scaled features, in JAX or in numpy."""
+    points = xp.asarray(arrays["points"])
+    squares = xp.sum(points**2, axis=1) - 2 * x @ points.T  # less |x|^2, the same for all
+    return xp.asarray(arrays["values"])[xp.argmin(squares, axis=1)]

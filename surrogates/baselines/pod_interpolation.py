@@ -28,7 +28,11 @@ def train_pod_interpolation(problem: Problem, snapshots: Any, seed: int = 0, box
     Raises:
         ValueError: as ``prepare``.
     """
-    r = Regression.of(problem, snapshots, box)
+    return fit(Regression.of(problem, snapshots, box), seed)
+
+
+def fit(r: Regression, seed: int = 0) -> Surrogate:
+    """``train_pod_interpolation`` for rows in a basis."""
     chosen = np.unique(r.groups, return_index=True)[1]  # of rows that nearly repeat each other the first
     x, targets = r.x[chosen], r.targets[chosen]
     n, m = x.shape
@@ -43,7 +47,12 @@ def train_pod_interpolation(problem: Problem, snapshots: Any, seed: int = 0, box
 def predict(problem: Problem, architecture: dict[str, Any], arrays: dict[str, Any], P: Array) -> Float[Array, "n k"]:
     """Coefficients [n, k]: the interpolant, times the amplitude."""
     x, s = scaled_features(problem, arrays, P)
-    points = jnp.asarray(arrays["points"])
-    squares = jnp.sum(x**2, axis=1)[:, None] + jnp.sum(points**2, axis=1)[None] - 2 * x @ points.T
-    cubes = jnp.maximum(squares, 1e-30) ** 1.5  # 1e-30: the power has a derivative
-    return s[:, None] * (cubes @ arrays["values"] + x @ arrays["slope"] + arrays["constant"])
+    return s[:, None] * values(architecture, arrays, x)
+
+
+def values(architecture: dict[str, Any], arrays: dict[str, Any], x: Any, xp: Any = jnp) -> Any:
+    """Targets [n, k] at scaled features, in JAX or in numpy."""
+    points = xp.asarray(arrays["points"])
+    squares = xp.sum(x**2, axis=1)[:, None] + xp.sum(points**2, axis=1)[None] - 2 * x @ points.T
+    cubes = xp.maximum(squares, 1e-30) ** 1.5  # 1e-30: the power has a derivative
+    return cubes @ arrays["values"] + x @ arrays["slope"] + arrays["constant"]

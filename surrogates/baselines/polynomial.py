@@ -33,7 +33,11 @@ def train_polynomial(
     Raises:
         ValueError: the degree is negative or has more than ``TERMS`` terms; as ``prepare``.
     """
-    r = Regression.of(problem, snapshots, box)
+    return fit(Regression.of(problem, snapshots, box), seed, degree=degree)
+
+
+def fit(r: Regression, seed: int = 0, *, degree: int | None = None) -> Surrogate:
+    """``train_polynomial`` for rows in a basis."""
     m = r.x.shape[1]
     if degree is not None and (degree < 0 or comb(m + degree, degree) > TERMS):
         raise ValueError(f"degree {degree} in {m} features is negative or has more than {TERMS} terms")
@@ -61,7 +65,13 @@ def exponents(m: int, degree: int) -> Int[np.ndarray, "terms m"]:
 def predict(problem: Problem, architecture: dict[str, Any], arrays: dict[str, Any], P: Array) -> Float[Array, "n k"]:
     """Coefficients [n, k]: the polynomial, times the amplitude."""
     x, s = scaled_features(problem, arrays, P)
-    return s[:, None] * (_basis(x, np.asarray(arrays["powers"])) @ arrays["values"])
+    return s[:, None] * values(architecture, arrays, x)
+
+
+def values(architecture: dict[str, Any], arrays: dict[str, Any], x: Any, xp: Any = jnp) -> Any:
+    """Targets [n, k] at scaled features, in JAX or in numpy."""
+    powers = np.asarray(arrays["powers"])
+    return (_basis_on_host(x, powers) if xp is np else _basis(x, powers)) @ arrays["values"]
 
 
 def _basis(x: Float[Array, "n m"], powers: Int[np.ndarray, "terms m"]) -> Float[Array, "n terms"]:

@@ -33,7 +33,11 @@ def train_random_features(
     Raises:
         ValueError: a width below 1; as ``prepare``.
     """
-    r = Regression.of(problem, snapshots, box)
+    return fit(Regression.of(problem, snapshots, box), seed, width=width)
+
+
+def fit(r: Regression, seed: int = 0, *, width: int | None = None) -> Surrogate:
+    """``train_random_features`` for rows in a basis."""
     width = min(512, max(1, len(r.x) // 2)) if width is None else int(width)
     if width < 1:
         raise ValueError(f"width must be at least 1, not {width}")
@@ -63,4 +67,9 @@ def train_random_features(
 def predict(problem: Problem, architecture: dict[str, Any], arrays: dict[str, Any], P: Array) -> Float[Array, "n k"]:
     """Coefficients [n, k]: the output layer, times the amplitude."""
     x, s = scaled_features(problem, arrays, P)
-    return s[:, None] * (jnp.tanh(x @ arrays["kernel"] + arrays["bias"]) @ arrays["values"] + arrays["constant"])
+    return s[:, None] * values(architecture, arrays, x)
+
+
+def values(architecture: dict[str, Any], arrays: dict[str, Any], x: Any, xp: Any = jnp) -> Any:
+    """Targets [n, k] at scaled features, in JAX or in numpy."""
+    return xp.tanh(x @ arrays["kernel"] + arrays["bias"]) @ arrays["values"] + arrays["constant"]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -44,12 +44,21 @@ class Regression:
         """
         started = time.perf_counter()
         data = prepare(problem, snapshots, box, least)
-        V = pod(data, TOLERANCE, max_rank)
+        return Regression.in_basis(data, pod(data, TOLERANCE, max_rank), started)
+
+    @staticmethod
+    def in_basis(data: Data, V: Float[np.ndarray, "N k"], started: float | None = None) -> Regression:
+        """The rows in a basis that is there."""
         s = data.amplitudes
-        groups = groups_of(data.features)
-        return Regression(
-            data, V, data.features, project(data, V) / s[:, None], np.abs(s) / data.norms, groups, started
-        )
+        targets, weights = project(data, V) / s[:, None], np.abs(s) / data.norms
+        started = time.perf_counter() if started is None else started
+        return Regression(data, V, data.features, targets, weights, groups_of(data.features), started)
+
+    def some(self, rows: Int[np.ndarray, " m"]) -> Regression:
+        """Some of the rows, in the same basis."""
+        cut = {key: getattr(self, key)[rows] for key in ("x", "targets", "weights", "groups")}
+        cut["groups"] = np.unique(cut["groups"], return_inverse=True)[1].ravel()
+        return replace(self, data=self.data.some(rows), **cut)
 
     def error(self, predicted: Float[np.ndarray, "n k"], rows: Any = slice(None)) -> float:
         """The root mean square relative error of predicted targets over some rows."""

@@ -28,20 +28,34 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from ...solvers.batching import vectorised
 from ...solvers.box import Box
 from ...solvers.problem import Problem
+from ..baselines import polynomial
 from ..surrogate import Surrogate, scaled_features
 from ..training.optimise import Budget, Progress, identity, minimise
 from ..training.physics_fields import LeastResidual, joined, least_residual
 from ..training.pod import Data, box_points, pod, prepare, solve_few
 from ..training.reduced_operator import ReducedOperator, affine_in_few_terms
 from ..training.residual_loss import residual_loss
-from .energy_loss import Rows, assemble, best_head, field_rows, loss_of, physics_rows, with_constant
+from .energy_loss import LossRows, Rows, assemble, best_head, field_rows, loss_of, physics_rows, with_constant
+from .teacher import (
+    BETTER,
+    CHECKED,
+    SHARE,
+    TEACHER_SEED,
+    TRIAL,
+    Teacher,
+    find_teacher,
+    less,
+    taught_rows,
+    without,
+)
+from .trial import Trial, tried
 
 STEPS = 600
 BASIS_SOLVES = 32  # of physics training
 MIXED = 0.5  # the default physics weight where the energy functional costs next to nothing
+WORSE = 1.05  # times a dull baseline's error: where a warning is due
 DRAW_SEED = 7_919  # added to the seed: physics inputs are not the snapshots'
 
 
@@ -76,13 +90,22 @@ class Mlp(nn.Module):
 
 
 def predict(problem: Problem, architecture: dict[str, Any], arrays: dict[str, Any], P: Array) -> Float[Array, "n k"]:
-    """Coefficients [n, k]: the network's output, times the amplitude."""
+    """Coefficients [n, k]: the answer at the scaled features, times the amplitude."""
     x, s = scaled_features(problem, arrays, P)
+    return s[:, None] * _targets(architecture, arrays, x)
+
+
+def _targets(architecture: dict[str, Any], arrays: dict[str, Any], x: Array) -> Float[Array, "n k"]:
+    """The network at scaled features, and the polynomial that it corrects where there is one."""
     count = len(architecture["widths"])
     names = [*(f"hidden_{i}" for i in range(count)), "head"]
     weights = {name: {part: arrays[f"{name}.{part}"] for part in ("kernel", "bias")} for name in names}
     network = Mlp(tuple(architecture["widths"]), arrays["basis"].shape[1], architecture.get("skip", False))
-    return s[:, None] * jnp.asarray(network.apply({"params": weights}, x))
+    y = jnp.asarray(network.apply({"params": weights}, x))
+    if "base.powers" not in arrays:
+        return y
+    base = {"powers": arrays["base.powers"], "values": arrays["base.values"]}
+    return y + jnp.asarray(polynomial.values({}, base, x))
 
 
 @lru_cache(maxsize=16)
@@ -117,6 +140,7 @@ def train_pod_mlp(
     max_rank: int = 48,
     smoothness: float = 0.0,
     skip: bool = False,
+    teacher: bool | None = None,
 ) -> Surrogate:
     """Train the network on fields, on the energy functional, or on both.
 
@@ -129,6 +153,8 @@ def train_pod_mlp(
         physics_points: inputs of the physics loss, the corners of the box among them.
         tolerance, max_rank: of the basis: the share of the snapshots that it may leave out, its modes at most.
         smoothness, skip: see above.
+        teacher: whether the network also learns from a mixture of dull baselines (``teacher.py``); None: without
+            physics, where it predicts left-out rows better than the network alone.
 
     Raises:
         ValueError: settings out of range, too few snapshots, a physics loss where there is none.
@@ -142,7 +168,7 @@ def train_pod_mlp(
     solved_here = snapshots is None
     data = solve_few(problem, box, BASIS_SOLVES, seed) if solved_here else prepare(problem, snapshots, box)
     if weight == 1:
-        data = data.first(BASIS_SOLVES)
+        data = data.some(slice(BASIS_SOLVES))
     physics = None
     if weight and not affine_in_few_terms(problem):
         physics = least_residual(data, physics_points, seed + DRAW_SEED, tolerance, max_rank)
@@ -152,10 +178,22 @@ def train_pod_mlp(
             f"all {len(data.inputs)} snapshots are zero wherever nothing is prescribed, so that no network can be "
             "trained on them: is the solver right? the mean surrogate answers zero, too"
         )
-    rows, T = _rows(problem, data, physics, V, weight, physics_points, seed)
     network = Mlp(shape, V.shape[1], bool(skip))
-    weights = dict(network.init(jax.random.PRNGKey(seed), rows.x[:1])["params"])
+    weights = dict(network.init(jax.random.PRNGKey(seed), jnp.asarray(data.features[:1]))["params"])
     del weights["head"]
+    loss = _loss(network, float(smoothness))
+    operator = ReducedOperator.of(problem, V) if affine_in_few_terms(problem) else None
+    terms = np.eye(V.shape[1])[None] if operator is None else operator.terms
+    found = None if solved_here or weight == 1 else find_teacher(data, V, seed)
+    alone = None
+    hopeless = found is None or len(found.split.fit) <= shape[-1] + 1  # the last layer passes through every row
+    if found is not None and weight == 0 and not teacher and not (hopeless and teacher is None):
+        alone = _tried_alone(network, loss, weights, data, V, operator, terms, found)
+    taught = found is not None and bool(teacher)
+    if found is not None and teacher is None and weight == 0:
+        taught = alone is None or not alone.error < BETTER * found.judged.error
+    parts, base = _parts(data, physics, V, operator, terms, weight, physics_points, seed, found if taught else None)
+    rows, T = assemble(parts, terms)
     about = [
         problem.name,
         problem.settings,
@@ -168,16 +206,21 @@ def train_pod_mlp(
         max_rank,
         float(smoothness),
         bool(skip),
+        taught,
     ]
     steps = (STEPS if seconds is None else 10**9) if steps is None else steps
+    if alone is not None and teacher is None and not taught and alone.last is not None:
+        steps = min(steps, alone.last)
     path = None if checkpoint is None else Path(checkpoint)
     budget = Budget(steps, seconds, start, path, progress, identity("pod-mlp", about, shape, min(steps, 50)))
-    outcome = minimise(_loss(network, float(smoothness)), weights, rows, budget)
-    kernel = _head(network, outcome.weights, rows) @ T.T
+    outcome = minimise(loss, weights, rows, budget)
+    kernel = np.asarray(_compiled(network)[0](outcome.weights, rows)) @ T.T
     arrays = {"basis": V, **data.arrays, "head.kernel": kernel[:-1], "head.bias": kernel[-1]}
     for i in range(len(shape)):
         for part in ("kernel", "bias"):
             arrays[f"hidden_{i}.{part}"] = np.asarray(outcome.weights[f"hidden_{i}"][part])
+    if base is not None:
+        arrays |= {"base.powers": base.arrays["powers"], "base.values": base.arrays["values"]}
     training = {
         "loss": outcome.loss,
         "steps": outcome.steps,
@@ -193,19 +236,23 @@ def train_pod_mlp(
         "dropped": data.dropped,
     }
     architecture = {"name": "pod-mlp", "widths": list(shape), "skip": bool(skip), "lift": data.lift}
+    if found is not None:
+        training |= _validated(architecture, arrays, found, alone, taught, base is not None, outcome.steps, seed)
     return Surrogate(problem, architecture, arrays, predict, box, seed, data.hash, training)
 
 
-def _rows(
-    problem: Problem,
+def _parts(
     data: Data,
     physics: LeastResidual | None,
     V: np.ndarray,
+    operator: ReducedOperator | None,
+    terms: np.ndarray,
     weight: float,
     points: int,
     seed: int,
-) -> tuple[Rows, Float[np.ndarray, "k k"]]:
-    operator = ReducedOperator.of(problem, V) if affine_in_few_terms(problem) else None
+    teacher: Teacher | None,
+) -> tuple[list[tuple[float, LossRows]], Surrogate | None]:
+    """Weighted parts of the loss, and the polynomial that the network corrects."""
     parts = []
     if weight < 1:
         parts.append((1 - weight, field_rows(data, V, operator)))
@@ -214,16 +261,91 @@ def _rows(
     elif weight:
         assert operator is not None
         P = box_points(data.box, points, seed + DRAW_SEED)
-        x, s = (np.asarray(a) for a in vectorised(problem, "features")(P)[0])
-        parts.append((weight, physics_rows(P, (x - data.shift) * data.gain, s, operator)))
-    return assemble(parts, np.eye(V.shape[1])[None] if operator is None else operator.terms)
+        parts.append((weight, physics_rows(P, *data.scaled(P), operator)))
+    if teacher is None:
+        return parts, None
+    parts = [((1 - SHARE) * share, part) for share, part in parts]
+    parts.append((SHARE, taught_rows(data, teacher, operator, seed)))
+    base = teacher.polynomial
+    if base is not None:
+        parts = [(w, less(part, terms, polynomial.values({}, base.arrays, part.x, np))) for w, part in parts]
+    return parts, base
 
 
-def _head(network: Mlp, weights: Any, rows: Rows) -> Float[np.ndarray, "h+1 k"]:
-    def head(weights: Any, rows: Rows) -> Array:
-        return best_head(_layer(network, weights, rows.x), rows)
+def _tried_alone(
+    network: Mlp,
+    loss: Callable[[Any, Rows], Array],
+    weights: Any,
+    data: Data,
+    V: np.ndarray,
+    operator: ReducedOperator | None,
+    terms: np.ndarray,
+    found: Teacher,
+) -> Trial:
+    """The network on snapshots alone."""
+    split = found.split
+    rows, T = assemble([(1.0, without(field_rows(data, V, operator), split.held))], terms)
+    head, layer = _compiled(network)
+    x = jnp.asarray(data.features[split.held])
 
-    return np.asarray(jax.jit(head)(weights, rows))
+    def answer(weights: Any) -> np.ndarray:
+        return np.asarray(layer(weights, x) @ head(weights, rows)) @ T.T
+
+    return tried(loss, weights, rows, answer, found.regression, split, TRIAL)
+
+
+def _validated(
+    architecture: dict[str, Any],
+    arrays: dict[str, Any],
+    found: Teacher,
+    alone: Trial | None,
+    taught: bool,
+    corrects: bool,
+    steps: int,
+    seed: int,
+) -> dict[str, Any]:
+    """What rows that were left out say of network and dull baselines, with a warning where one of these does better."""
+    r, judged = found.regression, found.judged
+    own = r.error(np.asarray(_targets(architecture, arrays, jnp.asarray(r.x))))
+    network, where = own, "its own snapshots"  # which flatter it, if nothing was left out
+    if taught:
+        P = r.data.box.sample(CHECKED, seed + TEACHER_SEED + 1)
+        x, _ = r.data.scaled(P)
+        said = found(x)
+        off = np.sum((np.asarray(_targets(architecture, arrays, jnp.asarray(x))) - said) ** 2, axis=1)
+        size = np.sum(said**2, axis=1)
+        apart = float(np.sqrt(np.mean(off / np.maximum(size, 1e-6 * np.mean(size) + 1e-300))))
+        network, where = float(np.hypot(judged.error, apart)), "left-out snapshots"
+    elif alone is not None and alone.after(steps) > own:
+        network, where = alone.after(steps), "left-out snapshots"
+    held_out = {name: error for name, error in judged.errors.items() if np.isfinite(error)}
+    best = next(iter(held_out), None)
+    warnings = []
+    if best is not None and not network <= WORSE * held_out[best]:
+        warnings.append(
+            f"{best}, which costs nothing, has a relative error of {held_out[best]:.2g} at left-out snapshots and this "
+            f"network {network:.2g} at {where}: train {best} instead, or the network with more snapshots or steps"
+        )
+    return {
+        "validation": {
+            "network": network if np.isfinite(network) else None,
+            "at": where,
+            "dull": held_out,
+            "taught": taught,
+            "corrects_polynomial": corrects,
+        },
+        "teacher": judged.mixture if taught else {},
+        "warnings": warnings,
+    }
+
+
+@lru_cache(maxsize=16)
+def _compiled(network: Mlp) -> tuple[Callable[[Any, Rows], Array], Callable[[Any, Any], Array]]:
+    """The best last layer, and the layer before it."""
+    return (
+        jax.jit(lambda weights, rows: best_head(_layer(network, weights, rows.x), rows)),
+        jax.jit(lambda weights, x: _layer(network, weights, x)),
+    )
 
 
 def _checked_weight(problem: Problem, snapshots: Any, weight: float | None) -> float:

@@ -78,7 +78,7 @@ def minimise(loss: Loss, weights: Any, rows: Any, budget: Budget, adam_steps: in
     """
     adam_steps = min(adam_steps, budget.steps)
     stages = Stages(budget)
-    for end, (begin, advance) in ((adam_steps, _adam(loss, adam_steps, rate)), (budget.steps, _lbfgs(loss))):
+    for end, (begin, advance) in ((adam_steps, adam(loss, adam_steps, rate)), (budget.steps, lbfgs(loss))):
         state = stages.run(end, lambda make=begin, w=weights: make(w), lambda s, n, go=advance: go(s, rows, n))  # type: ignore[misc]
         weights = weights if state is None else state[0]
     return stages.outcome(weights)
@@ -118,7 +118,7 @@ class Stages:
 
 
 @lru_cache(maxsize=16)  # a second training run of the same shape compiles nothing
-def _adam(loss: Loss, steps: int, rate: float) -> tuple[Callable[..., Any], Callable[..., Any]]:
+def adam(loss: Loss, steps: int, rate: float) -> tuple[Callable[..., Any], Callable[..., Any]]:
     optimiser = optax.adam(optax.cosine_decay_schedule(rate, max(steps, 1), alpha=0.05))
 
     def advance(state: Any, rows: Any, count: Any) -> tuple[Any, Any]:
@@ -134,7 +134,7 @@ def _adam(loss: Loss, steps: int, rate: float) -> tuple[Callable[..., Any], Call
 
 
 @lru_cache(maxsize=16)
-def _lbfgs(loss: Loss) -> tuple[Callable[..., Any], Callable[..., Any]]:
+def lbfgs(loss: Loss) -> tuple[Callable[..., Any], Callable[..., Any]]:
     search = optax.scale_by_zoom_linesearch(max_linesearch_steps=20, initial_guess_strategy="one")
     optimiser = optax.lbfgs(memory_size=MEMORY, linesearch=search)
 
@@ -158,7 +158,7 @@ def judged_lbfgs(loss: Loss, judged: Loss) -> tuple[Callable[..., Any], Callable
     """Begin and advance of L-BFGS that keeps the weights of the least ``judged``: a state is (weights, what L-BFGS
     remembers, the best weights, their value).
     """
-    begin, advance = _lbfgs(loss)
+    begin, advance = lbfgs(loss)
 
     def step(state: Any, rows: Any) -> Any:
         weights, inner, best, least = state

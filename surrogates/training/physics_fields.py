@@ -24,7 +24,7 @@ import numpy as np
 from jaxtyping import Array, Float
 from scipy.interpolate import RBFInterpolator
 
-from ...solvers.batching import RowMap, vectorised
+from ...solvers.batching import RowMap
 from ...solvers.problem import Problem
 from ...solvers.representative import kept_by_problem
 from .pod import Data, box_points, inner_product, pod, project
@@ -66,8 +66,8 @@ def least_residual(data: Data, points: int, seed: int, tolerance: float, max_ran
     corrected = error_field(problem) is not None
     step = _corrections(problem) if corrected else _gauss_newton(problem)
     P = box_points(data.box, min(points, POINTS, max(ENTRIES // problem.size, 32)), seed)
-    x, s = (np.array(a) for a in vectorised(problem, "features")(P)[0])
-    rows = replace(data, inputs=P, features=(x - data.shift) * data.gain, amplitudes=s)
+    x, s = data.scaled(P)
+    rows = replace(data, inputs=P, features=x, amplitudes=s)
     V = pod(data, tolerance, max_rank)
     C = _guess(data, project(data, V), rows)
     before, last, rounds = np.inf, np.full(len(P), np.inf), 0

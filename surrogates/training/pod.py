@@ -16,6 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, Float
@@ -26,7 +27,8 @@ from ...solvers.identity import check_rows, first_difference
 from ...solvers.problem import Problem
 from ...solvers.representative import kept_by_problem
 from .given import check_shapes
-from .twins import averaged
+from .input_scaling import CHOOSE_BY, choose_logs, declared, homogeneous_scaling, unscaled
+from .twins import averaged, groups_of
 
 CORNERS = 10  # inputs up to which all corners of a box are listed
 
@@ -42,22 +44,26 @@ class Data:
     norms: Float[np.ndarray, " n"]  # ||u_i|| in the inner product of the basis, of ``fields``
     features: Float[np.ndarray, "n m"]  # scaled
     amplitudes: Float[np.ndarray, " n"]
-    shift: Float[np.ndarray, " m"]
-    gain: Float[np.ndarray, " m"]
+    normaliser: dict[str, np.ndarray]  # shift and gain of the features, and which scaling they come from
     free: Bool[np.ndarray, " N"]
     lift: bool
     hash: str
     dropped: dict[str, int]  # rows left out, by reason
 
-    def first(self, n: int) -> Data:
-        """The first n rows."""
-        cut = {k: getattr(self, k)[:n] for k in ("inputs", "fields", "norms", "features", "amplitudes")}
+    def some(self, rows: Any) -> Data:
+        """Some of the rows, by their numbers or a slice."""
+        cut = {k: getattr(self, k)[rows] for k in ("inputs", "fields", "norms", "features", "amplitudes")}
         return Data(**{**self.__dict__, **cut})
 
     @property
     def arrays(self) -> dict[str, np.ndarray]:
         """The normaliser, as a surrogate keeps it."""
-        return {"shift": self.shift, "gain": self.gain}
+        return self.normaliser
+
+    def scaled(self, P: Float[np.ndarray, "n d"]) -> tuple[Float[np.ndarray, "n m"], Float[np.ndarray, " n"]]:
+        """Scaled features and amplitudes of other inputs."""
+        x, s = _features(self.problem, self.normaliser)(P)
+        return (x - self.normaliser["shift"]) * self.normaliser["gain"], s
 
 
 def box_points(box: Box, n: int, seed: int) -> Float[np.ndarray, "n d"]:
@@ -126,26 +132,58 @@ def _check_problem(problem: Problem, snapshots: Any) -> None:
 
 
 def _data(problem: Problem, box: Box, P: np.ndarray, U: np.ndarray, digest: str, dropped: dict[str, int]) -> Data:
-    features = vectorised(problem, "features")
     around = np.concatenate([box_points(box, 4 * 2 ** min(box.dimension, CORNERS), seed=0), P])
-    ((x, _),) = features(around)
-    x = np.asarray(x)
-    low, high = x.min(axis=0), x.max(axis=0)
-    width = high - low
-    shift, gain = (low + high) / 2, np.where(width > 0, 2 / np.where(width > 0, width, 1.0), 0.0)
-    x, s = (np.array(a) for a in features(P)[0])
     lifts = _lifts(problem)(around)
     ones = np.asarray(problem.prescribe(jnp.asarray(P[0]), jnp.ones(problem.size)))
     free = ones != np.asarray(problem.prescribe(jnp.asarray(P[0]), jnp.zeros(problem.size)))
+    fields = np.where(free, U, 0.0)
+    product = inner_product(problem)
+
+    def lengths(fields: np.ndarray) -> np.ndarray:
+        norms = np.sqrt(np.maximum(np.einsum("ni,ni->n", fields[:, free], product(fields[:, free].T).T), 0.0))
+        return np.where(norms > 0, norms, 1.0)
+
+    scaling: dict[str, np.ndarray] = {}
+    kept = homogeneous_scaling(problem, box)
+    if kept is not None:
+        scaling = {"homogeneous": kept}
+    elif (log := _logs(problem, box, P, fields[:, free], lengths(fields), product)) is not None:
+        scaling = {"log": log}
+    features = _features(problem, scaling)
+    x, _ = features(around)
+    x = x[np.isfinite(x).all(axis=1)]
+    low, high = x.min(axis=0), x.max(axis=0)
+    width = high - low
+    shift, gain = (low + high) / 2, np.where(width > 0, 2 / np.where(width > 0, width, 1.0), 0.0)
+    x, s = features(P)
     x = (x - shift) * gain
-    rows, fields = averaged(x, s, np.where(free, U, 0.0))
+    rows, fields = averaged(x, s, fields)
     dropped = {**dropped, "repeated": len(P) - len(rows)}
     P, x, s = P[rows], x[rows], s[rows]
-    product = inner_product(problem)
-    norms = np.sqrt(np.maximum(np.einsum("ni,ni->n", fields[:, free], product(fields[:, free].T).T), 0.0))
-    norms = np.where(norms > 0, norms, 1.0)
-    lift = bool(lifts.any())
-    return Data(problem, box, P, fields, norms, x, s, shift, gain, free, lift, digest, dropped)
+    normaliser = {"shift": shift, "gain": gain, **scaling}
+    return Data(problem, box, P, fields, lengths(fields), x, s, normaliser, free, bool(lifts.any()), digest, dropped)
+
+
+def _features(problem: Problem, scaling: dict[str, np.ndarray]) -> Callable[[Any], tuple[np.ndarray, np.ndarray]]:
+    """Inputs [n, d] to features, not yet scaled to [-1, 1], and amplitudes."""
+    if not {"log", "homogeneous"} & scaling.keys():
+        compiled = vectorised(problem, "features")
+        return lambda P: tuple(np.array(a) for a in compiled(P)[0])  # type: ignore[return-value]
+    mapped = jax.jit(lambda P: unscaled(problem, scaling, P))
+    return lambda P: tuple(np.array(a) for a in mapped(jnp.asarray(P)))  # type: ignore[return-value]
+
+
+def _logs(
+    problem: Problem, box: Box, P: np.ndarray, fields: np.ndarray, norms: np.ndarray, product: Callable[..., Any]
+) -> np.ndarray | None:
+    """``choose_logs`` by the fields' own products: rows with the same Gram matrix stand for them."""
+    if declared(problem):
+        return None
+    P, Y, norms = P[:CHOOSE_BY], fields[:CHOOSE_BY], norms[:CHOOSE_BY]
+    sizes, vectors = np.linalg.eigh(Y @ product(Y.T))
+    big = sizes > 1e-14 * max(float(sizes[-1]), 0.0)
+    unit = problem.inputs.to_unit(P)
+    return choose_logs(problem, box, P, vectors[:, big] * np.sqrt(sizes[big]), 1 / norms, groups_of(unit))
 
 
 @kept_by_problem(16)

@@ -1,0 +1,102 @@
+"""A teacher for a network that has few snapshots and no equation: what cheap regressors make of them, everywhere.
+
+A network of thousands of weights passes through 64 snapshots however it likes in between. So the dull baselines are
+fitted first, their mixture that predicts left-out rows best is the teacher, and the network is trained on the snapshots
+*and* on what the teacher says at ``TAUGHT`` inputs where nothing was solved. It ends about as right as the teacher, and
+remains a network: small, smooth, enclosed over boxes. What is a polynomial to ``BASE_BELOW`` is not learnt but added:
+the network is then a correction of it.
+
+A teacher that is worse than the network alone would do harm. With more fitted rows than units in the last layer the
+network is tried alone on some of them for ``TRIAL`` steps, and trained without a teacher where it predicts the others
+better; the steps after which it predicted them best are then its last (early stopping).
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from ..baselines.regression import Regression
+from ..training.dull import DULL, HeldOut, Split, held_out, splits, targets_of
+from ..training.pod import Data, box_points
+from ..training.reduced_operator import ReducedOperator
+from .energy_loss import LossRows
+
+TAUGHT = 1024
+SHARE = 0.5  # of the loss at taught inputs
+TRIAL = 400  # steps
+BASE_BELOW = 1e-3  # left-out error of a polynomial that the network only corrects
+BETTER = 0.95  # of the teacher's error, which a network alone must come below
+TEACHER_SEED = 104_729  # added to the seed: taught inputs are not the snapshots'
+CHECKED = 256  # further inputs, at which network and teacher are compared
+
+
+class Teacher(NamedTuple):
+    """The dull baselines fitted to all rows, and their shares."""
+
+    regression: Regression
+    judged: HeldOut
+    fitted: dict[str, Any]  # name -> surrogate
+    split: Split  # of the rows, to judge others by
+
+    def __call__(self, x: Float[np.ndarray, "n m"]) -> Float[np.ndarray, "n k"]:
+        """Targets at scaled features."""
+        parts = [self.judged.mixture[name] * targets_of(s, x) for name, s in self.fitted.items()]
+        return np.asarray(sum(parts))
+
+    @property
+    def polynomial(self) -> Any | None:
+        """The surrogate that the network only corrects, where the best one is a polynomial and that good."""
+        best = next(iter(self.judged.errors))
+        if best not in ("polynomial", "linear") or not self.judged.errors[best] < BASE_BELOW:
+            return None
+        return DULL["polynomial"].fit(self.regression, degree=1 if best == "linear" else None)
+
+
+def find_teacher(data: Data, V: Float[np.ndarray, "N k"], seed: int) -> Teacher | None:
+    """The best mixture; None where nothing can be left out."""
+    r = Regression.in_basis(data, V)
+    found = splits(r, seed)
+    if not found:
+        return None
+    judged = held_out(r, found, seed)
+    return Teacher(r, judged, {name: DULL[name].fit(r, seed) for name in judged.mixture}, found[0])
+
+
+def taught_rows(
+    data: Data, teacher: Teacher, operator: ReducedOperator | None, seed: int, count: int = TAUGHT
+) -> LossRows:
+    """Rows of the loss from the teacher's answers, weighted as ``field_rows`` weights snapshots."""
+    P = box_points(data.box, count, seed + TEACHER_SEED)
+    x, s = data.scaled(P)
+    C = s[:, None] * teacher(x)  # coefficients
+    if operator is None:
+        energy = np.sum(C**2, axis=1)
+        scale = _shares_of(energy)
+        return LossRows(x, (scale * s**2)[:, None], (scale * s)[:, None] * C, 1.0)
+    theta, _ = operator.weights(P)
+    images = np.einsum("nq,qij,nj->ni", theta, operator.terms, C, optimize=True)
+    scale = _shares_of(np.sum(images * C, axis=1))
+    return LossRows(x, theta * (scale * s**2)[:, None], (scale * s)[:, None] * images, 1.0)
+
+
+def less(part: LossRows, terms: Float[np.ndarray, "Q k k"], Y: Float[np.ndarray, "n k"]) -> LossRows:
+    """The same loss for what is added to Y."""
+    images = np.einsum("nq,qij,nj->ni", part.phi, terms, Y, optimize=True)
+    constant = part.constant + float(np.sum(images * Y) - 2 * np.sum(part.b * Y))
+    return LossRows(part.x, part.phi, part.b - images, constant)
+
+
+def without(part: LossRows, held: Int[np.ndarray, " h"]) -> LossRows:
+    """The same number of rows, of which some count nothing."""
+    keep = np.ones(len(part.x))
+    keep[held] = 0
+    keep *= len(keep) / keep.sum()
+    return LossRows(part.x, part.phi * keep[:, None], part.b * keep[:, None], part.constant)
+
+
+def _shares_of(energy: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
+    """1 / (n energy); answers that are next to nothing weigh no more than small ones."""
+    return 1 / (len(energy) * np.maximum(energy, 1e-6 * np.mean(energy) + 1e-300))

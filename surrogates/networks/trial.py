@@ -1,0 +1,70 @@
+"""A network tried alone: trained on some of the rows, judged at the others, every few steps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Float
+
+from ..baselines.regression import Regression
+from ..training.dull import Split
+from ..training.optimise import adam, lbfgs
+from .energy_loss import Rows
+
+EVERY = 50  # steps
+PATIENCE = 4  # looks without a new best
+
+
+class Trial(NamedTuple):
+    """The error at left-out rows after every ``EVERY`` steps."""
+
+    errors: list[float]
+
+    @property
+    def error(self) -> float:
+        """The least one."""
+        return min(self.errors, default=np.inf)
+
+    @property
+    def last(self) -> int | None:
+        """The step to stop after; None where the error was still falling in the end."""
+        best = int(np.argmin(self.errors)) if self.errors else 0
+        return None if best + 1 == len(self.errors) else EVERY * (best + 1)
+
+    def after(self, steps: int) -> float:
+        """The error of a network trained for so many steps, or for all."""
+        seen = self.errors[: max(1, steps // EVERY)]
+        return seen[-1] if seen else np.inf
+
+
+def tried(
+    loss: Callable[[Any, Rows], Any],
+    weights: Any,
+    rows: Rows,
+    answer: Callable[[Any], Float[np.ndarray, "h k"]],
+    r: Regression,
+    split: Split,
+    steps: int,
+) -> Trial:
+    """Train on rows of which those left out count nothing.
+
+    Args:
+        answer: weights -> targets at the rows left out.
+        steps: at most; fewer where the error has risen for a while. The clock has no say: whether a run is resumed, and
+            how long it may take, changes nothing in what it ends with.
+    """
+    errors: list[float] = []
+    for end, (begin, advance) in ((EVERY, adam(loss, EVERY, 2e-3)), (steps, lbfgs(loss))):
+        state = begin(weights)
+        while EVERY * len(errors) < end:
+            state, value = advance(state, rows, EVERY)
+            error = r.error(answer(state[0]), split.held)
+            if not np.isfinite(float(value)) or not np.isfinite(error):
+                return Trial(errors)
+            errors.append(error)
+            if len(errors) - 1 - int(np.argmin(errors)) >= PATIENCE:
+                return Trial(errors)
+        weights = state[0]
+    return Trial(errors)

@@ -1,0 +1,101 @@
+"""How well the dull baselines predict rows that were left out: what a network has to beat, in a second.
+
+They are fitted to the rows that a split keeps, in the basis of all rows, and judged at the others; what the basis
+leaves out is the same for everybody and not counted.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Float, Int
+from scipy.optimize import nnls
+
+from ..baselines import kernel_ridge, linear, mean, nearest, pod_interpolation, polynomial, random_features
+from ..baselines.regression import Regression
+from ..surrogate import Surrogate
+
+DULL: dict[str, Any] = {
+    "mean": mean,
+    "nearest": nearest,
+    "linear": linear,
+    "polynomial": polynomial,
+    "pod-interpolation": pod_interpolation,
+    "kernel-ridge": kernel_ridge,
+    "random-features": random_features,
+}
+SHARE = 0.2  # of the rows is left out
+NEAR_BEST = 3.0  # times the least error: what is mixed at all
+FEW = 64  # rows up to which every row is left out once
+
+
+class Split(NamedTuple):
+    """Rows to fit and rows to judge by."""
+
+    fit: Int[np.ndarray, " m"]
+    held: Int[np.ndarray, " h"]
+
+
+def splits(r: Regression, seed: int) -> list[Split]:
+    """One split, or with few rows as many as leave every row out once; rows that nearly repeat others stay together.
+    Empty where there is one group of rows alone.
+    """
+    count = int(r.groups.max()) + 1
+    if count < 2:
+        return []
+    order = np.random.default_rng([seed, 1]).permutation(count)
+    parts = np.array_split(order, min(count, round(1 / SHARE)))
+    found = []
+    for part in parts if len(r.x) <= FEW else parts[:1]:
+        held = np.isin(r.groups, part)
+        found.append(Split(np.flatnonzero(~held), np.flatnonzero(held)))
+    return found
+
+
+def targets_of(surrogate: Surrogate, x: Float[np.ndarray, "h m"]) -> Float[np.ndarray, "h k"]:
+    """What a dull baseline predicts at scaled features, in the units of the rows' targets."""
+    return np.asarray(DULL[surrogate.name].values(surrogate.architecture, surrogate.arrays, x, np))
+
+
+class HeldOut(NamedTuple):
+    """Errors of the dull baselines at rows left out, the best first, and the mixture of them that does best there."""
+
+    errors: dict[str, float]  # root mean square relative; NaN where one could not be fitted
+    mixture: dict[str, float]  # shares that add up to one
+    error: float  # of the mixture
+
+
+def held_out(r: Regression, found: list[Split], seed: int) -> HeldOut:
+    """Fit every dull baseline to every split, and mix the best by non-negative least squares at the rows left out.
+
+    Reference: Breiman 1996 (stacked regressions).
+    """
+    left = np.concatenate([split.held for split in found])
+    predicted, errors = {}, {}
+    for name, baseline in DULL.items():
+        try:
+            parts = [targets_of(baseline.fit(r.some(s.fit), seed), r.x[s.held]) for s in found]
+            predicted[name] = np.concatenate(parts)
+            errors[name] = r.error(predicted[name], left)
+        except (ValueError, np.linalg.LinAlgError):
+            errors[name] = float("nan")
+    errors = dict(sorted(errors.items(), key=lambda item: (np.isnan(item[1]), item[1])))
+    best = next(iter(errors))
+    near = [name for name, error in errors.items() if error <= NEAR_BEST * errors[best]]
+    shares = _shares([(predicted[name] * r.weights[left][:, None]).ravel() for name in near], r, left)
+    mixed = sum(share * predicted[name] for name, share in zip(near, shares, strict=True))
+    error = r.error(np.asarray(mixed), left)
+    if not error < errors[best]:
+        return HeldOut(errors, {best: 1.0}, errors[best])
+    return HeldOut(errors, {n: float(w) for n, w in zip(near, shares, strict=True) if w > 0}, error)
+
+
+def _shares(columns: list[np.ndarray], r: Regression, left: np.ndarray) -> np.ndarray:
+    target = (r.targets[left] * r.weights[left][:, None]).ravel()
+    size = np.linalg.norm(target) or 1.0
+    heavy = 1e3  # how strictly the shares add up to one, before they are made to
+    system = np.vstack([np.stack(columns, axis=1) / size, np.full(len(columns), heavy)])
+    shares = nnls(system, np.append(target / size, heavy))[0]
+    total = shares.sum()
+    return shares / total if total > 0 else np.eye(len(columns))[0]
