@@ -8,7 +8,7 @@ import scipy.sparse as sp
 
 import assay
 from assay.solvers.problems.catalogue import PROBLEMS
-from assay.surrogates.training.residual_loss import constraint_loss, error_field, residual_loss
+from assay.surrogates.training.residual_loss import built_in, constraint_loss, error_field, residual_loss
 
 SMALL = {
     "thermal-block": {"cells": 8},
@@ -136,3 +136,23 @@ def test_black_boxes():
     loss = residual_loss(told)
     assert float(loss(jnp.array([2.0]), jnp.array([2.0, 4.0, 6.0]))) == 0
     assert float(loss(jnp.array([1.0]), jnp.array([1.0, 2.0, 4.0]))) == pytest.approx(1 / 14)
+
+
+@pytest.mark.parametrize(
+    ("name", "settings"),
+    [("wave", SMALL["wave"]), ("burgers", {"boundary": "periodic", "modes": 1, "cells": 16, "steps": 4})],
+)
+def test_what_the_scheme_conserves(name, settings):
+    problem = assay.problem(name, **settings)
+    p = jnp.asarray(problem.inputs.sample(1, seed=4)[0])
+    truth = jnp.asarray(problem.solve(p))
+    kept = problem.conserved(p, truth)
+    np.testing.assert_allclose(kept, float(kept[0]), rtol=1e-10, atol=1e-12)
+    assert float(constraint_loss(problem)(p, truth)) < 1e-20
+    u = problem.prescribe(p, truth * 1.1 + 0.05)
+    assert np.ptp(problem.conserved(p, u)) > 1e-2 * abs(float(kept[0]))
+    mended = built_in(problem)(p, u)
+    np.testing.assert_allclose(problem.conserved(p, mended), float(kept[0]), rtol=1e-10, atol=1e-12)
+    np.testing.assert_allclose(problem.prescribe(p, mended), mended)
+    off = float(problem.norm(p, u - mended) / problem.norm(p, mended)) ** 2
+    assert float(constraint_loss(problem)(p, u)) == pytest.approx(off, rel=1e-5)  # beside the scale of zero

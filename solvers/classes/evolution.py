@@ -78,6 +78,14 @@ class EvolutionProblem(RefinableProblem):
         """
         return None
 
+    def conserved(self, p: Float[Array, " d"], u: Float[Array, " N"]) -> Float[Array, " times"] | None:
+        """What every solution keeps, at every time of a field; None where that is nothing, or not known."""
+        return None
+
+    def conserve(self, p: Float[Array, " d"], u: Float[Array, " N"]) -> Float[Array, " N"]:
+        """The field, changed as little as makes ``conserved`` constant."""
+        return u
+
     @property
     def components(self) -> int:
         """Numbers per node."""

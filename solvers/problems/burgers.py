@@ -246,6 +246,18 @@ class Burgers(EvolutionProblem):
 
         return advance
 
+    def conserved(self, p: Float[Array, " d"], u: Float[Array, " N"]) -> Float[Array, " times"] | None:
+        """The mass, where nothing flows out."""
+        return self.states(u) @ jnp.asarray(self.mass) if self.periodic else None
+
+    def conserve(self, p: Float[Array, " d"], u: Float[Array, " N"]) -> Float[Array, " N"]:
+        """Every state shifted to the mass of the first one."""
+        if not self.periodic:
+            return u
+        states = self.states(u)
+        masses = states @ jnp.asarray(self.mass)
+        return (states + ((masses[0] - masses) / self.mass.sum())[:, None]).reshape(-1)
+
     @property
     def zero_scale(self) -> float:
         """All coefficients may vanish; typical is the initial state of uniformly drawn ones, kept to the end time."""

@@ -198,6 +198,16 @@ class Wave(EvolutionProblem):
         square = self.mass * jnp.vdot(v, v) + jnp.vdot(u, ku) - self.time_step**2 / 4 * jnp.vdot(ku, ku) / self.mass
         return square / 2
 
+    def conserved(self, p: Float[Array, " d"], u: Float[Array, " N"]) -> Float[Array, " times"]:
+        return jax.vmap(lambda state: self.energy(p, state))(self.states(u))
+
+    def conserve(self, p: Float[Array, " d"], u: Float[Array, " N"]) -> Float[Array, " N"]:
+        """Every state scaled to the energy of the first one."""
+        energies = self.conserved(p, u)
+        ratio = energies[0] / jnp.where(energies > 0, energies, 1.0)
+        factors = jnp.sqrt(jnp.where((energies > 0) & (ratio > 0), ratio, 1.0))
+        return (factors[:, None] * self.states(u)).reshape(-1)
+
     @property
     def norm_name(self) -> str:
         return "L2 norm in time of the conserved discrete energy norm"

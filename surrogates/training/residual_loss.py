@@ -24,10 +24,11 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
 
+from ...solvers.classes.evolution import EvolutionProblem
 from ...solvers.problem import Problem
 
 Loss = Callable[[Float[Array, " d"], Float[Array, " N"]], Float[Array, ""]]
-ErrorField = Callable[[Float[Array, " d"], Float[Array, " N"]], Float[Array, " N"]]
+FieldMap = Callable[[Float[Array, " d"], Float[Array, " N"]], Float[Array, " N"]]
 
 
 def residual_loss(problem: Problem) -> Loss:
@@ -47,7 +48,7 @@ def residual_loss(problem: Problem) -> Loss:
     return loss
 
 
-def error_field(problem: Problem) -> ErrorField | None:
+def error_field(problem: Problem) -> FieldMap | None:
     """(p, u) -> about u - u(p), from the residual; None where the problem knows no approximate inverse."""
     p, u = (jax.ShapeDtypeStruct((n,), jnp.float64) for n in (problem.inputs.dimension, problem.size))
     if jax.eval_shape(problem.approximate_error, p, u) is None:
@@ -62,11 +63,22 @@ def error_field(problem: Problem) -> ErrorField | None:
     return error
 
 
+def built_in(problem: Problem) -> FieldMap:
+    """(p, u) -> the field with everything that is known of solutions beforehand: prescribed values, and what the scheme
+    conserves (energy of waves, mass of periodic flow).
+    """
+    if not isinstance(problem, EvolutionProblem):
+        return problem.prescribe
+    conserve = problem.conserve
+    return lambda p, u: conserve(p, problem.prescribe(p, u))
+
+
 def constraint_loss(problem: Problem) -> Loss:
-    """(p, u [N]) -> the squared relative norm of u - prescribe(p, u): what boundary and initial values are off by."""
+    """(p, u [N]) -> the squared relative distance of u to ``built_in``: hard constraints as a soft one."""
+    known = built_in(problem)
 
     def loss(p: Array, u: Array) -> Array:
-        v = problem.prescribe(p, u)
+        v = known(p, u)
         return relative_square(problem, p, u - v, lax.stop_gradient(v))
 
     return loss

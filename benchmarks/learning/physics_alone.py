@@ -1,0 +1,140 @@
+"""Physics alone on all twelve problems: errors beside residuals, and beside a network that saw fields and no physics.
+
+pod-mlp with default settings. "physics" fits no field: at most 32 solves make its first basis, all else is the discrete
+residual through its approximate inverse (``residual_loss.py``). "fields" has 128 snapshots and no physics. Means over
+draws of the box, relative, in the problem's norm:
+
+    error     against the truth
+    dual      the root of the physics loss, which is to read as the error
+    plain     |F(p, u)|, in the Euclidean norm, relative to that of zero (with the prescribed values)
+
+A network can be right without following physics: its plain residual may be that of no solution, at a small error. It is
+the dual one that tells how right it is.
+
+    python -m assay.benchmarks.learning.physics_alone [--quick] [--only NAME ...] [--json]
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+from rich.console import Console
+
+from ...solvers.batching import RowMap
+from ...solvers.problem import Problem
+from ...solvers.problems.catalogue import PROBLEMS, problem
+from ...solvers.snapshots.sample import sample
+from ...surrogates import train
+from ...surrogates.training.residual_loss import residual_loss
+from .. import command
+
+SNAPSHOTS, DRAWS, DRAW_SEED = 128, 100, 77
+GOAL, ENOUGH = 1e-2, 8
+QUICK: dict[str, dict[str, Any]] = {
+    "thermal-block": {"cells": 16},
+    "lognormal-diffusion": {"cells": 16},
+    "elasticity": {"cells": 8},
+    "helmholtz": {"cells": 16},
+    "advection-diffusion": {"cells": 16},
+    "bratu": {"cells": 16},
+    "heat": {"cells": 8, "steps": 8},
+    "allen-cahn": {"cells": 32, "steps": 16},
+    "burgers": {"cells": 32, "steps": 16},
+    "wave": {"cells": 8, "steps": 16},
+    "cavity": {"cells": 16},
+    "hyperelastic": {"cells": 8},
+}
+
+
+def judge(of: Problem, P: np.ndarray, truths: np.ndarray, fields: np.ndarray) -> dict[str, float]:
+    """Error, and residuals in both norms, of fields at inputs."""
+    loss = residual_loss(of)
+    residual: Any = of.residual  # type: ignore[attr-defined]
+
+    def one(p: Any, truth: Any, u: Any) -> tuple[Any, ...]:
+        nothing = residual(p, of.prescribe(p, jnp.zeros(of.size)))
+        plain = jnp.linalg.norm(residual(p, u)) / jnp.linalg.norm(nothing)
+        return of.relative_error(p, u, truth), jnp.sqrt(loss(p, u)), plain
+
+    error, dual, plain = RowMap(one)(P, truths, fields)
+    return {
+        "error": float(error.mean()),
+        "worst": float(error.max()),
+        "dual": float(dual.mean()),
+        "plain": float(plain.mean()),
+    }
+
+
+def rows_of(name: str, quick: bool) -> list[dict[str, Any]]:
+    """The two networks on one problem."""
+    of = problem(name, **(QUICK[name] if quick else {}))
+    P = of.inputs.sample(DRAWS // 5 if quick else DRAWS, DRAW_SEED)
+    truths = np.asarray(of.solve_batch(P))
+    solved = np.isfinite(truths).all(axis=1)
+    P, truths = P[solved], truths[solved]
+    rows = []
+    for learnt in ("physics", "fields"):
+        start = time.perf_counter()
+        snapshots = sample(of, SNAPSHOTS, seed=1) if learnt == "fields" else None
+        weight = 0.0 if learnt == "fields" else 1.0
+        surrogate = train(of, "pod-mlp", snapshots, physics_weight=weight)
+        spent = time.perf_counter() - start
+        about = surrogate.training
+        rows.append(
+            {
+                "problem": name,
+                "N": of.size,
+                "learnt from": learnt,
+                "fields fitted": about["snapshots"],
+                "solves for the basis": about["solved_in_training"],
+                "physics inputs": about["physics_points"],
+                **judge(of, P, truths, np.asarray(surrogate(P))),
+                "s": spent,
+            }
+        )
+        command.progress(rows[-1])
+    return rows
+
+
+def measure(quick: bool, names: list[str]) -> dict[str, Any]:
+    rows = [row for name in names for row in rows_of(name, quick)]
+    physics = [row for row in rows if row["learnt from"] == "physics"]
+    good = [row["problem"] for row in physics if row["error"] <= GOAL]
+    least = min(ENOUGH, len(names))
+    return {
+        "rows": rows,
+        "holds": {
+            f"physics alone: mean error <= {GOAL:g} on {len(good)} of {len(names)} problems, at least {least}": len(
+                good
+            )
+            >= least,
+            "no field fitted, at most 32 solves for a basis": all(
+                row["fields fitted"] == 0 and row["solves for the basis"] <= 32 for row in physics
+            ),
+            "the physics loss reads as the error, to a third": all(
+                abs(row["dual"] / row["error"] - 1) < 1 / 3 for row in rows
+            ),
+        },
+    }
+
+
+def show(result: dict[str, Any], console: Console) -> None:
+    console.print(command.table("Right, and following physics", result["rows"]))
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="small grids")
+    parser.add_argument("--only", nargs="+", choices=list(PROBLEMS), metavar="NAME", help="these problems")
+    parser.add_argument("--json", action="store_true", help="the numbers as JSON instead of a table")
+    options = parser.parse_args()
+    return command.finish(measure(options.quick, options.only or list(PROBLEMS)), show, "-" if options.json else None)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
