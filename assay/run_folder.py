@@ -5,6 +5,7 @@
     training.checkpoint   where training stands, while it runs
     model.safetensors     the surrogate
     test.h5               the truth at other inputs, where the errors in run.json were measured
+    learning.json, .png   the loss by steps, of networks
     counterexamples.jsonl what falsify found, one record a line
     trust-map.json        what certify --box proved
     falsify.json, ...     the results of the last run of a verb, as its --json prints them; tables and pictures

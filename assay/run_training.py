@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from . import surrogates
+from .learning_pictures import keep_curve
 from .run_folder import RunFolder
 from .solvers.batching import RowMap
 from .solvers.component_errors import component_ratios
@@ -163,6 +164,7 @@ def run_training(
     )
     trained = time.perf_counter()
     surrogates.save(model, folder.file("model.safetensors"))
+    keep_curve(folder.path, model.training)
     tested, tests = Errors(np.zeros(0), {}), None
     if plan.test:
         seed = plan.seed + TEST_SEED

@@ -32,7 +32,7 @@ from ...solvers.box import Box
 from ...solvers.problem import Problem
 from ...solvers.problems.catalogue import closest
 from ..surrogate import Surrogate
-from ..training.optimise import Budget, Progress, Stages, identity, judged_lbfgs
+from ..training.optimise import LOOK, Budget, Outcome, Progress, Stages, identity, judged_lbfgs
 from ..training.pod import Data, box_points, inner_product, pod, prepare, solve_few
 from ..training.twins import groups_of
 from .design import Design
@@ -45,7 +45,6 @@ PHYSICS_POINTS = 1024  # inputs of the physics loss
 FEW = 32  # solves for normalisers where no field is fitted
 DRAW_SEED = 7_919
 ADAM_FIRST = 200  # steps before L-BFGS
-CHECK = 25  # steps between looks at the rows held out
 PATIENCE = 1500  # steps without a better look, after which there is no point in more
 
 
@@ -124,14 +123,14 @@ def train_fields(
         SETTINGS: _json(settings),
     }
     fit = _Fit(design, problem, net, arrays, precision, constraints == "hard", weight, norm)
-    view, _ = view_of(design, problem, arrays, sets.P[:1] if len(sets.P) else sets.physics_P[:1])
-    weights = cast(dict(net.init(jax.random.PRNGKey(seed), view)["params"]), precision)
+    first = sets.P[:1] if len(sets.P) else sets.physics_P[:1]
+    weights = jax.jit(fit.start)(jax.random.PRNGKey(seed), first)
     count = (STEPS if seconds is None else 10**9) if steps is None else steps
     about = [design.name, problem.name, problem.settings, box.to_json(), data.hash, seed, weight, physics_points]
     about += [_json(settings), optimiser, precision, constraints, norm, int(batch), rate or design.rate]
     path = None if checkpoint is None else Path(checkpoint)
     budget = Budget(count, seconds, start, path, progress, identity(*about), PATIENCE)
-    outcome = _minimise(fit, optimiser, weights, sets, budget, rate or design.rate, int(batch), seed)
+    outcome, judged = _minimise(fit, optimiser, weights, sets, budget, rate or design.rate, int(batch), seed)
     arrays |= arrays_of(outcome.weights) | _projection(problem, data, project)
     if project:
         architecture["lift"] = data.lift
@@ -140,6 +139,7 @@ def train_fields(
         "steps": outcome.steps,
         "seconds": outcome.seconds,
         "stopped": outcome.stopped,
+        "curve": list(outcome.curve),
         "optimiser": optimiser,
         "snapshots": 0 if weight == 1 else len(data.inputs),
         "held_out": len(sets.held_P),
@@ -151,17 +151,8 @@ def train_fields(
         "warnings": _warnings(outcome.stopped),
     }
     if len(sets.held_P):
-        training["validation_error"] = float(outcome.judged)
+        training["validation_error"] = judged
     return Surrogate(problem, architecture, arrays, predictor(design), box, seed, data.hash, training)
-
-
-class Trained(NamedTuple):
-    weights: Any
-    steps: int
-    seconds: float
-    loss: float
-    stopped: str
-    judged: float  # the root mean square relative error on the rows held out
 
 
 class _Fit:
@@ -177,6 +168,11 @@ class _Fit:
             from ..training.residual_loss import residual_loss
 
             self.residual = residual_loss(problem)
+
+    def start(self, key: Array, P: Array) -> Any:
+        """The first weights."""
+        view, _ = view_of(self.design, self.problem, self.arrays, P)
+        return cast(dict(self.net.init(key, view)["params"]), self.precision)
 
     def fields(self, weights: Any, P: Array) -> Float[Array, "n N"]:
         view, s = view_of(self.design, self.problem, self.arrays, P)
@@ -230,63 +226,79 @@ class _State(NamedTuple):
 
 def _minimise(
     fit: _Fit, kind: str, weights: Any, sets: Sets, budget: Budget, rate: float, batch: int, seed: int
-) -> Trained:
+) -> tuple[Outcome, float]:
+    """Where the run ended, and the root mean square relative error on the rows held out."""
+    judge = jax.jit(fit.judged)
     stages = Stages(budget)
     first = min(ADAM_FIRST, budget.steps) if kind == "lbfgs" else budget.steps
-    rows = len(sets.P) if kind == "lbfgs" else batch
-    begin, advance, best = _stochastic(fit, kind, rate, rows, seed, len(sets.P), len(sets.physics_P))
-    state = stages.run(first, lambda: begin(weights, sets), lambda s, n: advance(s, sets, n))
-    weights = weights if state is None else best(state, sets)
+    some = _Stochastic(fit, judge, sets, kind, rate, len(sets.P) if kind == "lbfgs" else batch, seed)
+    state = stages.run(first, lambda: some.begin(weights), some.advance)
+    weights = weights if state is None else some.best(state)
     if kind == "lbfgs":
         start, onward = judged_lbfgs(fit.loss, fit.judged)
         now = stages.run(budget.steps, lambda: start(weights, sets), lambda s, n: onward(s, sets, n))
         weights = weights if now is None else now[2]
-    run = stages.outcome(weights)
-    return Trained(*run, judged=float(np.sqrt(jax.jit(fit.judged)(weights, sets))))
+    return stages.outcome(weights), float(np.sqrt(judge(weights, sets)))
 
 
-def _stochastic(
-    fit: _Fit, kind: str, rate: float, batch: int, seed: int, n: int, m: int
-) -> tuple[Callable[..., Any], Callable[..., Any], Callable[..., Any]]:
-    """Begin, advance by a number of steps, and read the weights."""
-    base = optax.contrib.muon(rate * 5, adam_learning_rate=rate) if kind == "muon" else optax.adam(rate, b1=0.0)
-    warm = optax.scale_by_schedule(lambda i: jnp.minimum(1.0, (i + 1) / 100))
-    optimiser = optax.contrib.schedule_free(optax.chain(base, warm), rate, b1=0.9)
-    key = jax.random.PRNGKey(seed + 17)
+class _Stochastic:
+    """A schedule-free optimiser on mini-batches: steps are compiled; between them the weights are judged every ``LOOK``
+    steps, where every chunk of steps ends however fast the machine is.
+    """
 
-    def rows_of(step: Array, count: int, salt: int) -> Array:
-        """Every row once an epoch, in an order of its own."""
-        if count <= batch:
-            return jnp.arange(count)
-        per = count // batch
-        order = jax.random.permutation(jax.random.fold_in(jax.random.fold_in(key, salt), step // per), count)
-        return lax.dynamic_slice(order, ((step % per) * batch,), (batch,))
+    def __init__(
+        self, fit: _Fit, judge: Callable[..., Any], sets: Sets, kind: str, rate: float, batch: int, seed: int
+    ) -> None:
+        base = optax.contrib.muon(rate * 5, adam_learning_rate=rate) if kind == "muon" else optax.adam(rate, b1=0.0)
+        warm = optax.scale_by_schedule(lambda i: jnp.minimum(1.0, (i + 1) / 100))
+        self.fit, self.judge, self.sets, self.batch = fit, judge, sets, batch
+        self.optimiser = optax.contrib.schedule_free(optax.chain(base, warm), rate, b1=0.9)
+        self.key = jax.random.PRNGKey(seed + 17)
+        self._steps = jax.jit(self._some_steps)
+        self._readable = jax.jit(optax.contrib.schedule_free_eval_params)
 
-    def readable(state: _State) -> Any:
-        return optax.contrib.schedule_free_eval_params(state.inner, state.weights)
+    def begin(self, weights: Any) -> _State:
+        """The first state."""
+        inner = jax.jit(self.optimiser.init)(weights)
+        return _State(weights, inner, jnp.asarray(0), weights, jnp.asarray(self.judge(weights, self.sets)))
 
-    def advance(state: _State, sets: Sets, count: Array) -> tuple[_State, Array]:
-        def body(_: Any, state: _State) -> _State:
-            rows, points = rows_of(state.step, n, 1), rows_of(state.step, m, 2)
-            grad = jax.grad(fit.at)(state.weights, sets, rows, points)
-            updates, inner = optimiser.update(grad, state.inner, state.weights)
-            new = state._replace(weights=optax.apply_updates(state.weights, updates), inner=inner, step=state.step + 1)
-            return lax.cond(new.step % CHECK == 0, lambda s: look(s, sets), lambda s: s, new)
-
-        state = lax.fori_loop(0, count, body, state)
+    def advance(self, state: _State, count: Any) -> tuple[_State, Array]:
+        """The state ``count`` steps later, and the best that was seen until then."""
+        if count:
+            state = self._steps(state, self.sets, count)
+            if int(state.step) % LOOK == 0:
+                state = self._look(state)
         return state, state.judged
 
-    def look(state: _State, sets: Sets) -> _State:
-        now = readable(state)
-        value = fit.judged(now, sets)
-        better = value < state.judged
-        best = jax.tree.map(lambda a, b: jnp.where(better, a, b), now, state.best)
-        return state._replace(best=best, judged=jnp.where(better | jnp.isnan(value), value, state.judged))
+    def best(self, state: _State) -> Any:
+        """The weights that were best."""
+        return self._look(state).best
 
-    def begin(weights: Any, sets: Sets) -> _State:
-        return _State(weights, optimiser.init(weights), jnp.asarray(0), weights, fit.judged(weights, sets))
+    def _look(self, state: _State) -> _State:
+        now = self._readable(state.inner, state.weights)
+        value = jnp.asarray(self.judge(now, self.sets))
+        if value < state.judged:
+            return state._replace(best=now, judged=value)
+        return state._replace(judged=value) if jnp.isnan(value) else state
 
-    return jax.jit(begin), jax.jit(advance), jax.jit(lambda state, sets: look(state, sets).best)
+    def _some_steps(self, state: _State, sets: Sets, count: Array) -> _State:
+        n, m = len(sets.P), len(sets.physics_P)
+
+        def body(_: Any, state: _State) -> _State:
+            rows, points = self._rows(state.step, n, 1), self._rows(state.step, m, 2)
+            grad = jax.grad(self.fit.at)(state.weights, sets, rows, points)
+            updates, inner = self.optimiser.update(grad, state.inner, state.weights)
+            return state._replace(weights=optax.apply_updates(state.weights, updates), inner=inner, step=state.step + 1)
+
+        return lax.fori_loop(0, count, body, state)
+
+    def _rows(self, step: Array, count: int, salt: int) -> Array:
+        """Every row once an epoch, in an order of its own."""
+        if count <= self.batch:
+            return jnp.arange(count)
+        per = count // self.batch
+        key = jax.random.fold_in(jax.random.fold_in(self.key, salt), step // per)
+        return lax.dynamic_slice(jax.random.permutation(key, count), ((step % per) * self.batch,), (self.batch,))
 
 
 def _sets(problem: Problem, data: Data, weight: float, points: int, seed: int) -> Sets:

@@ -226,6 +226,7 @@ def train_pod_mlp(
         "steps": outcome.steps,
         "seconds": outcome.seconds,
         "stopped": outcome.stopped,
+        "curve": list(outcome.curve),
         "snapshots": 0 if weight == 1 else len(data.inputs),
         "basis_snapshots": len(data.inputs),
         "solved_in_training": BASIS_SOLVES if solved_here else 0,

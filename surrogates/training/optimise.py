@@ -32,6 +32,7 @@ Loss = Callable[[Any, Any], Any]  # (weights, rows) -> scalar
 
 PAUSE = 0.3  # seconds of work between looks at the clock
 SAVE = 5.0  # seconds between checkpoints
+LOOK = 50  # steps between looks at the loss, which make the learning curve
 STALL, GAIN = 100, 0.01
 MEMORY = 20
 
@@ -57,6 +58,7 @@ class Outcome(NamedTuple):
     seconds: float
     loss: float
     stopped: str  # steps, seconds, converged, diverged
+    curve: tuple[float, ...] = ()  # the loss at the beginning and after every LOOK steps
 
 
 def identity(*facts: Any) -> str:
@@ -114,7 +116,7 @@ class Stages:
     def outcome(self, weights: Any) -> Outcome:
         """Where the run ended."""
         run = self._run
-        return Outcome(weights, run.step, run.elapsed, run.history[-1], run.stopped or "steps")
+        return Outcome(weights, run.step, run.elapsed, run.history[-1], run.stopped or "steps", tuple(run.history))
 
 
 @lru_cache(maxsize=16)  # a second training run of the same shape compiles nothing
@@ -214,7 +216,7 @@ class _Run:
     def __init__(self, budget: Budget) -> None:
         self.budget = budget
         self.phase, self.step, self.before = 0, 0, 0.0
-        self.history: list[float] = []  # the loss at every multiple of half the patience
+        self.history: list[float] = []  # the loss at every multiple of LOOK steps
         self.stopped = ""
         self.leaves: list[np.ndarray] | None = None
         self.started = budget.start or time.perf_counter()
@@ -235,14 +237,13 @@ class _Run:
             self.save(self.latest)
 
     def _through(self, state: Any, end: int, advance: Callable[[Any, int], tuple[Any, Any]]) -> Any:
-        half = self.budget.patience // 2
         warm = False
         self.size, self.latest = 1, state
         while self.step < end and not self.stopped:
             if self.budget.seconds is not None and self.elapsed >= self.budget.seconds:
                 self.stopped = "seconds"
                 break
-            count = min(self.size if warm else 1, end - self.step, half - self.step % half)
+            count = min(self.size if warm else 1, end - self.step, LOOK - self.step % LOOK)
             began = time.perf_counter()
             new, value = advance(self.latest, count)
             value = float(value)
@@ -252,9 +253,9 @@ class _Run:
                 break
             self.latest, self.step = new, self.step + count
             if warm:
-                self.size = max(1, min(half, int(PAUSE / max(spent, 1e-6))))
+                self.size = max(1, min(LOOK, int(PAUSE / max(spent, 1e-6))))
             warm = True
-            if self.step % half == 0:
+            if self.step % LOOK == 0:
                 self.look(value)
             self._report(value, spent)
             if time.perf_counter() - self.saved > SAVE:
@@ -267,7 +268,8 @@ class _Run:
             raise RuntimeError("training cannot start: the loss is not finite at the initial weights")
         self.history.append(value)
         # rounding floors the loss: 1e-15 of the constant it is computed from
-        if len(self.history) > 2 + 1 and value > (1 - GAIN) * self.history[-3] - 1e-15:
+        back = max(1, self.budget.patience // LOOK)
+        if len(self.history) > back + 1 and value > (1 - GAIN) * self.history[-1 - back] - 1e-15:
             self.stopped = "converged"
 
     def _report(self, value: float, spent: float) -> None:
