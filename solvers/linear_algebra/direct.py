@@ -8,10 +8,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import scipy.sparse as sp
-import scipy.sparse.linalg as spla
 from jaxtyping import Array, Float
 
 from ..interrupts import deferred
+from .superlu import symmetric_lu
 
 
 def factorise(matrix: sp.csr_matrix) -> Callable[[np.ndarray], np.ndarray]:
@@ -21,9 +21,7 @@ def factorise(matrix: sp.csr_matrix) -> Callable[[np.ndarray], np.ndarray]:
         ValueError: the matrix is singular.
     """
     try:
-        factor = spla.splu(
-            matrix.tocsc(), permc_spec="MMD_AT_PLUS_A", diag_pivot_thresh=0.0, options={"SymmetricMode": True}
-        )
+        factor = symmetric_lu(matrix)
     except RuntimeError as error:
         raise ValueError(f"the matrix could not be factorised: {error}") from None
     return factor.solve

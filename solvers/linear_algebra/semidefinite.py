@@ -7,13 +7,12 @@ s - ||E||_inf.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
-import scipy.sparse.linalg as spla
 
 from ..precision import gamma
+from .superlu import symmetric_lu
 
 
 def indefiniteness(m: sp.csr_matrix) -> float:
@@ -27,10 +26,6 @@ def indefiniteness(m: sp.csr_matrix) -> float:
         if bound is not None:
             return max(0.0, -bound)
     return np.inf
-
-
-def _symmetric_factor(m: sp.csr_matrix) -> Any:
-    return spla.splu(m.tocsc(), permc_spec="MMD_AT_PLUS_A", diag_pivot_thresh=0.0, options={"SymmetricMode": True})
 
 
 def smallest_eigenvalue(m: sp.csr_matrix, solve: Callable[[np.ndarray], np.ndarray]) -> float:
@@ -55,7 +50,7 @@ def _verified(m: sp.csr_matrix, shift: float) -> float | None:
     n = m.shape[0]
     shifted = (m - shift * sp.identity(n, format="csr")).tocsr()
     try:
-        factor = _symmetric_factor(shifted)
+        factor = symmetric_lu(shifted)
     except RuntimeError:
         return None
     d = factor.U.diagonal()

@@ -15,12 +15,12 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 import scipy.sparse as sp
-import scipy.sparse.linalg as spla
 from jax import lax
 from jaxtyping import Array, Bool, Float, Int
 
 from .direct import callback_float64
 from .implicit import LinearSolves
+from .superlu import symmetric_lu
 
 KEPT = 2  # factorisations: a fine and a coarse state, or one state before and after a small change
 PIVOT_THRESHOLD = 0.1  # a diagonal pivot is taken unless ten times smaller than the largest of its column
@@ -64,12 +64,7 @@ class SparseLU:
         if not np.isfinite(entries).all():
             return np.zeros(1)
         try:
-            factor = spla.splu(
-                self.matrix(entries).tocsc(),
-                permc_spec="MMD_AT_PLUS_A",
-                diag_pivot_thresh=0.0,
-                options={"SymmetricMode": True},
-            )
+            factor = symmetric_lu(self.matrix(entries))
         except RuntimeError:  # exactly singular
             return np.zeros(1)
         on_diagonal = np.array_equal(factor.perm_r, factor.perm_c)
@@ -96,12 +91,7 @@ class SparseLU:
         entries, b = np.array(entries), np.array(b)  # copies: the caller's memory may be reused
         matrix = sp.csc_matrix((entries[self._by_columns], *self._csc), shape=(self.size, self.size))
         try:
-            factor = spla.splu(
-                matrix,
-                permc_spec="MMD_AT_PLUS_A",
-                diag_pivot_thresh=PIVOT_THRESHOLD,
-                options={"SymmetricMode": True},
-            )
+            factor = symmetric_lu(matrix, PIVOT_THRESHOLD)
         except RuntimeError:  # exactly singular
             factor = None
         self._recent = ((entries, b, factor), *self._recent[: KEPT - 1])
