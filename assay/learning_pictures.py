@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,3 +34,31 @@ def keep_curve(folder: Path, training: dict[str, Any]) -> None:
     axes.set(xlabel="steps", ylabel=what, title=f"{training['steps']} steps in {training['seconds']:.0f} s")
     axes.grid(alpha=0.3, which="both")
     save(figure, own_file(folder, "learning.png"))
+
+
+def plot_sweep(rows: Sequence[Mapping[str, Any]], axes: Sequence[str], path: Path) -> Path:
+    """Mean and worst found error of all runs against each of ``axes`` ("samples", "parameters"), one panel each;
+    against the number of the run where neither was varied.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    figure = Figure(figsize=(5.2 * max(1, len(axes)), 4.2), layout="constrained")
+    for i, axis in enumerate(axes or ["run"]):
+        panel = figure.add_subplot(1, max(1, len(axes)), i + 1)
+        x = [row[axis] if axes else number + 1 for number, row in enumerate(rows)]
+        for name, errors, colour, mark in (
+            ("mean, at independent draws", [row["errors"]["mean"] for row in rows], "#0072b2", "o"),
+            ("worst found by a search", [row["worst_found"] for row in rows], "#d55e00", "^"),
+        ):
+            panel.plot(x, errors, mark, color=colour, alpha=0.6, label=name)
+            places = sorted(set(x))
+            middles = [np.median([e for w, e in zip(x, errors, strict=True) if w == place]) for place in places]
+            panel.plot(places, middles, "-", color=colour)
+        if axes:
+            panel.set_xscale("log")
+        panel.set_yscale("log")
+        panel.set(xlabel=axis, ylabel="relative error")
+        panel.grid(alpha=0.3, which="both")
+        panel.legend(fontsize=8)
+    return save(figure, path)

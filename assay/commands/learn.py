@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -22,6 +23,7 @@ from .errors import DONE, UserError, keeps
 from .explore import ProblemWord
 from .output import emit, number, progress_bar, say
 from .settings import Config, Json, Option, Seed, Set, box_inside, pairs
+from .sweeping import asked_sweep, sweep_verb
 
 
 def train(
@@ -37,6 +39,13 @@ def train(
     ] = None,
     box: Annotated[list[str] | None, typer.Option(metavar="NAME=LOW:HIGH,...", help="Learn only here.")] = None,
     option: Option = None,
+    sweep: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="KEY=VALUE,...", help="Train for every value: samples, seconds, steps, physics_weight or an option."
+        ),
+    ] = None,
+    seeds: Annotated[int, typer.Option(min=1, help="Train with so many seeds, from --seed on.")] = 1,
     out: Annotated[Path | None, typer.Option(metavar="FOLDER", help="runs/PROBLEM-SURROGATE if left out.")] = None,
     set_: Set = None,
     as_json: Json = False,
@@ -58,6 +67,10 @@ def train(
         steps,
         pairs(option or [], "--option"),
     )
+    if sweep or seeds > 1:
+        path = out or Path("runs") / f"{problem.replace(':', '-')}-{plan.surrogate}-sweep"
+        about, command = about_problem(problem, asked, owner), shlex.join(["assay", *sys.argv[1:]])
+        return sweep_verb(path, owner, about, plan, asked_sweep(sweep or [], seeds, plan.surrogate), command, as_json)
     check_options(plan.surrogate, plan.options, physics_weight, snapshots > 0)
     path = out or Path("runs") / f"{problem.replace(':', '-')}-{plan.surrogate}"
     settings = {"problem": about_problem(problem, asked, owner), "training": plan.settings()}

@@ -1,0 +1,85 @@
+"""Sweeps: every combination once, exponents against exact powers, and going on where one was cut."""
+
+import json
+
+import numpy as np
+import pytest
+
+from assay.commands.errors import UserError
+from assay.commands.sweeping import asked_sweep
+from assay.run_folder import about_problem
+from assay.run_training import Plan
+from assay.solvers.box import Box
+from assay.solvers.problems.black_box import black_box
+from assay.sweep import Sweep, fits, run_sweep
+
+PLAN = Plan("linear", 8, 4, 3, None, None, None, None, {})
+
+
+def row(samples, mean, worst, parameters=5):
+    return {"samples": samples, "parameters": parameters, "errors": {"mean": mean}, "worst_found": worst}
+
+
+def test_exponents_of_exact_powers_are_found_exactly():
+    rows = [row(n, 3 * n**-1.5, 7 * n**-0.25) for n in (8, 16, 32, 64)]
+    mean, worst = fits(rows)
+    assert (mean["of"], worst["of"]) == ("mean", "worst found") and {mean["against"], worst["against"]} == {"samples"}
+    assert mean["exponent"] == pytest.approx(1.5, abs=1e-12) and mean["constant"] == pytest.approx(3, rel=1e-12)
+    assert worst["exponent"] == pytest.approx(0.25, abs=1e-12) and worst["half_width"] < 1e-6
+
+
+def test_the_interval_holds_the_true_exponent_about_as_often_as_it_says():
+    rng, inside = np.random.default_rng(0), 0
+    for _ in range(400):
+        rows = [row(n, n**-1.0 * np.exp(0.3 * rng.standard_normal()), 1.0) for n in (8, 16, 32, 64, 128)]
+        fit = fits(rows)[0]
+        inside += abs(fit["exponent"] - 1.0) <= fit["half_width"]
+    assert 360 <= inside <= 396  # 95 % of 400 is 380, its deviation 4.4: four of them
+
+
+def test_what_was_not_varied_or_found_nothing_has_no_exponent():
+    assert fits([row(8, 0.1, 0.2), row(16, 0.05, 0.1)]) == []
+    assert fits([row(n, 0.0, float("inf")) for n in (8, 16, 32)]) == []
+
+
+def test_every_combination_has_a_plan_of_its_own():
+    plans = Sweep({"samples": [4, 8], "ridge": [0.1]}, seeds=2).plans(PLAN)
+    assert [(at["samples"], at["seed"]) for at, _ in plans] == [(4, 3), (4, 4), (8, 3), (8, 4)]
+    assert all(plan.snapshots == at["samples"] and plan.seed == at["seed"] for at, plan in plans)
+    assert all(plan.options == {"ridge": 0.1} for _, plan in plans)
+    for axes, seeds in (({"samples": [0]}, 1), ({"samples": [2.5]}, 1), ({"samples": []}, 1), ({}, 0)):
+        with pytest.raises(UserError):
+            Sweep(axes, seeds).plans(PLAN)
+
+
+def test_values_as_they_are_written():
+    assert asked_sweep(["samples=32,64", "widths=16,[8,4]"], 1, "pod-mlp").axes == {
+        "samples": [32, 64],
+        "widths": [[16, 16], [8, 4]],
+    }
+    with pytest.raises(UserError, match="KEY=VALUE"):
+        asked_sweep(["samples"], 1, "pod-mlp")
+
+
+def test_a_sweep_that_was_cut_goes_on_and_another_is_refused(tmp_path):
+    calls = []
+
+    def solve(p):
+        calls.append(p)
+        return np.array([p[0], p[0] ** 2, 1.0])
+
+    problem = black_box(solve, Box(("a",), np.zeros(1), np.ones(1)), name="square", size=3)
+    about = about_problem("mine:problem", {}, problem)
+    sweep = Sweep({"samples": [4, 8]})
+    result = run_sweep(tmp_path, problem, about, PLAN, sweep, "")
+    assert [r["at"]["samples"] for r in result["rows"]] == [4, 8]
+    assert (tmp_path / "sweep.png").stat().st_size > 1000
+    file = tmp_path / "sweep.json"
+    stored = json.loads(file.read_text())
+    file.write_text(json.dumps({**stored, "rows": stored["rows"][:1]}))  # as if it had been cut before the last row
+    calls.clear()
+    again = run_sweep(tmp_path, problem, about, PLAN, sweep, "")
+    assert [r["errors"] for r in again["rows"]] == [r["errors"] for r in result["rows"]]
+    assert again["rows"][1]["worst_found"] == result["rows"][1]["worst_found"]
+    with pytest.raises(UserError, match="another sweep"):
+        run_sweep(tmp_path, problem, about, PLAN, Sweep({"samples": [4, 16]}), "")
