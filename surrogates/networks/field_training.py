@@ -26,12 +26,14 @@ import jax.numpy as jnp
 import numpy as np
 import optax  # type: ignore[import-untyped]
 from jax import lax
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
 from ...solvers.box import Box
 from ...solvers.problem import Problem
 from ...solvers.problems.catalogue import closest
+from ..baselines.regression import Regression
 from ..surrogate import Surrogate
+from ..training.dull import CHEAPEST, DULL, dull_warning
 from ..training.optimise import LOOK, Budget, Outcome, Progress, Stages, identity, judged_lbfgs
 from ..training.pod import Data, box_points, inner_product, pod, prepare, solve_few
 from ..training.twins import groups_of
@@ -114,7 +116,8 @@ def train_fields(
     settings = {**design.settings, **settings}
     net = design.build(problem, **settings)
     data = solve_few(problem, box, FEW, seed) if snapshots is None else prepare(problem, snapshots, box)
-    sets = _sets(problem, data, weight, physics_points, seed)
+    held = _held(data, weight, seed)
+    sets = _sets(problem, data, held, weight, physics_points, seed)
     arrays = _normalisers(design, problem, data)
     architecture = {
         "name": design.name,
@@ -134,7 +137,7 @@ def train_fields(
     arrays |= arrays_of(outcome.weights) | _projection(problem, data, project)
     if project:
         architecture["lift"] = data.lift
-    training = {
+    training: dict[str, Any] = {
         "loss": outcome.loss,
         "steps": outcome.steps,
         "seconds": outcome.seconds,
@@ -151,7 +154,9 @@ def train_fields(
         "warnings": _warnings(outcome.stopped),
     }
     if len(sets.held_P):
-        training["validation_error"] = judged
+        dull = _dull_errors(fit, snapshots, box, held, sets, seed)
+        training["validation"] = {"network": judged if np.isfinite(judged) else None, "dull": dull}
+        training["warnings"] += dull_warning(dull, judged)
     return Surrogate(problem, architecture, arrays, predictor(design), box, seed, data.hash, training)
 
 
@@ -189,6 +194,13 @@ class _Fit:
             return self.error(weights, P, U, sizes)
         away = self.fields(weights, P) - U
         return jnp.mean(jnp.sum(away**2, axis=1) / jnp.maximum(jnp.sum(U**2, axis=1), 1e-300))
+
+    def relative(self, fields: np.ndarray, sets: Sets) -> float:
+        """The mean square relative error of anybody's fields at the rows held out."""
+        sizes = jax.jit(lambda P, E: lax.map(lambda row: self.problem.norm(row[0], row[1]), (P, E)))(
+            sets.held_P, fields - sets.held_U
+        )
+        return float(jnp.mean((sizes / sets.held_sizes) ** 2))
 
     def physics(self, weights: Any, P: Array) -> Float[Array, ""]:
         return jnp.mean(jax.vmap(self.residual)(P, self.fields(weights, P)))
@@ -301,18 +313,35 @@ class _Stochastic:
         return lax.dynamic_slice(jax.random.permutation(key, count), ((step % per) * self.batch,), (self.batch,))
 
 
-def _sets(problem: Problem, data: Data, weight: float, points: int, seed: int) -> Sets:
-    truths = np.asarray(jax.jit(jax.vmap(problem.prescribe))(data.inputs, data.fields))
-    sizes = np.asarray(
-        jax.jit(lambda P, U: lax.map(lambda r: problem.magnitude(r[0], r[1]), (P, U)))(data.inputs, truths)
-    )
-    sizes = np.where(sizes > problem.zero_scale, sizes, max(problem.zero_scale, 1e-300))
-    held = np.zeros(len(truths), dtype=bool)
-    if len(truths) >= ENOUGH and weight < 1:
+def _held(data: Data, weight: float, seed: int) -> Bool[np.ndarray, " n"]:
+    """Which rows are held out; rows that nearly repeat each other together."""
+    held = np.zeros(len(data.inputs), dtype=bool)
+    if len(held) >= ENOUGH and weight < 1:
         groups = groups_of(data.features)
         order = np.random.default_rng(seed).permutation(int(groups.max()) + 1)
         held = np.isin(groups, order[: max(1, int(HELD * len(order)))])
-        held = held if not held.all() else np.zeros(len(truths), dtype=bool)
+    return held & ~held.all()
+
+
+def _dull_errors(fit: _Fit, snapshots: Any, box: Box, held: np.ndarray, sets: Sets, seed: int) -> dict[str, float]:
+    """Root mean square relative errors of the cheapest baselines, learnt from the same rows, at those held out."""
+    r = Regression.of(fit.problem, snapshots, box)
+    found = {}
+    for name in CHEAPEST:
+        try:
+            answers = DULL[name].fit(r.some(np.flatnonzero(~held)), seed)(np.asarray(sets.held_P))
+            found[name] = float(np.sqrt(fit.relative(answers, sets)))
+        except (ValueError, np.linalg.LinAlgError):
+            continue  # nothing to be compared with
+    return {name: error for name, error in found.items() if np.isfinite(error)}
+
+
+def _sets(problem: Problem, data: Data, held: np.ndarray, weight: float, points: int, seed: int) -> Sets:
+    truths = np.asarray(jax.jit(jax.vmap(problem.prescribe))(data.inputs, data.fields))
+    sizes = np.asarray(
+        jax.jit(lambda P, U: lax.map(lambda row: problem.magnitude(row[0], row[1]), (P, U)))(data.inputs, truths)
+    )
+    sizes = np.where(sizes > problem.zero_scale, sizes, max(problem.zero_scale, 1e-300))
     P = box_points(data.box, points, seed + DRAW_SEED) if weight else np.zeros((0, data.inputs.shape[1]))
     parts = (data.inputs[~held], truths[~held], sizes[~held], data.inputs[held], truths[held], sizes[held], P)
     return Sets(*(jnp.asarray(a) for a in parts))

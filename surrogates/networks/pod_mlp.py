@@ -32,6 +32,7 @@ from ...solvers.box import Box
 from ...solvers.problem import Problem
 from ..baselines import polynomial
 from ..surrogate import Surrogate, scaled_features
+from ..training.dull import dull_warning
 from ..training.optimise import Budget, Progress, identity, minimise
 from ..training.physics_fields import LeastResidual, joined, least_residual
 from ..training.pod import Data, box_points, pod, prepare, solve_few
@@ -55,7 +56,7 @@ from .trial import Trial, tried
 STEPS = 600
 BASIS_SOLVES = 32  # of physics training
 MIXED = 0.5  # the default physics weight where the energy functional costs next to nothing
-WORSE = 1.05  # times a dull baseline's error: where a warning is due
+
 DRAW_SEED = 7_919  # added to the seed: physics inputs are not the snapshots'
 
 
@@ -320,13 +321,6 @@ def _validated(
     elif alone is not None and alone.after(steps) > own:
         network, where = alone.after(steps), "left-out snapshots"
     held_out = {name: error for name, error in judged.errors.items() if np.isfinite(error)}
-    best = next(iter(held_out), None)
-    warnings = []
-    if best is not None and not network <= WORSE * held_out[best]:
-        warnings.append(
-            f"{best}, which costs nothing, has a relative error of {held_out[best]:.2g} at left-out snapshots and this "
-            f"network {network:.2g} at {where}: train {best} instead, or the network with more snapshots or steps"
-        )
     return {
         "validation": {
             "network": network if np.isfinite(network) else None,
@@ -336,7 +330,7 @@ def _validated(
             "corrects_polynomial": corrects,
         },
         "teacher": judged.mixture if taught else {},
-        "warnings": warnings,
+        "warnings": dull_warning(held_out, network, where),
     }
 
 

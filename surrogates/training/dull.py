@@ -27,7 +27,28 @@ DULL: dict[str, Any] = {
 }
 SHARE = 0.2  # of the rows is left out
 NEAR_BEST = 3.0  # times the least error: what is mixed at all
+WORSE = 1.05  # times the error of a dull baseline, from which on it is told
 FEW = 64  # rows up to which every row is left out once
+
+
+CHEAPEST = ("mean", "linear", "kernel-ridge")  # beside a network that has its own rows left out
+
+
+def dull_warning(errors: dict[str, float], network: float, where: str = "left-out snapshots") -> list[str]:
+    """A sentence if the best dull baseline is better than the network at rows left out; none otherwise.
+
+    Args:
+        errors: relative errors of the dull baselines by name.
+        where: what the network's own error was measured at.
+    """
+    known = {name: error for name, error in errors.items() if np.isfinite(error)}
+    best = min(known, key=lambda name: known[name], default=None)
+    if best is None or network <= WORSE * known[best]:
+        return []
+    return [
+        f"{best}, which costs nothing, has a relative error of {known[best]:.2g} at left-out snapshots and this "
+        f"network {network:.2g} at {where}: train {best} instead, or the network with more snapshots or steps"
+    ]
 
 
 class Split(NamedTuple):

@@ -1,0 +1,162 @@
+"""Networks that give fields outright: prescribed values, physics, early stopping, going on, projection, files."""
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from assay.solvers.box import Box
+from assay.solvers.problems.black_box import black_box
+from assay.solvers.problems.heat import Heat
+from assay.solvers.problems.thermal_block import ThermalBlock
+from assay.solvers.snapshots.sample import sample
+from assay.surrogates import load, save, train
+from assay.surrogates.networks.field_network import field_normaliser, normalised
+from assay.surrogates.networks.resnet import change_per_layer
+from assay.verify.answers.evaluate import captured
+from assay.verify.proofs.prover import prover
+
+SMALL = {"widths": (8,)}
+
+
+@pytest.fixture(scope="module")
+def problem():
+    return ThermalBlock(cells=8, low=0.5, high=2.0)
+
+
+@pytest.fixture(scope="module")
+def snapshots(problem):
+    return sample(problem, 32)
+
+
+@pytest.fixture(scope="module")
+def trained(problem, snapshots):
+    return train(problem, "mlp", snapshots, steps=120, **SMALL)
+
+
+def same_arrays(one, other):
+    return set(one.arrays) == set(other.arrays) and all(
+        np.array_equal(one.arrays[k], other.arrays[k]) for k in one.arrays
+    )
+
+
+class Interrupting:
+    def __init__(self, at):
+        self.at = at
+
+    def __call__(self, done, total, note):
+        if done >= self.at:
+            raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("options", [{}, {"optimiser": "lbfgs"}, {"optimiser": "muon"}, {"physics_weight": 0.3}])
+def test_an_interrupted_training_goes_on_to_the_same_bits(problem, snapshots, tmp_path, options):
+    options = {"steps": 260, "batch": 8, "physics_points": 16, **SMALL, **options}
+    whole = train(problem, "mlp", snapshots, **options)
+    file = tmp_path / "checkpoint"
+    for at in (60, 210):
+        with pytest.raises(KeyboardInterrupt):
+            train(problem, "mlp", snapshots, checkpoint=file, progress=Interrupting(at), **options)
+    assert same_arrays(train(problem, "mlp", snapshots, checkpoint=file, **options), whole)
+    with pytest.raises(ValueError, match="another training run"):
+        train(problem, "mlp", snapshots, checkpoint=file, **{**options, "batch": 9})
+
+
+def test_the_weights_that_were_best_at_held_out_rows_are_kept(trained):
+    assert trained.training["held_out"] == 4
+    curve = trained.training["curve"]
+    assert len(curve) == 3 and curve == sorted(curve, reverse=True)  # after 0, 50 and 100 steps: the best yet
+    assert trained.training["validation"]["network"] ** 2 <= curve[-1]
+
+
+def test_a_dull_baseline_that_is_better_is_told(problem, snapshots):
+    little = train(problem, "mlp", snapshots, steps=2, **SMALL)
+    dull = little.training["validation"]["dull"]
+    assert set(dull) == {"mean", "linear", "kernel-ridge"} and dull["kernel-ridge"] < dull["mean"]
+    assert (
+        len(little.training["warnings"]) == 1 and "kernel-ridge, which costs nothing" in little.training["warnings"][0]
+    )
+
+
+def test_prescribed_values_are_built_in_or_left_to_the_loss():
+    problem = Heat(cells=4, steps=4)
+    P, data = problem.inputs.sample(2, seed=1), sample(problem, 8)
+    hard, soft = (train(problem, "mlp", data, steps=10, constraints=c, **SMALL)(P) for c in ("hard", "soft"))
+    start = np.asarray(problem.initial(jnp.asarray(problem.inputs.centre)))
+    for u in (hard, soft):
+        exact = np.array_equal(u.reshape(2, 5, -1)[:, 0], np.stack([start, start]))
+        assert exact == (u is hard)
+
+
+def test_physics_alone_learns_without_a_field(problem):
+    far, near = (
+        train(problem, "mlp", None, steps=steps, physics_weight=1.0, physics_points=64, widths=(32,))
+        for steps in (1, 500)
+    )
+    assert near.training["snapshots"] == 0 and near.training["solved_in_training"] == 32
+    P = problem.inputs.sample(8, seed=5)
+    U = np.asarray(problem.solve_batch(P))
+    errors = [
+        np.mean([problem.relative_error(p, v, u) for p, v, u in zip(P, s(P), U, strict=True)]) for s in (far, near)
+    ]
+    assert errors[1] < 0.5 * errors[0]
+    with pytest.raises(ValueError, match="give snapshots, or physics_weight=1"):
+        train(problem, "mlp", None, physics_weight=0.5)
+
+
+def test_a_projected_network_has_the_proofs_from_coefficients(problem, snapshots):
+    s = train(problem, "mlp", snapshots, steps=60, project=6, **SMALL)
+    P = problem.inputs.sample(4, seed=3)
+    assert s.basis.shape == (problem.size, 6)
+    np.testing.assert_allclose(np.asarray(s.coefficients(P)) @ s.basis.T, s(P), rtol=1e-10, atol=1e-12)
+    assert prover(problem, captured(s)).reduced is not None
+
+
+def test_single_precision_is_of_the_network_and_comes_back_as_it_was(problem, snapshots, tmp_path):
+    s = train(problem, "mlp", snapshots, steps=20, precision="float32", **SMALL)
+    weights = [a.dtype for key, a in s.arrays.items() if key.startswith("net.")]
+    assert set(weights) == {np.dtype("float32")} and s(problem.inputs.sample(2, seed=1)).dtype == np.float64
+    P = problem.inputs.sample(5, seed=8)
+    np.testing.assert_array_equal(load(save(s, tmp_path / "m.safetensors"), problem)(P), s(P))
+
+
+def test_a_rate_that_diverges_keeps_the_last_good_state_and_says_so(problem, snapshots):
+    with np.errstate(all="ignore"):
+        s = train(problem, "resnet", snapshots, steps=300, rate=1e200, width=8, layers=2)
+    assert s.training["stopped"] == "diverged" and any("diverged" in w for w in s.training["warnings"])
+    assert np.isfinite(s(problem.inputs.sample(3, seed=1))).all()
+
+
+def test_functions_that_span_decades_are_seen_in_logarithms():
+    rng = np.random.default_rng(0)
+    fields = np.stack(
+        [np.exp(3 * rng.standard_normal((6, 20))), rng.standard_normal((6, 20)), np.ones((6, 20))], axis=2
+    )
+    arrays = field_normaliser(fields)
+    seen = np.asarray(normalised(jnp.asarray(fields), arrays))
+    assert arrays["norm.log"].tolist() == [1.0, 0.0, 0.0]
+    np.testing.assert_allclose(seen.mean(axis=(0, 1)), 0, atol=1e-12)
+    np.testing.assert_allclose(seen.std(axis=(0, 1)), [1, 1, 0], atol=1e-12)
+
+
+def test_change_per_layer_of_known_weights():
+    W = np.eye(3)
+    arrays = {f"net.step_{i}.kernel": (1 + 0.5 * i) * W for i in range(3)}
+    assert change_per_layer(arrays) == pytest.approx((0.5 / 1 + 0.5 / 1.5) / 2)
+    assert np.isnan(change_per_layer({"net.step_0.kernel": W}))
+
+
+def test_words_that_are_not_known_are_refused(problem, snapshots):
+    for option, value in (("optimiser", "sgd"), ("precision", "half"), ("constraints", "none"), ("batch", 0)):
+        with pytest.raises(ValueError, match=option):
+            train(problem, "mlp", snapshots, **{option: value})
+    with pytest.raises(ValueError, match="widths"):
+        train(problem, "mlp", snapshots, widths=())
+
+
+def test_a_plain_black_box_is_learnt():
+    problem = black_box(
+        lambda p: np.array([p[0], p[0] * p[1], 1.0]), Box(("a", "b"), np.zeros(2), np.ones(2)), name="m"
+    )
+    s = train(problem, "resnet", sample(problem, 24), steps=800, width=16, layers=2)
+    P = problem.inputs.sample(16, seed=4)
+    assert np.abs(s(P) - np.stack([P[:, 0], P[:, 0] * P[:, 1], np.ones(16)], axis=1)).max() < 0.1
