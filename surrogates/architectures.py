@@ -27,7 +27,7 @@ from .baselines import (
     random_features,
     reduced_basis,
 )
-from .networks import mlp, pod_mlp, resnet
+from .networks import deeponet, fno, mlp, pod_mlp, resnet, unet
 from .networks.design import Design, fits_all
 from .networks.field_network import predictor
 from .networks.field_training import train_fields
@@ -75,7 +75,7 @@ def _needs_few_terms(problem: Problem) -> str:
 
 ARCHITECTURES = {
     "pod-mlp": Architecture(pod_mlp.train_pod_mlp, pod_mlp.predict, kind="network"),
-    **{design.name: _fields(design) for design in (mlp.MLP, resnet.RESNET)},
+    **{design.name: _fields(design) for design in (mlp.MLP, resnet.RESNET, fno.FNO, unet.UNET, deeponet.DEEPONET)},
     "reduced-basis": Architecture(
         reduced_basis.train_reduced_basis,
         reduced_basis.predict,
