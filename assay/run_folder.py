@@ -2,6 +2,7 @@
 
     run.json              format, status (started, complete), command, settings, versions, results
     snapshots.h5          the truth that was learnt from, resumable
+    data.h5               a copy of the data that was learnt from, in the place of a solver
     training.checkpoint   where training stands, while it runs
     model.safetensors     the surrogate
     test.h5               the truth at other inputs, where the errors in run.json were measured
@@ -26,6 +27,7 @@ from typing import Any
 
 from .commands.errors import UserError
 from .own_code import find_problem
+from .solvers.datasets.files import load_dataset
 from .solvers.files import HeldFolder, parse_json, read_text, replace
 from .solvers.identity import check_fingerprint, first_difference
 from .solvers.problem import Problem
@@ -34,6 +36,7 @@ from .surrogates import load
 from .surrogates.surrogate import versions
 
 FORMAT = "assay-run-1"
+DATA = "data.h5"
 LARGEST = 1 << 26  # bytes of run.json
 
 
@@ -145,6 +148,8 @@ class RunFolder:
         """
         about = _about(self.path, self.settings)
         name = about["name"]
+        if "data" in about:
+            return self._data(about, word)
         if word not in (None, name):
             raise UserError(f"{self.path} is a run of {name!r}, not of {word}")
         if name in PROBLEMS:
@@ -165,6 +170,17 @@ class RunFolder:
         if difference is not None:
             raise UserError(f"{self.path}: the problem is no longer what it was: {difference}")
         check_fingerprint(str(self.path), about.get("fingerprint", ""), made)
+        return made
+
+    def _data(self, about: dict[str, Any], word: str | None) -> Problem:
+        """The data that the run learnt from, by its own copy."""
+        if word is not None:
+            raise UserError(f"{self.path} is a run of data: leave --problem {word} out")
+        file = self.file(DATA)
+        if not file.exists():
+            raise UserError(f"{self.path} has no {DATA}: train again, into another folder")
+        made = load_dataset(file).problem
+        check_fingerprint(str(self.path), about["fingerprint"], made)
         return made
 
     def surrogate(self, problem: Problem) -> Callable[[Any], Any]:

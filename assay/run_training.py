@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from . import surrogates
+from .data_run import DataSource
 from .learning_pictures import keep_curve
 from .run_folder import RunFolder
 from .solvers.batching import RowMap
@@ -123,11 +124,13 @@ def run_training(
     problem: Problem,
     plan: Plan,
     progress: Callable[[str, float, float | None, str], None] | None = None,
+    source: DataSource | None = None,
 ) -> dict[str, Any]:
     """Sample, train, save, test. Killed at any moment, the same call goes on from where it was.
 
     Args:
         progress: called with (stage, done, total, note).
+        source: the rows to learn from and to test with, in the place of solves.
 
     Returns:
         The results that ``run.json`` keeps, as JSON values.
@@ -144,7 +147,10 @@ def run_training(
 
     started = time.perf_counter()
     snapshots = None
-    if plan.snapshots:
+    if source is not None:
+        source.keep(folder)
+        snapshots = source.learn
+    elif plan.snapshots:
         file = folder.file("snapshots.h5")
         snapshots = sample(problem, plan.snapshots, plan.seed, path=file, progress=report("sampling"))
     sampled = time.perf_counter()
@@ -167,9 +173,11 @@ def run_training(
     keep_curve(folder.path, model.training)
     tested, tests = Errors(np.zeros(0), {}), None
     if plan.test:
-        seed = plan.seed + TEST_SEED
-        file = folder.file("test.h5")
-        tests = sample(problem, plan.test, seed, independent=True, path=file, progress=report("testing"))
+        if source is not None:
+            tests = source.held
+        else:
+            seed, file = plan.seed + TEST_SEED, folder.file("test.h5")
+            tests = sample(problem, plan.test, seed, independent=True, path=file, progress=report("testing"))
         tested = errors_at(problem, model, tests)
     results = {
         "errors": summary(tested.errors),
@@ -182,7 +190,14 @@ def run_training(
         "snapshots_hash": None if snapshots is None else snapshots.hash,
     }
     checkpoint.unlink(missing_ok=True)
+    if source is not None:
+        results["solver_calls"] = 0
+        results |= {"conformal": source.bars(model)} if plan.test else {}
     taken = [each for each in (snapshots, tests) if each is not None]
-    results["notes"] = [*(note for each in taken for note in failures(each)), *hidden(problem, taken)]
+    results["notes"] = [
+        *(source.data.remarks if source else ()),
+        *(note for each in taken for note in failures(each)),
+        *hidden(problem, taken),
+    ]
     results["training"] = model.training
     return results

@@ -1,5 +1,6 @@
 """Data without a solver: arrays, files of PDEBench and The Well, and what can be verified with them."""
 
+import json
 import pickle
 import re
 
@@ -8,6 +9,7 @@ import numpy as np
 import pytest
 
 import assay
+from assay import cli
 from assay.solvers.datasets.dataset import Dataset
 from assay.solvers.problem import SolveError
 from assay.verify.statistics.conformal import least_rows, quantile
@@ -384,3 +386,45 @@ def test_nan_in_a_file_is_located_and_a_changed_file_is_refused(data, tmp_path):
         file["fields"][0, 0] += 1.0
     with pytest.raises(ValueError, match="its content does not have the hash written in it"):
         assay.load_dataset(path)
+
+
+# ---- the command line ------------------------------------------------------------------------------------------------
+
+
+def test_a_run_of_data_is_trained_searched_and_asked(data, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assay.save_dataset(data, tmp_path / "heat.h5", "pdebench", dtype="float64")
+    assert cli.run(["train", "--data", "heat.h5", "--surrogate", "linear", "--test", "16", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["test_inputs"] == 16 and found["errors"]["max"] < 1e-12 and found["solver_calls"] == 0
+    assert "a new input drawn as the data was has an error of at most" in found["conformal"]
+    (tmp_path / "heat.h5").unlink()  # the run keeps its own copy
+    run = "runs/data-heat-linear"
+    assert cli.run(["falsify", run, "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["verdict"] == "not falsified" and told["draws"] == 16 and told["solver_calls"] == 0
+    assert cli.run(["certify", run, "--random", "1"]) == 3
+    assert "no bound can be proved for heat, a data set" in " ".join(capsys.readouterr().out.split())
+    assert cli.run(["guard", run, "--random", "1"]) == 3
+    assert "the solver is missing" in " ".join(capsys.readouterr().out.split())
+    assert cli.run(["falsify", run, "--problem", "heat"]) == 2
+    assert "is a run of data: leave --problem heat out" in capsys.readouterr().err
+
+
+def test_what_is_wrong_with_a_run_of_data_is_told_first(data, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assay.save_dataset(data, tmp_path / "heat.h5", "pdebench")
+    for words, told in (
+        (["heat", "--data", "heat.h5"], "--data stands in the place of the problem: leave heat out, or --data"),
+        ([], "say which problem is learnt, or with --data FILE.h5 which data"),
+        (["--data", "none.h5"], "there is no data file at none.h5"),
+        (
+            ["--data", "heat.h5", "--set", "sample=3"],
+            "no setting of a data file called 'sample'; did you mean",
+        ),
+        (["--data", "heat.h5", "--seeds", "2"], "with --data, train once for each value"),
+        (["--data", "heat.h5", "--snapshots", "39"], "has 40 rows: 39 to learn from and 8 held out"),
+    ):
+        assert cli.run(["train", *words]) == 2
+        assert told in capsys.readouterr().err
+    assert not (tmp_path / "runs").exists()

@@ -11,26 +11,45 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
+from ..data_run import find_data
 from ..own_code import find_problem, is_own
 from ..run_folder import RunFolder, about_problem
 from ..run_training import Plan, run_training
+from ..solvers.problem import Problem
 from ..solvers.tolerance import measured_in
 from ..surrogates.architectures import surrogate_name
 from ..surrogates.training.optimise import steps_done
 from ..surrogates.training.train import check_options
 from ..verify.certificate import against
 from .errors import DONE, UserError, keeps
-from .explore import ProblemWord
 from .output import emit, number, progress_bar, say
 from .settings import Config, Json, Option, Seed, Set, box_inside, pairs
 from .sweeping import asked_sweep, sweep_verb
 
+DataOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--data",
+        metavar="FILE.h5",
+        help="Instead of a problem: a data set in the layout of PDEBench or The Well, or of save_dataset; --set "
+        "samples=, every_time=, every_node=, norm=, drop=true say how it is read.",
+    ),
+]
+
 
 def train(
-    problem: ProblemWord,
+    problem: Annotated[
+        str | None, typer.Argument(metavar="[PROBLEM]", help="A name of `assay problems`, or module:name.")
+    ] = None,
     surrogate: Annotated[str, typer.Option("--surrogate", metavar="NAME", help="What is trained.")] = "pod-mlp",
-    snapshots: Annotated[int, typer.Option(min=0, help="How many solves to learn from.")] = 256,
-    test: Annotated[int, typer.Option(min=0, help="How many further solves to measure errors at.")] = 64,
+    data: DataOption = None,
+    snapshots: Annotated[
+        int | None, typer.Option(min=0, help="How many solves to learn from (256); rows of data (all not held out).")
+    ] = None,
+    test: Annotated[
+        int | None,
+        typer.Option(min=0, help="How many further solves to measure errors at (64); rows of data (a fifth)."),
+    ] = None,
     seed: Seed = 0,
     seconds: Annotated[float | None, typer.Option(help="Training time.")] = None,
     steps: Annotated[int | None, typer.Option(min=1, help="Training steps.")] = None,
@@ -53,7 +72,15 @@ def train(
 ) -> int:
     """Snapshots and training into a run folder; interrupted, the same command goes on."""
     asked = pairs(set_ or [], "--set")
-    owner = find_problem(problem, asked)
+    source = None if data is None else find_data(data, problem, asked, snapshots, test, seed)
+    owner: Problem
+    if source is not None:
+        owner, problem, snapshots, test = source.data.problem, source.word, len(source.learn), len(source.held)
+    elif problem is None:
+        raise UserError("say which problem is learnt, or with --data FILE.h5 which data: `assay problems` lists them")
+    else:
+        owner = find_problem(problem, asked)
+    snapshots, test = 256 if snapshots is None else snapshots, 64 if test is None else test
     if seconds is not None and not 0 < seconds < float("inf"):
         raise UserError(f"--seconds must be positive, not {seconds}")
     plan = Plan(
@@ -67,21 +94,27 @@ def train(
         steps,
         pairs(option or [], "--option"),
     )
+    if source is not None and (sweep or seeds > 1):
+        raise UserError("--sweep and --seeds solve for what they learn from: with --data, train once for each value")
     if sweep or seeds > 1:
         path = out or Path("runs") / f"{problem.replace(':', '-')}-{plan.surrogate}-sweep"
         about, command = about_problem(problem, asked, owner), shlex.join(["assay", *sys.argv[1:]])
         return sweep_verb(path, owner, about, plan, asked_sweep(sweep or [], seeds, plan.surrogate), command, as_json)
     check_options(plan.surrogate, plan.options, physics_weight, snapshots > 0)
     path = out or Path("runs") / f"{problem.replace(':', '-')}-{plan.surrogate}"
-    settings = {"problem": about_problem(problem, asked, owner), "training": plan.settings()}
-    folder = RunFolder.start(path, settings, _command(problem, plan, asked, path, box or [], option or []))
+    about = about_problem(problem, asked, owner) | ({} if source is None else {"data": str(data)})
+    settings = {"problem": about, "training": plan.settings()}
+    start = ["--data", str(data)] if data is not None else [problem]
+    folder = RunFolder.start(path, settings, _command(start, plan, asked, path, box or [], option or []))
     if folder.resumed:
         done = steps_done(folder.file("training.checkpoint"))
         where = f"training goes on from step {done}" if done else "going on"
         say(f"{path} holds an interrupted run of these settings: {where}")
     with keeps(lambda: f"what was done is kept in {path}; the same command goes on from there"):
         with progress_bar("") as bar:
-            results = run_training(folder, owner, plan, lambda stage, done, total, note: bar(done, total, note, stage))
+            results = run_training(
+                folder, owner, plan, lambda stage, done, total, note: bar(done, total, note, stage), source
+            )
         folder.complete(results)
     payload: dict[str, Any] = {"out": str(path), "problem": problem, "surrogate": plan.surrogate, **results}
 
@@ -89,7 +122,8 @@ def train(
         errors = results["errors"]
         size = "" if results["parameters"] is None else f", {results['parameters']} parameters"
         console.print(
-            f"{plan.surrogate} for {owner.name}: trained in {results['seconds']:.1f} s on {plan.snapshots} solves "
+            f"{plan.surrogate} for {owner.name}: trained in {results['seconds']:.1f} s on {plan.snapshots} "
+            f"{'solves' if source is None else 'rows of data'} "
             f"({results['sampling_seconds']:.1f} s){size}"
         )
         training = results["training"]
@@ -104,21 +138,24 @@ def train(
             parts = ", ".join(f"{name} {number(e['max'])}" for name, e in results["component_errors"].items())
             if parts:
                 console.print(f"largest errors of the components by themselves: {parts}")
+            if "conformal" in results:
+                console.print(f"statistical: {results['conformal']}")
             console.print(f"(errors are {measured_in(owner.norm_name, owner.zero_scale)}; {against(owner)})")
         for warning in training.get("warnings", ()):
             console.print(f"warning: {warning}")
         for note in results["notes"]:
             console.print(f"note: {note}")
-        again = shlex.join(["--problem", problem, *_set_words(asked)]) if is_own(problem) else ""
+        own = source is None and is_own(problem)
+        again = shlex.join(["--problem", problem, *_set_words(asked)]) if own else ""
         console.print(f"run folder: {path}; next: assay falsify {path} --tolerance 1e-2 {again}".rstrip())
 
     emit(as_json, payload, people)
     return DONE
 
 
-def _command(problem: str, plan: Plan, asked: dict[str, Any], path: Path, box: list[str], option: list[str]) -> str:
+def _command(start: list[str], plan: Plan, asked: dict[str, Any], path: Path, box: list[str], option: list[str]) -> str:
     """The command line that makes this run, every setting spelled out."""
-    words = ["assay", "train", problem, "--surrogate", plan.surrogate]
+    words = ["assay", "train", *start, "--surrogate", plan.surrogate]
     words += ["--snapshots", str(plan.snapshots), "--test", str(plan.test), "--seed", str(plan.seed)]
     flags = (("--seconds", plan.seconds), ("--steps", plan.steps), ("--physics-weight", plan.physics_weight))
     for flag, value in flags:

@@ -47,7 +47,7 @@ class Dataset:
         return rows_of(self.snapshots, np.sort(order[held:])), rows_of(self.snapshots, np.sort(order[:held]))
 
 
-def rows_of(snapshots: Snapshots, rows: np.ndarray) -> Snapshots:
+def rows_of(snapshots: Snapshots, rows: np.ndarray | slice) -> Snapshots:
     """Some rows of snapshots that have no reasons."""
     chosen = {key: getattr(snapshots, key)[rows] for key in ("inputs", "fields", "residuals")}
     return dataclasses.replace(snapshots, **chosen)
