@@ -201,6 +201,13 @@ class Problem(abc.ABC):
         """Pairs of nodes that are neighbours, each once, the smaller number first; None where nothing tells."""
         return None if self.grid_shape is None else grid_edges(self.grid_shape, self.periodic)
 
+    @property
+    def vanishes_with(self) -> tuple[int, ...]:
+        """Inputs with which the free part of the solution vanishes, () where there are none: it is zero where all of
+        them are, and so u = sum_j p_j U_j(p) over them with smooth U_j (Hadamard's lemma).
+        """
+        return ()
+
     def magnitude(self, p: Float[Array, " d"], u: Float[Array, " N"]) -> Float[Array, ""]:
         """The size that the error of a solution u is divided by: its norm, or that of its difference from an offset."""
         return self.norm(p, u)

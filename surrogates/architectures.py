@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 from ..solvers.problem import Problem
 from ..solvers.problems.catalogue import closest
 from .baselines import (
+    gaussian_process,
     kernel_ridge,
     linear,
     mean,
@@ -83,6 +84,7 @@ ARCHITECTURES = {
         needs="operator and load affine in few terms",
         misfit=_needs_few_terms,
     ),
+    "gaussian-process": Architecture(gaussian_process.train_gaussian_process, gaussian_process.predict),
     "kernel-ridge": Architecture(kernel_ridge.train_kernel_ridge, kernel_ridge.predict),
     "pod-interpolation": Architecture(pod_interpolation.train_pod_interpolation, pod_interpolation.predict),
     "random-features": Architecture(random_features.train_random_features, random_features.predict),

@@ -144,6 +144,16 @@ class Surrogate:
         if not self.has_basis:
             raise AttributeError(f"{self.name} gives fields outright, which are no combination of a basis")
 
+    def error_bar(self, P: Any) -> Float[np.ndarray, " n"]:
+        """One posterior standard deviation of the field at P [n, d], relative to it: no bound, but where to look.
+
+        Raises:
+            ValueError: the surrogate is no Gaussian process, P of another shape.
+        """
+        from .baselines.gaussian_process import error_bar  # a baseline, which makes surrogates
+
+        return error_bar(self, P)
+
     def _with_lift(self, P: Any) -> Array:
         c = self._coefficients(P)
         return jnp.concatenate([c, jnp.ones_like(c[:, :1])], axis=1)

@@ -14,7 +14,10 @@ import assay
 from assay.solvers import Box, SolveError, ThermalBlock, black_box, solve
 from assay.solvers.batching import RowMap
 from assay.solvers.precision import gamma, require_float64
+from assay.solvers.problems.allen_cahn import AllenCahn
+from assay.solvers.problems.burgers import Burgers
 from assay.solvers.problems.catalogue import PROBLEMS
+from assay.solvers.problems.wave import Wave
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -255,3 +258,15 @@ def test_why_solves_failed_is_remembered():
     assert problem.failures() == ()
     problem.solve_batch([[0.95], [0.85], [0.2], [0.85]])
     assert problem.failures() == ("raised OSError: licence server: no seats left", "answered with 14 values, not 10")
+
+
+@pytest.mark.parametrize(
+    "problem", [Burgers(cells=8, steps=3), AllenCahn(cells=8, steps=3, modes=2), Wave(blocks=(2,), cells=4, steps=8)]
+)
+def test_solutions_vanish_with_the_inputs_that_are_said_to_make_them(problem):
+    which = list(problem.vanishes_with)
+    assert which and (problem.inputs.lower[which] < 0).all() and (problem.inputs.upper[which] > 0).all()
+    p = problem.inputs.sample(1, seed=2)[0]
+    assert np.abs(problem.solve(p)).max() > 1e-3
+    p[which] = 0.0
+    assert not np.asarray(problem.solve(p)).any()

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy.stats import spearmanr
 
 from assay.solvers.box import Box
 from assay.solvers.problems.black_box import black_box
@@ -126,3 +127,27 @@ def test_reduced_basis_is_the_best_in_its_basis(block):
     fine = train(problem, "reduced-basis", snapshots)
     assert errors(problem, fine, P).max() < 1e-4
     assert np.isnan(s(np.array([[1.0, 1.0, -1.0, 1.0]]))[:, problem.free]).all()
+
+
+def test_a_gaussian_process_knows_where_it_errs(block):
+    """Its error bars are the size of its errors: rank correlation, and neither a tenth nor ten times of them."""
+    problem, snapshots, P = block
+    s = train(problem, "gaussian-process", snapshots.first(48))
+    found, bars = errors(problem, s, P), s.error_bar(P)
+    assert bars.shape == (40,) and (bars > 0).all() and found.mean() < 0.02
+    assert spearmanr(bars, found).statistic > 0.4
+    assert 0.1 < np.median(found / bars) < 10
+    assert s.error_bar(snapshots.inputs[:48]).max() < 0.5 * np.median(bars)  # at snapshots it knows more
+    assert np.isnan(s.error_bar(np.array([[np.nan, 1.0, 1.0, 1.0], [1.0, 1.0, 1.0, 1.0]]))).tolist() == [True, False]
+    with pytest.raises(ValueError, match="linear surrogate has no error bar of its own: train a gaussian-process"):
+        train(problem, "linear", snapshots).error_bar(P)
+
+
+def test_a_gaussian_process_finds_inputs_that_do_not_matter():
+    problem, snapshots, P = of_function(lambda p: (np.sin(2 * p[0]), np.cos(p[0]), 1.0), n=24)
+    s = train(problem, "gaussian-process", snapshots)
+    assert s.arrays["lengths"][1] > 5 * s.arrays["lengths"][0]
+    truths = truth(lambda p: (np.sin(2 * p[0]), np.cos(p[0]), 1.0), P)
+    np.testing.assert_allclose(s(P), truths, atol=2e-2)
+    dull = train(problem, "kernel-ridge", snapshots)
+    assert np.abs(s(P) - truths).max() < np.abs(dull(P) - truths).max()

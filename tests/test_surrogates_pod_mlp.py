@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from assay.solvers.problems.burgers import Burgers
 from assay.solvers.problems.lognormal_diffusion import LognormalDiffusion
 from assay.solvers.problems.thermal_block import ThermalBlock
 from assay.solvers.snapshots.sample import sample
@@ -283,3 +284,17 @@ def test_settings_out_of_range_are_refused(problem, snapshots):
 def test_few_solves_are_the_problems_own(problem):
     data = solve_few(problem, problem.inputs, 4, seed=0)
     np.testing.assert_array_equal(data.fields, np.asarray(problem.solve_batch(problem.inputs.sample(4, seed=0))))
+
+
+def test_an_answer_vanishes_where_the_field_does(tmp_path):
+    """Relative errors near zero were the worst of Burgers: 73 % found by a search."""
+    problem = Burgers(cells=16, steps=6)
+    snapshots = sample(problem, 48)
+    s = train(problem, "pod-mlp", snapshots, steps=30, widths=(8,))
+    p = problem.inputs.centre
+    np.testing.assert_allclose(s(p[None]), 0.0, atol=1e-14)
+    small = np.concatenate([p[:1], 1e-6 * np.array([1.0, -0.5, 0.7])])
+    near, far = s(small[None])[0], s(np.concatenate([p[:1], 2 * small[1:]])[None])[0]
+    np.testing.assert_allclose(far, 2 * near, rtol=1e-4, atol=1e-10)  # linear there
+    again = load(save(s, tmp_path / "burgers.assay"), problem)
+    np.testing.assert_array_equal(again(snapshots.inputs), s(snapshots.inputs))

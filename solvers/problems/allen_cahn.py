@@ -226,6 +226,10 @@ class AllenCahn(EvolutionProblem):
         return advance
 
     @property
+    def vanishes_with(self) -> tuple[int, ...]:
+        return () if self.front is not None else tuple(range(1, self.inputs.dimension))
+
+    @property
     def zero_scale(self) -> float:
         """All coefficients may vanish, unless there is a front; typical is a pure phase, u = 1."""
         if self.front is not None:

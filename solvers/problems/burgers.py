@@ -259,6 +259,10 @@ class Burgers(EvolutionProblem):
         return (states + ((masses[0] - masses) / self.mass.sum())[:, None]).reshape(-1)
 
     @property
+    def vanishes_with(self) -> tuple[int, ...]:
+        return tuple(range(1, self.inputs.dimension))
+
+    @property
     def zero_scale(self) -> float:
         """All coefficients may vanish; typical is the initial state of uniformly drawn ones, kept to the end time."""
         mean_squares = self.modes + ((self.modes + 2) if self.periodic else 0)  # of the basis, integrated: 1, of a0 2

@@ -179,6 +179,10 @@ class Wave(EvolutionProblem):
         return lambda before, after, r: r
 
     @property
+    def vanishes_with(self) -> tuple[int, ...]:
+        return tuple(np.flatnonzero(self.inputs.lower < 0).tolist())
+
+    @property
     def zero_scale(self) -> float:
         """All coefficients may vanish; typical is the energy of uniformly drawn ones at the mean speed: of sin(k pi x)
         ... it is c^2 pi^2 sum k^2 / 2^dimension.

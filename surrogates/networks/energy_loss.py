@@ -152,6 +152,22 @@ def loss_of(h: Float[Array, "n h"], rows: Rows) -> Float[Array, ""]:
     return energy - 2 * jnp.vdot(rows.b, y) + rows.constant + RIDGE * jnp.vdot(W, W)
 
 
+class Squares(NamedTuple):
+    """The same loss, but for a constant, as a sum of squares |root_i (y_i - best_i)|^2."""
+
+    x: Float[Array, "n m"]
+    root: Float[Array, "n k k"]
+    best: Float[Array, "n k"]  # the least of each row's own loss
+
+
+def as_squares(rows: Rows) -> Squares:
+    """Rows whose matrices are positive definite, by the Cholesky factors of these."""
+    A = np.einsum("nq,qij->nij", np.asarray(rows.phi), np.asarray(rows.terms), optimize=True)
+    L = np.linalg.cholesky(A)
+    best = np.linalg.solve(A, np.asarray(rows.b)[:, :, None])[:, :, 0]
+    return Squares(rows.x, jnp.asarray(L.transpose(0, 2, 1)), jnp.asarray(best))
+
+
 def with_constant(h: Float[Array, "n h"]) -> Float[Array, "n h+1"]:
     """A feature that is one, for the bias of the last layer."""
     return jnp.concatenate([h, jnp.ones((h.shape[0], 1))], axis=1)

@@ -1,13 +1,22 @@
 """pod-mlp: a multilayer perceptron for the coefficients in a POD basis.
 
-    field(p) = s V (W'h(x) + w),   h = tanh layers of the features x, amplitude s: the problem's known scalings are
-    built in
+    field(p) = s V (W'h(x) + w),   h = tanh layers of the features x, amplitude s: known scalings are built in, others
+    are chosen by left-out rows (``input_scaling.py``)
 
-Hidden layers by Adam, then L-BFGS, on the relative energy error; the last layer is always the exact minimiser for the
-hidden ones (``energy_loss.py``). ``physics_weight`` is the share of the energy functional at inputs where nothing was
-solved, the corners of the box among them: it cuts the worst errors, which sit there. Where the problem is not affine in
-few terms, fields of least residual take its place (``physics_fields.py``). With 1 no snapshot's field is fitted; only
-the first basis comes from at most 32 of them. ``smoothness`` times the sum of squared hidden weights is added to
+Hidden layers by Adam, then L-BFGS (or another, ``optimisers.py``), on the relative energy error; the last layer is
+always the exact minimiser for the hidden ones (``energy_loss.py``). Where the field vanishes with some inputs p_j, the
+last layer is linear in the products p_j h(x), and so is exact there.
+
+``physics_weight`` is the share of the energy functional at inputs where nothing was solved, the corners of the box
+among them: it cuts the worst errors, which sit there. Where the problem is not affine in few terms, fields of least
+residual take its place (``physics_fields.py``). With 1 no snapshot's field is fitted; only the first basis comes from
+at most 32 of them.
+
+Without physics the dull baselines are fitted too, in a second, and judged at left-out rows: where they predict these
+better than the network alone, their mixture teaches the network between the snapshots (``teacher.py``; the switch is
+``teacher``), and where one of them is better in the end, ``training["warnings"]`` says so.
+
+``smoothness`` times the sum of squared hidden weights is added to
 the loss: derivatives, and with them the remainders of proofs over boxes, grow with products of weights. ``skip`` adds
 each layer's input to its output where their widths agree (a residual network). Good values: two layers of 64, 512
 snapshots; smoothness 1e-10 to 1e-8.
@@ -18,110 +27,48 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array
 
 from ...solvers.box import Box
 from ...solvers.problem import Problem
 from ..baselines import polynomial
-from ..surrogate import Surrogate, scaled_features
-from ..training.dull import dull_warning
-from ..training.optimise import Budget, Progress, identity, minimise
+from ..surrogate import Surrogate
+from ..training.gauss_newton import levenberg_marquardt, serves
+from ..training.optimise import Budget, Outcome, Progress, Stages, identity
+from ..training.optimisers import checked_optimiser, minimise_by
 from ..training.physics_fields import LeastResidual, joined, least_residual
 from ..training.pod import Data, box_points, pod, prepare, solve_few
 from ..training.reduced_operator import ReducedOperator, affine_in_few_terms
 from ..training.residual_loss import residual_loss
-from .energy_loss import LossRows, Rows, assemble, best_head, field_rows, loss_of, physics_rows, with_constant
+from .energy_loss import (
+    LossRows,
+    Rows,
+    as_squares,
+    assemble,
+    field_rows,
+    physics_rows,
+)
+from .judged import tried_alone, validated
+from .pod_network import PARTS, Mlp, compiled_parts, head_residuals, predict, training_loss, vanishing
 from .teacher import (
     BETTER,
-    CHECKED,
     SHARE,
-    TEACHER_SEED,
-    TRIAL,
     Teacher,
     find_teacher,
     less,
     taught_rows,
-    without,
 )
-from .trial import Trial, tried
 
 STEPS = 600
 BASIS_SOLVES = 32  # of physics training
 MIXED = 0.5  # the default physics weight where the energy functional costs next to nothing
-
 DRAW_SEED = 7_919  # added to the seed: physics inputs are not the snapshots'
-
-
-class Mlp(nn.Module):
-    """tanh layers and a linear one. Spread biases break the oddness of tanh: training starts four times better."""
-
-    widths: tuple[int, ...]
-    outputs: int
-    skip: bool = False
-
-    def setup(self) -> None:
-        self.hidden = [
-            nn.Dense(
-                width,
-                param_dtype=jnp.float64,
-                kernel_init=nn.initializers.variance_scaling(2.25, "fan_in", "normal"),
-                bias_init=nn.initializers.normal(1.0),
-            )
-            for width in self.widths
-        ]
-        self.head = nn.Dense(self.outputs, param_dtype=jnp.float64)
-
-    def features(self, x: Float[Array, "n m"]) -> Float[Array, "n h"]:
-        """The last hidden layer."""
-        for layer in self.hidden:
-            h = jnp.tanh(layer(x))
-            x = x + h if self.skip and x.shape == h.shape else h
-        return x
-
-    def __call__(self, x: Float[Array, "n m"]) -> Float[Array, "n k"]:
-        return self.head(self.features(x))
-
-
-def predict(problem: Problem, architecture: dict[str, Any], arrays: dict[str, Any], P: Array) -> Float[Array, "n k"]:
-    """Coefficients [n, k]: the answer at the scaled features, times the amplitude."""
-    x, s = scaled_features(problem, arrays, P)
-    return s[:, None] * _targets(architecture, arrays, x)
-
-
-def _targets(architecture: dict[str, Any], arrays: dict[str, Any], x: Array) -> Float[Array, "n k"]:
-    """The network at scaled features, and the polynomial that it corrects where there is one."""
-    count = len(architecture["widths"])
-    names = [*(f"hidden_{i}" for i in range(count)), "head"]
-    weights = {name: {part: arrays[f"{name}.{part}"] for part in ("kernel", "bias")} for name in names}
-    network = Mlp(tuple(architecture["widths"]), arrays["basis"].shape[1], architecture.get("skip", False))
-    y = jnp.asarray(network.apply({"params": weights}, x))
-    if "base.powers" not in arrays:
-        return y
-    base = {"powers": arrays["base.powers"], "values": arrays["base.values"]}
-    return y + jnp.asarray(polynomial.values({}, base, x))
-
-
-@lru_cache(maxsize=16)
-def _loss(network: Mlp, smoothness: float) -> Callable[[Any, Rows], Array]:
-    def loss(weights: Any, rows: Rows) -> Array:
-        error = loss_of(_layer(network, weights, rows.x), rows)
-        if smoothness == 0:
-            return error
-        return error + smoothness * sum(jnp.sum(weights[name]["kernel"] ** 2) for name in weights)
-
-    return loss
-
-
-def _layer(network: Mlp, weights: Any, x: Array) -> Float[Array, "n h+1"]:
-    return with_constant(jnp.asarray(network.apply({"params": weights}, x, method="features")))
 
 
 def train_pod_mlp(
@@ -142,6 +89,7 @@ def train_pod_mlp(
     smoothness: float = 0.0,
     skip: bool = False,
     teacher: bool | None = None,
+    optimiser: str | None = None,
 ) -> Surrogate:
     """Train the network on fields, on the energy functional, or on both.
 
@@ -156,6 +104,7 @@ def train_pod_mlp(
         smoothness, skip: see above.
         teacher: whether the network also learns from a mixture of dull baselines (``teacher.py``); None: without
             physics, where it predicts left-out rows better than the network alone.
+        optimiser: a name in ``optimisers.py``; None: Levenberg-Marquardt where its steps are cheap, else L-BFGS.
 
     Raises:
         ValueError: settings out of range, too few snapshots, a physics loss where there is none.
@@ -166,6 +115,9 @@ def train_pod_mlp(
     shape = _checked_widths(widths)
     if physics_points < 1 or max_rank < 1 or not tolerance > 0 or not smoothness >= 0:
         raise ValueError("physics_points and max_rank must be at least 1, tolerance positive, smoothness at least 0")
+    checked_optimiser(optimiser)
+    if optimiser == "levenberg-marquardt" and smoothness:
+        raise ValueError("smoothness is no sum of squares here: leave it out, or take optimiser='lbfgs'")
     solved_here = snapshots is None
     data = solve_few(problem, box, BASIS_SOLVES, seed) if solved_here else prepare(problem, snapshots, box)
     if weight == 1:
@@ -179,22 +131,24 @@ def train_pod_mlp(
             f"all {len(data.inputs)} snapshots are zero wherever nothing is prescribed, so that no network can be "
             "trained on them: is the solver right? the mean surrogate answers zero, too"
         )
-    network = Mlp(shape, V.shape[1], bool(skip))
+    network = Mlp(shape, V.shape[1], bool(skip), vanishing(problem, data))
     weights = dict(network.init(jax.random.PRNGKey(seed), jnp.asarray(data.features[:1]))["params"])
     del weights["head"]
-    loss = _loss(network, float(smoothness))
+    loss = training_loss(network, float(smoothness))
     operator = ReducedOperator.of(problem, V) if affine_in_few_terms(problem) else None
     terms = np.eye(V.shape[1])[None] if operator is None else operator.terms
     found = None if solved_here or weight == 1 else find_teacher(data, V, seed)
     alone = None
-    hopeless = found is None or len(found.split.fit) <= shape[-1] + 1  # the last layer passes through every row
+    units = (shape[-1] + 1) * max(1, len(network.vanish))
+    hopeless = found is None or len(found.split.fit) <= units  # the last layer passes through every row
     if found is not None and weight == 0 and not teacher and not (hopeless and teacher is None):
-        alone = _tried_alone(network, loss, weights, data, V, operator, terms, found)
+        alone = tried_alone(network, loss, weights, data, V, operator, terms, found)
     taught = found is not None and bool(teacher)
     if found is not None and teacher is None and weight == 0:
         taught = alone is None or not alone.error < BETTER * found.judged.error
     parts, base = _parts(data, physics, V, operator, terms, weight, physics_points, seed, found if taught else None)
     rows, T = assemble(parts, terms)
+    method = optimiser or _by_size(weights, units, rows, float(smoothness))
     about = [
         problem.name,
         problem.settings,
@@ -208,17 +162,20 @@ def train_pod_mlp(
         float(smoothness),
         bool(skip),
         taught,
+        method,
     ]
     steps = (STEPS if seconds is None else 10**9) if steps is None else steps
     if alone is not None and teacher is None and not taught and alone.last is not None:
         steps = min(steps, alone.last)
     path = None if checkpoint is None else Path(checkpoint)
     budget = Budget(steps, seconds, start, path, progress, identity("pod-mlp", about, shape, min(steps, 50)))
-    outcome = minimise(loss, weights, rows, budget)
-    kernel = np.asarray(_compiled(network)[0](outcome.weights, rows)) @ T.T
-    arrays = {"basis": V, **data.arrays, "head.kernel": kernel[:-1], "head.bias": kernel[-1]}
+    outcome = _minimised(method, network, loss, weights, rows, budget)
+    kernel = np.asarray(compiled_parts(network)[0](outcome.weights, rows)) @ T.T
+    arrays = {"basis": V, **data.arrays, "head.kernel": kernel if network.vanish else kernel[:-1]}
+    if not network.vanish:
+        arrays["head.bias"] = kernel[-1]
     for i in range(len(shape)):
-        for part in ("kernel", "bias"):
+        for part in PARTS:
             arrays[f"hidden_{i}.{part}"] = np.asarray(outcome.weights[f"hidden_{i}"][part])
     if base is not None:
         arrays |= {"base.powers": base.arrays["powers"], "base.values": base.arrays["values"]}
@@ -228,6 +185,7 @@ def train_pod_mlp(
         "seconds": outcome.seconds,
         "stopped": outcome.stopped,
         "curve": list(outcome.curve),
+        "optimiser": method,
         "snapshots": 0 if weight == 1 else len(data.inputs),
         "basis_snapshots": len(data.inputs),
         "solved_in_training": BASIS_SOLVES if solved_here else 0,
@@ -238,8 +196,9 @@ def train_pod_mlp(
         "dropped": data.dropped,
     }
     architecture = {"name": "pod-mlp", "widths": list(shape), "skip": bool(skip), "lift": data.lift}
+    architecture |= {"vanish": [list(pair) for pair in network.vanish]} if network.vanish else {}
     if found is not None:
-        training |= _validated(architecture, arrays, found, alone, taught, base is not None, outcome.steps, seed)
+        training |= validated(architecture, arrays, found, alone, taught, base is not None, outcome.steps, seed)
     return Surrogate(problem, architecture, arrays, predict, box, seed, data.hash, training)
 
 
@@ -274,73 +233,23 @@ def _parts(
     return parts, base
 
 
-def _tried_alone(
-    network: Mlp,
-    loss: Callable[[Any, Rows], Array],
-    weights: Any,
-    data: Data,
-    V: np.ndarray,
-    operator: ReducedOperator | None,
-    terms: np.ndarray,
-    found: Teacher,
-) -> Trial:
-    """The network on snapshots alone."""
-    split = found.split
-    rows, T = assemble([(1.0, without(field_rows(data, V, operator), split.held))], terms)
-    head, layer = _compiled(network)
-    x = jnp.asarray(data.features[split.held])
-
-    def answer(weights: Any) -> np.ndarray:
-        return np.asarray(layer(weights, x) @ head(weights, rows)) @ T.T
-
-    return tried(loss, weights, rows, answer, found.regression, split, TRIAL)
+def _by_size(weights: Any, units: int, rows: Rows, smoothness: float) -> str:
+    whole = {"hidden": weights, "head": np.zeros((units, rows.b.shape[1]))}
+    return "levenberg-marquardt" if smoothness == 0 and serves(whole, rows.b.size) else "lbfgs"
 
 
-def _validated(
-    architecture: dict[str, Any],
-    arrays: dict[str, Any],
-    found: Teacher,
-    alone: Trial | None,
-    taught: bool,
-    corrects: bool,
-    steps: int,
-    seed: int,
-) -> dict[str, Any]:
-    """What rows that were left out say of network and dull baselines, with a warning where one of these does better."""
-    r, judged = found.regression, found.judged
-    own = r.error(np.asarray(_targets(architecture, arrays, jnp.asarray(r.x))))
-    network, where = own, "its own snapshots"  # which flatter it, if nothing was left out
-    if taught:
-        P = r.data.box.sample(CHECKED, seed + TEACHER_SEED + 1)
-        x, _ = r.data.scaled(P)
-        said = found(x)
-        off = np.sum((np.asarray(_targets(architecture, arrays, jnp.asarray(x))) - said) ** 2, axis=1)
-        size = np.sum(said**2, axis=1)
-        apart = float(np.sqrt(np.mean(off / np.maximum(size, 1e-6 * np.mean(size) + 1e-300))))
-        network, where = float(np.hypot(judged.error, apart)), "left-out snapshots"
-    elif alone is not None and alone.after(steps) > own:
-        network, where = alone.after(steps), "left-out snapshots"
-    held_out = {name: error for name, error in judged.errors.items() if np.isfinite(error)}
-    return {
-        "validation": {
-            "network": network if np.isfinite(network) else None,
-            "at": where,
-            "dull": held_out,
-            "taught": taught,
-            "corrects_polynomial": corrects,
-        },
-        "teacher": judged.mixture if taught else {},
-        "warnings": dull_warning(held_out, network, where),
-    }
-
-
-@lru_cache(maxsize=16)
-def _compiled(network: Mlp) -> tuple[Callable[[Any, Rows], Array], Callable[[Any, Any], Array]]:
-    """The best last layer, and the layer before it."""
-    return (
-        jax.jit(lambda weights, rows: best_head(_layer(network, weights, rows.x), rows)),
-        jax.jit(lambda weights, x: _layer(network, weights, x)),
-    )
+def _minimised(
+    method: str, network: Mlp, loss: Callable[[Any, Rows], Array], weights: Any, rows: Rows, budget: Budget
+) -> Outcome:
+    """The hidden layers; Levenberg-Marquardt moves the last one with them."""
+    if method != "levenberg-marquardt":
+        return minimise_by(method, loss, weights, rows, budget)
+    squares = as_squares(rows)
+    begin, advance = levenberg_marquardt(head_residuals(network))
+    start = {"hidden": weights, "head": compiled_parts(network)[0](weights, rows)}
+    stages = Stages(budget)
+    state = stages.run(budget.steps, lambda: begin(start, squares), lambda s, n: advance(s, squares, n))
+    return stages.outcome(weights if state is None else state[0]["hidden"])
 
 
 def _checked_weight(problem: Problem, snapshots: Any, weight: float | None) -> float:

@@ -26,7 +26,7 @@ from .energy_loss import LossRows
 
 TAUGHT = 1024
 SHARE = 0.5  # of the loss at taught inputs
-TRIAL = 400  # steps
+TRIAL = 250  # steps
 BASE_BELOW = 1e-3  # left-out error of a polynomial that the network only corrects
 BETTER = 0.95  # of the teacher's error, which a network alone must come below
 TEACHER_SEED = 104_729  # added to the seed: taught inputs are not the snapshots'

@@ -36,6 +36,7 @@ PROOFS = {  # "module:class" of a problem -> of its proof; imported when asked f
 FORMULAS = {place for place in PROOFS if place.startswith("problems.")}  # theorems about one problem read its formulas
 NOT_READ = {  # by any theorem
     *("name", "settings", "inputs", "outputs", "features", "explain", "component_names", "_abc_impl"),
+    "vanishes_with",
 }
 MEASURES = {"norm", "magnitude"}  # what all theorems speak of
 SOLVERS = __package__.rsplit(".", 2)[0] + ".solvers."

@@ -1,0 +1,78 @@
+"""Burgers and the cavity learnt with default settings: means, and the worst error that a search finds.
+
+1024 solves (Burgers) and 256 (cavity), and at most five minutes of training by the clock; ``worst`` is the largest of
+200 other inputs and of what a search with 200 further solves finds, relative to the size of the solution and the
+problem's ``zero_scale``. Beside the network the dull baselines that did best.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+
+from ...solvers.problem import Problem
+from ...solvers.problems.burgers import Burgers
+from ...solvers.problems.cavity import Cavity
+from ...solvers.snapshots.sample import sample
+from ...surrogates import train
+from ...verify.falsify import falsify
+from .. import command
+from .defaults import errors
+
+TESTS, BUDGET, SECONDS = 200, 200, 280.0
+MEAN, WORST = 3e-3, 5e-2
+ROWS: dict[str, tuple[str, dict[str, Any]]] = {
+    "pod-mlp, defaults": ("pod-mlp", {}),
+    "pod-mlp, five minutes": ("pod-mlp", {"seconds": SECONDS, "max_rank": 96}),
+    "kernel-ridge": ("kernel-ridge", {}),
+    "random-features": ("random-features", {}),
+}
+
+
+def measure(quick: bool) -> dict[str, Any]:
+    problems: dict[str, tuple[Problem, int]] = {"Burgers": (Burgers(), 1024), "cavity": (Cavity(), 256)}
+    if quick:
+        problems = {"Burgers": (Burgers(cells=32, steps=16), 128), "cavity": (Cavity(cells=16), 32)}
+    rows: list[dict[str, Any]] = []
+    holds: dict[str, bool] = {}
+    for title, (problem, n) in problems.items():
+        snapshots = sample(problem, n)
+        tests = sample(problem, TESTS, seed=77)
+        for label, (name, options) in ROWS.items():
+            given = {**options, **({"seconds": 5.0} if quick and "seconds" in options else {})}
+            started = time.perf_counter()
+            surrogate = train(problem, name, snapshots, **given)
+            seconds = time.perf_counter() - started
+            e = errors(problem, surrogate, tests.inputs, tests.fields)
+            searched = falsify(problem, surrogate, 1e-2, 20 if quick else BUDGET)
+            rows.append(
+                {
+                    "problem": title,
+                    "snapshots": n,
+                    "surrogate": label,
+                    "mean": float(e.mean()),
+                    "p95": float(np.quantile(e, 0.95)),
+                    "worst": max(float(e.max()), float(np.nan_to_num(searched.worst))),
+                    "parameters": surrogate.parameters,
+                    "seconds": seconds,
+                }
+            )
+            command.progress(rows[-1])
+        best = min((row for row in rows if row["problem"] == title), key=lambda row: row["mean"])
+        mean, worst = (0.1, 1.0) if quick else (MEAN, WORST)
+        holds[f"{title}: the best has a mean <= {mean:g} and worst found <= {worst:g}, and is the network"] = (
+            best["mean"] <= mean and best["worst"] <= worst and best["surrogate"].startswith("pod-mlp")
+        )
+    return {"rows": rows, "holds": holds}
+
+
+def show(result: dict[str, Any], console: Console) -> None:
+    console.print(command.table("relative errors", result["rows"]))
+
+
+if __name__ == "__main__":
+    sys.exit(command.run(__doc__, measure, show))
