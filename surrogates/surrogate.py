@@ -27,6 +27,7 @@ from ..solvers.box import Box
 from ..solvers.precision import require_float64
 from ..solvers.problem import Problem, is_traced
 from .training.input_scaling import NORMALISER, unscaled
+from .training.posterior import relative_deviation
 
 CHUNK = 1024  # rows per compiled call: their coefficients stay in cache
 FIELD_VALUES = 1 << 20  # of fields per compiled call, where a network computes in every node
@@ -150,9 +151,10 @@ class Surrogate:
         Raises:
             ValueError: the surrogate is no Gaussian process, P of another shape.
         """
-        from .baselines.gaussian_process import error_bar  # a baseline, which makes surrogates
-
-        return error_bar(self, P)
+        if "whitener" not in self.arrays:
+            raise ValueError(f"a {self.name} surrogate has no error bar of its own: train a gaussian-process")
+        x, _ = scaled_features(self.problem, self.arrays, jnp.asarray(self._matrix(P)))
+        return relative_deviation(self.arrays, np.asarray(x))
 
     def _with_lift(self, P: Any) -> Array:
         c = self._coefficients(P)

@@ -23,6 +23,7 @@ from scipy.optimize import minimize
 from ...solvers.box import Box
 from ...solvers.problem import Problem
 from ..surrogate import Surrogate, scaled_features
+from ..training.posterior import matern
 from .regression import Regression
 
 BOUNDS = (np.log(0.05), np.log(50.0))  # of the lengths, in features that run over [-1, 1]
@@ -45,7 +46,7 @@ def fit(r: Regression, seed: int = 0) -> Surrogate:
     mean = r.weights**2 @ r.targets / np.sum(r.weights**2)
     some = slice(0, CHOOSE_BY)
     lengths, noise = _likeliest(r.x[some], r.weights[some], r.targets[some] - mean)
-    K = _kernel(r.x / lengths, r.x / lengths) + noise * np.diag(_relative(r.weights))
+    K = matern(r.x / lengths, r.x / lengths) + noise * np.diag(_relative(r.weights))
     inverse = np.linalg.inv(np.linalg.cholesky(K))
     whitened = inverse @ (r.targets - mean)
     arrays = {
@@ -63,12 +64,6 @@ def _relative(weights: np.ndarray) -> np.ndarray:
     return np.asarray(np.mean(weights**2) / weights**2)
 
 
-def _kernel(x: Any, points: Any, xp: Any = np) -> Any:
-    squares = xp.sum(x**2, axis=1)[:, None] + xp.sum(points**2, axis=1)[None] - 2 * x @ points.T
-    r = xp.sqrt(5 * xp.maximum(squares, 1e-30))  # 1e-30: the root has a derivative
-    return (1 + r + r**2 / 3) * xp.exp(-r)
-
-
 def _likeliest(x: np.ndarray, weights: np.ndarray, C: np.ndarray) -> tuple[np.ndarray, float]:
     """Lengths and noise of the largest likelihood, the variances of the modes profiled out; these weigh by size."""
     n, m = x.shape
@@ -77,7 +72,7 @@ def _likeliest(x: np.ndarray, weights: np.ndarray, C: np.ndarray) -> tuple[np.nd
 
     def loss(v: np.ndarray) -> float:
         scaled = x / np.exp(v[:m])
-        K = _kernel(scaled, scaled) + np.exp(v[m]) * np.diag(_relative(weights))
+        K = matern(scaled, scaled) + np.exp(v[m]) * np.diag(_relative(weights))
         try:
             L = np.linalg.cholesky(K)
         except np.linalg.LinAlgError:
@@ -101,23 +96,4 @@ def predict(problem: Problem, architecture: dict[str, Any], arrays: dict[str, An
 def values(architecture: dict[str, Any], arrays: dict[str, Any], x: Any, xp: Any = jnp) -> Any:
     """Targets [n, k] at scaled features, in JAX or in numpy."""
     lengths = xp.asarray(arrays["lengths"])
-    return arrays["constant"] + _kernel(x / lengths, xp.asarray(arrays["points"]) / lengths, xp) @ arrays["values"]
-
-
-def error_bar(surrogate: Surrogate, P: Any) -> Float[np.ndarray, " n"]:
-    """One posterior standard deviation of the field at P [n, d], relative to the answer; NaN for rows that are not
-    finite.
-
-    Raises:
-        ValueError: the surrogate is no Gaussian process, P of another shape.
-    """
-    if surrogate.name != "gaussian-process":
-        raise ValueError(f"a {surrogate.name} surrogate has no error bar of its own: train a gaussian-process")
-    P = surrogate._matrix(P)
-    a = surrogate.arrays
-    x, s = (np.asarray(part) for part in scaled_features(surrogate.problem, a, jnp.asarray(P)))
-    K = _kernel(x / a["lengths"], a["points"] / a["lengths"])
-    left = np.maximum(1 - np.sum((K @ a["whitener"].T) ** 2, axis=1), 0.0)
-    answer = np.linalg.norm(np.asarray(s)[:, None] * values({}, a, x, np), axis=1)
-    deviation = np.abs(s) * np.sqrt(left * np.sum(a["variance"]))
-    return np.asarray(deviation / np.where(answer > 0, answer, 1.0))
+    return arrays["constant"] + matern(x / lengths, xp.asarray(arrays["points"]) / lengths, xp) @ arrays["values"]

@@ -58,6 +58,7 @@ from .judged import tried_alone, validated
 from .pod_network import PARTS, Mlp, compiled_parts, head_residuals, predict, training_loss, vanishing
 from .teacher import (
     BETTER,
+    OUT_OF_REACH,
     SHARE,
     Teacher,
     find_teacher,
@@ -68,6 +69,8 @@ from .teacher import (
 STEPS = 600
 BASIS_SOLVES = 32  # of physics training
 MIXED = 0.5  # the default physics weight where the energy functional costs next to nothing
+TOLERANCE, RANK = 1e-5, 48  # of the basis, with physics
+FINE, MANY = 1e-7, 96  # and without
 DRAW_SEED = 7_919  # added to the seed: physics inputs are not the snapshots'
 
 
@@ -84,8 +87,8 @@ def train_pod_mlp(
     progress: Progress | None = None,
     widths: Sequence[int] = (64, 64),
     physics_points: int = 2048,
-    tolerance: float = 1e-5,
-    max_rank: int = 48,
+    tolerance: float | None = None,
+    max_rank: int | None = None,
     smoothness: float = 0.0,
     skip: bool = False,
     teacher: bool | None = None,
@@ -100,7 +103,8 @@ def train_pod_mlp(
         checkpoint: file that keeps the state of training; one that exists is gone on with.
         widths: units of the hidden layers.
         physics_points: inputs of the physics loss, the corners of the box among them.
-        tolerance, max_rank: of the basis: the share of the snapshots that it may leave out, its modes at most.
+        tolerance, max_rank: of the basis: the share of the snapshots that it may leave out, its modes at most; None:
+            1e-5 and 48 with physics, 1e-7 and 96 without, where few modes more cost little.
         smoothness, skip: see above.
         teacher: whether the network also learns from a mixture of dull baselines (``teacher.py``); None: without
             physics, where it predicts left-out rows better than the network alone.
@@ -113,6 +117,8 @@ def train_pod_mlp(
     box = problem.inputs if box is None else box
     weight = _checked_weight(problem, snapshots, physics_weight)
     shape = _checked_widths(widths)
+    tolerance = (TOLERANCE if weight else FINE) if tolerance is None else tolerance
+    max_rank = (RANK if weight else MANY) if max_rank is None else max_rank
     if physics_points < 1 or max_rank < 1 or not tolerance > 0 or not smoothness >= 0:
         raise ValueError("physics_points and max_rank must be at least 1, tolerance positive, smoothness at least 0")
     checked_optimiser(optimiser)
@@ -140,7 +146,8 @@ def train_pod_mlp(
     found = None if solved_here or weight == 1 else find_teacher(data, V, seed)
     alone = None
     units = (shape[-1] + 1) * max(1, len(network.vanish))
-    hopeless = found is None or len(found.split.fit) <= units  # the last layer passes through every row
+    # the last layer would pass through every row, or no network comes near
+    hopeless = found is None or len(found.split.fit) <= units or found.judged.error < OUT_OF_REACH
     if found is not None and weight == 0 and not teacher and not (hopeless and teacher is None):
         alone = tried_alone(network, loss, weights, data, V, operator, terms, found)
     taught = found is not None and bool(teacher)

@@ -29,6 +29,7 @@ SHARE = 0.5  # of the loss at taught inputs
 TRIAL = 250  # steps
 BASE_BELOW = 1e-3  # left-out error of a polynomial that the network only corrects
 BETTER = 0.95  # of the teacher's error, which a network alone must come below
+OUT_OF_REACH = 1e-5  # of the teacher, where no network alone is tried
 TEACHER_SEED = 104_729  # added to the seed: taught inputs are not the snapshots'
 CHECKED = 256  # further inputs, at which network and teacher are compared
 
