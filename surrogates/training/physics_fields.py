@@ -31,9 +31,11 @@ from .pod import Data, box_points, inner_product, pod, project
 from .residual_loss import error_field, relative_square, residual_loss
 
 ROUNDS = 8
-GAIN = 0.7  # of a round in the median residual: with less it was the last
+MOST = 0.95  # of the inputs: the residual that their fields are below is judged by
+GAIN = 0.7  # of a round in that residual: with less it was the last
 NEAR = 1.5  # times what the basis leaves out: a residual that can hardly fall further
-POINTS = 512
+POINTS, A_DIMENSION = 1024, 192  # inputs at most, and for each number that they consist of
+ENOUGH = 3e-4  # a relative residual below what networks reach; the last correction leaves a tenth of it at most
 ENTRIES = 1 << 25  # of all fields together
 WIDTH = 48  # of a basis, and its multiples
 FAR = 0.5  # a relative residual from which on a field is not believed, but guessed anew from the others
@@ -55,7 +57,7 @@ def least_residual(data: Data, points: int, seed: int, tolerance: float, max_ran
 
     Args:
         data: snapshots, of which the first basis and guesses are made.
-        points: the number of inputs, the corners of the box among them; fewer where fields are large.
+        points: the number of inputs, the corners of the box among them; fewer of few numbers, or of large fields.
         tolerance, max_rank: of the basis; while residuals fall it has up to half as many modes as there are inputs.
 
     Raises:
@@ -65,7 +67,8 @@ def least_residual(data: Data, points: int, seed: int, tolerance: float, max_ran
     problem = data.problem
     corrected = error_field(problem) is not None
     step = _corrections(problem) if corrected else _gauss_newton(problem)
-    P = box_points(data.box, min(points, POINTS, max(ENTRIES // problem.size, 32)), seed)
+    count = min(points, POINTS, A_DIMENSION * data.box.dimension, max(ENTRIES // problem.size, 32))
+    P = box_points(data.box, count, seed)
     x, s = data.scaled(P)
     rows = replace(data, inputs=P, features=x, amplitudes=s)
     V = pod(data, tolerance, max_rank)
@@ -84,15 +87,16 @@ def least_residual(data: Data, points: int, seed: int, tolerance: float, max_ran
         if corrected:
             V = pod(found, tolerance, max(max_rank, len(P) // 2))
         kept = project(found, V)
-        middle = float(np.median(np.where(np.isfinite(size), size, np.inf)))
-        left = np.median(np.sqrt(np.maximum(1 - np.sum(kept**2, axis=1) / found.norms**2, 0.0)))
-        if rounds == ROUNDS or not middle < GAIN * before or (rounds > 1 and middle < NEAR * left):
-            return LeastResidual(found, rounds, middle, int((~good).sum()))
+        most = float(np.quantile(np.where(np.isfinite(size), size, np.inf), MOST, method="lower"))
+        left = np.quantile(np.sqrt(np.maximum(1 - np.sum(kept**2, axis=1) / found.norms**2, 0.0)), MOST)
+        fell = rounds == 1 or most < GAIN * before
+        if rounds == ROUNDS or not fell or (rounds > 1 and most < max(NEAR * left, ENOUGH)):
+            return LeastResidual(found, rounds, float(np.median(size[good])), int((~good).sum()))
         C = np.zeros((len(P), V.shape[1]))
         C[good] = kept
         if not good.all():
             C[~good] = _guess(found, kept, _chosen(rows, ~good))
-        before, last = middle, size
+        before, last = most, size
 
 
 def joined(first: Data, second: Data) -> Data:
