@@ -5,8 +5,8 @@
 It sees the inputs as functions on the grid (``Problem.input_field``) and the coordinates of the nodes. A level has half
 the nodes, rounded up: an odd side is pooled as if its last node stood twice, and what is widened again is cut to fit.
 Convolutions go around the ends of a periodic grid and meet zeros at those of others. All times are numbers of a node.
-A convolution sees its neighbours alone: what acts far away passes through the coarsest level. Good values: width 16, 3
-levels. Reference: Ronneberger, Fischer, Brox 2015.
+A convolution sees its neighbours alone: what acts far away passes through the coarsest level. Good values: width 8 to
+32, 3 levels. Reference: Ronneberger, Fischer, Brox 2015.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ def doubled(h: Float[Array, "n *half c"], grid: tuple[int, ...]) -> Float[Array,
     return h
 
 
-def build(problem: Problem, *, width: int = 16, levels: int = 3) -> nn.Module:
+def build(problem: Problem, *, width: int = 8, levels: int = 3) -> nn.Module:
     """The network of a problem.
 
     Args:
