@@ -13,6 +13,7 @@ import scipy.sparse as sp
 import scipy.sparse.linalg as spla
 from jaxtyping import Float
 
+from ....solvers.linear_algebra.superlu import symmetric_lu
 from ....solvers.problems.cavity import Cavity
 from ..constants import Arrays, Known, Stage
 from .bands import Bands
@@ -67,10 +68,7 @@ def least(matrix: sp.csr_matrix, V: sp.csr_matrix, solve: spla.LinearOperator) -
 
 
 def inverse(matrix: sp.csr_matrix) -> spla.LinearOperator:
-    factor = spla.splu(
-        matrix.tocsc(), permc_spec="MMD_AT_PLUS_A", diag_pivot_thresh=0.0, options={"SymmetricMode": True}
-    )
-    return spla.LinearOperator(matrix.shape, factor.solve)
+    return spla.LinearOperator(matrix.shape, symmetric_lu(matrix).solve)
 
 
 def proved(form: Form) -> bool:

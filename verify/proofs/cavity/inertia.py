@@ -17,9 +17,9 @@ from typing import NamedTuple
 
 import numpy as np
 import scipy.sparse as sp
-import scipy.sparse.linalg as spla
 from jaxtyping import Float, Int
 
+from ....solvers.linear_algebra.superlu import Factors
 from ....solvers.precision import UNIT_ROUNDOFF, gamma
 
 
@@ -41,7 +41,7 @@ def inertia(matrix: sp.csr_matrix, off: Float[np.ndarray, " n"], order: Int[np.n
     if not np.isfinite(permuted.data).all():
         return nothing
     try:
-        factor = spla.splu(permuted, permc_spec="NATURAL", diag_pivot_thresh=0.0, options={"SymmetricMode": True})
+        factor = Factors(permuted, permc_spec="NATURAL", diag_pivot_thresh=0.0, options={"SymmetricMode": True})
     except RuntimeError:  # exactly singular
         return nothing
     if not np.array_equal(factor.perm_r, factor.perm_c):

@@ -44,10 +44,10 @@ from itertools import pairwise
 
 import jax.numpy as jnp
 import numpy as np
-import scipy.sparse.linalg as spla
 from jaxtyping import Array, Bool, Float
 
 from ....solvers.linear_algebra.direct import callback_float64
+from ....solvers.linear_algebra.superlu import symmetric_lu
 from ....solvers.precision import RANGE, UNIT_ROUNDOFF, gamma
 from ....solvers.problems.cavity import Cavity
 from ..bounds import UNDERFLOW, ErrorBounds
@@ -154,9 +154,7 @@ class CavityProof(RadiusProof):
             return np.zeros_like(r)
         if key not in self._factors:
             matrix = self._forms.jacobian((self._stable if stable else self._beyond)[0].centre(cell)).tocsc()
-            self._factors[key] = spla.splu(
-                matrix, permc_spec="MMD_AT_PLUS_A", diag_pivot_thresh=0.1, options={"SymmetricMode": True}
-            ).solve
+            self._factors[key] = symmetric_lu(matrix, 0.1).solve
         return self._factors[key](r)
 
     @cached_property
