@@ -51,7 +51,7 @@ def _strings(words: Any, what: str, d: int) -> tuple[str, ...]:
     return tuple(str(word) for word in words)
 
 
-def _few(words: Sequence[str]) -> str:
+def few(words: Sequence[str]) -> str:
     """In a line that can be read: the values of a function are thousands of inputs."""
     if len(words) <= MANY:
         return ", ".join(words)
@@ -117,11 +117,11 @@ class Box:
     @property
     def listed(self) -> str:
         """The names in a line: the first of many."""
-        return _few(self.names)
+        return few(self.names)
 
     def named(self, p: ArrayLike) -> str:
         """An input in words: "k1=0.5, k2=2", the first of many."""
-        return _few([f"{name}={x:.6g}" for name, x in zip(self.names, np.asarray(p), strict=True)])
+        return few([f"{name}={x:.6g}" for name, x in zip(self.names, np.asarray(p), strict=True)])
 
     def to_unit(self, P: ArrayLike) -> Float[np.ndarray, "*n d"]:
         """Coordinates in [0, 1]^d, logarithmic where the input is."""

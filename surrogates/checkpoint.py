@@ -40,8 +40,14 @@ def save(surrogate: Surrogate, path: str | os.PathLike[str]) -> Path:
 
     Raises:
         OSError: the file cannot be written; it names the path.
+        ValueError: it is a model of other people.
     """
     path = Path(path)
+    if not isinstance(surrogate, Surrogate):
+        raise ValueError(
+            f"save writes what train made, not a {type(surrogate).__name__}: a model of other people stays in the file "
+            "of its own framework"
+        )
     header = {
         "format": FORMAT,
         "architecture": surrogate.architecture,

@@ -384,3 +384,13 @@ def test_an_estimator_fitted_by_scikit_learn():
     surrogate = assay.sklearn_surrogate(LinearRegression().fit(P, P @ np.ones((2, 6))), PLAIN)
     np.testing.assert_allclose(surrogate(P), P @ np.ones((2, 6)), atol=1e-14)
     assert sklearn_estimator(network()).predict(P).shape == (4, 6)
+
+
+def test_what_is_handed_over_without_its_adapter_is_told_which():
+    from flax import linen
+
+    with pytest.raises(ValueError, match=re.escape("wrap it, assay.jax_surrogate(model, problem)")):
+        assay.falsify(PLAIN, linen.Dense(6), budget=1)
+    surrogate = assay.jax_surrogate(lambda P: jnp.tile(P[:, :1], (1, 6)), PLAIN)
+    with pytest.raises(ValueError, match="a model of other people stays in the file of its own framework"):
+        assay.save(surrogate, "model.safetensors")

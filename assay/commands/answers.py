@@ -11,6 +11,7 @@ from jaxtyping import Float
 from rich.console import Console
 
 from ..pictures import check_path
+from ..solvers.box import few
 from ..solvers.outputs import find_output, values
 from ..targets import Target, find_surrogate
 from ..verify.answers.evaluate import evaluate
@@ -194,7 +195,7 @@ def _show_bounds(console: Console, target: Target, P: np.ndarray, c: Certificate
         _show_output(console, target, P, c, payload)
     rows = table(
         "row",
-        f"input ({', '.join(target.problem.inputs.names)})",
+        f"input ({target.problem.inputs.listed})",
         "relative error at least",
         "at most",
         "absolute at most",
@@ -203,7 +204,7 @@ def _show_bounds(console: Console, target: Target, P: np.ndarray, c: Certificate
     worst_first = np.argsort(-np.nan_to_num(c.relative_upper, nan=np.inf), kind="stable")[:SHOWN]
     for i in worst_first:
         more = [number(float(payload[name][i]), 4) for name in extra]
-        where = ", ".join(number(x, 4) for x in P[i])
+        where = few([number(x, 4) for x in P[i]])
         rows.add_row(
             str(i), where, downward(c.relative_lower[i]), upward(c.relative_upper[i]), upward(c.upper[i]), *more
         )
@@ -221,7 +222,7 @@ def _show_output(console: Console, target: Target, P: np.ndarray, c: Certificate
     truth = payload.get("output_truth")
     heads = (
         "row",
-        f"input ({', '.join(target.problem.inputs.names)})",
+        f"input ({target.problem.inputs.listed})",
         f"{c.output} at least",
         "at most",
         "surrogate's",
@@ -230,7 +231,7 @@ def _show_output(console: Console, target: Target, P: np.ndarray, c: Certificate
     widest = np.argsort(-np.nan_to_num(c.output_upper - c.output_lower, nan=np.inf), kind="stable")[:SHOWN]
     for i in widest:
         more = [] if truth is None else [number(float(truth[i]), 9)]
-        where = ", ".join(number(x, 4) for x in P[i])
+        where = few([number(x, 4) for x in P[i]])
         ends = downward(c.output_lower[i], 9), upward(c.output_upper[i], 9)
         rows.add_row(str(i), where, *ends, number(float(c.output_value[i]), 9), *more)
     console.print(rows)
@@ -316,13 +317,13 @@ def _answers(target: Target, P: np.ndarray, answer: Answer, tolerance: float) ->
 
 
 def _show_answers(console: Console, P: np.ndarray, answer: Answer, payload: dict[str, Any], out: Path | None) -> None:
-    names = ", ".join(payload["rows"][0]["inputs"])
+    names = few(list(payload["rows"][0]["inputs"]))
     heads = () if answer.output is None else (str(payload["output"]),)
     rows = table("row", f"input ({names})", "route", *heads, "error at most")
     for i in np.argsort(-answer.error_upper, kind="stable")[:SHOWN]:
         bound = "not known" if np.isinf(answer.error_upper[i]) else upward(answer.error_upper[i])
         numbers = () if answer.output is None else (number(float(answer.output[i]), 9),)
-        rows.add_row(str(i), ", ".join(number(x, 4) for x in P[i]), answer.route[i], *numbers, bound)
+        rows.add_row(str(i), few([number(x, 4) for x in P[i]]), answer.route[i], *numbers, bound)
     console.print(rows)
     if len(P) > SHOWN:
         console.print(f"largest bounds first; {len(P) - SHOWN} rows with smaller ones are not shown")

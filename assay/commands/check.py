@@ -12,6 +12,7 @@ from rich.console import Console
 
 from ..own_code import find_problem, is_own
 from ..run_folder import write_json
+from ..solvers.box import MANY, SHOWN
 from ..solvers.files import locked
 from ..solvers.problem import Problem, SolveError
 from ..solvers.problems.catalogue import stored_problem
@@ -204,9 +205,12 @@ def _show(
         f"{len(found)} counterexamples, {result.solver_calls} solver calls, {result.seconds:.1f} s", markup=True,
     )  # fmt: skip
     if found:
-        rows = table("record", "error", "at least", "evidence", *target.problem.inputs.names)
+        names = target.problem.inputs.names
+        few = names if len(names) <= MANY else (f"the first {SHOWN} of {len(names)} inputs",)
+        rows = table("record", "error", "at least", "evidence", *few)
         for c, place in list(zip(found, places, strict=True))[:10]:
             inputs = [number(x, 4) for x in c.inputs]
+            inputs = inputs if len(names) <= MANY else [", ".join(inputs[:SHOWN])]
             rows.add_row(f"{records}#{place}", number(c.error), downward(c.lower), str(c.evidence), *inputs)
         console.print(rows)
         if len(found) > 10:

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+from ..answers import words
 from . import own_file, pdebench, the_well
 from .dataset import Dataset, dataset
 from .hdf5 import Chosen, reading
@@ -42,7 +43,7 @@ def load_dataset(
             if own_file.is_own(file):
                 if chosen != Chosen():
                     raise ValueError("a file of this library is read as a whole: leave samples and every_ out")
-                return own_file.read(file, norm)
+                return own_file.read(file, path.stat().st_size, norm)
             if pdebench.is_pdebench(file):
                 found = pdebench.read(file, chosen)
             elif the_well.is_the_well(file):
@@ -65,6 +66,10 @@ def load_dataset(
             name=path.stem if name is None else name,
             drop=drop,
         )
+    except (KeyError, TypeError, AttributeError, IndexError, OverflowError) as error:  # attributes of other kinds
+        raise ValueError(f"{path} is damaged, or its layout is another ({words(error)})") from None
+    except MemoryError:
+        raise ValueError(f"{path} does not fit into memory: read fewer samples, times or nodes (samples=)") from None
     except ValueError as error:
         text = str(error)
         raise ValueError(text if str(path) in text else f"{path}: {text}") from None

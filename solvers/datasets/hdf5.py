@@ -69,8 +69,6 @@ def reading(path: Path) -> Iterator[h5py.File]:
             yield file
     except FileNotFoundError:
         raise ValueError(f"there is no data file at {path}") from None
-    except MemoryError as error:
-        raise ValueError(f"{path} does not fit into memory ({error}): read fewer samples, samples=") from None
     except OSError as error:
         raise ValueError(f"{path} cannot be read as HDF5: {' '.join(str(error).split())}") from None
 
@@ -93,6 +91,19 @@ def array(group: Any, name: str, *index: slice) -> np.ndarray:
 def has(group: Any, name: str) -> bool:
     """Whether there is such a name, without looking where it leads."""
     return bool(group.id.links.exists(name.encode()))
+
+
+def group(parent: Any, name: str) -> Any:
+    """A group that lies in this very file.
+
+    Raises:
+        ValueError: another kind, or a link elsewhere.
+    """
+    inside = has(parent, name) and parent.id.links.get_info(name.encode()).type == h5py.h5l.TYPE_HARD
+    found = parent[name] if inside else None
+    if not isinstance(found, h5py.Group):
+        raise ValueError(f"{name!r} is no group that lies in the file itself")
+    return found
 
 
 def words(value: Any) -> list[str]:

@@ -53,14 +53,21 @@ def save(data: Dataset, path: Path) -> None:
     write(path, fill)
 
 
-def read(file: Any, norm: Any = None) -> Dataset:
+def read(file: Any, size: int, norm: Any = None) -> Dataset:
     """
+    Args:
+        size: bytes of the file.
+
     Raises:
         ValueError: another version, or damaged.
     """
     if file.attrs["format"] != FORMAT:
         raise ValueError(f"it has format {file.attrs['format']!r}; this version reads {FORMAT!r}")
     try:
+        for name in ("about", *ARRAYS):
+            array(file, name, slice(0, 0))  # that it lies in the file itself
+        if sum(file[name].nbytes for name in ("about", *ARRAYS)) > size:
+            raise ValueError("its arrays are more than the file can hold")
         about = parse_json(array(file, "about").tobytes())
         box, parts, channels = Box.from_json(about["box"]), tuple(about["parts"]), tuple(about["channels"])
         inputs, fields, points, times = (array(file, name) for name in ARRAYS)

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from .dataset import Dataset
-from .hdf5 import Chosen, Contents, array, has, write
+from .hdf5 import Chosen, Contents, array, group, has, write
 
 AXES = ("x-coordinate", "y-coordinate", "z-coordinate")
 FLOW = ("density", "pressure", "Vx", "Vy", "Vz")
@@ -70,15 +70,16 @@ def _evolved(
 
 def _groups(file: Any) -> list[str]:
     names = sorted(name for name in file if name.isdecimal())
-    return names if names and has(file[names[0]], "data") and has(file[names[0]], "grid") else []
+    first = group(file, names[0]) if names else None
+    return names if first is not None and has(first, "data") and has(first, "grid") else []
 
 
 def _of_groups(file: Any, names: list[str], chosen: Chosen) -> Contents:
-    grid = file[names[0]]["grid"]
+    grid = group(group(file, names[0]), "grid")
     axes = [axis for axis in "xyz" if has(grid, axis)]
     ticks = tuple(array(grid, axis, chosen.nodes) for axis in axes)
     index = (chosen.times, *[chosen.nodes] * len(axes))
-    U = np.stack([array(file[name], "data", *index) for name in names[chosen.rows]])
+    U = np.stack([array(group(file, name), "data", *index) for name in names[chosen.rows]])
     U = U[..., None] if U.ndim == 2 + len(axes) else U
     return _evolved(U, ticks, array(grid, "t"), chosen, None)
 

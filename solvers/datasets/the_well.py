@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from .dataset import Dataset
-from .hdf5 import Chosen, Contents, array, has, words, write
+from .hdf5 import Chosen, Contents, array, group, has, words, write
 from .pdebench import _ticks
 
 ORDERS = ("t0_fields", "t1_fields", "t2_fields")
@@ -35,10 +35,11 @@ def read(file: Any, chosen: Chosen) -> Contents:
     Raises:
         ValueError: arrays that do not belong together, times or grids that change between samples, or no inputs.
     """
-    dimensions = file["dimensions"]
+    dimensions = group(file, "dimensions")
     axes = words(dimensions.attrs["spatial_dims"]) if "spatial_dims" in dimensions.attrs else []
     for name in (*axes, "time"):
-        if has(dimensions, name) and (_is(dimensions[name], "sample_varying") or _is(dimensions[name], "time_varying")):
+        data = _hard(dimensions, name)
+        if data is not None and (_is(data, "sample_varying") or _is(data, "time_varying")):
             raise ValueError(f"its {name} varies between samples or in time: bring the samples onto one grid first")
     if not axes or not all(has(dimensions, name) for name in (*axes, "time")):
         raise ValueError("its dimensions lack @spatial_dims, an axis that stands there, or time")
@@ -48,13 +49,14 @@ def read(file: Any, chosen: Chosen) -> Contents:
     fixed: dict[str, np.ndarray] = {}
     remarks: list[str] = []
     for order in ORDERS:
-        for name in words(file[order].attrs.get("field_names", [])) if has(file, order) else []:
-            data = file[order][name] if has(file[order], name) else None
+        held: Any = group(file, order) if has(file, order) else {}
+        for name in words(held.attrs.get("field_names", [])) if held else []:
+            data = _hard(held, name)
             if data is None or not _is(data, "sample_varying", True):
                 remarks.append(f"{name} is the same in all samples, and was left out")
                 continue
             into = states if _is(data, "time_varying", True) else fixed
-            into |= _components(file[order], name, data, axes, chosen)
+            into |= _components(held, name, data, axes, chosen)
     if not states:
         raise ValueError("no field of it varies both between samples and in time: there is nothing to predict")
     wanted = tuple(len(x) for x in ticks)
@@ -82,13 +84,13 @@ def _is(data: Any, name: str, otherwise: bool = False) -> bool:
     return bool(np.all(data.attrs.get(name, otherwise)))
 
 
-def _components(group: Any, name: str, data: Any, axes: list[str], chosen: Chosen) -> dict[str, np.ndarray]:
+def _components(held: Any, name: str, data: Any, axes: list[str], chosen: Chosen) -> dict[str, np.ndarray]:
     """The components of a field [n, times, sides ..] (without times where it has none), by their names."""
     varying = np.broadcast_to(np.asarray(data.attrs.get("dim_varying", True), dtype=bool), len(axes))
     head = [chosen.rows, *[chosen.times] * _is(data, "time_varying", True)]
-    values = array(group, name, *head, *[chosen.nodes] * int(varying.sum()))
+    values = array(held, name, *head, *[chosen.nodes] * int(varying.sum()))
     for a in np.flatnonzero(~varying):  # an axis along which it is constant is left out in the file
-        count = len(group.file["dimensions"][axes[a]][chosen.nodes])
+        count = len(array(held.file["dimensions"], axes[a], chosen.nodes))
         values = np.repeat(np.expand_dims(values, len(head) + a), count, axis=len(head) + a)
     rest = values.shape[len(head) + len(axes) :]
     flat = values.reshape(*values.shape[: len(head) + len(axes)], -1)
@@ -103,15 +105,24 @@ def _components(group: Any, name: str, data: Any, axes: list[str], chosen: Chose
 
 def _numbers(file: Any, chosen: Chosen, remarks: list[str]) -> dict[str, np.ndarray]:
     found: dict[str, np.ndarray] = {}
-    group = file["scalars"] if has(file, "scalars") else None
-    for name in words(group.attrs.get("field_names", [])) if group is not None else []:
-        if group is None or not has(group, name) or not _is(group[name], "sample_varying"):
+    held: Any = group(file, "scalars") if has(file, "scalars") else {}
+    for name in words(held.attrs.get("field_names", [])) if held else []:
+        data = _hard(held, name)
+        if data is None or not _is(data, "sample_varying"):
             continue
-        if _is(group[name], "time_varying"):
+        if _is(data, "time_varying"):
             remarks.append(f"the number {name} varies in time, and was left out")
             continue
-        found[name] = array(group, name, chosen.rows).reshape(-1)
+        found[name] = array(held, name, chosen.rows).reshape(-1)
     return found
+
+
+def _hard(held: Any, name: str) -> Any:
+    """The array of that name, which lies in the file itself; None where there is no such name."""
+    if not has(held, name):
+        return None
+    array(held, name, slice(0, 0))
+    return held[name]
 
 
 def _with_numbers(
@@ -180,7 +191,7 @@ def save(data: Dataset, path: Path, dtype: str) -> None:
     write(path, fill)
 
 
-def _field(group: Any, name: str, values: np.ndarray, axes: int, in_time: bool) -> None:
-    group.create_dataset(name, data=values).attrs.update(
+def _field(held: Any, name: str, values: np.ndarray, axes: int, in_time: bool) -> None:
+    held.create_dataset(name, data=values).attrs.update(
         dim_varying=[True] * axes, sample_varying=True, time_varying=in_time
     )

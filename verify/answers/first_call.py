@@ -12,6 +12,8 @@ from ...solvers.foreign import SettingsChanged
 from ...solvers.problem import Problem
 from .evaluate import captured
 
+ADAPTERS = {"torch": "torch_surrogate", "flax": "jax_surrogate", "equinox": "jax_surrogate"}
+
 
 def check_answers(problem: Problem, surrogate: Any, *, may_raise: bool = False) -> Float[np.ndarray, "n N"] | None:
     """Call the surrogate once, at the centre of the problem's box, two or three equal rows: its answers as fields.
@@ -36,5 +38,13 @@ def check_answers(problem: Problem, surrogate: Any, *, may_raise: bool = False) 
         asked = f"inputs of shape {list(centre.shape)}, the centre of the box"
         raise ValueError(
             f"the surrogate raised {type(error).__name__}: {error}; it was asked for {asked}, and has to answer "
-            f"[n, {problem.inputs.dimension}] with [n, {problem.size}]"
+            f"[n, {problem.inputs.dimension}] with [n, {problem.size}]{_adapter(surrogate)}"
         ) from error
+
+
+def _adapter(surrogate: Any) -> str:
+    """What to do with a model of a framework that does not take arrays; empty for anything else."""
+    model = getattr(surrogate, "_function", surrogate)  # as it was before it was captured
+    kinds = {kind.__module__.partition(".")[0] for kind in type(model).__mro__}
+    name = next((adapter for package, adapter in ADAPTERS.items() if package in kinds), "")
+    return f": wrap it, assay.{name}(model, problem)" if name else ""
