@@ -70,39 +70,35 @@ def judge(of: Problem, P: np.ndarray, truths: np.ndarray, fields: np.ndarray) ->
     }
 
 
-def rows_of(name: str, quick: bool) -> list[dict[str, Any]]:
-    """The two networks on one problem."""
+def row_of(name: str, learnt: str, quick: bool) -> dict[str, Any]:
+    """One network on one problem."""
     of = problem(name, **(QUICK[name] if quick else {}))
     P = of.inputs.sample(DRAWS // 5 if quick else DRAWS, DRAW_SEED)
     truths = np.asarray(of.solve_batch(P))
     solved = np.isfinite(truths).all(axis=1)
-    P, truths = P[solved], truths[solved]
-    rows = []
-    for learnt in ("physics", "fields"):
-        start = time.perf_counter()
-        snapshots = sample(of, SNAPSHOTS, seed=1) if learnt == "fields" else None
-        weight = 0.0 if learnt == "fields" else 1.0
-        surrogate = train(of, "pod-mlp", snapshots, physics_weight=weight)
-        spent = time.perf_counter() - start
-        about = surrogate.training
-        rows.append(
-            {
-                "problem": name,
-                "N": of.size,
-                "learnt from": learnt,
-                "fields fitted": about["snapshots"],
-                "solves for the basis": about["solved_in_training"],
-                "physics inputs": about["physics_points"],
-                **judge(of, P, truths, np.asarray(surrogate(P))),
-                "s": spent,
-            }
-        )
-        command.progress(rows[-1])
-    return rows
+    start = time.perf_counter()
+    snapshots = sample(of, SNAPSHOTS, seed=1) if learnt == "fields" else None
+    surrogate = train(of, "pod-mlp", snapshots, physics_weight=0.0 if learnt == "fields" else 1.0)
+    spent = time.perf_counter() - start
+    about = surrogate.training
+    return {
+        "problem": name,
+        "N": of.size,
+        "learnt from": learnt,
+        "fields fitted": about["snapshots"],
+        "solves for the basis": about["solved_in_training"],
+        "physics inputs": about["physics_points"],
+        **judge(of, P[solved], truths[solved], np.asarray(surrogate(P[solved]))),
+        "s": spent,
+    }
 
 
 def measure(quick: bool, names: list[str]) -> dict[str, Any]:
-    rows = [row for name in names for row in rows_of(name, quick)]
+    rows = []
+    for learnt in ("physics", "fields"):
+        for name in names:
+            rows.append(row_of(name, learnt, quick))
+            command.progress(rows[-1])
     physics = [row for row in rows if row["learnt from"] == "physics"]
     good = [row["problem"] for row in physics if row["error"] <= GOAL]
     least = min(ENOUGH, len(names))

@@ -40,12 +40,20 @@ CG_TOLERANCE = 1e-9  # well below the errors reached: the gradient above is exac
 CG_STEPS = 150
 
 
+class Sloped(NamedTuple):
+    """Features of rows that are derivatives: their last layer is share h(x) + h'(x)[along] (``slopes.py``)."""
+
+    x: Any
+    along: Any
+    share: Any
+
+
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class Rows:
     """Rows of the loss, in coordinates y' = T^-1 y in which the mean matrix is the identity."""
 
-    x: Float[Array, "n m"]
+    x: Any  # [n, m], or ``Sloped``
     phi: Float[Array, "n Q"]
     b: Float[Array, "n k"]
     constant: Float[Array, ""]
@@ -53,7 +61,7 @@ class Rows:
 
 
 class LossRows(NamedTuple):
-    x: np.ndarray
+    x: Any  # [n, m], or ``Sloped``
     phi: np.ndarray
     b: np.ndarray
     constant: float
@@ -101,8 +109,13 @@ def assemble(parts: list[tuple[float, LossRows]], terms: np.ndarray) -> tuple[Ro
     mean = np.tensordot(phi.sum(axis=0), terms, 1)
     T = np.linalg.inv(np.linalg.cholesky(mean)).T
     rotated = np.einsum("ai,qab,bj->qij", T, terms, T, optimize=True)
-    x = np.concatenate([part.x for _, part in parts])
-    return Rows(*(jnp.asarray(a) for a in (x, phi, b @ T, constant, rotated))), T
+    x: Any = [part.x for _, part in parts]
+    if any(isinstance(a, Sloped) for a in x):
+        each = [a if isinstance(a, Sloped) else Sloped(a, np.zeros_like(a), np.ones(len(a))) for a in x]
+        x = Sloped(*(jnp.asarray(np.concatenate(column)) for column in zip(*each, strict=True)))
+    else:
+        x = jnp.asarray(np.concatenate(x))
+    return Rows(x, *(jnp.asarray(a) for a in (phi, b @ T, constant, rotated))), T
 
 
 def inverse(A: Float[Array, "h h"]) -> Float[Array, "h h"]:

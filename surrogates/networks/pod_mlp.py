@@ -56,6 +56,7 @@ from .energy_loss import (
 )
 from .judged import tried_alone, validated
 from .pod_network import PARTS, Mlp, compiled_parts, head_residuals, predict, training_loss, vanishing
+from .slopes import slope_rows, slopes
 from .teacher import (
     BETTER,
     OUT_OF_REACH,
@@ -69,7 +70,7 @@ from .teacher import (
 STEPS = 600
 BASIS_SOLVES = 32  # of physics training
 MIXED = 0.5  # the default physics weight where the energy functional costs next to nothing
-TOLERANCE, RANK = 1e-5, 48  # of the basis, with physics
+TOLERANCE, RANK = 1e-5, 48  # of the basis, with physics; the rank where that is the energy functional
 FINE, MANY = 1e-7, 96  # and without
 DRAW_SEED = 7_919  # added to the seed: physics inputs are not the snapshots'
 
@@ -92,6 +93,7 @@ def train_pod_mlp(
     smoothness: float = 0.0,
     skip: bool = False,
     teacher: bool | None = None,
+    derivatives: int = 0,
     optimiser: str | None = None,
 ) -> Surrogate:
     """Train the network on fields, on the energy functional, or on both.
@@ -110,15 +112,20 @@ def train_pod_mlp(
             physics, where it predicts left-out rows better than the network alone.
         optimiser: a name in ``optimisers.py``; None: Levenberg-Marquardt where its steps are cheap, else L-BFGS.
 
+        derivatives: directions in which the solver is differentiated at every snapshot, and these derivatives fitted
+            beside its fields (``slopes.py``); no teacher then.
+
     Raises:
-        ValueError: settings out of range, too few snapshots, a physics loss where there is none.
+        ValueError: settings out of range, too few snapshots, a physics loss where there is none, derivatives of a
+            solver that has none.
     """
     start = time.perf_counter()
     box = problem.inputs if box is None else box
     weight = _checked_weight(problem, snapshots, physics_weight)
     shape = _checked_widths(widths)
     tolerance = (TOLERANCE if weight else FINE) if tolerance is None else tolerance
-    max_rank = (RANK if weight else MANY) if max_rank is None else max_rank
+    reduced = weight and affine_in_few_terms(problem)
+    max_rank = (RANK if reduced else MANY) if max_rank is None else max_rank
     if physics_points < 1 or max_rank < 1 or not tolerance > 0 or not smoothness >= 0:
         raise ValueError("physics_points and max_rank must be at least 1, tolerance positive, smoothness at least 0")
     checked_optimiser(optimiser)
@@ -128,6 +135,8 @@ def train_pod_mlp(
     data = solve_few(problem, box, BASIS_SOLVES, seed) if solved_here else prepare(problem, snapshots, box)
     if weight == 1:
         data = data.some(slice(BASIS_SOLVES))
+    if derivatives < 0 or (derivatives and weight == 1):
+        raise ValueError("derivatives are counted from 0, and fitted beside fields: leave them out with physics alone")
     physics = None
     if weight and not affine_in_few_terms(problem):
         physics = least_residual(data, physics_points, seed + DRAW_SEED, tolerance, max_rank)
@@ -143,7 +152,7 @@ def train_pod_mlp(
     loss = training_loss(network, float(smoothness))
     operator = ReducedOperator.of(problem, V) if affine_in_few_terms(problem) else None
     terms = np.eye(V.shape[1])[None] if operator is None else operator.terms
-    found = None if solved_here or weight == 1 else find_teacher(data, V, seed)
+    found = None if solved_here or weight == 1 or derivatives else find_teacher(data, V, seed)
     alone = None
     units = (shape[-1] + 1) * max(1, len(network.vanish))
     # the last layer would pass through every row, or no network comes near
@@ -154,6 +163,8 @@ def train_pod_mlp(
     if found is not None and teacher is None and weight == 0:
         taught = alone is None or not alone.error < BETTER * found.judged.error
     parts, base = _parts(data, physics, V, operator, terms, weight, physics_points, seed, found if taught else None)
+    if derivatives:
+        parts.append((1 - weight, slope_rows(slopes(data, derivatives, seed), data, V, operator)))
     rows, T = assemble(parts, terms)
     method = optimiser or _by_size(weights, units, rows, float(smoothness))
     about = [
@@ -170,6 +181,7 @@ def train_pod_mlp(
         bool(skip),
         taught,
         method,
+        int(derivatives),
     ]
     steps = (STEPS if seconds is None else 10**9) if steps is None else steps
     if alone is not None and teacher is None and not taught and alone.last is not None:
@@ -200,6 +212,7 @@ def train_pod_mlp(
         "physics_points": 0 if not weight else physics_points if physics is None else len(physics.data.inputs),
         "physics_residual": None if physics is None else physics.residual,
         "smoothness": float(smoothness),
+        "derivatives": int(derivatives),
         "dropped": data.dropped,
     }
     architecture = {"name": "pod-mlp", "widths": list(shape), "skip": bool(skip), "lift": data.lift}

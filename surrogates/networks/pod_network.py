@@ -16,7 +16,7 @@ from ..baselines import polynomial
 from ..surrogate import scaled_features
 from ..training.input_scaling import declared
 from ..training.pod import Data
-from .energy_loss import Rows, Squares, best_head, loss_of, with_constant
+from .energy_loss import Rows, Sloped, Squares, best_head, loss_of, with_constant
 
 PARTS = ("kernel", "bias")
 
@@ -95,8 +95,14 @@ def training_loss(network: Mlp, smoothness: float) -> Callable[[Any, Rows], Arra
     return loss
 
 
-def last_layer(network: Mlp, weights: Any, x: Array) -> Float[Array, "n h+1"]:
-    return jnp.asarray(network.apply({"params": weights}, x, method="last"))
+def last_layer(network: Mlp, weights: Any, x: Any) -> Float[Array, "n h+1"]:
+    def last(x: Array) -> Array:
+        return jnp.asarray(network.apply({"params": weights}, x, method="last"))
+
+    if not isinstance(x, Sloped):
+        return last(x)
+    h, slope = jax.jvp(last, (x.x,), (x.along,))
+    return x.share[:, None] * h + slope
 
 
 def _pairs(vanish: Any) -> tuple[tuple[int, float], ...]:
@@ -106,7 +112,8 @@ def _pairs(vanish: Any) -> tuple[tuple[int, float], ...]:
 @lru_cache(maxsize=16)
 def head_residuals(network: Mlp) -> Callable[[Any, Squares], Array]:
     def residuals(weights: Any, row: Squares) -> Array:
-        y = last_layer(network, weights["hidden"], row.x[None])[0] @ weights["head"]
+        x = jax.tree.map(lambda a: a[None], row.x)
+        y = last_layer(network, weights["hidden"], x)[0] @ weights["head"]
         return row.root @ (y - row.best)
 
     return residuals

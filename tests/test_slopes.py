@@ -1,0 +1,92 @@
+"""Gradient-enhanced training: derivatives are the solver's, and rows are those of the network."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import assay
+from assay.surrogates.networks.energy_loss import assemble, field_rows
+from assay.surrogates.networks.pod_network import Mlp, last_layer
+from assay.surrogates.networks.slopes import slope_rows, slopes
+from assay.surrogates.surrogate import scaled_features
+from assay.surrogates.training.pod import pod, prepare
+from assay.surrogates.training.reduced_operator import ReducedOperator
+
+
+@pytest.fixture(scope="module")
+def heat():
+    return assay.problem("heat", cells=4, steps=3, blocks=(1, 2))
+
+
+@pytest.fixture(scope="module")
+def data(heat):
+    return prepare(heat, assay.sample(heat, 6, seed=2))
+
+
+def test_derivatives_are_the_solvers(heat, data):
+    found = slopes(data, 2, seed=0)
+    assert found.fields.shape == (12, heat.size) and list(found.of) == [0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5]
+    p, d = found.inputs[5], found.directions[5]
+    step = 1e-5
+    quotient = (np.asarray(heat.solve(p + step * d)) - np.asarray(heat.solve(p - step * d))) / (2 * step)
+    np.testing.assert_allclose(found.fields[5], quotient, atol=1e-6 * np.abs(quotient).max())
+
+
+def test_directions_are_orthogonal_in_unit_coordinates_and_as_long_as_snapshots_lie_apart(heat, data):
+    found = slopes(data, 5, seed=0)  # of three inputs
+    assert len(found.fields) == 18
+    _, width = heat.inputs.scaled_ends()
+    unit = found.directions / (np.where(np.array(heat.inputs.log), found.inputs, 1.0) * width)
+    for frame in unit.reshape(6, 3, 3):
+        np.testing.assert_allclose(frame @ frame.T, 6 ** (-2 / 3) * np.eye(3), atol=1e-12)
+
+
+@pytest.mark.parametrize("reduced", [False, True])
+def test_rows_are_the_mean_square_error_of_the_networks_derivatives(heat, data, reduced):
+    """Against the derivative of the answer itself, by forward mode through amplitude, features and layers."""
+    if reduced:
+        problem = assay.problem("thermal-block", cells=4)
+        data = prepare(problem, assay.sample(problem, 6, seed=2))
+    problem = data.problem
+    V = pod(data, 1e-12, 4)
+    operator = ReducedOperator.of(problem, V) if reduced else None
+    terms = np.eye(V.shape[1])[None] if operator is None else operator.terms
+    found = slopes(data, 2, seed=0)
+    rows, T = assemble([(1.0, field_rows(data, V, operator)), (1.0, slope_rows(found, data, V, operator))], terms)
+    network = Mlp((5,), V.shape[1])
+    weights = dict(network.init(jax.random.PRNGKey(1), jnp.asarray(data.features[:1]))["params"])
+    W = np.random.default_rng(0).standard_normal((6, V.shape[1]))
+
+    def answer(p):
+        x, s = scaled_features(problem, data.arrays, p[None])
+        return jnp.asarray(V) @ (s[0] * (last_layer(network, weights, x)[0] @ W))
+
+    def square(p, u):
+        return float(problem.norm(p, u)) ** 2 if reduced else float(u @ u)
+
+    expected = np.mean([square(p, answer(p) - u) / square(p, u) for p, u in zip(data.inputs, data.fields, strict=True)])
+    errors = []
+    for p, d, i, du in zip(*found, strict=True):
+        change = jax.jvp(answer, (jnp.asarray(p),), (jnp.asarray(d),))[1] - du
+        errors.append(square(p, change) / square(data.inputs[i], data.fields[i]))
+    expected += np.mean(errors)
+    y = np.asarray(last_layer(network, weights, rows.x)) @ W @ np.linalg.inv(T).T
+    A = np.einsum("nq,qij->nij", rows.phi, rows.terms)
+    value = np.einsum("ni,nij,nj->", y, A, y) - 2 * np.sum(np.asarray(rows.b) * y) + float(rows.constant)
+    assert value == pytest.approx(expected, rel=1e-9)
+
+
+def test_a_network_learns_from_both(heat):
+    snapshots = assay.sample(heat, 12, seed=2)
+    s = assay.train(heat, "pod-mlp", snapshots, steps=40, widths=(8,), derivatives=2)
+    assert s.training["derivatives"] == 2 and np.isfinite(s(heat.inputs.sample(3))).all()
+    with pytest.raises(ValueError, match="leave them out with physics alone"):
+        assay.train(heat, "pod-mlp", None, derivatives=1)
+
+
+def test_a_solver_of_somebodys_own_has_no_derivatives():
+    box = assay.Box(("a",), np.array([0.0]), np.array([1.0]))
+    problem = assay.black_box(lambda p: np.array([p[0], 1.0]), box, name="own")
+    with pytest.raises(ValueError, match="own is known by its solver alone, which has no derivatives"):
+        assay.train(problem, "pod-mlp", assay.sample(problem, 4), derivatives=1)
