@@ -156,3 +156,18 @@ def test_what_the_scheme_conserves(name, settings):
     np.testing.assert_allclose(problem.prescribe(p, mended), mended)
     off = float(problem.norm(p, u - mended) / problem.norm(p, mended)) ** 2
     assert float(constraint_loss(problem)(p, u)) == pytest.approx(off, rel=1e-5)  # beside the scale of zero
+
+
+def test_constraints_of_a_network_are_built_in_or_penalised():
+    problem = assay.problem("wave", **SMALL["wave"])
+    snapshots, P = assay.sample(problem, 3, seed=1), problem.inputs.sample(2, seed=7)
+    options = {"physics_weight": 0.5, "physics_points": 3, "batch": 2, "steps": 2, "widths": (4,)}
+    spread = {}
+    for constraints in ("hard", "soft"):
+        network = assay.train(problem, "mlp", snapshots, constraints=constraints, **options)
+        p, u = jnp.asarray(P[0]), jnp.asarray(network(P)[0])
+        energies = np.asarray(problem.conserved(p, u))
+        spread[constraints] = np.ptp(energies) / energies[0]
+        off = float(constraint_loss(problem)(p, u))
+        assert off < 1e-20 if constraints == "hard" else off > 1e-4
+    assert spread["hard"] < 1e-10 < 1e-3 < spread["soft"]

@@ -21,6 +21,7 @@ from jaxtyping import Array, Float
 
 from ...solvers.problem import Problem
 from ..surrogate import scaled_features
+from ..training.residual_loss import built_in, conserves
 from .design import Design, View, as_field, mesh_of
 
 SETTINGS = "settings"  # of the architecture, in its record
@@ -98,7 +99,9 @@ def predict_with(
     view, s = view_of(design, problem, arrays, P)
     net = design.build(problem, **architecture[SETTINGS])
     fields = raw_fields(net, problem, architecture["precision"], arrays, weights_of(arrays), view, s)
-    return fields @ jnp.asarray(arrays["dual"]) if "dual" in arrays else fields
+    if "dual" in arrays:
+        return fields @ jnp.asarray(arrays["dual"])
+    return jax.vmap(built_in(problem))(P, fields) if architecture["lift"] and conserves(problem) else fields
 
 
 def predictor(design: Design) -> Any:

@@ -4,7 +4,8 @@
 
 in the problem's own norm, the one that errors are told in; R is the squared relative dual norm of the discrete residual
 (``residual_loss.py``) at inputs where nothing was solved, w the ``physics_weight``. Prescribed values are built in
-(``constraints="hard"``), or left to the loss ("soft"), so that the two can be compared.
+(``constraints="hard"``), and what the scheme conserves with them, or both are left to the loss ("soft"), R then with
+their squared relative defect, so that the two can be compared.
 
 A part of the snapshots is held out (``HELD``, where there are enough): training returns the weights that were
 best there, and says their error. Optimisers: "adam" and "muon" on mini-batches, schedule-free, so that a run may end
@@ -36,6 +37,7 @@ from ..surrogate import Surrogate
 from ..training.dull import CHEAPEST, DULL, dull_warning
 from ..training.optimise import LOOK, Budget, Outcome, Progress, Stages, identity, judged_lbfgs
 from ..training.pod import Data, box_points, inner_product, pod, prepare, solve_few
+from ..training.residual_loss import built_in, constraint_loss, residual_loss
 from ..training.twins import groups_of
 from .design import Design
 from .field_network import SETTINGS, arrays_of, cast, field_normaliser, predictor, raw_fields, view_of
@@ -169,10 +171,9 @@ class _Fit:
     ) -> None:  # fmt: skip
         self.design, self.problem, self.net, self.arrays = design, problem, net, arrays
         self.precision, self.hard, self.weight, self.loss_norm = precision, hard, weight, loss_norm
+        self.known = built_in(problem)
         if weight:
-            from ..training.residual_loss import residual_loss
-
-            self.residual = residual_loss(problem)
+            self.residual, self.constraint = residual_loss(problem), constraint_loss(problem)
 
     def start(self, key: Array, P: Array) -> Any:
         """The first weights."""
@@ -182,7 +183,7 @@ class _Fit:
     def fields(self, weights: Any, P: Array) -> Float[Array, "n N"]:
         view, s = view_of(self.design, self.problem, self.arrays, P)
         raw = raw_fields(self.net, self.problem, self.precision, self.arrays, weights, view, s)
-        return jax.vmap(self.problem.prescribe)(P, raw) if self.hard else raw
+        return jax.vmap(self.known)(P, raw) if self.hard else raw
 
     def error(self, weights: Any, P: Array, U: Array, sizes: Array) -> Float[Array, ""]:
         """The mean square relative error in the problem's norm."""
@@ -203,7 +204,9 @@ class _Fit:
         return float(jnp.mean((sizes / sets.held_sizes) ** 2))
 
     def physics(self, weights: Any, P: Array) -> Float[Array, ""]:
-        return jnp.mean(jax.vmap(self.residual)(P, self.fields(weights, P)))
+        fields = self.fields(weights, P)
+        value = jnp.mean(jax.vmap(self.residual)(P, fields))
+        return value if self.hard else value + jnp.mean(jax.vmap(self.constraint)(P, fields))
 
     def loss(self, weights: Any, sets: Sets) -> Float[Array, ""]:
         """On all rows."""

@@ -67,10 +67,18 @@ def built_in(problem: Problem) -> FieldMap:
     """(p, u) -> the field with everything that is known of solutions beforehand: prescribed values, and what the scheme
     conserves (energy of waves, mass of periodic flow).
     """
-    if not isinstance(problem, EvolutionProblem):
+    if not isinstance(problem, EvolutionProblem) or not conserves(problem):
         return problem.prescribe
     conserve = problem.conserve
     return lambda p, u: conserve(p, problem.prescribe(p, u))
+
+
+def conserves(problem: Problem) -> bool:
+    """Whether the scheme keeps something in time."""
+    if not isinstance(problem, EvolutionProblem):
+        return False
+    p, u = (jax.ShapeDtypeStruct((n,), jnp.float64) for n in (problem.inputs.dimension, problem.size))
+    return jax.eval_shape(problem.conserved, p, u) is not None
 
 
 def constraint_loss(problem: Problem) -> Loss:
