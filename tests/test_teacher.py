@@ -1,0 +1,96 @@
+"""Dull baselines as judges and teachers of a network: splits, mixtures, what is taught, what is only corrected."""
+
+import numpy as np
+import pytest
+
+from assay.solvers.box import Box
+from assay.solvers.problems.black_box import black_box
+from assay.solvers.snapshots.sample import sample
+from assay.surrogates import load, save, train
+from assay.surrogates.baselines.regression import Regression
+from assay.surrogates.networks.energy_loss import LossRows
+from assay.surrogates.networks.teacher import find_teacher, less, taught_rows, without
+from assay.surrogates.training.dull import held_out, splits
+from assay.surrogates.training.pod import pod, prepare
+
+BOX = Box(("a", "b"), [-1.0, 0.0], [1.0, 2.0])
+X = np.linspace(0, 1, 6)
+
+
+@pytest.fixture(scope="module")
+def smooth():
+    problem = black_box(lambda p: 2 + np.sin(2 * p[0] + p[1] * X), BOX)
+    data = prepare(problem, sample(problem, 40))
+    return problem, data, pod(data, 1e-6)
+
+
+def test_few_rows_are_all_left_out_once_and_twins_together(smooth):
+    _, data, V = smooth
+    r = Regression.in_basis(data, V)
+    found = splits(r, 0)
+    assert sorted(np.concatenate([s.held for s in found]).tolist()) == list(range(40))
+    assert all(not set(s.fit) & set(s.held) for s in found)
+    twins = Regression(**{**r.__dict__, "groups": np.repeat(np.arange(20), 2)})
+    for s in splits(twins, 0):
+        assert not set(twins.groups[s.fit]) & set(twins.groups[s.held])
+    assert splits(Regression(**{**r.__dict__, "groups": np.zeros(40, dtype=int)}), 0) == []
+
+
+def test_a_mixture_is_no_worse_than_the_best_and_adds_up_to_one(smooth):
+    _, data, V = smooth
+    r = Regression.in_basis(data, V)
+    judged = held_out(r, splits(r, 0), 0)
+    errors = list(judged.errors.values())
+    assert errors == sorted(errors) and judged.error <= errors[0]
+    assert sum(judged.mixture.values()) == pytest.approx(1.0, abs=1e-9) and min(judged.mixture.values()) > 0
+    assert judged.errors["mean"] > 10 * errors[0]
+
+
+def test_taught_rows_are_least_at_what_the_teacher_says(smooth):
+    """Their loss is the mean square relative difference from it, and its minimum zero."""
+    _, data, V = smooth
+    teacher = find_teacher(data, V, 0)
+    part = taught_rows(data, teacher, None, 0, count=30)
+    Y = teacher(part.x)
+
+    def loss(Y, part=part):
+        return np.sum(part.phi * Y**2) - 2 * np.sum(part.b * Y) + part.constant
+
+    assert abs(loss(Y)) < 1e-12
+    assert loss(1.1 * Y) == pytest.approx(0.01, rel=1e-6)
+
+
+def test_a_loss_for_what_is_added_is_the_loss_of_the_sum():
+    rng = np.random.default_rng(0)
+    B = rng.standard_normal((2, 3, 3))
+    terms, part = (
+        B @ B.transpose(0, 2, 1),
+        LossRows(np.zeros((5, 1)), rng.random((5, 2)), rng.standard_normal((5, 3)), 1.5),
+    )
+
+    def loss(part, Y):
+        return np.einsum("nq,qij,ni,nj->", part.phi, terms, Y, Y) - 2 * np.sum(part.b * Y) + part.constant
+
+    base, added = rng.standard_normal((2, 5, 3))
+    assert loss(less(part, terms, base), added) == pytest.approx(loss(part, base + added), rel=1e-12)
+    some = without(part, np.array([1, 3]))
+    kept = LossRows(part.x[[0, 2, 4]], part.phi[[0, 2, 4]], part.b[[0, 2, 4]], 0.0)
+    mean = (loss(some, added) - 1.5) / 5
+    assert mean == pytest.approx(loss(kept, added[[0, 2, 4]]) / 3, rel=1e-12)
+
+
+def test_what_is_a_polynomial_is_corrected_and_not_learnt(tmp_path):
+    problem = black_box(lambda p: 1 + (p[0] ** 2 - p[1]) * X + p[0] * p[1], BOX)
+    s = train(problem, "pod-mlp", sample(problem, 60), widths=(8,), steps=50)
+    P = BOX.sample(20, seed=5)
+    truth = np.array([1 + (p[0] ** 2 - p[1]) * X + p[0] * p[1] for p in P])
+    assert s.training["validation"]["corrects_polynomial"]
+    np.testing.assert_allclose(s(P), truth, atol=1e-5)
+    again = load(save(s, tmp_path / "corrected.assay"), problem)
+    np.testing.assert_array_equal(again(P), s(P))
+
+
+def test_fields_that_do_not_vary_are_no_matter_for_a_network():
+    problem = black_box(lambda p: np.full(3, 7.0), BOX)
+    s = train(problem, "pod-mlp", sample(problem, 6), widths=(8,), steps=5)
+    np.testing.assert_allclose(s(BOX.sample(5, seed=1)), 7.0, rtol=1e-6)
