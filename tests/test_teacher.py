@@ -41,7 +41,7 @@ def test_a_mixture_is_no_worse_than_the_best_and_adds_up_to_one(smooth):
     r = Regression.in_basis(data, V)
     judged = held_out(r, splits(r, 0), 0)
     errors = list(judged.errors.values())
-    assert errors == sorted(errors) and judged.error <= errors[0]
+    assert errors == sorted(errors) and judged.error <= errors[0] and judged.mean <= judged.error
     assert sum(judged.mixture.values()) == pytest.approx(1.0, abs=1e-9) and min(judged.mixture.values()) > 0
     assert judged.errors["mean"] > 10 * errors[0]
 

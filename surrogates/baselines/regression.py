@@ -62,8 +62,14 @@ class Regression:
 
     def error(self, predicted: Float[np.ndarray, "n k"], rows: Any = slice(None)) -> float:
         """The root mean square relative error of predicted targets over some rows."""
-        difference = (predicted - self.targets[rows]) * self.weights[rows][:, None]
-        return float(np.sqrt(np.mean(np.sum(difference**2, axis=1))))
+        return float(np.sqrt(np.mean(self._each(predicted, rows) ** 2)))
+
+    def mean_error(self, predicted: Float[np.ndarray, "n k"], rows: Any = slice(None)) -> float:
+        """Their mean relative error, which few large ones do not rule."""
+        return float(np.mean(self._each(predicted, rows)))
+
+    def _each(self, predicted: Float[np.ndarray, "n k"], rows: Any) -> Float[np.ndarray, " n"]:
+        return np.asarray(np.linalg.norm((predicted - self.targets[rows]) * self.weights[rows][:, None], axis=1))
 
     def halves(self, share: float = 0.2, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
         """Rows to fit and rows to choose by, every group in one of them; both are all rows where there is one group."""

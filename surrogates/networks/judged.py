@@ -52,27 +52,33 @@ def validated(
 ) -> dict[str, Any]:
     """What rows that were left out say of network and dull baselines, with a warning where one of these does better."""
     r, judged = found.regression, found.judged
-    own = r.error(np.asarray(targets_of_network(architecture, arrays, jnp.asarray(r.x))))
-    network, where = own, "its own snapshots"  # which flatter it, if nothing was left out
+    said = np.asarray(targets_of_network(architecture, arrays, jnp.asarray(r.x)))
+    own, own_mean = r.error(said), r.mean_error(said)
+    network, mean, where = own, own_mean, "its own snapshots"  # which flatter it, if nothing was left out
     if taught:
         P = r.data.box.sample(CHECKED, seed + TEACHER_SEED + 1)
         x, _ = r.data.scaled(P)
-        said = found(x)
-        off = np.sum((np.asarray(targets_of_network(architecture, arrays, jnp.asarray(x))) - said) ** 2, axis=1)
-        size = np.sum(said**2, axis=1)
-        apart = float(np.sqrt(np.mean(off / np.maximum(size, 1e-6 * np.mean(size) + 1e-300))))
-        network, where = float(np.hypot(judged.error, apart)), "left-out snapshots"
-    elif alone is not None and alone.after(steps) > own:
-        network, where = alone.after(steps), "left-out snapshots"
-    held_out = {name: error for name, error in judged.errors.items() if np.isfinite(error)}
+        wanted = found(x)
+        off = np.linalg.norm(np.asarray(targets_of_network(architecture, arrays, jnp.asarray(x))) - wanted, axis=1)
+        size = np.linalg.norm(wanted, axis=1)
+        off = off / np.maximum(size, 1e-3 * np.sqrt(np.mean(size**2)) + 1e-300)
+        network = float(np.hypot(judged.error, np.sqrt(np.mean(off**2))))
+        mean, where = float(np.hypot(judged.mean, np.mean(off))), "left-out snapshots"
+    elif alone is not None:
+        tried_error, tried_mean = alone.after(steps)
+        if tried_mean > own_mean:
+            network, mean, where = max(tried_error, own), tried_mean, "left-out snapshots"
+    known = {name: error for name, error in judged.errors.items() if np.isfinite(error)}
+    dull = {name: judged.means[name] for name in known}
+    warnings = dull_warning(dull, mean, where) or dull_warning(known, network, where)
     return {
         "validation": {
-            "network": network if np.isfinite(network) else None,
+            "network": mean if np.isfinite(mean) else None,
             "at": where,
-            "dull": held_out,
+            "dull": dull,
             "taught": taught,
             "corrects_polynomial": corrects,
         },
         "teacher": judged.mixture if taught else {},
-        "warnings": dull_warning(held_out, network, where),
+        "warnings": warnings,
     }

@@ -18,9 +18,10 @@ PATIENCE = 4  # looks without a new best
 
 
 class Trial(NamedTuple):
-    """The error at left-out rows after every ``EVERY`` steps."""
+    """Root mean square and mean error at left-out rows after every ``EVERY`` steps."""
 
     errors: list[float]
+    means: list[float]
 
     @property
     def error(self) -> float:
@@ -33,10 +34,10 @@ class Trial(NamedTuple):
         best = int(np.argmin(self.errors)) if self.errors else 0
         return None if best + 1 == len(self.errors) else EVERY * (best + 1)
 
-    def after(self, steps: int) -> float:
-        """The error of a network trained for so many steps, or for all."""
-        seen = self.errors[: max(1, steps // EVERY)]
-        return seen[-1] if seen else np.inf
+    def after(self, steps: int) -> tuple[float, float]:
+        """Root mean square and mean error of a network trained for so many steps, or for all."""
+        at = min(max(1, steps // EVERY), len(self.errors))
+        return (self.errors[at - 1], self.means[at - 1]) if at else (np.inf, np.inf)
 
 
 def tried(
@@ -56,15 +57,18 @@ def tried(
             how long it may take, changes nothing in what it ends with.
     """
     errors: list[float] = []
+    means: list[float] = []
     for end, (begin, advance) in ((EVERY, adam(loss, EVERY, 2e-3)), (steps, lbfgs(loss))):
         state = begin(weights)
         while EVERY * len(errors) < end:
             state, value = advance(state, rows, EVERY)
-            error = r.error(answer(state[0]), split.held)
+            said = answer(state[0])
+            error = r.error(said, split.held)
             if not np.isfinite(float(value)) or not np.isfinite(error):
-                return Trial(errors)
+                return Trial(errors, means)
             errors.append(error)
+            means.append(r.mean_error(said, split.held))
             if len(errors) - 1 - int(np.argmin(errors)) >= PATIENCE:
-                return Trial(errors)
+                return Trial(errors, means)
         weights = state[0]
-    return Trial(errors)
+    return Trial(errors, means)

@@ -85,6 +85,8 @@ class HeldOut(NamedTuple):
     errors: dict[str, float]  # root mean square relative; NaN where one could not be fitted
     mixture: dict[str, float]  # shares that add up to one
     error: float  # of the mixture
+    means: dict[str, float]  # mean relative errors of the baselines that could be fitted
+    mean: float  # of the mixture
 
 
 def held_out(r: Regression, found: list[Split], seed: int) -> HeldOut:
@@ -107,9 +109,11 @@ def held_out(r: Regression, found: list[Split], seed: int) -> HeldOut:
     shares = _shares([(predicted[name] * r.weights[left][:, None]).ravel() for name in near], r, left)
     mixed = sum(share * predicted[name] for name, share in zip(near, shares, strict=True))
     error = r.error(np.asarray(mixed), left)
+    means = {name: r.mean_error(answer, left) for name, answer in predicted.items()}
     if not error < errors[best]:
-        return HeldOut(errors, {best: 1.0}, errors[best])
-    return HeldOut(errors, {n: float(w) for n, w in zip(near, shares, strict=True) if w > 0}, error)
+        return HeldOut(errors, {best: 1.0}, errors[best], means, means[best])
+    shared = {n: float(w) for n, w in zip(near, shares, strict=True) if w > 0}
+    return HeldOut(errors, shared, error, means, r.mean_error(np.asarray(mixed), left))
 
 
 def _shares(columns: list[np.ndarray], r: Regression, left: np.ndarray) -> np.ndarray:
