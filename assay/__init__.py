@@ -36,7 +36,9 @@ from .solvers.problems.black_box import black_box  # noqa: E402
 from .solvers.problems.catalogue import problem  # noqa: E402
 from .solvers.snapshots.sample import Snapshots, load_snapshots, sample  # noqa: E402
 from .surrogates import (  # noqa: E402
+    Ensemble,
     Surrogate,
+    ensemble,
     jax_surrogate,
     load,
     onnx_surrogate,
@@ -71,6 +73,7 @@ __all__ = [
     "Certificate",
     "Counterexample",
     "Dataset",
+    "Ensemble",
     "Evidence",
     "Falsification",
     "Guard",
@@ -93,6 +96,7 @@ __all__ = [
     "conformal",
     "dataset",
     "enclose",
+    "ensemble",
     "falsify",
     "guard",
     "guard_steps",

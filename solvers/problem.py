@@ -28,6 +28,7 @@ from .affine_decomposition import AffineDecomposition
 from .batching import RowMap, vectorised, without_caches
 from .box import Box
 from .interrupts import finished
+from .meshes.symmetry import Symmetry
 from .meshes.tensor_grid import grid_edges
 from .outputs import Output
 from .precision import in_float64
@@ -195,6 +196,11 @@ class Problem(abc.ABC):
     def periodic(self) -> bool:
         """Whether the first node of each axis of the grid follows upon the last."""
         return False
+
+    @property
+    def symmetries(self) -> tuple[Symmetry, ...]:
+        """The group of permutations of the inputs that permute the solution, the identity first; () where unknown."""
+        return ()
 
     @property
     def edges(self) -> Int[np.ndarray, "e 2"] | None:

@@ -9,13 +9,16 @@ from .adapters.sklearn_estimator import sklearn_surrogate
 from .adapters.torch_module import torch_surrogate
 from .architectures import ARCHITECTURES, SURROGATES
 from .checkpoint import load, save
+from .ensemble import Ensemble, ensemble
 from .surrogate import Surrogate
 from .training.train import train
 
 __all__ = [
     "ARCHITECTURES",
     "SURROGATES",
+    "Ensemble",
     "Surrogate",
+    "ensemble",
     "jax_surrogate",
     "load",
     "onnx_surrogate",

@@ -28,12 +28,25 @@ from .baselines import (
     random_features,
     reduced_basis,
 )
-from .networks import deeponet, fno, mlp, pod_mlp, resnet, unet
+from .networks import autoencoder, deeponet, fno, mlp, pod_mlp, resnet, rollout, unet
 from .networks.design import Design, fits_all
 from .networks.field_network import predictor
 from .networks.field_training import train_fields
+from .networks.places import coordinate, graph, transformer
 from .surrogate import Predict
 
+FIELD_NETWORKS = (
+    mlp.MLP,
+    resnet.RESNET,
+    deeponet.DEEPONET,
+    fno.FNO,
+    unet.UNET,
+    coordinate.COORDINATE,
+    graph.GRAPH,
+    transformer.TRANSFORMER,
+    autoencoder.AUTOENCODER,
+    rollout.ROLLOUT,
+)
 GIVEN = ("problem", "snapshots", "seed", "box", "design", "settings")  # not options
 
 
@@ -76,7 +89,7 @@ def _needs_few_terms(problem: Problem) -> str:
 
 ARCHITECTURES = {
     "pod-mlp": Architecture(pod_mlp.train_pod_mlp, pod_mlp.predict, kind="network"),
-    **{design.name: _fields(design) for design in (mlp.MLP, resnet.RESNET, fno.FNO, unet.UNET, deeponet.DEEPONET)},
+    **{design.name: _fields(design) for design in FIELD_NETWORKS},
     "reduced-basis": Architecture(
         reduced_basis.train_reduced_basis,
         reduced_basis.predict,

@@ -30,7 +30,7 @@ from .training.input_scaling import NORMALISER, unscaled
 from .training.posterior import relative_deviation
 
 CHUNK = 1024  # rows per compiled call: their coefficients stay in cache
-FIELD_VALUES = 1 << 20  # of fields per compiled call, where a network computes in every node
+FIELD_VALUES = 1 << 17  # of fields per compiled call, where a network computes in every node
 PACKAGES = ("numpy", "scipy", "jax", "jaxlib", "flax", "optax")
 
 # (problem, architecture, arrays, P [n, d]) -> coefficients [n, k], or fields [n, N] where there is no basis, in JAX

@@ -17,6 +17,10 @@ from assay.surrogates import ARCHITECTURES, load, save, train
 
 QUICK = {"pod-mlp": {"steps": 2, "widths": (6, 5)}, "mlp": {"steps": 20, "widths": (8,), "precision": "float32"}}
 QUICK["resnet"] = {"steps": 20, "width": 8, "layers": 2}
+QUICK["coordinate"] = {"steps": 1, "width": 4, "layers": 1, "octaves": 1}
+QUICK["graph"] = {"steps": 1, "width": 4, "rounds": 1}
+QUICK["transformer"] = {"steps": 1, "width": 4, "layers": 1, "slices": 2}
+QUICK["autoencoder"] = {"steps": 1, "width": 2, "levels": 2}
 NAMES = [name for name, kind in ARCHITECTURES.items() if name in QUICK or kind.kind == "baseline"]
 FRESH = """
 import sys, numpy as np

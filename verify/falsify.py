@@ -271,7 +271,7 @@ def _search(
         notes.append(
             f"no finite {signal.kind} to climb was found: the true error itself was climbed, one solve a point"
         )
-    if blind or signal.kind == "residual":
+    if blind or signal.kind != "bound":
         _climb_truth(confirm, rng)
     if not len(points):
         confirm.check(box.from_unit(peaks.points[:3]), f"climbed the {signal.kind}")

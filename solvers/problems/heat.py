@@ -35,6 +35,7 @@ from ..discretisations import q1, q1_mass_multigrid
 from ..discretisations.blocks import checked_blocks, checked_cells, numbered, on_nodes, spread
 from ..discretisations.q1_multigrid import FLOOR, stiffness
 from ..field_norm import homogeneous
+from ..meshes.symmetry import Symmetry, rectangle_group
 from ..problem import ZERO_SHARE, Attempt
 from ..size import powers
 
@@ -97,6 +98,15 @@ class Heat(EvolutionProblem):
     @property
     def grid_shape(self) -> tuple[int, int]:
         return (self.cells + 1, self.cells + 1)
+
+    @property
+    def symmetries(self) -> tuple[Symmetry, ...]:
+        """Those of the blocks, where the initial state has them."""
+        if self.mode != (1, 1):
+            return ()
+        motions = rectangle_group(self.blocks, self.grid_shape)
+        nodes = self.shape[1] * np.arange(self.shape[0])[:, None]
+        return tuple(Symmetry(np.append(g.inputs, len(g.inputs)), (nodes + g.entries).ravel()) for g in motions)
 
     @property
     def order(self) -> int:

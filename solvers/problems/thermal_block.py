@@ -21,6 +21,7 @@ from jaxtyping import Array, Float
 from ..box import Box
 from ..classes.diffusion import CellDiffusion
 from ..discretisations.blocks import checked_blocks, checked_cells, numbered, spread
+from ..meshes.symmetry import Symmetry, rectangle_group
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,6 +52,10 @@ class ThermalBlock(CellDiffusion):
     def cell_weights(self, theta: Float[Array, " Q"]) -> Float[Array, "n n"]:
         """One value per block to one per cell."""
         return spread(theta, self.blocks, (self.cells, self.cells))
+
+    @property
+    def symmetries(self) -> tuple[Symmetry, ...]:
+        return tuple(rectangle_group(self.blocks, (self.cells + 1, self.cells + 1)))
 
     @property
     def rough(self) -> bool:

@@ -10,7 +10,7 @@ nodes, components]; everything around it (normalisers, losses, optimisers, check
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import flax.linen as nn
@@ -46,6 +46,9 @@ class Design(NamedTuple):
     sees_fields: bool = False  # the inputs as functions on the nodes
     sees_edges: bool = False
     rate: float = 2e-3  # of Adam
+    batch: int = 32  # rows of a step, few where a row is expensive
+    penalised: bool = False  # whether the module's ``penalty(view, normalised fields)`` is a part of the loss
+    report: Callable[[Problem, Mapping[str, np.ndarray]], dict[str, Any]] | None = None  # what training says of it
 
     @property
     def settings(self) -> dict[str, Any]:

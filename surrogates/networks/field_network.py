@@ -22,6 +22,7 @@ from jaxtyping import Array, Float
 from ...solvers.problem import Problem
 from ..surrogate import scaled_features
 from ..training.residual_loss import built_in, conserves
+from ..training.symmetric import symmetrised
 from .design import Design, View, as_field, mesh_of
 
 SETTINGS = "settings"  # of the architecture, in its record
@@ -74,10 +75,20 @@ def raw_fields(
 ) -> Float[Array, "n N"]:
     """Fields in float64 before anything is prescribed, by the network in its own precision."""
     out: Any = net.apply({"params": weights}, cast(view, precision))
-    scale = jnp.tile(jnp.asarray(arrays["norm.scale"]), problem.size // problem.shape[2])
     flat = as_field(out).astype(jnp.float64)
     known = jnp.where(jnp.isfinite(view.x).all(axis=1), s, jnp.nan)  # a network may look at the functions alone
-    return known[:, None] * (jnp.asarray(arrays["norm.mean"]) + scale * flat)
+    return known[:, None] * (jnp.asarray(arrays["norm.mean"]) + _scale(problem, arrays) * flat)
+
+
+def normalised_fields(
+    problem: Problem, arrays: Mapping[str, Any], s: Array, U: Float[Array, "n N"]
+) -> Float[Array, "n N"]:
+    """What the network would have to give for these fields."""
+    return (U / s[:, None] - jnp.asarray(arrays["norm.mean"])) / _scale(problem, arrays)
+
+
+def _scale(problem: Problem, arrays: Mapping[str, Any]) -> Float[Array, " N"]:
+    return jnp.tile(jnp.asarray(arrays["norm.scale"]), problem.size // problem.shape[2])
 
 
 def weights_of(arrays: Mapping[str, Any]) -> Any:
@@ -96,9 +107,14 @@ def predict_with(
     design: Design, problem: Problem, architecture: dict[str, Any], arrays: dict[str, Any], P: Array
 ) -> Float[Array, "n N"]:
     """Fields [n, N], not prescribed yet; coefficients [n, k] where it is projected on a basis."""
-    view, s = view_of(design, problem, arrays, P)
     net = design.build(problem, **architecture[SETTINGS])
-    fields = raw_fields(net, problem, architecture["precision"], arrays, weights_of(arrays), view, s)
+    weights, way = weights_of(arrays), architecture.get("symmetry", "none")
+
+    def plain(P: Array) -> Array:
+        view, s = view_of(design, problem, arrays, P)
+        return raw_fields(net, problem, architecture["precision"], arrays, weights, view, s)
+
+    fields = symmetrised(plain, way, arrays, P)
     if "dual" in arrays:
         return fields @ jnp.asarray(arrays["dual"])
     return jax.vmap(built_in(problem))(P, fields) if architecture["lift"] and conserves(problem) else fields

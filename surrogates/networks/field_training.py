@@ -17,7 +17,6 @@ References: Kingma, Ba 2015; Jordan et al. 2024 (Muon); Prechelt 1998 (early sto
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -25,7 +24,6 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax  # type: ignore[import-untyped]
 from jax import lax
 from jaxtyping import Array, Bool, Float, Int
 
@@ -35,16 +33,26 @@ from ...solvers.problems.catalogue import closest
 from ..baselines.regression import Regression
 from ..surrogate import Surrogate
 from ..training.dull import CHEAPEST, DULL, dull_warning
-from ..training.optimise import LOOK, Budget, Outcome, Progress, Stages, identity, judged_lbfgs
+from ..training.optimise import Budget, Outcome, Progress, Stages, identity, judged_lbfgs
 from ..training.pod import Data, box_points, inner_product, pod, prepare, solve_few
 from ..training.residual_loss import built_in, constraint_loss, residual_loss
+from ..training.stochastic import Stochastic
+from ..training.symmetric import WAYS, group_arrays, symmetrised
 from ..training.twins import groups_of
 from .design import Design
-from .field_network import SETTINGS, arrays_of, cast, field_normaliser, predictor, raw_fields, view_of
+from .field_network import (
+    SETTINGS,
+    arrays_of,
+    cast,
+    field_normaliser,
+    normalised_fields,
+    predictor,
+    raw_fields,
+    view_of,
+)
 
 HELD, ENOUGH = 0.125, 16  # share of the snapshots that is held out, and from how many on
 STEPS = 4000
-BATCH = 32  # rows of a step
 PHYSICS_POINTS = 1024  # inputs of the physics loss
 FEW = 32  # solves for normalisers where no field is fitted
 DRAW_SEED = 7_919
@@ -78,11 +86,12 @@ def train_fields(
     progress: Progress | None = None,
     optimiser: str = "adam",
     rate: float | None = None,
-    batch: int = BATCH,
+    batch: int | None = None,
     precision: str = "float64",
     constraints: str = "hard",
     norm: str = "problem",
     project: int = 0,
+    symmetry: str = "none",
     physics_points: int = PHYSICS_POINTS,
     **settings: Any,
 ) -> Surrogate:
@@ -97,11 +106,12 @@ def train_fields(
         norm: "problem", that of the loss above; or "l2": of the numbers of the field, which gradients descend faster in
             where the problem's own weighs derivatives.
         rate: of Adam or Muon.
-        batch: rows of a step of Adam or Muon.
+        batch: rows of a step of Adam or Muon; None for the architecture's own choice.
         precision: "float64" or "float32", of weights and network; fields are always float64.
         constraints: "hard": prescribed values are built in; "soft": they are left to the loss.
         project: modes of a POD basis that the answers are projected on, which opens the proofs from coefficients;
             0: none.
+        symmetry: "average" or "canonical": the problem's own are kept exactly (``symmetric.py``); or "none".
         settings: of the architecture, see its file.
 
     Raises:
@@ -113,26 +123,29 @@ def train_fields(
     if why:
         raise ValueError(why)
     weight = _weight(problem, snapshots, physics_weight)
-    _check(optimiser, norm, precision, constraints, batch, rate, project, physics_points)
+    batch = design.batch if batch is None else batch
+    _check(optimiser, norm, precision, constraints, symmetry, batch, rate, project, physics_points)
     box = problem.inputs if box is None else box
     settings = {**design.settings, **settings}
     net = design.build(problem, **settings)
     data = solve_few(problem, box, FEW, seed) if snapshots is None else prepare(problem, snapshots, box)
     held = _held(data, weight, seed)
     sets = _sets(problem, data, held, weight, physics_points, seed)
-    arrays = _normalisers(design, problem, data)
+    arrays = _normalisers(design, problem, data) | group_arrays(problem, symmetry)
     architecture = {
         "name": design.name,
         "lift": constraints == "hard",
         "precision": precision,
+        "symmetry": symmetry,
         SETTINGS: _json(settings),
     }
-    fit = _Fit(design, problem, net, arrays, precision, constraints == "hard", weight, norm)
+    fit = _Fit(design, problem, net, arrays, precision, constraints == "hard", weight, norm, symmetry)
     first = sets.P[:1] if len(sets.P) else sets.physics_P[:1]
-    weights = jax.jit(fit.start)(jax.random.PRNGKey(seed), first)
+    unoptimised = {"xla_backend_optimization_level": 0}  # it runs once: half the time to compile
+    weights = jax.jit(fit.start, compiler_options=unoptimised)(jax.random.PRNGKey(seed), first)
     count = (STEPS if seconds is None else 10**9) if steps is None else steps
     about = [design.name, problem.name, problem.settings, box.to_json(), data.hash, seed, weight, physics_points]
-    about += [_json(settings), optimiser, precision, constraints, norm, int(batch), rate or design.rate]
+    about += [_json(settings), optimiser, precision, constraints, norm, symmetry, int(batch), rate or design.rate]
     path = None if checkpoint is None else Path(checkpoint)
     budget = Budget(count, seconds, start, path, progress, identity(*about), PATIENCE)
     outcome, judged = _minimise(fit, optimiser, weights, sets, budget, rate or design.rate, int(batch), seed)
@@ -159,6 +172,8 @@ def train_fields(
         dull = _dull_errors(fit, snapshots, box, held, sets, seed)
         training["validation"] = {"network": judged if np.isfinite(judged) else None, "dull": dull}
         training["warnings"] += dull_warning(dull, judged)
+    if design.report is not None:
+        training |= design.report(problem, arrays)
     return Surrogate(problem, architecture, arrays, predictor(design), box, seed, data.hash, training)
 
 
@@ -167,11 +182,12 @@ class _Fit:
 
     def __init__(
         self, design: Design, problem: Problem, net: nn.Module, arrays: dict[str, Any], precision: str, hard: bool,
-        weight: float, loss_norm: str,
+        weight: float, loss_norm: str, symmetry: str,
     ) -> None:  # fmt: skip
         self.design, self.problem, self.net, self.arrays = design, problem, net, arrays
         self.precision, self.hard, self.weight, self.loss_norm = precision, hard, weight, loss_norm
         self.known = built_in(problem)
+        self.symmetry = symmetry
         if weight:
             self.residual, self.constraint = residual_loss(problem), constraint_loss(problem)
 
@@ -181,8 +197,11 @@ class _Fit:
         return cast(dict(self.net.init(key, view)["params"]), self.precision)
 
     def fields(self, weights: Any, P: Array) -> Float[Array, "n N"]:
-        view, s = view_of(self.design, self.problem, self.arrays, P)
-        raw = raw_fields(self.net, self.problem, self.precision, self.arrays, weights, view, s)
+        def plain(P: Array) -> Array:
+            view, s = view_of(self.design, self.problem, self.arrays, P)
+            return raw_fields(self.net, self.problem, self.precision, self.arrays, weights, view, s)
+
+        raw = symmetrised(plain, self.symmetry, self.arrays, P)
         return jax.vmap(self.known)(P, raw) if self.hard else raw
 
     def error(self, weights: Any, P: Array, U: Array, sizes: Array) -> Float[Array, ""]:
@@ -203,6 +222,19 @@ class _Fit:
         )
         return float(jnp.mean((sizes / sets.held_sizes) ** 2))
 
+    def penalty(self, weights: Any, P: Array, U: Array) -> Float[Array, ""]:
+        """What the network adds to the loss of snapshots, of fields as it gives them itself."""
+        view, s = view_of(self.design, self.problem, self.arrays, P)
+        away = normalised_fields(self.problem, self.arrays, s, U)
+        ends = [
+            jax.vmap(lambda p, v=v: self.problem.prescribe(p, jnp.full(self.problem.size, v)))(P) for v in (0.0, 1.0)
+        ]
+        u = jnp.where(ends[0] == ends[1], 0.0, away).reshape((len(P), *self.problem.shape))
+        found: Any = self.net.apply(
+            {"params": weights}, cast(view, self.precision), cast(u, self.precision), method="penalty"
+        )
+        return jnp.asarray(found, dtype=jnp.float64)
+
     def physics(self, weights: Any, P: Array) -> Float[Array, ""]:
         fields = self.fields(weights, P)
         value = jnp.mean(jax.vmap(self.residual)(P, fields))
@@ -213,6 +245,8 @@ class _Fit:
         total = jnp.zeros(())
         if self.weight < 1:
             total = total + (1 - self.weight) * self.data(weights, sets.P, sets.U, sets.sizes)
+            if self.design.penalised:
+                total = total + (1 - self.weight) * self.penalty(weights, sets.P, sets.U)
         if self.weight:
             total = total + self.weight * self.physics(weights, sets.physics_P)
         return total
@@ -229,91 +263,27 @@ class _Fit:
         return self.loss(weights, some)
 
 
-class _State(NamedTuple):
-    """Of a stochastic optimiser: where it is, and the best that was seen."""
-
-    weights: Any
-    inner: Any
-    step: Int[Array, ""]
-    best: Any
-    judged: Float[Array, ""]
-
-
 def _minimise(
     fit: _Fit, kind: str, weights: Any, sets: Sets, budget: Budget, rate: float, batch: int, seed: int
 ) -> tuple[Outcome, float]:
     """Where the run ended, and the root mean square relative error on the rows held out."""
-    judge = jax.jit(fit.judged)
     stages = Stages(budget)
     first = min(ADAM_FIRST, budget.steps) if kind == "lbfgs" else budget.steps
-    some = _Stochastic(fit, judge, sets, kind, rate, len(sets.P) if kind == "lbfgs" else batch, seed)
-    state = stages.run(first, lambda: some.begin(weights), some.advance)
-    weights = weights if state is None else some.best(state)
+    batch = len(sets.P) if kind == "lbfgs" else batch
+    counts = (len(sets.P), len(sets.physics_P))
+    some = Stochastic(weights, fit.at, fit.judged, sets, counts, kind, rate, batch, seed)
+    state = stages.run(first, some.begin, some.advance)
+    value = None
+    if state is not None:
+        weights, value = some.best(state)
     if kind == "lbfgs":
         start, onward = judged_lbfgs(fit.loss, fit.judged)
         now = stages.run(budget.steps, lambda: start(weights, sets), lambda s, n: onward(s, sets, n))
         weights = weights if now is None else now[2]
-    return stages.outcome(weights), float(np.sqrt(judge(weights, sets)))
-
-
-class _Stochastic:
-    """A schedule-free optimiser on mini-batches: steps are compiled; between them the weights are judged every ``LOOK``
-    steps, where every chunk of steps ends however fast the machine is.
-    """
-
-    def __init__(
-        self, fit: _Fit, judge: Callable[..., Any], sets: Sets, kind: str, rate: float, batch: int, seed: int
-    ) -> None:
-        base = optax.contrib.muon(rate * 5, adam_learning_rate=rate) if kind == "muon" else optax.adam(rate, b1=0.0)
-        warm = optax.scale_by_schedule(lambda i: jnp.minimum(1.0, (i + 1) / 100))
-        self.fit, self.judge, self.sets, self.batch = fit, judge, sets, batch
-        self.optimiser = optax.contrib.schedule_free(optax.chain(base, warm), rate, b1=0.9)
-        self.key = jax.random.PRNGKey(seed + 17)
-        self._steps = jax.jit(self._some_steps)
-        self._readable = jax.jit(optax.contrib.schedule_free_eval_params)
-
-    def begin(self, weights: Any) -> _State:
-        """The first state."""
-        inner = jax.jit(self.optimiser.init)(weights)
-        return _State(weights, inner, jnp.asarray(0), weights, jnp.asarray(self.judge(weights, self.sets)))
-
-    def advance(self, state: _State, count: Any) -> tuple[_State, Array]:
-        """The state ``count`` steps later, and the best that was seen until then."""
-        if count:
-            state = self._steps(state, self.sets, count)
-            if int(state.step) % LOOK == 0:
-                state = self._look(state)
-        return state, state.judged
-
-    def best(self, state: _State) -> Any:
-        """The weights that were best."""
-        return self._look(state).best
-
-    def _look(self, state: _State) -> _State:
-        now = self._readable(state.inner, state.weights)
-        value = jnp.asarray(self.judge(now, self.sets))
-        if value < state.judged:
-            return state._replace(best=now, judged=value)
-        return state._replace(judged=value) if jnp.isnan(value) else state
-
-    def _some_steps(self, state: _State, sets: Sets, count: Array) -> _State:
-        n, m = len(sets.P), len(sets.physics_P)
-
-        def body(_: Any, state: _State) -> _State:
-            rows, points = self._rows(state.step, n, 1), self._rows(state.step, m, 2)
-            grad = jax.grad(self.fit.at)(state.weights, sets, rows, points)
-            updates, inner = self.optimiser.update(grad, state.inner, state.weights)
-            return state._replace(weights=optax.apply_updates(state.weights, updates), inner=inner, step=state.step + 1)
-
-        return lax.fori_loop(0, count, body, state)
-
-    def _rows(self, step: Array, count: int, salt: int) -> Array:
-        """Every row once an epoch, in an order of its own."""
-        if count <= self.batch:
-            return jnp.arange(count)
-        per = count // self.batch
-        key = jax.random.fold_in(jax.random.fold_in(self.key, salt), step // per)
-        return lax.dynamic_slice(jax.random.permutation(key, count), ((step % per) * self.batch,), (self.batch,))
+        value = None
+    if value is None:
+        value = float(jax.jit(fit.judged)(weights, sets))
+    return stages.outcome(weights), float(np.sqrt(value))
 
 
 def _held(data: Data, weight: float, seed: int) -> Bool[np.ndarray, " n"]:
@@ -386,6 +356,7 @@ def _check(
     norm: str,
     precision: str,
     constraints: str,
+    symmetry: str,
     batch: int,
     rate: float | None,
     project: int,
@@ -396,6 +367,7 @@ def _check(
         "norm": (norm, ("problem", "l2")),
         "precision": (precision, ("float64", "float32")),
         "constraints": (constraints, ("hard", "soft")),
+        "symmetry": (symmetry, WAYS),
     }
     for name, (given, known) in words.items():
         if given not in known:

@@ -67,4 +67,9 @@ def change_per_layer(arrays: Mapping[str, np.ndarray]) -> float:
     return float(np.mean(changes)) if changes else float("nan")
 
 
-RESNET = Design("resnet", build, fits_all)
+def report(problem: Problem, arrays: Mapping[str, np.ndarray]) -> dict[str, float]:
+    """What training says of it."""
+    return {"change_per_layer": change_per_layer(arrays)}
+
+
+RESNET = Design("resnet", build, fits_all, report=report)

@@ -26,6 +26,7 @@ class Model(abc.ABC):
 
     basis: Float[np.ndarray, "N k"] | None
     said: dict[str, None]
+    error_bar: Callable[[Any], Any] | None = None  # [n, d] -> [n]: what it says of its own error, which proves nothing
 
     @abc.abstractmethod
     def __call__(self, P: Any) -> Any:
@@ -53,6 +54,8 @@ class Captured(Model):
         self.basis = None
         self._function = surrogate
         self._coefficients = self._of(_attribute, surrogate, "coefficients")
+        bar = self._of(_attribute, surrogate, "error_bar")
+        self.error_bar = (lambda P: self._of(_answer, bar, P)) if callable(bar) else None
         basis = self._of(_attribute, surrogate, "basis")
         if basis is None or not callable(self._coefficients):
             return

@@ -2,7 +2,7 @@
 
 The sharpest signal available is used: where a bound is much larger than the error, its maximum lies where the bound is
 worst, not where the surrogate is. So: proved bounds (of coefficients, or of fields with some effort), else the size of
-the residual, else none."""
+the residual, else what the surrogate says of its own error, such as the spread of an ensemble, else none."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Signal:
     ``proved(P) -> [n]``, proved upper bounds of the errors of what the surrogate answers, where there are any.
     """
 
-    kind: str  # "bound", "residual" or "none"
+    kind: str  # "bound", "residual", "error bar" or "none"
     values: Callable[[Float[np.ndarray, "n d"]], Float[np.ndarray, " n"]]
     gradient: Callable[[Array], tuple[Array, Array]] | None = None  # p -> (log signal, its gradient)
     proved: Callable[[Float[np.ndarray, "n d"]], Float[np.ndarray, " n"]] | None = None
@@ -106,7 +106,7 @@ def _of_residuals(problem: Problem, surrogate: Model) -> Signal:
     """The size of the residual, where the problem has one."""
     residual = getattr(problem, "residual", None)
     if residual is None:
-        return Signal("none", lambda P: np.zeros(len(P)))
+        return _of_error_bar(problem, surrogate)
 
     def start(p: Array) -> Array:
         """The size of the zero field's residual: of the data, where these are no part of the field."""
@@ -122,6 +122,27 @@ def _of_residuals(problem: Problem, surrogate: Model) -> Signal:
         return jnp.linalg.norm(residual(p, problem.prescribe(p, u))) / (start(p) + least)
 
     return Signal("residual", _of_fields(problem, surrogate, RowMap(one)))
+
+
+def _of_error_bar(problem: Problem, surrogate: Model) -> Signal:
+    """What the surrogate says of its own error, where it says anything."""
+    none = Signal("none", lambda P: np.zeros(len(P)))
+    if surrogate.error_bar is None:
+        return none
+
+    def ask(P: np.ndarray) -> np.ndarray:
+        bars = np.asarray(surrogate.error_bar(P), dtype=np.float64)  # type: ignore[misc]
+        if bars.shape != (len(P),):
+            raise Unreadable(f"with error bars of shape {list(bars.shape)}, not {[len(P)]}")
+        return bars[:, None]
+
+    def values(P: np.ndarray) -> np.ndarray:
+        bars = np.full((len(P), 1), np.nan)
+        asked_in_parts(ask, P, bars)
+        return _finite(bars[:, 0])
+
+    some = problem.inputs.sample(TYPICAL, seed=0)
+    return none if (values(some) >= BROKEN).all() else Signal("error bar", values)
 
 
 def _of_fields(

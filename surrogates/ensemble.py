@@ -1,0 +1,80 @@
+"""Ensemble: the same network from several seeds, their mean as the answer, their spread as an error bar.
+
+    u(p) = mean_m u_m(p),    error_bar(p) = (mean_m |u_m(p) - u(p)|^2)^(1/2) / |u(p)|    in the problem's norm
+
+Members that agree may be wrong together: the spread proves nothing. It is where to look first, and a search climbs it
+where the problem has no residual (``verify/search/signal.py``). The error of the mean is at most the mean of theirs.
+Reference: Lakshminarayanan, Pritzel, Blundell 2017.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from ..solvers.batching import RowMap, without_caches
+from ..solvers.problem import Problem
+from .surrogate import Surrogate
+from .training.train import train
+
+
+@dataclass(frozen=True, eq=False)
+class Ensemble:
+    """``ensemble(P)``: fields [n, N] at inputs P [n, d], as a surrogate's. Each member is saved by itself.
+
+    Raises:
+        ValueError: fewer than two members, or of different problems.
+    """
+
+    members: tuple[Surrogate, ...]
+
+    def __post_init__(self) -> None:
+        if len(self.members) < 2:
+            raise ValueError(f"an ensemble has two or more members, not {len(self.members)}")
+        if len({member.problem.fingerprint for member in self.members}) > 1:
+            raise ValueError("the members of an ensemble are surrogates of one problem")
+
+    def __getstate__(self) -> dict[str, Any]:
+        return without_caches(self)
+
+    @property
+    def problem(self) -> Problem:
+        """What they answer."""
+        return self.members[0].problem
+
+    def __call__(self, P: Any) -> Any:
+        fields = [member(P) for member in self.members]
+        return sum(fields[1:], fields[0]) / len(fields)
+
+    def error_bar(self, P: Any) -> Float[np.ndarray, " n"]:
+        """The spread of the members at inputs P [n, d], relative to their mean: no bound."""
+        fields = np.stack([member(P) for member in self.members], axis=1)
+        return np.asarray(self._spreads(np.asarray(P, dtype=np.float64), fields))
+
+    def _one(self, p: Float[Array, " d"], rows: Float[Array, "members N"]) -> Float[Array, ""]:
+        mean = rows.mean(axis=0)
+        squares = jnp.stack([self.problem.norm(p, row - mean) ** 2 for row in rows])
+        size = self.problem.magnitude(p, mean)
+        return jnp.sqrt(squares.mean()) / jnp.where(size > 0, size, 1.0)
+
+    @cached_property
+    def _spreads(self) -> RowMap:
+        return RowMap(self._one)
+
+
+def ensemble(
+    problem: Problem, architecture: str, snapshots: Any, *, seeds: int = 4, seed: int = 0, **options: Any
+) -> Ensemble:
+    """Train ``seeds`` surrogates, from seed ``seed`` on, one after the other, each with the same options.
+
+    Raises:
+        ValueError: as ``train``, or fewer than two seeds.
+    """
+    if isinstance(seeds, bool) or not isinstance(seeds, int) or seeds < 2:
+        raise ValueError(f"an ensemble takes two or more seeds, not {seeds!r}")
+    return Ensemble(tuple(train(problem, architecture, snapshots, seed=seed + k, **options) for k in range(seeds)))

@@ -1,0 +1,131 @@
+"""rollout: a network of one time step, applied again and again to its own answers.
+
+    u_0 = start(p),    u_{k+1} = u_k + step(u_k; functions of p, t_k),    trained on whole trajectories, and with
+
+    |step(u_k) - u_{k+1}|^2 + |step(stop(step(u_k))) - u_{k+2}|^2        at the truths u_k of the snapshots
+
+The same convolutions take every step, as the solver's scheme does, so that what they learn of one time serves all. A
+step that is trained on truths alone meets its own errors for the first time when it is rolled out: the second term
+hands it states that are a little wrong as they will be (push-forward; ``stop`` lets no gradient through). It needs
+times and a tensor grid, and learns slowly where a step reaches far beyond ``layers`` nodes. Good values: width 24, 3
+layers.
+References: Brandstetter, Worrall, Welling 2022 (push-forward); Sanchez-Gonzalez et al. 2020 (rolled out).
+"""
+
+from __future__ import annotations
+
+import flax.linen as nn
+import jax.numpy as jnp
+from jax import lax
+from jaxtyping import Array, Float
+
+from ...solvers.problem import Problem
+from .convolution import Convolution
+from .design import Design, View, positive
+from .on_grids import channels_of, misfit_grid
+from .places.coordinate import Conditions
+
+MOST_AXES = 3
+
+
+class OneStep(nn.Module):
+    """A state [n, *grid, components] one time step later."""
+
+    width: int
+    layers: int
+    periodic: bool
+
+    @nn.compact
+    def __call__(self, u: Array, known: tuple[Array, Array, Array]) -> tuple[Array, Array]:
+        """``known``: the inputs as functions and by their features, and the time; twice the new state, for a scan."""
+        fields, c, time = known
+        h = jnp.concatenate([u, fields, jnp.broadcast_to(time, (*u.shape[:-1], 1))], axis=-1)
+        for layer in range(self.layers):
+            around = nn.Dense(self.width, name=f"inputs_{layer}")(c).reshape((len(c), *(1,) * (u.ndim - 2), self.width))
+            h = jnp.tanh(Convolution(self.width, self.periodic, name=f"level_{layer}")(h) + around)
+        new = u + nn.Dense(u.shape[-1], name="head", kernel_init=nn.initializers.normal(1e-2))(h)
+        return new, new
+
+
+class Rollout(nn.Module):
+    """See the module's docstring."""
+
+    width: int
+    layers: int
+    grid: tuple[int, ...]
+    periodic: bool
+    shape: tuple[int, int, int]
+
+    def setup(self) -> None:
+        self.one = OneStep(self.width, self.layers, self.periodic)
+        self.inputs = Conditions(self.width)
+        self.begin = nn.Dense(self.shape[2], kernel_init=nn.initializers.zeros)
+
+    def __call__(self, view: View) -> Float[Array, "n times nodes components"]:
+        fields, c = self._known(view)
+        around = jnp.broadcast_to(c.reshape((len(c), *(1,) * len(self.grid), -1)), (*fields.shape[:-1], c.shape[1]))
+        u = self.begin(jnp.concatenate([fields, around], axis=-1))
+        if self.is_initializing():
+            self.one(u, (fields, c, view.times[0]))
+
+        def advance(one: nn.Module, u: Array, time: Array) -> tuple[Array, Array]:
+            found: tuple[Array, Array] = one(u, (fields, c, time))
+            return found
+
+        rolled = nn.scan(advance, variable_broadcast="params", split_rngs={"params": False})
+        _, later = rolled(self.one, u, view.times[:-1])
+        states = jnp.concatenate([u[None], later]).reshape((self.shape[0], len(view.x), *self.shape[1:]))
+        return jnp.moveaxis(states, 0, 1)
+
+    def penalty(self, view: View, u: Float[Array, "n times nodes components"]) -> Float[Array, ""]:
+        """One and two steps from every truth, all times at once."""
+        fields, c = self._known(view)
+        times, rows = self.shape[0], len(u)
+        states = u.reshape((rows, times, *self.grid, self.shape[2]))
+
+        def from_all(start: Array, first: int) -> Array:
+            """One step from states at times ``first``, ``first`` + 1, .. [n, m, *grid, components]."""
+            m = start.shape[1]
+            flat = start.reshape((rows * m, *start.shape[2:]))
+            clock = jnp.tile(view.times[first : first + m], rows).reshape((-1, *(1,) * (len(self.grid) + 1)))
+            new, _ = self.one(flat, (jnp.repeat(fields, m, axis=0), jnp.repeat(c, m, axis=0), clock))
+            return jnp.reshape(new, start.shape)
+
+        once = from_all(states[:, :-1], 0)
+        total = jnp.mean((once - states[:, 1:]) ** 2)
+        if times < 3:
+            return total
+        twice = from_all(lax.stop_gradient(once[:, :-1]), 1)
+        return total + jnp.mean((twice - states[:, 2:]) ** 2)
+
+    def _known(self, view: View) -> tuple[Array, Array]:
+        return channels_of(view, self.grid, not self.periodic), self.inputs(view.x)
+
+
+def build(problem: Problem, *, width: int = 24, layers: int = 3) -> nn.Module:
+    """The network of a problem.
+
+    Args:
+        width: channels of the convolutions.
+        layers: of a step.
+
+    Raises:
+        ValueError: numbers that make no sense.
+    """
+    grid = problem.grid_shape
+    assert grid is not None
+    positive(width=width, layers=layers)
+    return Rollout(width, layers, grid, problem.periodic, problem.shape)
+
+
+def misfit(problem: Problem) -> str:
+    """One sentence why it does not fit a problem; empty where it does."""
+    if problem.shape[0] < 2:
+        return f"{problem.name} has one time only, and rollout needs several: unet or mlp need none"
+    return misfit_grid("rollout", problem, MOST_AXES)
+
+
+ROLLOUT = Design(
+    "rollout", build, misfit, needs="several times, and nodes that form a tensor grid", sees_fields=True, batch=16,
+    penalised=True,
+)  # fmt: skip

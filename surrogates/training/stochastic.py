@@ -1,0 +1,114 @@
+"""Adam or Muon on mini-batches, schedule-free, so that a run may end at any step (Defazio et al. 2024).
+
+Which rows are in a batch follows from seed and step alone, so that an interrupted run goes on to the same weights.
+References: Kingma, Ba 2015; Jordan et al. 2024 (Muon).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax  # type: ignore[import-untyped]
+from jax import lax
+from jaxtyping import Array, Float, Int
+
+from .optimise import LOOK
+
+
+class State(NamedTuple):
+    """Of a stochastic optimiser: where it is, and the best that was seen."""
+
+    weights: Any
+    inner: Any
+    step: Int[Array, ""]
+    best: Any
+    judged: Float[Array, ""]
+
+
+def one_array(weights: Any) -> tuple[np.ndarray, Callable[[Any], Any]]:
+    """All weights behind each other, and what makes weights of that again; on the host where they are there."""
+    leaves, tree = jax.tree.flatten(weights)
+    ends = np.cumsum([a.size for a in leaves])[:-1]
+
+    def whole(at: Any) -> Any:
+        parts: Any = np.split(at, ends) if isinstance(at, np.ndarray) else jnp.split(at, ends)
+        return jax.tree.unflatten(tree, [part.reshape(a.shape) for part, a in zip(parts, leaves, strict=True)])
+
+    return np.concatenate([np.asarray(a).ravel() for a in leaves]), whole
+
+
+class Stochastic:
+    """A schedule-free optimiser on mini-batches: steps are compiled; between them the weights are judged every ``LOOK``
+    steps, where every chunk of steps ends however fast the machine is.
+    """
+
+    def __init__(
+        self, weights: Any, loss: Callable[..., Array], judged: Callable[..., Any], sets: Any, counts: tuple[int, int],
+        kind: str, rate: float, batch: int, seed: int,
+    ) -> None:  # fmt: skip
+        """From ``weights``: ``loss(weights, sets, rows, points)`` of some rows of the two parts of the data, of so many
+        rows in all; ``judged(weights, sets)`` is what the weights are told apart by; "muon", or Adam otherwise.
+        """
+        base = optax.contrib.muon(rate * 5, adam_learning_rate=rate) if kind == "muon" else optax.adam(rate, b1=0.0)
+        warm = optax.scale_by_schedule(lambda i: jnp.minimum(1.0, (i + 1) / 100))
+        self.loss, self.sets, self.counts, self.batch = loss, sets, counts, batch
+        self.optimiser = optax.contrib.schedule_free(optax.chain(base, warm), rate, b1=0.9)
+        self.key = jax.random.PRNGKey(seed + 17)
+        # as one array, where the optimiser works by entries: an update of each of fifty takes seconds to compile
+        self._start: Any = weights
+        self._whole: Callable[[Any], Any] = lambda at: at
+        if kind != "muon":
+            self._start, self._whole = one_array(weights)
+        self._steps = jax.jit(self._some_steps)
+        self._readable = jax.jit(optax.contrib.schedule_free_eval_params)
+        self._judge = jax.jit(lambda at, sets: judged(self._whole(at), sets))
+
+    def begin(self) -> State:
+        """The first state."""
+        at = self._start
+        inner = jax.jit(self.optimiser.init)(at)
+        return State(at, inner, jnp.asarray(0), at, jnp.asarray(self._judge(at, self.sets)))
+
+    def advance(self, state: State, count: Any) -> tuple[State, Array]:
+        """The state ``count`` steps later, and the best that was seen until then."""
+        if count:
+            state = self._steps(state, self.sets, count)
+            if int(state.step) % LOOK == 0:
+                state = self._look(state)
+        return state, state.judged
+
+    def best(self, state: State) -> tuple[Any, float]:
+        """The weights that were best, and what they are judged by."""
+        state = self._look(state)
+        best = jax.tree.map(np.asarray, state.best)
+        return jax.tree.map(jnp.asarray, self._whole(best)), float(self._judge(state.best, self.sets))
+
+    def _look(self, state: State) -> State:
+        now = self._readable(state.inner, state.weights)
+        value = jnp.asarray(self._judge(now, self.sets))
+        if value < state.judged:
+            return state._replace(best=now, judged=value)
+        return state._replace(judged=value) if jnp.isnan(value) else state
+
+    def _some_steps(self, state: State, sets: Any, count: Array) -> State:
+        n, m = self.counts
+
+        def body(_: Any, state: State) -> State:
+            rows, points = self._rows(state.step, n, 1), self._rows(state.step, m, 2)
+            grad = jax.grad(lambda at: self.loss(self._whole(at), sets, rows, points))(state.weights)
+            updates, inner = self.optimiser.update(grad, state.inner, state.weights)
+            return state._replace(weights=optax.apply_updates(state.weights, updates), inner=inner, step=state.step + 1)
+
+        return lax.fori_loop(0, count, body, state)
+
+    def _rows(self, step: Array, count: int, salt: int) -> Array:
+        """Every row once an epoch, in an order of its own."""
+        if count <= self.batch:
+            return jnp.arange(count)
+        per = count // self.batch
+        key = jax.random.fold_in(jax.random.fold_in(self.key, salt), step // per)
+        return lax.dynamic_slice(jax.random.permutation(key, count), ((step % per) * self.batch,), (self.batch,))
