@@ -7,8 +7,9 @@ v = -2 nu phi_y/phi where phi = exp(-int v/(2 nu)) obeys the heat equation, solv
 points every 32nd is looked at: 256 points, 1000 samples to learn from, 200 to be judged at.
 
 At nu = 0.1 almost nothing but the mean is left at time 1 (the first mode has decayed by e^-3.9): the constant that
-equals the mean of u_0 is the baseline to beat. The set that is commonly downloaded was made with a smaller viscosity;
-``--viscosity 0.01`` is harder, and its rows say so.
+equals the mean of u_0 is the baseline to beat, and where that mean is near zero relative errors are large. It is
+conserved: "mean built in" learns u less its mean from u_0, and puts the mean back. The set that is commonly downloaded
+was made with a smaller viscosity; ``--viscosity 0.01`` is harder, and its rows say so.
 """
 
 from __future__ import annotations
@@ -65,18 +66,15 @@ def measure(quick: bool, nu: float, minutes: float) -> dict[str, Any]:
         )
     few = slice(None, None, FINE // points)
     ticks = np.arange(points) / points
-    data = dataset(u0[:, few, None], u1[:, few], ticks, names=("u0",), periodic=True, name="li-burgers")
+    m = u0.mean(axis=1, keepdims=True)
     seconds = 20.0 if quick else 60 * minutes - 60  # what compiling and judging take
-    rows = contest(
-        data,
-        learnt,
-        {
-            "fno": ("fno", {**NETWORK, "seconds": seconds}),
-            "kernel-ridge": ("kernel-ridge", {}),
-            "linear": ("linear", {}),
-            "mean": ("mean", {}),
-        },
-    )
+    networks = {"fno": ("fno", {**NETWORK, "seconds": seconds})}
+    dull: dict[str, tuple[str, dict[str, Any]]] = {name: (name, {}) for name in ("kernel-ridge", "linear", "mean")}
+    rows = []
+    for words, taken in ((", mean built in", m), ("", np.zeros_like(m))):
+        data = dataset(u0[:, few, None], u1[:, few] - taken, ticks, names=("u0",), periodic=True, name="li-burgers")
+        contestants = {f"{name}{words}": about for name, about in ({**networks, **dull}).items()}
+        rows += contest(data, learnt, contestants, taken)
     constant = relative_errors(u0[learnt:].mean(axis=1, keepdims=True) * np.ones(FINE), u1[learnt:])
     rows.append(
         {"surrogate": "the mean of u0", "mean": float(constant.mean()), "median": float(np.median(constant)),
@@ -87,7 +85,7 @@ def measure(quick: bool, nu: float, minutes: float) -> dict[str, Any]:
         "rows": rows,
         "viscosity": nu,
         "holds": {
-            f"fno: mean relative L2 error <= {goal:g}": rows[0]["mean"] <= goal,
+            f"fno, mean built in: mean relative L2 error <= {goal:g}": rows[0]["mean"] <= goal,
             f"in at most {MINUTES} minutes": rows[0]["seconds"] <= 60 * MINUTES,
         },
     }
