@@ -25,7 +25,7 @@ def keep_curve(folder: Path, training: dict[str, Any]) -> None:
     curve = training.get("curve")
     if not curve:
         return
-    what = "mean square relative error" + (" on held-out snapshots" if training.get("held_out") else " of training")
+    what = "squared mean error on held-out snapshots" if training.get("held_out") else "loss"
     steps = [LOOK * i for i in range(len(curve))]
     write_json(own_file(folder, "learning.json"), {"what": what, "steps": steps, "loss": list(curve)})
     figure = Figure(figsize=(6.4, 4.0), layout="constrained")

@@ -134,7 +134,7 @@ def measure(folder: Path, quick: bool, seconds: float) -> dict[str, Any]:
     )
     more, count = load(folder, images=True)
     rows += contest(more, count, {"fno, mirrored": ("fno", options)})
-    best = min(rows, key=lambda row: row["mean"])
+    best = min((row for row in rows if row["surrogate"] != "kernel-ridge"), key=lambda row: row["mean"])
     return {
         "rows": rows,
         "holds": {

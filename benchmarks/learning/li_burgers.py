@@ -68,10 +68,10 @@ def measure(quick: bool, nu: float, minutes: float) -> dict[str, Any]:
     ticks = np.arange(points) / points
     m = u0.mean(axis=1, keepdims=True)
     seconds = 20.0 if quick else 60 * minutes - 60  # what compiling and judging take
-    networks = {"fno": ("fno", {**NETWORK, "seconds": seconds})}
+    networks = {"fno": ("fno", {**NETWORK, "seconds": seconds, "power": 1, "patience": 10_000})}
     dull: dict[str, tuple[str, dict[str, Any]]] = {name: (name, {}) for name in ("kernel-ridge", "linear", "mean")}
     rows = []
-    for words, taken in ((", mean built in", m), ("", np.zeros_like(m))):
+    for words, taken in (("", np.zeros_like(m)), (", mean built in", m)):
         data = dataset(u0[:, few, None], u1[:, few] - taken, ticks, names=("u0",), periodic=True, name="li-burgers")
         contestants = {f"{name}{words}": about for name, about in ({**networks, **dull}).items()}
         rows += contest(data, learnt, contestants, taken)
@@ -81,12 +81,13 @@ def measure(quick: bool, nu: float, minutes: float) -> dict[str, Any]:
          "worst": float(constant.max()), "parameters": 0, "steps": 0, "seconds": 0.0}
     )  # fmt: skip
     goal = 5e-2 if quick else GOAL
+    plain = next(row for row in rows if row["surrogate"] == "fno")
     return {
         "rows": rows,
         "viscosity": nu,
         "holds": {
-            f"fno, mean built in: mean relative L2 error <= {goal:g}": rows[0]["mean"] <= goal,
-            f"in at most {MINUTES} minutes": rows[0]["seconds"] <= 60 * MINUTES,
+            f"fno, as it is: mean relative L2 error <= {goal:g}": plain["mean"] <= goal,
+            f"in at most {MINUTES} minutes": plain["seconds"] <= 60 * MINUTES,
         },
     }
 

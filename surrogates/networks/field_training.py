@@ -93,6 +93,8 @@ def train_fields(
     project: int = 0,
     symmetry: str = "none",
     physics_points: int = PHYSICS_POINTS,
+    power: int = 2,
+    patience: int = PATIENCE,
     **settings: Any,
 ) -> Surrogate:
     """Train the network on fields, on the physics residual, or on both.
@@ -111,6 +113,9 @@ def train_fields(
         constraints: "hard": prescribed values are built in; "soft": they are left to the loss.
         project: modes of a POD basis that the answers are projected on, which opens the proofs from coefficients;
             0: none.
+        power: 2, or 1 for a loss that is the mean of the errors, not of their squares: a few rows of small solutions
+            count less.
+        patience: steps without a better look, after which training ends.
         symmetry: "average" or "canonical": the problem's own are kept exactly (``symmetric.py``); or "none".
         settings: of the architecture, see its file.
 
@@ -125,6 +130,8 @@ def train_fields(
     weight = _weight(problem, snapshots, physics_weight)
     batch = design.batch if batch is None else batch
     _check(optimiser, norm, precision, constraints, symmetry, batch, rate, project, physics_points)
+    if power not in (1, 2) or patience < 1:
+        raise ValueError(f"power is 1 or 2 and patience at least 1, not {power} and {patience}")
     box = problem.inputs if box is None else box
     settings = {**design.settings, **settings}
     net = design.build(problem, **settings)
@@ -139,15 +146,25 @@ def train_fields(
         "symmetry": symmetry,
         SETTINGS: _json(settings),
     }
-    fit = _Fit(design, problem, net, arrays, precision, constraints == "hard", weight, norm, symmetry)
+    fit = _Fit(design, problem, net, arrays, precision, constraints == "hard", weight, norm, symmetry, power)
     first = sets.P[:1] if len(sets.P) else sets.physics_P[:1]
     unoptimised = {"xla_backend_optimization_level": 0}  # it runs once: half the time to compile
     weights = jax.jit(fit.start, compiler_options=unoptimised)(jax.random.PRNGKey(seed), first)
     count = (STEPS if seconds is None else 10**9) if steps is None else steps
     about = [design.name, problem.name, problem.settings, box.to_json(), data.hash, seed, weight, physics_points]
-    about += [_json(settings), optimiser, precision, constraints, norm, symmetry, int(batch), rate or design.rate]
+    about += [
+        _json(settings),
+        optimiser,
+        precision,
+        constraints,
+        norm,
+        symmetry,
+        power,
+        int(batch),
+        rate or design.rate,
+    ]
     path = None if checkpoint is None else Path(checkpoint)
-    budget = Budget(count, seconds, start, path, progress, identity(*about), PATIENCE)
+    budget = Budget(count, seconds, start, path, progress, identity(*about), patience)
     outcome, judged = _minimise(fit, optimiser, weights, sets, budget, rate or design.rate, int(batch), seed)
     arrays |= arrays_of(outcome.weights) | _projection(problem, data, project)
     if project:
@@ -182,12 +199,12 @@ class _Fit:
 
     def __init__(
         self, design: Design, problem: Problem, net: nn.Module, arrays: dict[str, Any], precision: str, hard: bool,
-        weight: float, loss_norm: str, symmetry: str,
+        weight: float, loss_norm: str, symmetry: str, power: int,
     ) -> None:  # fmt: skip
         self.design, self.problem, self.net, self.arrays = design, problem, net, arrays
         self.precision, self.hard, self.weight, self.loss_norm = precision, hard, weight, loss_norm
         self.known = built_in(problem)
-        self.symmetry = symmetry
+        self.symmetry, self.power = symmetry, power
         if weight:
             self.residual, self.constraint = residual_loss(problem), constraint_loss(problem)
 
@@ -204,23 +221,23 @@ class _Fit:
         raw = symmetrised(plain, self.symmetry, self.arrays, P)
         return jax.vmap(self.known)(P, raw) if self.hard else raw
 
-    def error(self, weights: Any, P: Array, U: Array, sizes: Array) -> Float[Array, ""]:
-        """The mean square relative error in the problem's norm."""
+    def errors(self, weights: Any, P: Array, U: Array, sizes: Array) -> Float[Array, " n"]:
+        """Relative errors in the norm of the loss."""
         away = self.fields(weights, P) - U
-        return jnp.mean((jax.vmap(self.problem.norm)(P, away) / sizes) ** 2)
+        if self.loss_norm == "l2":
+            return jnp.sqrt(jnp.sum(away**2, axis=1) / jnp.maximum(jnp.sum(U**2, axis=1), 1e-300) + 1e-300)
+        return jnp.asarray(jax.vmap(self.problem.norm)(P, away) / sizes)
 
     def data(self, weights: Any, P: Array, U: Array, sizes: Array) -> Float[Array, ""]:
-        if self.loss_norm == "problem":
-            return self.error(weights, P, U, sizes)
-        away = self.fields(weights, P) - U
-        return jnp.mean(jnp.sum(away**2, axis=1) / jnp.maximum(jnp.sum(U**2, axis=1), 1e-300))
+        return jnp.mean(self.errors(weights, P, U, sizes) ** self.power)
 
     def relative(self, fields: np.ndarray, sets: Sets) -> float:
-        """The mean square relative error of anybody's fields at the rows held out."""
-        sizes = jax.jit(lambda P, E: lax.map(lambda row: self.problem.norm(row[0], row[1]), (P, E)))(
-            sets.held_P, fields - sets.held_U
-        )
-        return float(jnp.mean((sizes / sets.held_sizes) ** 2))
+        """The mean relative error of anybody's fields at the rows held out, in the norm of the loss."""
+        away = jnp.asarray(fields - sets.held_U)
+        if self.loss_norm == "l2":
+            return float(jnp.mean(jnp.sqrt(jnp.sum(away**2, axis=1) / jnp.sum(sets.held_U**2, axis=1))))
+        sizes = jax.jit(lambda P, E: lax.map(lambda row: self.problem.norm(row[0], row[1]), (P, E)))(sets.held_P, away)
+        return float(jnp.mean(sizes / sets.held_sizes))
 
     def penalty(self, weights: Any, P: Array, U: Array) -> Float[Array, ""]:
         """What the network adds to the loss of snapshots, of fields as it gives them itself."""
@@ -252,9 +269,9 @@ class _Fit:
         return total
 
     def judged(self, weights: Any, sets: Sets) -> Float[Array, ""]:
-        """On the rows held out; where there are none, the loss."""
+        """The square of the mean error on the rows held out; where there are none, the loss."""
         if len(sets.held_P) and self.weight < 1:
-            return self.error(weights, sets.held_P, sets.held_U, sets.held_sizes)
+            return jnp.mean(self.errors(weights, sets.held_P, sets.held_U, sets.held_sizes)) ** 2
         return self.loss(weights, sets)
 
     def at(self, weights: Any, sets: Sets, rows: Int[Array, " b"], points: Int[Array, " b"]) -> Float[Array, ""]:
@@ -297,13 +314,13 @@ def _held(data: Data, weight: float, seed: int) -> Bool[np.ndarray, " n"]:
 
 
 def _dull_errors(fit: _Fit, snapshots: Any, box: Box, held: np.ndarray, sets: Sets, seed: int) -> dict[str, float]:
-    """Root mean square relative errors of the cheapest baselines, learnt from the same rows, at those held out."""
+    """Mean relative errors of the cheapest baselines, learnt from the same rows, at those held out."""
     r = Regression.of(fit.problem, snapshots, box)
     found = {}
     for name in CHEAPEST:
         try:
             answers = DULL[name].fit(r.some(np.flatnonzero(~held)), seed)(np.asarray(sets.held_P))
-            found[name] = float(np.sqrt(fit.relative(answers, sets)))
+            found[name] = fit.relative(answers, sets)
         except (ValueError, np.linalg.LinAlgError):
             continue  # nothing to be compared with
     return {name: error for name, error in found.items() if np.isfinite(error)}
