@@ -13,12 +13,12 @@ Reference: Rasmussen and Williams, Gaussian Processes for Machine Learning (2006
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
-from scipy.optimize import minimize
 
 from ...solvers.box import Box
 from ...solvers.problem import Problem
@@ -26,10 +26,11 @@ from ..surrogate import Surrogate, scaled_features
 from ..training.posterior import matern
 from .regression import Regression
 
-BOUNDS = (np.log(0.05), np.log(50.0))  # of the lengths, in features that run over [-1, 1]
-NOISE = (np.log(1e-11), np.log(1e-1))
+LENGTHS = 2.0 ** np.arange(-4, 6, 0.5)  # in features that run over [-1, 1]
+NOISES = 10.0 ** np.arange(-10, 0, 1.0)
 CHOOSE_BY = 128  # rows, at most
-STEPS = 60
+SWEEPS = 20
+BETTER = 1e-6  # of the likelihood's logarithm: a change by less is rounding's
 
 
 def train_gaussian_process(problem: Problem, snapshots: Any, seed: int = 0, box: Box | None = None) -> Surrogate:
@@ -70,9 +71,9 @@ def _likeliest(x: np.ndarray, weights: np.ndarray, C: np.ndarray) -> tuple[np.nd
     sizes = np.sum(C**2, axis=0)
     share = sizes / sizes.sum() if sizes.sum() > 0 else np.full(len(sizes), 1 / max(len(sizes), 1))
 
-    def loss(v: np.ndarray) -> float:
-        scaled = x / np.exp(v[:m])
-        K = matern(scaled, scaled) + np.exp(v[m]) * np.diag(_relative(weights))
+    def loss(v: list[float]) -> float:
+        scaled = x / np.array(v[:m])
+        K = matern(scaled, scaled) + v[m] * np.diag(_relative(weights))
         try:
             L = np.linalg.cholesky(K)
         except np.linalg.LinAlgError:
@@ -80,11 +81,34 @@ def _likeliest(x: np.ndarray, weights: np.ndarray, C: np.ndarray) -> tuple[np.nd
         whitened = np.sum(np.linalg.solve(L, C) ** 2, axis=0) / n
         return float(n / 2 * (share @ np.log(np.maximum(whitened, 1e-300))) + np.sum(np.log(np.diag(L))))
 
-    bounds = [BOUNDS] * m + [NOISE]
-    starts = [np.append(np.full(m, np.log(length)), np.log(1e-8)) for length in (1.0, 4.0)]
-    found = [minimize(loss, v, method="L-BFGS-B", bounds=bounds, options={"maxiter": STEPS}) for v in starts]
-    best = min(found, key=lambda outcome: float(outcome.fun))
-    return np.exp(best.x[:m]), float(np.exp(best.x[m]))
+    tables = [LENGTHS] * m + [NOISES]
+    found = []
+    for length in (1.0, 4.0):
+        at = [int(np.argmin(np.abs(LENGTHS - length)))] * m + [2]
+        found.append(_descended(lambda at: loss([t[i] for t, i in zip(tables, at, strict=True)]), at, tables))
+    best = min(found, key=lambda outcome: outcome[1])[0]
+    return LENGTHS[best[:m]], float(NOISES[best[m]])
+
+
+def _descended(loss: Callable[[list[int]], float], at: list[int], tables: list[np.ndarray]) -> tuple[list[int], float]:
+    """Where no neighbour in any one table is better, and the loss there.
+
+    A search over few values: one that follows differences would carry the rounding of snapshots into the lengths.
+    """
+    least = loss(at)
+    for _ in range(SWEEPS):
+        before = least
+        for i, table in enumerate(tables):
+            for step in (-1, 1):
+                while 0 <= at[i] + step < len(table):
+                    there = [*at[:i], at[i] + step, *at[i + 1 :]]
+                    value = loss(there)
+                    if not value < least - BETTER * abs(least):
+                        break
+                    at, least = there, value
+        if least == before:
+            break
+    return at, least
 
 
 def predict(problem: Problem, architecture: dict[str, Any], arrays: dict[str, Any], P: Array) -> Float[Array, "n k"]:
