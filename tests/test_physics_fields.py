@@ -31,7 +31,9 @@ def few(bratu):
 
 
 def test_the_truth_at_inputs_where_nothing_was_solved(bratu, few):
-    found = least_residual(few, 24, 1, 1e-6, 12)
+    told = []
+    found = least_residual(few, 24, 1, 1e-6, 12, lambda *words: told.append(words))
+    assert [done for done, _, _ in told] == list(range(1, found.rounds + 1)) and "at 24 inputs" in told[0][2]
     assert found.lost == 0 and len(found.data.inputs) == 24
     assert found.residual < 1e-5
     assert errors(bratu, found.data.inputs, prescribed(bratu, found.data)).max() < 1e-6

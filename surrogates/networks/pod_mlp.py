@@ -139,7 +139,7 @@ def train_pod_mlp(
         raise ValueError("derivatives are counted from 0, and fitted beside fields: leave them out with physics alone")
     physics = None
     if weight and not affine_in_few_terms(problem):
-        physics = least_residual(data, physics_points, seed + DRAW_SEED, tolerance, max_rank)
+        physics = least_residual(data, physics_points, seed + DRAW_SEED, tolerance, max_rank, progress)
     V = pod(data if physics is None else joined(data, physics.data), tolerance, max_rank)
     if V.shape[1] == 0:
         raise ValueError(

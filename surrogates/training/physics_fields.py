@@ -27,6 +27,7 @@ from scipy.interpolate import RBFInterpolator
 from ...solvers.batching import RowMap
 from ...solvers.problem import Problem
 from ...solvers.representative import kept_by_problem
+from .optimise import Progress
 from .pod import Data, box_points, inner_product, pod, project
 from .residual_loss import error_field, relative_square, residual_loss
 
@@ -52,7 +53,9 @@ class LeastResidual(NamedTuple):
     lost: int  # inputs at which no field of small residual was found
 
 
-def least_residual(data: Data, points: int, seed: int, tolerance: float, max_rank: int) -> LeastResidual:
+def least_residual(
+    data: Data, points: int, seed: int, tolerance: float, max_rank: int, progress: Progress | None = None
+) -> LeastResidual:
     """Fields of least residual at inputs of the box.
 
     Args:
@@ -89,6 +92,8 @@ def least_residual(data: Data, points: int, seed: int, tolerance: float, max_ran
         kept = project(found, V)
         most = float(np.quantile(np.where(np.isfinite(size), size, np.inf), MOST, method="lower"))
         left = np.quantile(np.sqrt(np.maximum(1 - np.sum(kept**2, axis=1) / found.norms**2, 0.0)), MOST)
+        if progress is not None:
+            progress(float(rounds), None, f"fields of least residual at {len(P)} inputs, {most:.1e} so far")
         fell = rounds == 1 or most < GAIN * before
         if rounds == ROUNDS or not fell or (rounds > 1 and most < max(NEAR * left, ENOUGH)):
             return LeastResidual(found, rounds, float(np.median(size[good])), int((~good).sum()))
