@@ -120,14 +120,21 @@ def _begun(path: Path, about: dict[str, Any]) -> list[dict[str, Any]]:
     try:
         found = parse_json(read_text(file, LARGEST), nan=True)
         there, rows = found["about"], list(found["rows"])
-        if found["format"] != FORMAT or not all(isinstance(row["at"], dict) for row in rows):
+        if found["format"] != FORMAT or not all(_is_row(row) for row in rows):
             raise ValueError
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, AttributeError):
         raise UserError(f"{file} is damaged, or no sweep of this version: choose another --out") from None
     difference = first_difference(there, _plain(about))
     if difference is not None:
         raise UserError(f"{path} holds another sweep: {difference}. Choose another --out, or the same settings")
     return rows
+
+
+def _is_row(row: Any) -> bool:
+    """Whether a row of a file is one that this module writes, as far as it is read again."""
+    numbers = [row["worst_found"], row["seconds"], row["samples"], row["parameters"], *row["errors"].values()]
+    named = isinstance(row["at"], dict) and {"mean", "p95"} <= set(row["errors"])
+    return named and all(isinstance(x, int | float) and not isinstance(x, bool) for x in numbers)
 
 
 def _one(

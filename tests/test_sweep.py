@@ -81,5 +81,10 @@ def test_a_sweep_that_was_cut_goes_on_and_another_is_refused(tmp_path):
     again = run_sweep(tmp_path, problem, about, PLAN, sweep, "")
     assert [r["errors"] for r in again["rows"]] == [r["errors"] for r in result["rows"]]
     assert again["rows"][1]["worst_found"] == result["rows"][1]["worst_found"]
+    for spoilt in ({"at": 3}, {"errors": {}}, {"worst_found": "much"}, {"errors": None}):
+        file.write_text(json.dumps({**stored, "rows": [{**stored["rows"][0], **spoilt}]}))
+        with pytest.raises(UserError, match="damaged"):
+            run_sweep(tmp_path, problem, about, PLAN, sweep, "")
+    file.write_text(json.dumps(stored))
     with pytest.raises(UserError, match="another sweep"):
         run_sweep(tmp_path, problem, about, PLAN, Sweep({"samples": [4, 16]}), "")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Annotated, Any
 
 import typer
@@ -12,6 +13,8 @@ from ..surrogates.architectures import ARCHITECTURES, surrogate_name
 from .errors import DONE
 from .output import emit, table
 from .settings import Config, Json, Set, pairs
+
+FLAGS = ("physics_weight", "seconds", "steps")  # of `assay train` themselves
 
 
 def surrogates(
@@ -48,7 +51,9 @@ def surrogates(
             console.print("\n`assay surrogates NAME` shows the options of one, for `assay train --option KEY=VALUE`.")
             return
         for key, value in found[0]["options"].items():
-            console.print(f"--option {key}={value}")
+            if key not in FLAGS:
+                console.print(f"--option {key}={'...' if value is None else json.dumps(value)}")
+        console.print("(as they are by default; ... stands for what the data or the problem decide)")
 
     emit(as_json, {"surrogates": found}, people)
     return DONE

@@ -221,23 +221,19 @@ class _Fit:
         raw = symmetrised(plain, self.symmetry, self.arrays, P)
         return jax.vmap(self.known)(P, raw) if self.hard else raw
 
-    def errors(self, weights: Any, P: Array, U: Array, sizes: Array) -> Float[Array, " n"]:
-        """Relative errors in the norm of the loss."""
-        away = self.fields(weights, P) - U
+    def errors(self, fields: Array, P: Array, U: Array, sizes: Array) -> Float[Array, " n"]:
+        """Relative errors of anybody's fields, in the norm of the loss."""
+        away = fields - U
         if self.loss_norm == "l2":
             return jnp.sqrt(jnp.sum(away**2, axis=1) / jnp.maximum(jnp.sum(U**2, axis=1), 1e-300) + 1e-300)
         return jnp.asarray(jax.vmap(self.problem.norm)(P, away) / sizes)
 
     def data(self, weights: Any, P: Array, U: Array, sizes: Array) -> Float[Array, ""]:
-        return jnp.mean(self.errors(weights, P, U, sizes) ** self.power)
+        return jnp.mean(self.errors(self.fields(weights, P), P, U, sizes) ** self.power)
 
-    def relative(self, fields: np.ndarray, sets: Sets) -> float:
-        """The mean relative error of anybody's fields at the rows held out, in the norm of the loss."""
-        away = jnp.asarray(fields - sets.held_U)
-        if self.loss_norm == "l2":
-            return float(jnp.mean(jnp.sqrt(jnp.sum(away**2, axis=1) / jnp.sum(sets.held_U**2, axis=1))))
-        sizes = jax.jit(lambda P, E: lax.map(lambda row: self.problem.norm(row[0], row[1]), (P, E)))(sets.held_P, away)
-        return float(jnp.mean(sizes / sets.held_sizes))
+    def held_error(self, fields: Array, sets: Sets) -> Float[Array, ""]:
+        """The mean of the errors at the rows held out."""
+        return jnp.mean(self.errors(fields, sets.held_P, sets.held_U, sets.held_sizes))
 
     def penalty(self, weights: Any, P: Array, U: Array) -> Float[Array, ""]:
         """What the network adds to the loss of snapshots, of fields as it gives them itself."""
@@ -271,7 +267,7 @@ class _Fit:
     def judged(self, weights: Any, sets: Sets) -> Float[Array, ""]:
         """The square of the mean error on the rows held out; where there are none, the loss."""
         if len(sets.held_P) and self.weight < 1:
-            return jnp.mean(self.errors(weights, sets.held_P, sets.held_U, sets.held_sizes)) ** 2
+            return self.held_error(self.fields(weights, sets.held_P), sets) ** 2
         return self.loss(weights, sets)
 
     def at(self, weights: Any, sets: Sets, rows: Int[Array, " b"], points: Int[Array, " b"]) -> Float[Array, ""]:
@@ -283,7 +279,7 @@ class _Fit:
 def _minimise(
     fit: _Fit, kind: str, weights: Any, sets: Sets, budget: Budget, rate: float, batch: int, seed: int
 ) -> tuple[Outcome, float]:
-    """Where the run ended, and the root mean square relative error on the rows held out."""
+    """Where the run ended, and the mean relative error on the rows held out; without any, the root of the loss."""
     stages = Stages(budget)
     first = min(ADAM_FIRST, budget.steps) if kind == "lbfgs" else budget.steps
     batch = len(sets.P) if kind == "lbfgs" else batch
@@ -316,11 +312,11 @@ def _held(data: Data, weight: float, seed: int) -> Bool[np.ndarray, " n"]:
 def _dull_errors(fit: _Fit, snapshots: Any, box: Box, held: np.ndarray, sets: Sets, seed: int) -> dict[str, float]:
     """Mean relative errors of the cheapest baselines, learnt from the same rows, at those held out."""
     r = Regression.of(fit.problem, snapshots, box)
-    found = {}
+    found, judge = {}, jax.jit(fit.held_error)
     for name in CHEAPEST:
         try:
             answers = DULL[name].fit(r.some(np.flatnonzero(~held)), seed)(np.asarray(sets.held_P))
-            found[name] = fit.relative(answers, sets)
+            found[name] = float(judge(answers, sets))
         except (ValueError, np.linalg.LinAlgError):
             continue  # nothing to be compared with
     return {name: error for name, error in found.items() if np.isfinite(error)}

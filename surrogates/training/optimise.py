@@ -23,6 +23,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax  # type: ignore[import-untyped]
+import optax.contrib  # type: ignore[import-untyped]
 from jax import lax
 
 from ...solvers.files import parse_json, read_arrays, replace
@@ -80,7 +81,10 @@ def minimise(loss: Loss, weights: Any, rows: Any, budget: Budget, adam_steps: in
     """
     adam_steps = min(adam_steps, budget.steps)
     stages = Stages(budget)
-    for end, (begin, advance) in ((adam_steps, adam(loss, adam_steps, rate)), (budget.steps, lbfgs(loss))):
+    for end, (begin, advance) in (
+        (adam_steps, first_order("adam", loss, adam_steps, rate)),
+        (budget.steps, lbfgs(loss)),
+    ):
         state = stages.run(end, lambda make=begin, w=weights: make(w), lambda s, n, go=advance: go(s, rows, n))  # type: ignore[misc]
         weights = weights if state is None else state[0]
     return stages.outcome(weights)
@@ -120,8 +124,10 @@ class Stages:
 
 
 @lru_cache(maxsize=16)  # a second training run of the same shape compiles nothing
-def adam(loss: Loss, steps: int, rate: float) -> tuple[Callable[..., Any], Callable[..., Any]]:
-    optimiser = optax.adam(optax.cosine_decay_schedule(rate, max(steps, 1), alpha=0.05))
+def first_order(name: str, loss: Loss, steps: int, rate: float) -> tuple[Callable[..., Any], Callable[..., Any]]:
+    """Begin and advance of "adam" or "muon", whose rate falls along a cosine to a twentieth."""
+    make = optax.adam if name == "adam" else optax.contrib.muon
+    optimiser = make(optax.cosine_decay_schedule(rate, max(steps, 1), alpha=0.05))
 
     def advance(state: Any, rows: Any, count: Any) -> tuple[Any, Any]:
         def body(_: Any, state: Any) -> Any:

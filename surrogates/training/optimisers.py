@@ -9,20 +9,13 @@ References: Kingma and Ba 2015; Jordan et al. 2024 (Muon).
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import lru_cache
 from typing import Any
 
-import jax
-import optax  # type: ignore[import-untyped]
-import optax.contrib  # type: ignore[import-untyped]
-from jax import lax
-
 from ...solvers.problems.catalogue import closest
-from .optimise import Budget, Loss, Outcome, Stages, minimise
+from .optimise import Budget, Loss, Outcome, Stages, first_order, minimise
 
 OPTIMISERS = ("lbfgs", "levenberg-marquardt", "adam", "muon")
-RATES = {"adam": 2e-3, "muon": 2e-3}
+RATE = 2e-3  # of a first-order method, at first
 DECAY = 2000  # steps over which a first-order method's rate falls, where no number of steps is given
 
 
@@ -45,25 +38,7 @@ def minimise_by(name: str, loss: Loss, weights: Any, rows: Any, budget: Budget) 
     """
     if name == "lbfgs":
         return minimise(loss, weights, rows, budget)
-    begin, advance = first_order(name, loss, min(budget.steps, DECAY))
+    begin, advance = first_order(name, loss, min(budget.steps, DECAY), RATE)
     stages = Stages(budget)
     state = stages.run(budget.steps, lambda: begin(weights), lambda s, n: advance(s, rows, n))
     return stages.outcome(weights if state is None else state[0])
-
-
-@lru_cache(maxsize=16)
-def first_order(name: str, loss: Loss, steps: int) -> tuple[Callable[..., Any], Callable[..., Any]]:
-    """Begin and advance of Adam or Muon, whose rate falls along a cosine to a twentieth."""
-    make = optax.adam if name == "adam" else optax.contrib.muon
-    optimiser = make(optax.cosine_decay_schedule(RATES[name], max(steps, 1), alpha=0.05))
-
-    def advance(state: Any, rows: Any, count: Any) -> tuple[Any, Any]:
-        def body(_: Any, state: Any) -> Any:
-            weights, inner = state
-            updates, inner = optimiser.update(jax.grad(loss)(weights, rows), inner, weights)
-            return optax.apply_updates(weights, updates), inner
-
-        state = lax.fori_loop(0, count, body, state)
-        return state, loss(state[0], rows)
-
-    return jax.jit(lambda weights: (weights, optimiser.init(weights))), jax.jit(advance)
