@@ -145,14 +145,18 @@ class Surrogate:
         if not self.has_basis:
             raise AttributeError(f"{self.name} gives fields outright, which are no combination of a basis")
 
-    def error_bar(self, P: Any) -> Float[np.ndarray, " n"]:
-        """One posterior standard deviation of the field at P [n, d], relative to it: no bound, but where to look.
+    @property
+    def error_bar(self) -> Callable[[Any], Float[np.ndarray, " n"]]:
+        """P [n, d] -> one posterior standard deviation of the field, relative to it: no bound, but where to look.
 
         Raises:
-            ValueError: the surrogate is no Gaussian process, P of another shape.
+            AttributeError: the surrogate is no Gaussian process.
         """
         if "whitener" not in self.arrays:
-            raise ValueError(f"a {self.name} surrogate has no error bar of its own: train a gaussian-process")
+            raise AttributeError(f"a {self.name} surrogate has no error bar of its own: train a gaussian-process")
+        return self._deviation
+
+    def _deviation(self, P: Any) -> Float[np.ndarray, " n"]:
         x, _ = scaled_features(self.problem, self.arrays, jnp.asarray(self._matrix(P)))
         return relative_deviation(self.arrays, np.asarray(x))
 
