@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import Any
 
@@ -125,12 +126,14 @@ def run_training(
     plan: Plan,
     progress: Callable[[str, float, float | None, str], None] | None = None,
     source: DataSource | None = None,
+    executor: Executor | None = None,
 ) -> dict[str, Any]:
     """Sample, train, save, test. Killed at any moment, the same call goes on from where it was.
 
     Args:
         progress: called with (stage, done, total, note).
         source: the rows to learn from and to test with, in the place of solves.
+        executor: where the solves run, as in ``sample``.
 
     Returns:
         The results that ``run.json`` keeps, as JSON values.
@@ -139,6 +142,10 @@ def run_training(
         ValueError: too few solves succeeded, or the plan's options make no sense.
         OSError: a file cannot be written.
     """
+
+    def sampled_into(name: str, n: int, seed: int, stage: str, independent: bool = False) -> Snapshots:
+        file, told = folder.file(name), report(stage)
+        return sample(problem, n, seed, independent=independent, path=file, executor=executor, progress=told)
 
     def report(stage: str) -> Callable[..., None] | None:
         if progress is None:
@@ -151,8 +158,7 @@ def run_training(
         source.keep(folder)
         snapshots = source.learn
     elif plan.snapshots:
-        file = folder.file("snapshots.h5")
-        snapshots = sample(problem, plan.snapshots, plan.seed, path=file, progress=report("sampling"))
+        snapshots = sampled_into("snapshots.h5", plan.snapshots, plan.seed, "sampling")
     sampled = time.perf_counter()
     checkpoint = folder.file("training.checkpoint")
     model = surrogates.train(
@@ -176,8 +182,7 @@ def run_training(
         if source is not None:
             tests = source.held
         else:
-            seed, file = plan.seed + TEST_SEED, folder.file("test.h5")
-            tests = sample(problem, plan.test, seed, independent=True, path=file, progress=report("testing"))
+            tests = sampled_into("test.h5", plan.test, plan.seed + TEST_SEED, "testing", independent=True)
         tested = errors_at(problem, model, tests)
     results = {
         "errors": summary(tested.errors),

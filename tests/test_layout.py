@@ -28,8 +28,9 @@ SOLVERS_MAY_IMPORT = {  # the folders of solvers besides themselves; "" is the f
         "linear_algebra",
         "discretisations",
     },  # the last for diffusion.py: a class of Q1 elements
-    "problems": {"", "linear_algebra", "discretisations", "classes", "meshes"},
-    "snapshots": {""},
+    "processes": {""},
+    "problems": {"", "linear_algebra", "discretisations", "classes", "meshes", "processes"},
+    "snapshots": {"", "processes"},
     "datasets": {"", "problems", "snapshots", "meshes"},
 }
 LONGEST = 450

@@ -1,14 +1,15 @@
 """``falsify``: search the input space for failures, spending solves only on confirmation.
 
-The climb (``peaks.py``) follows the sharpest signal that costs no solve (``signal.py``); the solver then confirms
-the best distinct peaks, so that a counterexample is never a matter of the signal. A tenth of the budget goes to
-independent draws from the sampling law: only they enter the statistics (``draws.py``), points found by optimisation
-never do. Where there is no signal at all the true error is climbed within the budget by the same evolution strategy."""
+A method (``search/methods/``) says where: by the sharpest signal that costs no solve (``signal.py``), or by the errors
+that were confirmed. Only the solver confirms one, so that a counterexample is never a matter of the signal. A tenth of
+the budget goes to independent draws from the sampling law: only they enter the statistics (``draws.py``), points found
+by optimisation never do."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +20,7 @@ from ..solvers.outputs import Output, find_output
 from ..solvers.precision import in_float64
 from ..solvers.problem import Problem
 from ..solvers.problems.dataset import DatasetProblem
+from ..solvers.processes.rows import check_executor
 from ..solvers.seed import checked_seed
 from ..solvers.snapshots.snapshot_file import Snapshots, as_json
 from ..solvers.tolerance import Tolerance
@@ -29,8 +31,10 @@ from .certificate import Against
 from .proofs.prover import unchanged
 from .search.confirmation import Confirmation
 from .search.counterexample import Counterexample
-from .search.peaks import STARTS, find_peaks
-from .search.relation import broken_relation
+from .search.methods.catalogue import STANDARD, find_method
+from .search.methods.search import Search
+from .search.methods.without_solver import search_without_solver
+from .search.peaks import STARTS
 from .search.signal import BROKEN, Signal, make_signal
 from .statistics.draws import Draws
 
@@ -93,6 +97,8 @@ def falsify(
     seed: int = 0,
     *,
     absolute: float | None = None,
+    method: str = STANDARD,
+    executor: Executor | None = None,
     draws: int | None = None,
     tests: Snapshots | None = None,
     starts: int = STARTS,
@@ -106,6 +112,8 @@ def falsify(
     Args:
         absolute: an error allowed whatever the size of the solution, in the problem's norm; None for the problem's own
             (``Problem.zero_scale``).
+        method: how it is searched, by name (``search/methods/catalogue.py``); the default is fixed, untuned.
+        executor: where the solves run, as in ``sample``; the same solves, wherever. Left out, here.
         draws: independent draws from the sampling law for the probability of failure, beside the search: each costs
             a solve above the budget, unless its error is proved to be within the tolerance. None: a tenth of the
             budget, within it.
@@ -119,7 +127,7 @@ def falsify(
 
     Raises:
         ValueError: tolerance or budget not positive, absolute or draws negative, tests of another problem, an unknown
-            output.
+            output or method, an executor of forked processes or one that the problem cannot be sent to.
         RuntimeError: float64 is switched off.
     """
     proof = unchanged(problem)
@@ -129,6 +137,8 @@ def falsify(
     budget = _whole(budget, 1, "the budget must be a whole number, at least one solver call")
     draws = None if draws is None else _whole(draws, 0, "draws must be a whole number, zero or more")
     seed = checked_seed(seed)
+    how = find_method(method)
+    check_executor(executor)
     start = time.perf_counter()
     box = problem.inputs
     report = progress or (lambda stage, done, total: None)
@@ -140,13 +150,15 @@ def falsify(
     if not problem.has_solver:
         budget = draws = 0
     count = draws if draws is not None else (max(1, budget // 10) if budget > 1 else 0)
-    confirm = Confirmation(problem, model, allowed, budget if draws is None else count, seed, report, about)
+    within = budget if draws is None else count
+    confirm = Confirmation(problem, model, allowed, within, seed, report, about, executor)
     notes = [note for note in (batch_remark(problem, model, alone, of_fields),) if note]
     tested = _test(confirm, tests, notes)
     drawn = tested + _draw(confirm, signal, box.from_law(rng.random((count, box.dimension))), report)
     if draws is not None:
         confirm.budget = confirm.calls + budget
-    evaluations = _search(confirm, signal, seed, starts, rng, report, notes)
+    search = Search(confirm, signal, seed, starts, rng, report, notes)
+    (how if problem.has_solver else search_without_solver)(search)
     found = sorted(_distinct(confirm.found, box), key=lambda c: -c.error)
     return Falsification(
         counterexamples=found,
@@ -157,7 +169,7 @@ def falsify(
         absolute=allowed.absolute,
         verdict=_verdict(confirm, allowed.relative),
         signal=signal.kind,
-        evaluations=evaluations,
+        evaluations=search.evaluations,
         draws=drawn.decided,
         draws_failed=drawn.failed,
         draws_proved=drawn.proved,
@@ -238,67 +250,6 @@ def _draw(
     # an error that is no number is no success
     failed = len(errors) - unsolved - int((errors <= tolerance).sum())
     return Draws(len(P) - unsolved, failed, int(proved.sum()), unsolved)
-
-
-def _search(
-    confirm: Confirmation,
-    signal: Signal,
-    seed: int,
-    starts: int,
-    rng: np.random.Generator,
-    report: Callable[[str, int, int], None],
-    notes: list[str],
-) -> int:
-    """Spend the budget on the peaks of the signal; how often the signal was evaluated."""
-    box = confirm.problem.inputs
-    if isinstance(confirm.problem, DatasetProblem):
-        notes.append("there is no solver: nothing is known of errors at other inputs than those of the data")
-        peaks = find_peaks(signal, box, seed, starts, report) if signal.kind == "residual" else None
-        points = box.centre[None] if peaks is None else box.from_unit(peaks.points)
-        notes += broken_relation(confirm.problem, confirm.surrogate, points)
-        return 0 if peaks is None else peaks.evaluations
-    if signal.kind == "none":
-        _climb_truth(confirm, rng)
-        notes.append("no residual and no bound to climb: the true error itself was climbed, one solve a point")
-        return 0
-    peaks = find_peaks(signal, box, seed, starts, report)
-    points = peaks.points
-    if signal.kind == "bound":  # a proved bound within the tolerance excludes a point at no cost
-        points = points[~(peaks.values <= confirm.allowed.relative)]
-    confirm.check(box.from_unit(points), f"climbed the {signal.kind}")
-    blind = bool((peaks.values >= BROKEN).all())
-    if blind and confirm.left:
-        notes.append(
-            f"no finite {signal.kind} to climb was found: the true error itself was climbed, one solve a point"
-        )
-    if blind or signal.kind != "bound":
-        _climb_truth(confirm, rng)
-    if not len(points):
-        confirm.check(box.from_unit(peaks.points[:3]), f"climbed the {signal.kind}")
-    if confirm.left:
-        notes.append(
-            f"{confirm.left} solver calls of the budget were not spent: no other peak of the {signal.kind} lies above "
-            "the tolerance"
-        )
-    return peaks.evaluations
-
-
-def _climb_truth(confirm: Confirmation, rng: np.random.Generator) -> None:
-    """Evolution on the true error with what is left of the budget: half exploring, half around the best."""
-    if not confirm.left:
-        return
-    box = confirm.problem.inputs
-    X = rng.random((max(confirm.left // 2, 1), box.dimension))
-    errors = confirm.check(box.from_unit(X), "explored")
-    best = box.to_unit(confirm.worst_inputs) if confirm.worst > 0 else X[0]
-    top, step = confirm.worst, 0.2
-    while confirm.left and len(errors):
-        x = np.clip(best + step * rng.standard_normal((4, box.dimension)), 0, 1)
-        errors = confirm.check(box.from_unit(x), "climbed the true error")
-        if confirm.worst > top:
-            top, best, step = confirm.worst, box.to_unit(confirm.worst_inputs), min(step * 1.5, 0.5)
-        else:
-            step = max(step * 0.7, 1e-4)
 
 
 def _distinct(records: list[Counterexample], box: Any) -> list[Counterexample]:

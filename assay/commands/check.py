@@ -23,11 +23,13 @@ from ..verify.falsify import VERDICTS, Falsification
 from ..verify.falsify import falsify as search
 from ..verify.search.counterexample import Counterexample, read_counterexamples, write_counterexamples
 from ..verify.search.counterexample import replay as solve_again
+from ..verify.search.methods.catalogue import STANDARD, find_method
 from .errors import DONE, FAILED, UNDECIDED, UserError, keeps
 from .output import downward, emit, number, plain, progress_bar, table, upward
 from .prepare import prepared
 from .settings import Absolute, Config, Json, OutputOption, ProblemOption, Seed, Set, pairs
 from .settings import Tolerance as ToleranceOption
+from .workers import Workers, pool
 
 EXIT_CODES = dict(zip(VERDICTS, (FAILED, DONE, UNDECIDED), strict=True))
 RunWord = Annotated[
@@ -55,6 +57,8 @@ def falsify(
         ),
     ] = None,
     seed: Seed = 0,
+    method: Annotated[str, typer.Option(metavar="NAME", help="How it is searched.")] = STANDARD,
+    workers: Workers = None,
     output: OutputOption = None,
     problem: ProblemOption = None,
     out: Annotated[
@@ -66,13 +70,15 @@ def falsify(
     config: Config = None,
 ) -> int:
     """Search for inputs where the error exceeds the tolerance. Exit code 1: found; 3: undecided."""
+    find_method(method)
     target = find_surrogate(run, problem, pairs(set_ or [], "--set"), output)
     default = Path("counterexamples.jsonl") if target.folder is None else target.folder.file("counterexamples.jsonl")
     records = out or default
     read_kept(records)  # what cannot be added to is a mistake to be told before the search, not after it
     tests = _tests(target)
     prepared(target.problem)
-    with keeps(lambda: "nothing of this search was kept; the same command searches again"), progress_bar("") as bar:
+    lost = "nothing of this search was kept; the same command searches again"
+    with keeps(lambda: lost), progress_bar("") as bar, pool(workers) as executor:
 
         def progress(stage: str, done: int, total: int) -> None:
             bar(done, total, "", stage)
@@ -84,6 +90,8 @@ def falsify(
             budget,
             seed,
             absolute=absolute,
+            method=method,
+            executor=executor,
             draws=draws,
             tests=tests,
             output=output,
@@ -95,6 +103,7 @@ def falsify(
         "tolerance": tolerance,
         "absolute": result.absolute,
         "budget": budget,
+        "method": method,
         "draws": draws,
         "seed": seed,
     }

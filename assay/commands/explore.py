@@ -20,6 +20,7 @@ from ..verify.proofs.prover import proof_of
 from .errors import DONE, UNDECIDED, UserError, keeps
 from .output import check_new, emit, number, plain, progress_bar, table, write_arrays
 from .settings import At, Config, Json, Seed, Set, pairs, point
+from .workers import Workers, pool
 
 ProblemWord = Annotated[str, typer.Argument(metavar="PROBLEM", help="A name of `assay problems`, or module:name.")]
 
@@ -177,6 +178,7 @@ def sample(
     seed: Seed = 0,
     out: Annotated[Path, typer.Option(metavar="FILE.h5", help="Continued where it exists.")] = Path("snapshots.h5"),
     retry: Annotated[bool, typer.Option(help="Solve rows again that failed when OUT was made.")] = True,
+    workers: Workers = None,
     set_: Set = None,
     as_json: Json = False,
     config: Config = None,
@@ -188,13 +190,13 @@ def sample(
     def kept() -> str:
         return f"{done[0]} of {n} snapshots are kept beside {out}; the same command goes on from there"
 
-    with keeps(kept), progress_bar("solving") as bar:
+    with keeps(kept), progress_bar("solving") as bar, pool(workers) as executor:
 
         def progress(count: int, total: int) -> None:
             done[0] = count
             bar(count, total)
 
-        snapshots = take_sample(owner, n, seed, path=out, progress=progress, retry=retry)
+        snapshots = take_sample(owner, n, seed, path=out, executor=executor, progress=progress, retry=retry)
     failed = int((~snapshots.valid).sum())
     payload = {
         "problem": problem,

@@ -25,6 +25,7 @@ from .errors import DONE, UserError, keeps
 from .output import emit, number, progress_bar, say
 from .settings import Config, Json, Option, Seed, Set, box_inside, pairs
 from .sweeping import asked_sweep, sweep_verb
+from .workers import Workers, pool
 
 DataOption = Annotated[
     Path | None,
@@ -66,6 +67,7 @@ def train(
     ] = None,
     seeds: Annotated[int, typer.Option(min=1, help="Train with so many seeds, from --seed on.")] = 1,
     out: Annotated[Path | None, typer.Option(metavar="FOLDER", help="runs/PROBLEM-SURROGATE if left out.")] = None,
+    workers: Workers = None,
     set_: Set = None,
     as_json: Json = False,
     config: Config = None,
@@ -96,6 +98,8 @@ def train(
     )
     if source is not None and (sweep or seeds > 1):
         raise UserError("--sweep and --seeds solve for what they learn from: with --data, train once for each value")
+    if workers is not None and (sweep or seeds > 1 or source is not None):
+        raise UserError("--workers is about the solves of one training: leave it out with --sweep, --seeds and --data")
     if sweep or seeds > 1:
         path = out or Path("runs") / f"{problem.replace(':', '-')}-{plan.surrogate}-sweep"
         about, command = about_problem(problem, asked, owner), shlex.join(["assay", *sys.argv[1:]])
@@ -111,9 +115,9 @@ def train(
         where = f"training goes on from step {done}" if done else "going on"
         say(f"{path} holds an interrupted run of these settings: {where}")
     with keeps(lambda: f"what was done is kept in {path}; the same command goes on from there"):
-        with progress_bar("") as bar:
+        with progress_bar("") as bar, pool(workers) as executor:
             results = run_training(
-                folder, owner, plan, lambda stage, done, total, note: bar(done, total, note, stage), source
+                folder, owner, plan, lambda stage, done, total, note: bar(done, total, note, stage), source, executor
             )
         folder.complete(results)
     payload: dict[str, Any] = {"out": str(path), "problem": problem, "surrogate": plan.surrogate, **results}

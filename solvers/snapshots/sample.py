@@ -7,18 +7,15 @@ from __future__ import annotations
 
 import concurrent.futures
 import os
-import pickle
-from collections.abc import Callable, Iterator
-from functools import cached_property, lru_cache
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from ..answers import LONGEST
 from ..identity import check_rows, confirm
 from ..precision import in_float64
 from ..problem import Problem
+from ..processes.rows import IN_FLIGHT, check_executor, solved_rows
 from ..seed import checked_seed
 from .journal import Journal
 from .snapshot_file import (
@@ -36,7 +33,6 @@ from .snapshot_file import (
 
 __all__ = ["Snapshots", "load_snapshots", "sample"]
 
-IN_FLIGHT = 64  # tasks handed to an executor at a time: bounds what waits in memory
 SAME = 1e-10  # relative: two draws of one design differ by rounding only
 
 
@@ -121,20 +117,6 @@ def _sample_on_disk(
     return rows.snapshots(n)
 
 
-def check_executor(executor: concurrent.futures.Executor | None) -> None:
-    """Check that an executor's processes can run JAX.
-
-    Raises:
-        ValueError: processes made by a fork, which hang at their first solve once JAX has run in this one.
-    """
-    context: Any = getattr(executor, "_mp_context", None)
-    if isinstance(executor, concurrent.futures.ProcessPoolExecutor) and context.get_start_method() == "fork":
-        raise ValueError(
-            "these processes are started by a fork, which JAX does not survive: they would hang. Make them with "
-            "ProcessPoolExecutor(..., mp_context=multiprocessing.get_context('spawn'))"
-        )
-
-
 class _Rows:
     """The rows of a design while they are being filled in."""
 
@@ -186,72 +168,11 @@ def _fill(
     done = n - len(missing)
     if progress is not None:
         progress(done, n)
-    for i, u, residual, why in _solved(problem, rows.inputs, missing, executor):
-        rows.put(i, u, residual, why)
+    for i, attempt, why in solved_rows(problem, rows.inputs, missing, executor):
+        rows.put(i, np.asarray(attempt.u), float(attempt.residual), why)
         confirm(problem, rows.inputs[i], rows.fields[i])
         if journal is not None:
             journal.append(i, np.concatenate([rows.inputs[i], rows.fields[i], rows.residuals[i : i + 1]]))
         done += 1
         if progress is not None:
             progress(done, n)
-
-
-def _solved(
-    problem: Problem, inputs: np.ndarray, missing: list[int], executor: concurrent.futures.Executor | None
-) -> Iterator[tuple[int, np.ndarray, float, str]]:
-    """Row number, field, residual and why it failed, each as soon as it is known."""
-    solve_row = _RowSolver(problem)
-    if executor is None:
-        for i in missing:
-            yield i, *solve_row(inputs[i])
-        return
-    waiting = iter(missing)
-    running: dict[concurrent.futures.Future[tuple[np.ndarray, float, str]], int] = {}
-    try:
-        while True:
-            for i in waiting:
-                running[executor.submit(solve_row, inputs[i])] = i
-                if len(running) >= IN_FLIGHT:
-                    break
-            if not running:
-                return
-            ready, _ = concurrent.futures.wait(running, return_when=concurrent.futures.FIRST_COMPLETED)
-            for future in sorted(ready, key=lambda f: f.exception() is not None):  # what was solved is kept first
-                yield running.pop(future), *future.result()
-    finally:
-        for future in running:
-            future.cancel()
-
-
-class _RowSolver:
-    """Solves one row wherever it is called; a process that receives it many times builds and compiles it once."""
-
-    def __init__(self, problem: Problem) -> None:
-        self.problem = problem
-
-    @in_float64
-    def __call__(self, p: np.ndarray) -> tuple[np.ndarray, float, str]:
-        result = self.problem.attempt_once(p)
-        u = np.asarray(result.u)
-        if np.isfinite(u).all():
-            return u, float(result.residual), ""
-        why = self.problem.explain(p, result) or next(reversed(self.problem.failures()), "")
-        return u, float(result.residual), " ".join(why.split())[:LONGEST]
-
-    @cached_property
-    def _pickled(self) -> bytes:
-        try:
-            return pickle.dumps(self.problem)
-        except Exception as error:
-            raise ValueError(
-                f"the {self.problem.name} problem cannot be sent to another process ({error}): define its functions at "
-                "the top level of a module, or use a ThreadPoolExecutor"
-            ) from error
-
-    def __reduce__(self) -> tuple[Callable[[bytes], _RowSolver], tuple[bytes]]:
-        return _revive, (self._pickled,)
-
-
-@lru_cache(maxsize=4)
-def _revive(pickled: bytes) -> _RowSolver:
-    return _RowSolver(pickle.loads(pickled))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import Executor
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from jaxtyping import Float
 from ...solvers.component_errors import component_errors
 from ...solvers.outputs import Output
 from ...solvers.problem import Problem
+from ...solvers.processes.rows import attempt_rows
 from ...solvers.tolerance import Tolerance
 from ..answers.evaluate import evaluate
 from ..evidence import Evidence
@@ -36,7 +38,9 @@ class Confirmation:
         seed: int,
         report: Callable[[str, int, int], None],
         output: Output | None = None,
+        executor: Executor | None = None,
     ) -> None:
+        self.executor = executor
         self.problem, self.surrogate, self.allowed = problem, surrogate, allowed
         self.budget, self.seed, self.report, self.output = budget, seed, report, output
         self.calls, self.compared, self.failed_solves, self.not_numbers, self.open = 0, 0, 0, 0, 0
@@ -57,7 +61,7 @@ class Confirmation:
         if not len(P):
             return np.zeros(0)
         self.report("solving", self.calls, self.budget)
-        attempts = self.problem.attempt_batch(P)
+        attempts, _ = attempt_rows(self.problem, P, self.executor)
         truths = np.asarray(attempts.u)
         self.failed_solves += int((~np.isfinite(truths).all(axis=1)).sum())
         self.first_failure = self.first_failure or first_unsolved(self.problem, P, attempts)

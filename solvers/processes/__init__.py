@@ -1,0 +1,1 @@
+"""Solves in other processes: on an executor of the user's, or in processes of ours that may be killed."""

@@ -1,0 +1,1 @@
+"""Searches for failures, one a file, behind one signature (``search.py``)."""
