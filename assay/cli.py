@@ -22,7 +22,7 @@ import typer
 
 import assay
 
-from .commands import answers, architectures, audit, bench, cache, check, demo, explore, learn, prepare
+from .commands import answers, architectures, audit, bench, cache, check, demo, explore, learn, prepare, statistics
 from .commands.errors import INTERNAL, INTERRUPTED, MISTAKE, UNDECIDED, interruption, is_users_mistake, one_line
 from .commands.output import release_stdout, reserve_stdout, say
 from .compilation_cache import Unusable, keep_compiled
@@ -50,6 +50,7 @@ for _verb in (
     check.falsify,
     answers.certify,
     answers.guard,
+    statistics.conformal,
     audit.audit,
     bench.bench,
     explore.sample,

@@ -39,7 +39,7 @@ class DataSource:
 
     def bars(self, surrogate: Any) -> str:
         """What the held-out rows say of new ones, in words."""
-        found = conformal(self.data.problem, surrogate, self.held, LEVEL)
+        found = conformal(self.data.problem, surrogate, self.held, level=LEVEL)
         if not np.isfinite(found.error):
             return f"no error bar: {'; '.join(found.remarks)}"
         return (

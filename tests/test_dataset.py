@@ -166,7 +166,7 @@ def test_conformal_bars_hold_as_often_as_they_say():
 
 def test_conformal_bars_of_a_data_set(data, parts, mean):
     test = parts[1]
-    bars = assay.conformal(data.problem, mean, test, 0.9)
+    bars = assay.conformal(data.problem, mean, test, level=0.9)
     errors = [
         float(data.problem.relative_error(p, u, v))
         for p, u, v in zip(test.inputs, mean(test.inputs), test.fields, strict=True)
@@ -174,12 +174,12 @@ def test_conformal_bars_of_a_data_set(data, parts, mean):
     assert bars.error == pytest.approx(sorted(errors)[18], rel=1e-12)  # k = ceil(21 * 0.9) = 19
     inside = np.abs(mean(test.inputs)[1::2] - test.fields[1::2]) <= bars.band * (1 + 1e-12)
     assert inside.all(axis=1).sum() == 10, "k = ceil(11 * 0.9) = 10 of 10"
-    few = assay.conformal(data.problem, mean, test, 0.99)
+    few = assay.conformal(data.problem, mean, test, level=0.99)
     assert few.error == np.inf and "20 rows are too few for a level of 0.99: it takes 99" in few.remarks
     silent = assay.conformal(data.problem, lambda P: np.full((len(P), 27), np.nan), test)
     assert silent.error == np.inf and np.isinf(silent.band).all(), "no answer is no small error"
     with pytest.raises(ValueError, match="a probability between 0 and 1"):
-        assay.conformal(data.problem, mean, test, 1.0)
+        assay.conformal(data.problem, mean, test, level=1.0)
 
 
 # ---- bad arrays ------------------------------------------------------------------------------------------------------

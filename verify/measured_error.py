@@ -14,12 +14,12 @@ from .evidence import Evidence
 from .proofs.bounds import output_errors
 from .proofs.prover import proof_of
 
-_norm = homogeneous(lambda problem, p, u: jnp.asarray(problem.norm(p, u)))
+safe_norm = homogeneous(lambda problem, p, u: jnp.asarray(problem.norm(p, u)))  # ||u||, traced or not
 
 
 def norm_of(problem: Problem, p: np.ndarray, u: Float[np.ndarray, " N"]) -> float:
     """||u||, also where a norm of somebody's own takes no care of squares that leave float64."""
-    return float(_norm(problem, jnp.asarray(p), u))
+    return float(safe_norm(problem, jnp.asarray(p), u))
 
 
 def magnitude_of(problem: Problem, p: np.ndarray, u: Float[np.ndarray, " N"]) -> float:

@@ -1,0 +1,105 @@
+"""`assay conformal`: what solutions that training never saw say of new ones, beside the worst error found."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+from rich.console import Console
+
+from ..solvers.snapshots.sample import Snapshots, load_snapshots
+from ..solvers.snapshots.sample import sample as take_sample
+from ..solvers.tolerance import measured_in
+from ..targets import Target, find_surrogate
+from ..verify.evidence import Evidence
+from ..verify.statistics.conformal import conformal as error_bars
+from .check import RunWord, read_kept, save_report
+from .errors import DONE, UNDECIDED, UserError, keeps
+from .output import emit, number, progress_bar
+from .settings import Config, Json, ProblemOption, Seed, Set, pairs
+
+ROWS = 100  # solved where a run holds no solutions that training never saw
+Rows = Annotated[
+    int | None,
+    typer.Option("--n", min=1, help="Solve at this many independent draws; left out, the run's own test rows serve."),
+]
+
+
+def unseen_rows(target: Target, n: int | None, seed: int, default: int = ROWS) -> Snapshots:
+    """Solutions that training never saw: those that the run was tested with, or new ones at ``n`` independent draws."""
+    file = None if target.folder is None else target.folder.file("test.h5")
+    if n is None and file is not None and file.exists():
+        return load_snapshots(file, target.problem)
+    if not target.problem.has_solver:
+        raise UserError(f"{target.label}: no rows were held out of its data, and there is no solver: train with --test")
+    with keeps(lambda: "nothing was kept; the same command starts again"), progress_bar("solving") as bar:
+        return take_sample(target.problem, n or default, seed, independent=True, progress=bar)
+
+
+def conformal(
+    run: RunWord,
+    miscoverage: Annotated[float, typer.Option(help="The share of new errors at most above the bar.")] = 0.1,
+    n: Rows = None,
+    seed: Seed = 0,
+    problem: ProblemOption = None,
+    set_: Set = None,
+    as_json: Json = False,
+    config: Config = None,
+) -> int:
+    """An error bar for new inputs, by rows that training never saw, beside the worst error found. Exit code 3: too few.
+
+    Statistical, never a proof, and nothing about the worst case.
+    """
+    target = find_surrogate(run, problem, pairs(set_ or [], "--set"))
+    owner = target.problem
+    bars = error_bars(owner, target.surrogate, unseen_rows(target, n, seed), miscoverage)
+    found, where = _worst(target, bars.worst)
+    payload: dict[str, Any] = {
+        "surrogate": target.label,
+        "problem": owner.name,
+        "miscoverage": bars.miscoverage,
+        "level": bars.level,
+        "quantile": bars.quantile,
+        "band_largest": float(bars.band.max()),
+        "band": bars.band,
+        "rows": bars.rows,
+        "worst_found": found,
+        "worst_found_by": where,
+        "evidence": Evidence.STATISTICAL if np.isfinite(bars.quantile) else Evidence.NONE,
+        "law": bars.law,
+        "measured": measured_in(owner.norm_name, owner.zero_scale),
+        "notes": list(bars.remarks),
+    }
+    save_report(target, "conformal.json", payload)
+
+    def people(console: Console) -> None:
+        if np.isfinite(bars.quantile):
+            console.print(
+                f"statistical: a new error is at most {number(bars.quantile)} with probability {bars.level:g}, for "
+                f"{bars.law} (split conformal, {bars.rows} rows)"
+            )
+        if np.isfinite(bars.band).all():
+            console.print(f"statistical: all values at once are within {number(float(bars.band.max()))} at most")
+        console.print(f"the worst error found: {number(found)} ({where}): a bar says nothing about the worst case")
+        console.print(f"errors are {payload['measured']}")
+        for note in bars.remarks:
+            console.print(f"note: {note}")
+
+    emit(as_json, payload, people)
+    return DONE if np.isfinite(bars.quantile) else UNDECIDED
+
+
+def _worst(target: Target, among_rows: float) -> tuple[float, str]:
+    """The largest error that is known, of these rows and of a run's counterexamples, and where it is from."""
+    if target.folder is None:
+        return among_rows, "among these rows"
+    scale = target.problem.zero_scale
+    records = [
+        record.error
+        for record in read_kept(target.folder.file("counterexamples.jsonl"))
+        if not record.output and np.isclose(record.absolute / record.tolerance, scale)
+    ]
+    if records and max(records) > among_rows:
+        return max(records), f"a search, {len(records)} counterexamples on record"
+    return among_rows, "among these rows; `assay falsify` searches for larger ones"
