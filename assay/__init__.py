@@ -61,6 +61,9 @@ from .verify.guard_steps import StepGuard, StepsAnswer, guard_steps  # noqa: E40
 from .verify.prepare import prepare  # noqa: E402
 from .verify.proofs.constants import Prepared  # noqa: E402
 from .verify.search.counterexample import Counterexample, replay  # noqa: E402
+from .verify.statistical_guard import StatisticalGuard  # noqa: E402
+from .verify.statistics.calibrate import calibrate  # noqa: E402
+from .verify.statistics.calibration import Calibration, load_calibration  # noqa: E402
 from .verify.statistics.conformal import Bars, conformal  # noqa: E402
 
 starting.over()
@@ -70,6 +73,7 @@ __all__ = [
     "Audit",
     "Bars",
     "Box",
+    "Calibration",
     "Certificate",
     "Counterexample",
     "Dataset",
@@ -83,6 +87,7 @@ __all__ = [
     "Snapshots",
     "Solution",
     "SolveError",
+    "StatisticalGuard",
     "StepGuard",
     "StepsAnswer",
     "Surrogate",
@@ -91,6 +96,7 @@ __all__ = [
     "affine",
     "audit",
     "black_box",
+    "calibrate",
     "certify",
     "certify_box",
     "conformal",
@@ -102,6 +108,7 @@ __all__ = [
     "guard_steps",
     "jax_surrogate",
     "load",
+    "load_calibration",
     "load_dataset",
     "load_snapshots",
     "load_trust_map",

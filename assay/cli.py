@@ -51,6 +51,7 @@ for _verb in (
     answers.certify,
     answers.guard,
     statistics.conformal,
+    statistics.calibrate,
     audit.audit,
     bench.bench,
     explore.sample,

@@ -18,7 +18,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 from jaxtyping import Float
@@ -41,6 +41,8 @@ from .guarded import ROUTES, Answer, Batch
 from .proofs.bounds import ErrorBounds, OutputBounds, only_where, output_errors, scaled_upper
 from .proofs.proof import ReducedProof
 from .proofs.prover import prover, unchanged
+from .statistical_guard import StatisticalGuard
+from .statistics.calibration import Calibration
 from .unsolved import first_unsolved, with_others
 
 SIZES = (16, 256)  # rows of one compiled bound: few, for each is compiled
@@ -371,6 +373,27 @@ class Guard:
         ]
 
 
+@overload
+def guard(
+    problem: Problem,
+    surrogate: Callable[[Any], Any],
+    tolerance: float = ...,
+    trust: TrustMap | str | Path | None = ...,
+    absolute: float | None = ...,
+    output: str | Output | None = ...,
+    calibration: None = ...,
+) -> Guard: ...
+@overload
+def guard(
+    problem: Problem,
+    surrogate: Callable[[Any], Any],
+    tolerance: float = ...,
+    trust: None = ...,
+    absolute: float | None = ...,
+    output: None = ...,
+    *,
+    calibration: Calibration | str | Path,
+) -> StatisticalGuard: ...
 def guard(
     problem: Problem,
     surrogate: Callable[[Any], Any],
@@ -378,7 +401,8 @@ def guard(
     trust: TrustMap | str | Path | None = None,
     absolute: float | None = None,
     output: str | Output | None = None,
-) -> Guard:
+    calibration: Calibration | str | Path | None = None,
+) -> Guard | StatisticalGuard:
     """A guarded surrogate: ``guarded(P)`` answers within absolute + tolerance ||u||, with a proof, or by solving.
 
     The first call of each kind compiles: ``warm_up`` does it for all of them. A guard can be pickled where the problem
@@ -391,9 +415,16 @@ def guard(
             (``Problem.zero_scale``). Of an output: in its own unit, None for 0.
         output: the name of an output of the problem, or one made by ``assay.output``: the tolerance is on this number
             then, |l - l(u)| <= absolute + tolerance |l(u)|, and ``Answer.output`` holds it.
+        calibration: what ``calibrate`` made of this problem, surrogate and tolerance, or its file: answers below its
+            threshold are accepted first, on statistical evidence alone (``statistical_guard.py``).
 
     Raises:
-        ValueError: the tolerance is not positive; the map is about another problem or surrogate, or was changed; an
-            unknown output, or one with a map.
+        ValueError: the tolerance is not positive; the map or the calibration is about another problem or surrogate, or
+            was changed; an unknown output, or one with a map or a calibration.
     """
-    return Guard(problem, surrogate, tolerance, trust, absolute, output)
+    if calibration is None:
+        return Guard(problem, surrogate, tolerance, trust, absolute, output)
+    if trust is not None or output is not None:
+        raise ValueError("a calibration is of fields, and goes without a trust map: leave out trust= and output=")
+    model = captured(surrogate)
+    return StatisticalGuard(Guard(problem, model, tolerance, None, absolute), problem, model, calibration)

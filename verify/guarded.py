@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Float
 
 from .certificate import Certificate
+from .evidence import Evidence
 from .proofs.bounds import ErrorBounds, OutputBounds, no_interval, nothing_proved, output_errors, scaled_upper
 
 ROUTES = ("accepted", "polished", "solved", "failed")
@@ -24,6 +25,9 @@ class Answer:
     Of a guard for an output: ``output`` holds the numbers that are within the tolerance, or the solver's, and
     ``error_upper`` bounds their errors; those of accepted answers are the outputs of the fields, those of polished ones
     the middle of the proved interval. ``u`` are the surrogate's fields then, or the solver's, with their own bounds.
+
+    Of a guard with a calibration: ``statistical`` marks the answers that were accepted by it, of whose errors nothing
+    is proved, and ``calibration`` is its statement: law, number of draws and confidence.
     """
 
     u: Float[np.ndarray, "n N"]
@@ -35,12 +39,25 @@ class Answer:
     counts: dict[str, int] = field(default_factory=dict)
     error_upper: Float[np.ndarray, " n"] = field(default_factory=lambda: np.zeros(0))
     output: Float[np.ndarray, " n"] | None = None
+    statistical: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=bool))
+    calibration: str = ""
+
+    @property
+    def evidence(self) -> Evidence:
+        """What all answers together stand on: the weakest of those that were not solved."""
+        if self.statistical.any():
+            return Evidence.STATISTICAL
+        return self.certificate.evidence if np.isfinite(self.error_upper).any() else Evidence.NONE
 
     def __repr__(self) -> str:
         routes = ", ".join(f"{count} {route}" for route, count in self.counts.items() if count)
         bounds = self.error_upper if len(self.error_upper) else self.relative_upper
         about = "bound" if self.output is None else f"error bound of {self.certificate.output!r}"
         largest = f"; largest {about} {float(np.max(bounds))!r}" if len(bounds) else ""
+        if self.statistical.any():
+            proved = bounds[~self.statistical]
+            largest = f"; {int(self.statistical.sum())} accepted statistically, without a bound"
+            largest += f", the others' largest bound {float(np.max(proved))!r}" if len(proved) else ""
         notes = f", {len(self.notes)} notes" if self.notes else ""
         return f"Answer({len(self.route)} fields{': ' if routes else ''}{routes}{largest}{notes})"
 

@@ -20,9 +20,10 @@ from ..verify.certificate import Certificate, OutputInterval
 from ..verify.certify import NOT_FINITE
 from ..verify.certify import certify as bound
 from ..verify.evidence import Evidence
-from ..verify.guard import Answer
+from ..verify.guard import Answer, Guard
 from ..verify.guard import guard as guarded
 from ..verify.proofs.prover import proof_of
+from ..verify.statistical_guard import StatisticalGuard
 from .boxes import over_box
 from .check import RunWord, measured, save_report
 from .errors import DONE, FAILED, UNDECIDED, UserError, keeps
@@ -250,31 +251,48 @@ def guard(
         Path | None,
         typer.Option("--trust-map", metavar="FILE", help="What `certify --box` wrote: no bounds inside its leaves."),
     ] = None,
+    calibration: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE.npz", help="What `assay calibrate` wrote: accept by statistics, not proved."),
+    ] = None,
     out: Annotated[Path | None, typer.Option(metavar="FILE.npz", help="The answers, for numpy.load.")] = None,
     problem: ProblemOption = None,
     set_: Set = None,
     as_json: Json = False,
     config: Config = None,
 ) -> int:
-    """Guarded answers: the surrogate where its error is proved small enough, else polished, else solved."""
+    """Guarded answers: the surrogate where its error is proved small enough, else polished, else solved.
+
+    With --calibration first by the calibrated signal, on statistical evidence.
+    """
     target = find_surrogate(run, problem, pairs(set_ or [], "--set"), output)
     P = chosen_inputs(target, at, inputs, random, seed)
     check_new(out)
     prepared(target.problem)
     with keeps(lambda: "nothing was written; the same command starts again"):
-        guarding = guarded(target.problem, target.surrogate, tolerance, trust_map, absolute, output)
+        if calibration is None:
+            guarding: Guard | StatisticalGuard = guarded(
+                target.problem, target.surrogate, tolerance, trust_map, absolute, output
+            )
+        elif trust_map is not None or output is not None:
+            raise UserError("--calibration is of fields, and goes without --trust-map and --output")
+        else:
+            guarding = guarded(target.problem, target.surrogate, tolerance, None, absolute, calibration=calibration)
         answer = guarding(P)
     payload = _answers(target, P, answer, tolerance)
     payload["absolute"] = guarding.absolute
     payload["measured"] = measured(target.problem, tolerance, guarding.absolute, output)
     payload["output"] = output
     payload["trust_map"] = None if trust_map is None else str(trust_map)
+    payload["calibration"] = None if calibration is None else {"file": str(calibration), "says": answer.calibration}
     payload["out"] = None if out is None else str(out)
     if out is not None:
         about = {key: np.array(str(payload[key])) for key in ("evidence", "against", "norm")}
         if answer.output is not None:
             about |= {"output": answer.output, "output_name": np.array(output)}
         fields = {"u": answer.u, "route": answer.route, "relative_upper": answer.relative_upper}
+        if calibration is not None:
+            fields["statistical"] = answer.statistical
         allowed = {"tolerance": np.array(tolerance), "absolute": np.array(guarding.absolute)}
         write_arrays(out, inputs=P, **fields, error_upper=answer.error_upper, **allowed, **about)
     save_report(target, "guard.json", payload)
@@ -282,16 +300,21 @@ def guard(
     proved = answer.error_upper <= tolerance
     trusted = answer.route == "solved"  # without a bound the solver's own word is what there is
     good = proved if proof_of(target.problem).proves else trusted
+    if calibration is not None:
+        good = good | answer.statistical
     return DONE if good.all() else UNDECIDED
 
 
 def _answers(target: Target, P: np.ndarray, answer: Answer, tolerance: float) -> dict[str, Any]:
     names = target.problem.inputs.names
-    bounded = bool(np.isfinite(answer.error_upper).any())
+    assumed = answer.evidence is not Evidence.NONE
     rows: list[dict[str, Any]] = [
         {"inputs": dict(zip(names, p.tolist(), strict=True)), "route": str(route), "upper": float(upper)}
         for p, route, upper in zip(P, answer.route, answer.error_upper, strict=True)
     ]
+    if answer.calibration:
+        for row, by_statistics in zip(rows, answer.statistical, strict=True):
+            row["statistical"] = bool(by_statistics)
     if answer.output is not None:
         c = answer.certificate
         for row, *numbers in zip(rows, answer.output, c.output_lower, c.output_upper, strict=True):
@@ -310,8 +333,8 @@ def _answers(target: Target, P: np.ndarray, answer: Answer, tolerance: float) ->
         "tolerance": tolerance,
         "norm": answer.certificate.norm,
         "against": answer.certificate.against,
-        "evidence": answer.certificate.evidence if bounded else Evidence.NONE,
-        "assumptions": list(answer.certificate.assumptions) if bounded else [],
+        "evidence": answer.evidence,
+        "assumptions": list(answer.certificate.assumptions) if assumed else [],
         "notes": list(answer.notes),
     }
 
@@ -322,6 +345,7 @@ def _show_answers(console: Console, P: np.ndarray, answer: Answer, payload: dict
     rows = table("row", f"input ({names})", "route", *heads, "error at most")
     for i in np.argsort(-answer.error_upper, kind="stable")[:SHOWN]:
         bound = "not known" if np.isinf(answer.error_upper[i]) else upward(answer.error_upper[i])
+        bound = "statistical" if answer.statistical.any() and answer.statistical[i] else bound
         numbers = () if answer.output is None else (number(float(answer.output[i]), 9),)
         rows.add_row(str(i), few([number(x, 4) for x in P[i]]), answer.route[i], *numbers, bound)
     console.print(rows)

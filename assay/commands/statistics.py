@@ -1,7 +1,8 @@
-"""`assay conformal`: what solutions that training never saw say of new ones, beside the worst error found."""
+"""`assay conformal` and `assay calibrate`: what solutions that training never saw say of new ones, never a proof."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
@@ -13,11 +14,13 @@ from ..solvers.snapshots.sample import sample as take_sample
 from ..solvers.tolerance import measured_in
 from ..targets import Target, find_surrogate
 from ..verify.evidence import Evidence
+from ..verify.statistics.calibrate import calibrate as choose_threshold
 from ..verify.statistics.conformal import conformal as error_bars
-from .check import RunWord, read_kept, save_report
+from .check import RunWord, measured, read_kept, save_report
 from .errors import DONE, UNDECIDED, UserError, keeps
-from .output import emit, number, progress_bar
-from .settings import Config, Json, ProblemOption, Seed, Set, pairs
+from .output import check_new, emit, number, progress_bar
+from .prepare import prepared
+from .settings import Absolute, Config, Json, ProblemOption, Seed, Set, Tolerance, pairs
 
 ROWS = 100  # solved where a run holds no solutions that training never saw
 Rows = Annotated[
@@ -103,3 +106,79 @@ def _worst(target: Target, among_rows: float) -> tuple[float, str]:
     if records and max(records) > among_rows:
         return max(records), f"a search, {len(records)} counterexamples on record"
     return among_rows, "among these rows; `assay falsify` searches for larger ones"
+
+
+def calibrate(
+    run: RunWord,
+    tolerance: Tolerance = 1e-2,
+    absolute: Absolute = None,
+    n: Annotated[int, typer.Option("--n", min=1, help="Solve at this many independent draws.")] = 200,
+    held_out: Annotated[
+        bool, typer.Option("--held-out", help="Take the solutions that the run was tested with: nothing is solved.")
+    ] = False,
+    miscoverage: Annotated[
+        float, typer.Option(help="The share at most of accepted answers beyond the tolerance.")
+    ] = 0.05,
+    confidence: Annotated[float, typer.Option(help="Of that statement, over the draws.")] = 0.95,
+    out: Annotated[
+        Path | None, typer.Option(metavar="FILE.npz", help="RUN/calibration.npz if left out, written anew.")
+    ] = None,
+    seed: Seed = 0,
+    problem: ProblemOption = None,
+    set_: Set = None,
+    as_json: Json = False,
+    config: Config = None,
+) -> int:
+    """Choose which answers `assay guard --calibration FILE` may accept without a proof. Exit code 3: none qualified.
+
+    With the confidence at most the share --miscoverage of these is beyond the tolerance, for inputs drawn from the
+    problem's sampling law: statistical, never proved.
+    """
+    target = find_surrogate(run, problem, pairs(set_ or [], "--set"))
+    owner = target.problem
+    check_new(out)
+    if out is None:
+        out = Path("calibration.npz") if target.folder is None else target.folder.file("calibration.npz")
+    prepared(owner)
+    rows = unseen_rows(target, None, seed, n) if held_out or not owner.has_solver else None
+    with keeps(lambda: "nothing was kept; the same command starts again"), progress_bar("solving") as bar:
+        made = choose_threshold(
+            owner, target.surrogate, rows, n=n, tolerance=tolerance, miscoverage=miscoverage, confidence=confidence,
+            seed=seed, absolute=absolute, progress=bar,
+        )  # fmt: skip
+    made.save(out)
+    payload: dict[str, Any] = {
+        "surrogate": target.label,
+        "problem": owner.name,
+        "out": str(out),
+        "qualifies": made.qualifies,
+        "threshold": made.threshold,
+        "signal": made.signal,
+        "share_accepted": made.share,
+        "n": made.n,
+        "accepted": made.accepted,
+        "failed": made.failed,
+        "tolerance": made.tolerance,
+        "absolute": made.absolute,
+        "miscoverage": made.miscoverage,
+        "confidence": made.confidence,
+        "evidence": Evidence.STATISTICAL if made.qualifies else Evidence.NONE,
+        "law": made.law,
+        "statement": made.words,
+        "measured": measured(owner, made.tolerance, made.absolute),
+        "hash": made.hash,
+        "notes": list(made.notes),
+    }
+    save_report(target, "calibrate.json", payload)
+
+    def people(console: Console) -> None:
+        console.print(made.words)
+        if made.qualifies:
+            console.print(f"about {100 * made.share:.3g} % of inputs are accepted without a proof or a solve")
+        console.print(f"errors are {payload['measured']}")
+        for note in made.notes:
+            console.print(f"note: {note}")
+        console.print(f"written: {out}")
+
+    emit(as_json, payload, people)
+    return DONE if made.qualifies else UNDECIDED

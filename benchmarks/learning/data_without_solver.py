@@ -53,7 +53,8 @@ def share_within(data: Dataset, splits: int) -> dict[float, list[float]]:
             for p, u, truth in zip(some.inputs, answers, some.fields, strict=True)
         ]
         for level in LEVELS:
-            found[level].append(float(np.mean(np.array(errors) <= conformal(data.problem, model, tests, level=level).error)))
+            bar = conformal(data.problem, model, tests, level=level).error
+            found[level].append(float(np.mean(np.array(errors) <= bar)))
     return found
 
 

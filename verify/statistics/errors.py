@@ -48,12 +48,19 @@ def _measures(problem: Problem) -> RowMap:
     return RowMap(one)
 
 
+@kept_by_problem(16)
+def prescribed(problem: Problem) -> RowMap:
+    """(P, fields) -> the fields with what is prescribed put in place."""
+    return RowMap(problem.prescribe)
+
+
 def check_rows_of(problem: Problem, snapshots: Any, what: str) -> None:
     """
     Raises:
         ValueError: they hold no solutions, or those of another problem.
     """
-    fields, inputs = getattr(snapshots, "fields", None), getattr(snapshots, "inputs", None)
+    fields: Any = getattr(snapshots, "fields", None)
+    inputs: Any = getattr(snapshots, "inputs", None)
     shaped = fields is not None and inputs is not None and np.ndim(fields) == 2 and len(inputs) == len(fields)
     if not shaped or fields.shape[1] != problem.size or inputs.shape[1:] != (problem.inputs.dimension,):
         raise ValueError(

@@ -24,7 +24,7 @@ def log_density(box: Box, P: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "n d
     """The logarithm of each input's density, -inf outside the box."""
     P = np.asarray(P, dtype=np.float64)
     found = np.full(P.shape, -np.inf)
-    inside = (P >= box.lower) & (P <= box.upper)
+    inside = (box.lower <= P) & (box.upper >= P)
     for j, law in enumerate(box.laws):
         low, high, x = box.lower[j], box.upper[j], P[:, j]
         if law == "uniform":

@@ -1,0 +1,68 @@
+"""The statistical verbs on the command line: JSON fields, exit codes, files, one-line errors."""
+
+import json
+import sys
+
+import numpy as np
+import pytest
+
+from assay.cli import run
+
+OWN = ["--problem", "mine_statistics:plane"]
+MODULE = """
+import numpy as np, assay
+box = assay.Box(("a", "b"), np.array([0.0, 0.0]), np.array([1.0, 1.0]))
+plane = assay.black_box(lambda p: np.array([1.0, 1.0 + p[1]]), box, name="plane", norm="max")
+def good(P): return np.column_stack([np.ones(len(P)), 1 + P[:, 1]])
+def scaled(P): return 1.5 * good(P)
+"""
+
+
+@pytest.fixture
+def said(tmp_path, monkeypatch, capsys):
+    """Run a command in a folder with a module; its exit code, stdout as JSON, and stderr."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine_statistics.py").write_text(MODULE)
+    monkeypatch.delitem(sys.modules, "mine_statistics", raising=False)
+    monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
+
+    def command(*words):
+        code = run([*words, *OWN])
+        out, err = capsys.readouterr()
+        return code, json.loads(out) if "--json" in words and out else out, err
+
+    return command
+
+
+def test_conformal_beside_the_worst_found(said):
+    code, found, _ = said("conformal", "mine_statistics:scaled", "--n", "19", "--json")
+    assert code == 0 and found["evidence"] == "statistical" and found["rows"] == 19
+    assert found["quantile"] == pytest.approx(0.5) == found["worst_found"] and found["level"] == pytest.approx(0.9)
+    code, text, _ = said("conformal", "mine_statistics:scaled", "--n", "19")
+    assert "the worst error found: 0.5" in text and "a bar says nothing about the worst case" in text
+    code, found, _ = said("conformal", "mine_statistics:good", "--n", "5", "--json")
+    assert code == 3 and found["quantile"] == "inf" and "it takes 9" in found["notes"][0]
+    code, _, err = said("conformal", "mine_statistics:good", "--miscoverage", "0")
+    assert code == 2 and "such as 0.1" in err
+
+
+def test_calibrate_then_guard(said, tmp_path):
+    code, made, _ = said("calibrate", "mine_statistics:good", "--n", "60", "--json")
+    assert code == 0 and made["qualifies"] and made["threshold"] == "inf" and made["out"] == "calibration.npz"
+    assert made["evidence"] == "statistical" and "statistical, not proved" in made["statement"] and made["n"] == 60
+    words = ["guard", "mine_statistics:good", "--random", "3", "--calibration", "calibration.npz"]
+    code, found, _ = said(*words, "--json", "--out", "answers.npz")
+    assert code == 0 and found["evidence"] == "statistical" and found["totals"]["accepted"] == 3
+    assert [row["statistical"] for row in found["rows"]] == [True] * 3 and found["rows"][0]["upper"] == "inf"
+    assert found["calibration"]["says"] == made["statement"] == found["assumptions"][0]
+    assert np.load("answers.npz")["statistical"].all()
+    code, text, _ = said(*words)
+    assert "evidence: statistical" in text and "proved at" not in text
+    code, _, err = said("guard", "mine_statistics:scaled", *words[2:])
+    assert code == 2 and "calibration.npz is of another surrogate" in err and err.count("\n") == 1
+    code, _, err = said(*words, "--trust-map", "map.json")
+    assert code == 2 and "goes without --trust-map and --output" in err
+    code, made, _ = said("calibrate", "mine_statistics:scaled", "--n", "60", "--json")
+    assert code == 3 and not made["qualifies"] and made["evidence"] == "undecided"
+    code, _, err = said("calibrate", "mine_statistics:good", "--n", "20")
+    assert code == 2 and "pass n=59 or more" in err
