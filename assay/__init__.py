@@ -15,9 +15,11 @@ __version__ = "0.1.0"
 jax.config.update("jax_enable_x64", True)
 
 # With one processor only, a solve that calls back to the host can wait for itself: JAX queues the call behind the
-# computation that asked for it.
+# computation that asked for it, and the copy of what it is given behind the call, which waits for that. So the
+# computation is not queued, and XLA, which reads NPROC, gets a second thread for the copy.
 if hasattr(os, "sched_getaffinity") and len(os.sched_getaffinity(0)) == 1:
     jax.config.update("jax_cpu_enable_async_dispatch", False)
+    os.environ.setdefault("NPROC", "2")
 
 # In a checkout, assay/solvers and its sisters are links to the folders at the root. Where the links did not survive
 # (a zip download, git without symbolic links) the root itself becomes a second place to look for them.

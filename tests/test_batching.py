@@ -1,7 +1,12 @@
 """Compiled batches: large arrays are handed to a program, not written into it."""
 
+import os
+import subprocess
+import sys
+
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from assay.solvers.batching import EMBEDDED, RowMap, compiled
 
@@ -25,6 +30,25 @@ def test_large_arrays_are_arguments_and_stay_as_they_were_when_traced():
     assert len(traced) == 1
     program(jnp.ones(2))  # another shape is another program
     assert len(traced) == 2
+
+
+CALLED_BACK = """
+import os
+os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+import numpy as np
+import assay
+from assay.solvers.batching import RowMap
+from assay.solvers.linear_algebra.direct import callback_float64
+A = np.ones((4, 117_000))
+print(RowMap(lambda a: callback_float64(lambda a: 2 * a, a, a))(A).sum())
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="processors cannot be chosen")
+def test_one_processor_copies_what_it_calls_back_with():
+    """The large array was copied on the thread that waited for it, for ever."""
+    done = subprocess.run([sys.executable, "-c", CALLED_BACK], capture_output=True, text=True, timeout=300, check=False)
+    assert done.stdout == "936000.0\n", done.stderr
 
 
 def test_rows_are_answered_by_it():

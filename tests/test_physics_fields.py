@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 import assay
-from assay.surrogates.training.physics_fields import joined, least_residual
+from assay.surrogates.training import physics_fields
+from assay.surrogates.training.physics_fields import LEAST, Plan, joined, least_residual
 from assay.surrogates.training.pod import solve_few
 
 
@@ -32,8 +33,8 @@ def few(bratu):
 
 def test_the_truth_at_inputs_where_nothing_was_solved(bratu, few):
     told = []
-    found = least_residual(few, 24, 1, 1e-6, 12, lambda *words: told.append(words))
-    assert [done for done, _, _ in told] == list(range(1, found.rounds + 1)) and "at 24 inputs" in told[0][2]
+    found = least_residual(few, Plan(24), 1, 1e-6, 12, lambda *words: told.append(words))
+    assert [done for done, _, _ in told] == list(range(1, found.plan.rounds + 1)) and "at 24 inputs" in told[0][2]
     assert found.lost == 0 and len(found.data.inputs) == 24
     assert found.residual < 1e-5
     assert errors(bratu, found.data.inputs, prescribed(bratu, found.data)).max() < 1e-6
@@ -42,14 +43,78 @@ def test_the_truth_at_inputs_where_nothing_was_solved(bratu, few):
 
 def test_a_wrong_first_guess_is_mended(bratu, few):
     """The snapshots give guesses, and nothing else: half as large ones lead to the same fields."""
-    right = least_residual(few, 24, 1, 1e-6, 12)
-    wrong = least_residual(replace(few, fields=0.5 * few.fields), 24, 1, 1e-6, 12)
+    right = least_residual(few, Plan(24), 1, 1e-6, 12)
+    wrong = least_residual(replace(few, fields=0.5 * few.fields), Plan(24), 1, 1e-6, 12)
     np.testing.assert_allclose(wrong.data.fields, right.data.fields, atol=1e-5 * np.abs(right.data.fields).max())
+
+
+class Clock:
+    """Seconds that pass with rows alone: a tenth each."""
+
+    def __init__(self, monkeypatch):
+        self.now = 100.0
+        corrections = physics_fields._corrections
+
+        def timed(problem):
+            step = corrections(problem)
+
+            def slow(P, C, V):
+                self.now += 0.1 * len(P)
+                return step(P, C, V)
+
+            return slow
+
+        monkeypatch.setattr(physics_fields, "_corrections", timed)
+        monkeypatch.setattr(physics_fields, "time", self)
+
+    def perf_counter(self):
+        return self.now
+
+
+@pytest.mark.parametrize("seconds", [20.0, 40.0])
+def test_a_clock_has_fewer_fields_found_and_says_which(few, monkeypatch, seconds):
+    clock = Clock(monkeypatch)
+    found = least_residual(few, Plan(192), 1, 1e-6, 12, until=clock.now + seconds)
+    assert clock.now <= 100 + seconds + 1e-9
+    count = len(found.data.inputs)
+    assert seconds / 0.8 < count < seconds / 0.4 and found.plan.points == count  # what four rounds have time for
+    again = least_residual(few, found.plan, 1, 1e-6, 12)
+    np.testing.assert_array_equal(again.data.fields, found.data.fields)
+    assert again.plan == found.plan
+
+
+def test_a_clock_that_has_run_out_leaves_one_round_of_the_least(few, monkeypatch):
+    clock = Clock(monkeypatch)
+    assert least_residual(few, Plan(192), 1, 1e-6, 12, until=clock.now).plan == Plan(LEAST, 1)
+
+
+def test_a_run_goes_on_with_the_fields_that_its_clock_let_it_find(bratu, tmp_path, monkeypatch):
+    """Another clock's fields would make another run of it."""
+    clock = Clock(monkeypatch)
+    for module in ("networks.pod_mlp", "training.optimise"):
+        monkeypatch.setattr(f"assay.surrogates.{module}.time", clock)
+
+    def trained(seconds, **more):
+        return assay.train(bratu, "pod-mlp", None, seconds=seconds, steps=60, widths=(8,), physics_points=192, **more)
+
+    def interrupt(done, total, words):
+        if "loss" in words:
+            raise KeyboardInterrupt
+
+    whole = trained(60.0)
+    assert 32 < whole.training["physics_points"] < 192
+    with pytest.raises(KeyboardInterrupt):
+        trained(60.0, checkpoint=tmp_path / "training", progress=interrupt)
+    resumed = trained(1000.0, checkpoint=tmp_path / "training")
+    assert resumed.training["steps"] == 60
+    assert resumed.training["physics_points"] == whole.training["physics_points"]
+    for name, array in whole.arrays.items():
+        np.testing.assert_array_equal(resumed.arrays[name], array)
 
 
 def test_boundary_values_that_are_not_zero():
     problem = assay.problem("advection-diffusion", cells=8, data="step")
-    found = least_residual(solve_few(problem, problem.inputs, 4, 0), 20, 1, 1e-6, 12)
+    found = least_residual(solve_few(problem, problem.inputs, 4, 0), Plan(20), 1, 1e-6, 12)
     assert errors(problem, found.data.inputs, prescribed(problem, found.data)).max() < 1e-9
 
 
@@ -80,7 +145,7 @@ def own(residual):
 
 def test_where_only_a_residual_is_known():
     problem = own(lambda p, u: jnp.stack([u[0] + u[1] - 3 * p[0], u[0] - p[0] - p[0] ** 2]) * jnp.array([10.0, 1.0]))
-    found = least_residual(solve_few(problem, problem.inputs, 4, 0), 10, 1, 1e-6, 2)
+    found = least_residual(solve_few(problem, problem.inputs, 4, 0), Plan(10), 1, 1e-6, 2)
     p = found.data.inputs[:, 0]
     np.testing.assert_allclose(found.data.fields, np.stack([p + p**2, 2 * p - p**2], axis=1), atol=1e-12)
 

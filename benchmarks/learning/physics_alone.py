@@ -11,14 +11,18 @@ draws of the box, relative, in the problem's norm:
 A network can be right without following physics: its plain residual may be that of no solution, at a small error. It is
 the dual one that tells how right it is.
 
-    python -m assay.benchmarks.learning.physics_alone [--quick] [--only NAME ...] [--json]
+    python -m assay.benchmarks.learning.physics_alone [--quick] [--only NAME ...] [--keep FILE] [--json]
+
+Rows are kept in ``--keep FILE`` as they are measured: the same command goes on from there.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
 import jax.numpy as jnp
@@ -26,6 +30,7 @@ import numpy as np
 from rich.console import Console
 
 from ...solvers.batching import RowMap
+from ...solvers.files import parse_json, read_text, replace
 from ...solvers.problem import Problem
 from ...solvers.problems.catalogue import PROBLEMS, problem
 from ...solvers.snapshots.sample import sample
@@ -93,12 +98,23 @@ def row_of(name: str, learnt: str, quick: bool) -> dict[str, Any]:
     }
 
 
-def measure(quick: bool, names: list[str]) -> dict[str, Any]:
+def measure(quick: bool, names: list[str], keep: str | None) -> dict[str, Any]:
+    file = None if keep is None else Path(keep)
+    kept: dict[str, Any] = {"quick": quick, "rows": {}}
+    if file is not None and file.exists():
+        kept = parse_json(read_text(file, 1 << 26), nan=True)
+        if kept["quick"] != quick:
+            raise SystemExit(f"{file} holds rows of other grids: name another --keep")
     rows = []
     for learnt in ("physics", "fields"):
         for name in names:
-            rows.append(row_of(name, learnt, quick))
-            command.progress(rows[-1])
+            key = f"{name} from {learnt}"
+            if key not in kept["rows"]:
+                kept["rows"][key] = row_of(name, learnt, quick)
+                command.progress(kept["rows"][key])
+                if file is not None:
+                    replace(file, json.dumps(kept))
+            rows.append(kept["rows"][key])
     physics = [row for row in rows if row["learnt from"] == "physics"]
     good = [row["problem"] for row in physics if row["error"] <= GOAL]
     least = min(ENOUGH, len(names))
@@ -127,9 +143,11 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="small grids")
     parser.add_argument("--only", nargs="+", choices=list(PROBLEMS), metavar="NAME", help="these problems")
+    parser.add_argument("--keep", default=None, metavar="FILE", help="rows that were measured, to go on from")
     parser.add_argument("--json", action="store_true", help="the numbers as JSON instead of a table")
     options = parser.parse_args()
-    return command.finish(measure(options.quick, options.only or list(PROBLEMS)), show, "-" if options.json else None)
+    result = measure(options.quick, options.only or list(PROBLEMS), options.keep)
+    return command.finish(result, show, "-" if options.json else None)
 
 
 if __name__ == "__main__":

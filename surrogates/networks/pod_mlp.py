@@ -25,6 +25,7 @@ References: Hesthaven and Ubbiali 2018 (POD-NN); Golub and Pereyra 1973 (the las
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -40,9 +41,9 @@ from ...solvers.problem import Problem
 from ..baselines import polynomial
 from ..surrogate import Surrogate
 from ..training.gauss_newton import levenberg_marquardt, serves
-from ..training.optimise import Budget, Outcome, Progress, Stages, identity
+from ..training.optimise import Budget, Outcome, Progress, Stages, identity, identity_kept
 from ..training.optimisers import checked_optimiser, minimise_by
-from ..training.physics_fields import LeastResidual, joined, least_residual
+from ..training.physics_fields import LeastResidual, Plan, joined, least_residual
 from ..training.pod import Data, box_points, pod, prepare, solve_few
 from ..training.reduced_operator import ReducedOperator, affine_in_few_terms
 from ..training.residual_loss import residual_loss
@@ -69,6 +70,7 @@ from .teacher import (
 
 STEPS = 600
 BASIS_SOLVES = 32  # of physics training
+FIELDS = 0.5  # of the seconds, at most, for the fields of least residual
 MIXED = 0.5  # the default physics weight where the energy functional costs next to nothing
 TOLERANCE, RANK = 1e-5, 48  # of the basis, with physics; the rank where that is the energy functional
 FINE, MANY = 1e-7, 96  # and without
@@ -101,7 +103,8 @@ def train_pod_mlp(
     Args:
         snapshots: None with ``physics_weight=1``, which then solves for its basis itself.
         physics_weight: share of the physics loss, 0 to 1; None: 0.5 where the problem is affine in few terms, else 0.
-        seconds, steps: stop at whichever comes first; without either after 600 steps.
+        seconds, steps: stop at whichever comes first; without either after 600 steps. Fields of least residual take
+            at most half of the seconds: there are fewer of them then.
         checkpoint: file that keeps the state of training; one that exists is gone on with.
         widths: units of the hidden layers.
         physics_points: inputs of the physics loss, the corners of the box among them.
@@ -137,9 +140,12 @@ def train_pod_mlp(
         data = data.some(slice(BASIS_SOLVES))
     if derivatives < 0 or (derivatives and weight == 1):
         raise ValueError("derivatives are counted from 0, and fitted beside fields: leave them out with physics alone")
-    physics = None
+    physics, path = None, None if checkpoint is None else Path(checkpoint)
     if weight and not affine_in_few_terms(problem):
-        physics = least_residual(data, physics_points, seed + DRAW_SEED, tolerance, max_rank, progress)
+        kept = _plan_kept(path)
+        until = None if seconds is None or kept else start + FIELDS * seconds
+        plan = kept or Plan(physics_points)
+        physics = least_residual(data, plan, seed + DRAW_SEED, tolerance, max_rank, progress, until)
     V = pod(data if physics is None else joined(data, physics.data), tolerance, max_rank)
     if V.shape[1] == 0:
         raise ValueError(
@@ -186,8 +192,8 @@ def train_pod_mlp(
     steps = (STEPS if seconds is None else 10**9) if steps is None else steps
     if alone is not None and teacher is None and not taught and alone.last is not None:
         steps = min(steps, alone.last)
-    path = None if checkpoint is None else Path(checkpoint)
-    budget = Budget(steps, seconds, start, path, progress, identity("pod-mlp", about, shape, min(steps, 50)))
+    run = identity("pod-mlp", about, shape, min(steps, 50)) + ("" if physics is None else _mark(physics.plan))
+    budget = Budget(steps, seconds, start, path, progress, run)
     outcome = _minimised(method, network, loss, weights, rows, budget)
     kernel = np.asarray(compiled_parts(network)[0](outcome.weights, rows)) @ T.T
     arrays = {"basis": V, **data.arrays, "head.kernel": kernel if network.vanish else kernel[:-1]}
@@ -251,6 +257,17 @@ def _parts(
     if base is not None:
         parts = [(w, less(part, terms, polynomial.values({}, base.arrays, part.x, np))) for w, part in parts]
     return parts, base
+
+
+def _mark(plan: Plan) -> str:
+    """What an identity ends in: a clock may have chosen the fields of least residual that the run goes on with."""
+    return f":{plan.points}:{plan.rounds}"
+
+
+def _plan_kept(checkpoint: Path | None) -> Plan | None:
+    """The fields of least residual that the run in a checkpoint began with."""
+    found = re.fullmatch(r"[0-9a-f]+:([1-9]\d*):([1-9]\d*)", identity_kept(checkpoint))
+    return None if found is None else Plan(int(found[1]), int(found[2]))
 
 
 def _by_size(weights: Any, units: int, rows: Rows, smoothness: float) -> str:

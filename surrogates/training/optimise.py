@@ -216,6 +216,15 @@ def steps_done(checkpoint: Path) -> int:
     return _stored(checkpoint).step if checkpoint.exists() else 0
 
 
+def identity_kept(checkpoint: Path | None) -> str:
+    """The identity of the run that a checkpoint is of; "" where there is none.
+
+    Raises:
+        ValueError: the file is damaged, or something else.
+    """
+    return _stored(checkpoint).identity if checkpoint is not None and checkpoint.exists() else ""
+
+
 class _Run:
     """Where a run stands: step, phase, losses, seconds, and the state's numbers while they wait to be restored."""
 

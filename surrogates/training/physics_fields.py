@@ -8,12 +8,17 @@ Gauss-Newton step is a correction, and the basis grows by what the residuals sho
     w_i = u_i - e(p_i, u_i) at all inputs,    V = POD of the w_i,    u_i = prescribe(p_i, V V' w_i)
 
 from what the few snapshots of the first basis suggest, until the residuals have fallen to what V leaves out. Where only
-a residual F is known V stays as it is, and a step is c_i - (dF/dc)^+ F. No field of a snapshot is fitted.
+a residual F is known V stays as it is, and a step is c_i - (dF/dc)^+ F. No field of a snapshot is fitted. (Where the
+problem is linear and its inverse exact, as Helmholtz' and the waves', one correction is as good as a solve.)
+
+Under a clock there are as many inputs as leave time for ``PLANNED`` rounds, and no round begins that would not end in
+time: ``Plan`` says what was done, and repeats it to the bit.
 References: Kressner and Tobler 2011 (iterations truncated to low rank); Nocedal and Wright (2006), section 10.3.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from typing import NamedTuple
@@ -39,28 +44,44 @@ POINTS, A_DIMENSION = 1024, 192  # inputs at most, and for each number that they
 ENOUGH = 3e-4  # a relative residual below what networks reach; the last correction leaves a tenth of it at most
 ENTRIES = 1 << 25  # of all fields together
 WIDTH = 48  # of a basis, and its multiples
+PLANNED = 4  # rounds that a clock is to leave time for
+LEAST, TRIED = 32, 8  # inputs that any clock allows, and how many of them are timed
 FAR = 0.5  # a relative residual from which on a field is not believed, but guessed anew from the others
 
 Step = Callable[[np.ndarray, np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]  # P, C, V -> w, sizes of e
+
+
+class Plan(NamedTuple):
+    """How many inputs are taken, and the rounds at most."""
+
+    points: int
+    rounds: int = ROUNDS
 
 
 class LeastResidual(NamedTuple):
     """Rows to be learnt like snapshots, and how they were found."""
 
     data: Data
-    rounds: int
+    plan: Plan  # as it was done
     residual: float  # relative, in the basis: the median over the inputs
     lost: int  # inputs at which no field of small residual was found
 
 
 def least_residual(
-    data: Data, points: int, seed: int, tolerance: float, max_rank: int, progress: Progress | None = None
+    data: Data,
+    plan: Plan,
+    seed: int,
+    tolerance: float,
+    max_rank: int,
+    progress: Progress | None = None,
+    until: float | None = None,
 ) -> LeastResidual:
     """Fields of least residual at inputs of the box.
 
     Args:
         data: snapshots, of which the first basis and guesses are made.
-        points: the number of inputs, the corners of the box among them; fewer of few numbers, or of large fields.
+        plan: its inputs have the corners of the box among them; they are fewer of few numbers, or of large fields.
+        until: when to have ended, in ``time.perf_counter``'s seconds.
         tolerance, max_rank: of the basis; while residuals fall it has up to half as many modes as there are inputs.
 
     Raises:
@@ -70,14 +91,18 @@ def least_residual(
     problem = data.problem
     corrected = error_field(problem) is not None
     step = _corrections(problem) if corrected else _gauss_newton(problem)
-    count = min(points, POINTS, A_DIMENSION * data.box.dimension, max(ENTRIES // problem.size, 32))
+    count = min(plan.points, POINTS, A_DIMENSION * data.box.dimension, max(ENTRIES // problem.size, LEAST))
+    V = pod(data, tolerance, max_rank)
+    known = project(data, V)
+    if until is not None:
+        count = _in_time(step, data, known, V, count, until)
     P = box_points(data.box, count, seed)
     x, s = data.scaled(P)
     rows = replace(data, inputs=P, features=x, amplitudes=s)
-    V = pod(data, tolerance, max_rank)
-    C = _guess(data, project(data, V), rows)
+    C = _guess(data, known, rows)
     before, last, rounds = np.inf, np.full(len(P), np.inf), 0
     while True:
+        began = time.perf_counter()
         W, size = step(P, C, V)
         rounds += 1
         good = np.isfinite(W).all(axis=1) & ((size < FAR) | (size < GAIN * last))  # any at first; NaN is not below
@@ -95,13 +120,26 @@ def least_residual(
         if progress is not None:
             progress(float(rounds), None, f"fields of least residual at {len(P)} inputs, {most:.1e} so far")
         fell = rounds == 1 or most < GAIN * before
-        if rounds == ROUNDS or not fell or (rounds > 1 and most < max(NEAR * left, ENOUGH)):
-            return LeastResidual(found, rounds, float(np.median(size[good])), int((~good).sum()))
+        now = time.perf_counter()
+        late = until is not None and 2 * now - began > until
+        if late or rounds == plan.rounds or not fell or (rounds > 1 and most < max(NEAR * left, ENOUGH)):
+            return LeastResidual(found, Plan(count, rounds), float(np.median(size[good])), int((~good).sum()))
         C = np.zeros((len(P), V.shape[1]))
         C[good] = kept
         if not good.all():
             C[~good] = _guess(found, kept, _chosen(rows, ~good))
         before, last = most, size
+
+
+def _in_time(step: Step, data: Data, C: np.ndarray, V: np.ndarray, count: int, until: float) -> int:
+    """The number of inputs, at most ``count``, that leave time for the rounds planned."""
+    few = data.inputs[:TRIED]
+    step(few, C[:TRIED], V)  # compiles
+    began = time.perf_counter()
+    step(few, C[:TRIED], V)
+    now = time.perf_counter()
+    fit = len(few) * (until - now) / (PLANNED * max(now - began, 1e-9))
+    return min(count, max(LEAST, int(fit)))
 
 
 def joined(first: Data, second: Data) -> Data:
