@@ -67,6 +67,8 @@ from .verify.statistical_guard import StatisticalGuard  # noqa: E402
 from .verify.statistics.calibrate import calibrate  # noqa: E402
 from .verify.statistics.calibration import Calibration, load_calibration  # noqa: E402
 from .verify.statistics.conformal import Bars, conformal  # noqa: E402
+from .verify.statistics.failure_probability import failure_probability  # noqa: E402
+from .verify.statistics.probability import FailureProbability  # noqa: E402
 
 starting.over()
 
@@ -81,6 +83,7 @@ __all__ = [
     "Dataset",
     "Ensemble",
     "Evidence",
+    "FailureProbability",
     "Falsification",
     "Guard",
     "Output",
@@ -105,6 +108,7 @@ __all__ = [
     "dataset",
     "enclose",
     "ensemble",
+    "failure_probability",
     "falsify",
     "guard",
     "guard_steps",

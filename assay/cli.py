@@ -52,6 +52,7 @@ for _verb in (
     answers.guard,
     statistics.conformal,
     statistics.calibrate,
+    statistics.probability,
     audit.audit,
     bench.bench,
     explore.sample,

@@ -13,6 +13,7 @@ MODULE = """
 import numpy as np, assay
 box = assay.Box(("a", "b"), np.array([0.0, 0.0]), np.array([1.0, 1.0]))
 plane = assay.black_box(lambda p: np.array([1.0, 1.0 + p[1]]), box, name="plane", norm="max")
+def corner(P): return good(P) * np.where(P[:, :1] > 0.5, 1.2, 1.0)
 def good(P): return np.column_stack([np.ones(len(P)), 1 + P[:, 1]])
 def scaled(P): return 1.5 * good(P)
 """
@@ -66,3 +67,13 @@ def test_calibrate_then_guard(said, tmp_path):
     assert code == 3 and not made["qualifies"] and made["evidence"] == "undecided"
     code, _, err = said("calibrate", "mine_statistics:good", "--n", "20")
     assert code == 2 and "pass n=59 or more" in err
+
+
+def test_probability(said):
+    code, found, _ = said("probability", "mine_statistics:corner", "--calls", "40", "--json")
+    assert code == 0 and found["evidence"] == "statistical" and found["method"] == "draws" and found["calls"] == 40
+    assert found["lower"] <= 0.5 <= found["upper"] and found["estimate"] == found["failed"] / 40
+    code, text, _ = said("probability", "mine_statistics:corner", "--calls", "40", "--method", "sequence")
+    assert code == 0 and "95 % confidence, over the sampling law" in text and "by sequence" in text
+    code, _, err = said("probability", "mine_statistics:corner", "--method", "two-phase")
+    assert code == 2 and "need proved bounds" in err

@@ -1,4 +1,4 @@
-"""`assay conformal` and `assay calibrate`: what solutions that training never saw say of new ones, never a proof."""
+"""`assay conformal`, `assay calibrate` and `assay probability`: what draws say of later inputs, never a proof."""
 
 from __future__ import annotations
 
@@ -16,9 +16,10 @@ from ..targets import Target, find_surrogate
 from ..verify.evidence import Evidence
 from ..verify.statistics.calibrate import calibrate as choose_threshold
 from ..verify.statistics.conformal import conformal as error_bars
+from ..verify.statistics.failure_probability import METHODS, failure_probability
 from .check import RunWord, measured, read_kept, save_report
 from .errors import DONE, UNDECIDED, UserError, keeps
-from .output import check_new, emit, number, progress_bar
+from .output import check_new, downward, emit, number, progress_bar, upward
 from .prepare import prepared
 from .settings import Absolute, Config, Json, ProblemOption, Seed, Set, Tolerance, pairs
 
@@ -182,3 +183,55 @@ def calibrate(
 
     emit(as_json, payload, people)
     return DONE if made.qualifies else UNDECIDED
+
+
+def probability(
+    run: RunWord,
+    tolerance: Tolerance = 1e-2,
+    absolute: Absolute = None,
+    calls: Annotated[int, typer.Option(min=1, help="At most this many solves.")] = 1000,
+    method: Annotated[
+        str | None,
+        typer.Option(help=f"{', '.join(METHODS)}; left out: two phases where proofs decide draws, or draws."),
+    ] = None,
+    confidence: Annotated[float, typer.Option(help="Of the interval.")] = 0.95,
+    population: Annotated[
+        int | None, typer.Option(min=1, help="Of two phases: how many draws to bound, without a solve.")
+    ] = None,
+    seed: Seed = 0,
+    problem: ProblemOption = None,
+    set_: Set = None,
+    as_json: Json = False,
+    config: Config = None,
+) -> int:
+    """How likely the error is beyond the tolerance, with an interval. Exit code 3: the interval is not reliable."""
+    target = find_surrogate(run, problem, pairs(set_ or [], "--set"))
+    prepared(target.problem)
+    with keeps(lambda: "nothing was kept; the same command starts again"), progress_bar("") as bar:
+
+        def progress(stage: str, done: int, total: int) -> None:
+            bar(done, total, "", stage)
+
+        found = failure_probability(
+            target.problem, target.surrogate, tolerance, calls, seed, absolute=absolute, method=method,
+            confidence=confidence, population=population, progress=progress,
+        )  # fmt: skip
+    payload: dict[str, Any] = {"surrogate": target.label, "problem": target.problem.name, **vars(found)}
+    payload |= {"tolerance": tolerance, "absolute": absolute, "seed": seed, "notes": list(found.notes)}
+    payload["law"] = "the sampling law of the problem's box"
+    save_report(target, "probability.json", payload)
+
+    def people(console: Console) -> None:
+        console.print(
+            f"statistical: the probability of failure is about {number(found.estimate)}, between "
+            f"{downward(found.lower)} and {upward(found.upper)} ({100 * confidence:g} % confidence, over the sampling "
+            "law)"
+        )
+        console.print(f"by {found.method}: {found.failed} failures in {found.calls} solves")
+        if not found.reliable:
+            console.print("the interval is not reliable")
+        for note in found.notes:
+            console.print(f"note: {note}")
+
+    emit(as_json, payload, people)
+    return DONE if found.reliable else UNDECIDED
