@@ -30,6 +30,31 @@ class DataSource:
     learn: Snapshots
     held: Snapshots
 
+    @staticmethod
+    def of(data: Dataset, learn: int, held: int, seed: int) -> DataSource:
+        """So many rows of each, shared out at random.
+
+        Raises:
+            UserError: there are not as many, or none to learn from.
+        """
+        rows, word = len(data), f"data:{data.problem.name}"
+        if learn < 1 or held + learn > rows:
+            raise UserError(
+                f"{data.problem.name} has {rows} rows: {learn} to learn from and {held} held out are not to be had"
+            )
+        if not held:
+            return DataSource(data, word, data.snapshots.first(learn), data.snapshots.first(0))
+        others, tests = data.split(held / rows, seed)
+        return DataSource(data, word, rows_of(others, slice(0, learn)), tests)
+
+    def again(self, learn: int, seed: int) -> DataSource:
+        """Another number to learn from, as many held out, by another seed.
+
+        Raises:
+            UserError: as ``of``.
+        """
+        return DataSource.of(self.data, learn, len(self.held), seed)
+
     def keep(self, folder: RunFolder) -> None:
         """All rows, and those held out, in the folder: the verbs read these, wherever the file is then."""
         if not folder.file(DATA).exists():
@@ -67,10 +92,4 @@ def find_data(
     data = load_dataset(path, **asked)
     rows = len(data)
     held = round(SHARE * rows) if test is None else test
-    learn = rows - held if snapshots is None else snapshots
-    if learn < 1 or held + learn > rows:
-        raise UserError(f"{path} has {rows} rows: {learn} to learn from and {held} held out are not to be had")
-    if not held:
-        return DataSource(data, f"data:{data.problem.name}", data.snapshots.first(learn), data.snapshots.first(0))
-    others, tests = data.split(held / rows, seed)
-    return DataSource(data, f"data:{data.problem.name}", rows_of(others, slice(0, learn)), tests)
+    return DataSource.of(data, rows - held if snapshots is None else snapshots, held, seed)

@@ -22,12 +22,15 @@ import numpy as np
 from scipy import stats
 
 from .commands.errors import UserError
+from .data_run import DataSource
 from .learning_pictures import plot_sweep
 from .run_folder import RunFolder, own_file, write_json
 from .run_training import Plan, run_training
 from .solvers.files import parse_json, read_text
 from .solvers.identity import first_difference
 from .solvers.problem import Problem
+from .surrogates.training.options import check_amounts
+from .surrogates.training.train import check_options
 
 BUDGET = 50  # solver calls of the search for the worst error of a run
 PLAN = {"samples": "snapshots", "seconds": "seconds", "steps": "steps", "physics_weight": "physics_weight"}
@@ -78,16 +81,23 @@ def run_sweep(
     sweep: Sweep,
     command: str,
     progress: Callable[[str, float, float | None, str], None] | None = None,
+    source: DataSource | None = None,
 ) -> dict[str, Any]:
     """Train all runs, search each for its worst error, fit the exponents; written to ``sweep.json`` and ``sweep.png``.
 
     Args:
         settings: how the run folders name their problem (``about_problem``).
+        source: the rows to learn from and to test with, in the place of solves.
 
     Raises:
-        UserError: the folder holds something else, or another sweep.
+        UserError: the folder holds something else, or another sweep; more rows than the data has.
+        ValueError: a value that makes no sense, before anything is solved.
     """
     plans = sweep.plans(base)
+    for _, plan in plans:
+        check_options(problem, plan.surrogate, plan.options, plan.physics_weight, plan.snapshots > 0)
+        check_amounts(plan.seconds, plan.steps)
+    sources = [None if source is None else source.again(plan.snapshots, plan.seed) for _, plan in plans]
     about = {"problem": settings, "training": base.settings(), "sweep": dict(sweep.axes), "seeds": sweep.seeds}
     rows = _begun(path, about)
     for number, (point, plan) in enumerate(plans):
@@ -99,7 +109,8 @@ def run_sweep(
             if progress is not None:
                 progress(f"{n + 1}/{len(plans)} {label}: {stage}", done, total, note)
 
-        rows.append({"at": _plain(point), **_one(path / "runs" / label, problem, settings, plan, command, told)})
+        run = path / "runs" / label
+        rows.append({"at": _plain(point), **_one(run, problem, settings, plan, command, told, sources[number])})
         write_json(own_file(path, "sweep.json"), {"format": FORMAT, "about": _plain(about), "rows": rows})
     result = {"format": FORMAT, "about": _plain(about), "rows": rows, "fits": fits(rows)}
     write_json(own_file(path, "sweep.json"), result)
@@ -138,9 +149,15 @@ def _is_row(row: Any) -> bool:
 
 
 def _one(
-    path: Path, problem: Problem, settings: dict[str, Any], plan: Plan, command: str, progress: Callable[..., None]
+    path: Path,
+    problem: Problem,
+    settings: dict[str, Any],
+    plan: Plan,
+    command: str,
+    progress: Callable[..., None],
+    source: DataSource | None,
 ) -> dict[str, Any]:
-    """One run, made or read, and the largest error that a search finds of it."""
+    """One run, made or read, and the largest error that a search finds of it; of data that of the rows held out."""
     from .verify.falsify import falsify
 
     asked = {"problem": settings, "training": plan.settings()}
@@ -152,11 +169,12 @@ def _one(
         results = folder.facts["results"]
     else:
         folder = RunFolder.start(path, asked, command)
-        results = run_training(folder, problem, plan, progress)
+        results = run_training(folder, problem, plan, progress, source)
         folder.complete(results)
     model = folder.surrogate(problem)
     progress("searching", 0.0, None, "")
-    found = falsify(problem, model, 1e-2, BUDGET, seed=plan.seed, draws=0)
+    tests = source.held if source is not None and len(source.held) else None
+    found = falsify(problem, model, 1e-2, BUDGET, seed=plan.seed, draws=0, tests=tests)
     kept = ("errors", "parameters", "seconds", "solver_calls")
     training = results["training"]
     return {

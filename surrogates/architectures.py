@@ -12,7 +12,6 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping
 from functools import partial
-from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from ..solvers.problem import Problem
@@ -31,9 +30,11 @@ from .baselines import (
 from .networks import autoencoder, deeponet, fno, mlp, pod_mlp, resnet, rollout, unet
 from .networks.design import Design, fits_all
 from .networks.field_network import predictor
-from .networks.field_training import train_fields
+from .networks.field_training import check_settings, train_fields
 from .networks.places import coordinate, graph, transformer
 from .surrogate import Predict
+from .training.optimisers import checked_optimiser
+from .training.options import accepts_all, kinds_of
 
 FIELD_NETWORKS = (
     mlp.MLP,
@@ -61,21 +62,42 @@ class Architecture(NamedTuple):
     kind: str = "baseline"  # or "network"
     needs: str = "nothing"
     misfit: Callable[[Problem], str] = fits_all  # one sentence where it does not fit a problem, else empty
-    own: Mapping[str, Any] = MappingProxyType({})  # settings of a network that gives fields outright
+    build: Callable[..., Any] | None = None  # of a network that gives fields outright: what takes its own settings
     basis: bool = True
+    check: Callable[[Problem, Mapping[str, Any]], None] = accepts_all  # raises where options make no sense
 
     @property
     def options(self) -> dict[str, Any]:
         """Its options by name, with their defaults."""
-        found = inspect.signature(self.train).parameters.values()
-        return {p.name: p.default for p in found if p.name not in GIVEN} | dict(self.own)
+        found = [p for each in self._declared for p in inspect.signature(each).parameters.values()]
+        return {p.name: p.default for p in found if p.name not in GIVEN}
+
+    @property
+    def kinds(self) -> dict[str, Any]:
+        """What they are declared as, by name."""
+        return kinds_of(*self._declared)
+
+    @property
+    def _declared(self) -> list[Callable[..., Any]]:
+        return [self.train] if self.build is None else [self.train, self.build]
 
 
 def _fields(design: Design) -> Architecture:
     train = partial(train_fields, design)
     return Architecture(
-        train, predictor(design), None, "network", design.needs, design.misfit, design.settings, basis=False
+        train,
+        predictor(design),
+        kind="network",
+        needs=design.needs,
+        misfit=design.misfit,
+        build=design.build,
+        basis=False,
+        check=partial(check_settings, design),
     )
+
+
+def _optimiser(problem: Problem, options: Mapping[str, Any]) -> None:
+    checked_optimiser(options.get("optimiser"))
 
 
 def _needs_few_terms(problem: Problem) -> str:
@@ -88,7 +110,7 @@ def _needs_few_terms(problem: Problem) -> str:
 
 
 ARCHITECTURES = {
-    "pod-mlp": Architecture(pod_mlp.train_pod_mlp, pod_mlp.predict, kind="network"),
+    "pod-mlp": Architecture(pod_mlp.train_pod_mlp, pod_mlp.predict, kind="network", check=_optimiser),
     **{design.name: _fields(design) for design in FIELD_NETWORKS},
     "reduced-basis": Architecture(
         reduced_basis.train_reduced_basis,

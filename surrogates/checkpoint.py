@@ -7,6 +7,7 @@ same to the bit.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from pathlib import Path
@@ -26,8 +27,11 @@ from ..solvers.problem import Problem
 from ..solvers.problems.catalogue import stored_problem
 from .architectures import ARCHITECTURES
 from .surrogate import Surrogate
+from .training.options import check_problem
+from .training.train import check_box
 
 FORMAT = "assay-surrogate-1"
+DIGEST = "digest"
 PARTS = ("solution.inputs", "solution.field")
 KEYS = ("architecture", "box", "problem", "settings", "inputs", "seed", "data_hash", "versions", "training")
 
@@ -63,6 +67,7 @@ def save(surrogate: Surrogate, path: str | os.PathLike[str]) -> Path:
     }
     path.parent.mkdir(parents=True, exist_ok=True)
     arrays = {key: np.ascontiguousarray(a) for key, a in {**surrogate.arrays, **_solution(surrogate)}.items()}
+    header[DIGEST] = _digest(header, arrays)
     replace(path, as_bytes(arrays, metadata={"assay": json.dumps(header)}))
     return path
 
@@ -79,7 +84,10 @@ def load(path: str | os.PathLike[str], problem: Problem | None = None) -> Surrog
             architecture or problem that this version does not know.
     """
     path = Path(path)
+    if problem is not None:
+        check_problem(problem)
     header, arrays = _read(path)
+    whole = header.get(DIGEST) in (None, _digest(header, arrays))  # files of before have none
     name = header["architecture"].get("name")
     if not isinstance(name, str) or name not in ARCHITECTURES:
         raise ValueError(f"{path} holds a {str(name)[:80]!r} surrogate, which this version does not know")
@@ -104,7 +112,19 @@ def load(path: str | os.PathLike[str], problem: Problem | None = None) -> Surrog
         solution,
     )
     _check_program(path, loaded)
+    check_box(problem.inputs, loaded.box)
+    if not whole:
+        raise ValueError(f"{path} is damaged: its content does not have the hash written in it; copy it again")
     return loaded
+
+
+def _digest(header: dict[str, Any], arrays: dict[str, np.ndarray]) -> str:
+    """Of everything in a file: a normaliser or a box of another surrogate fits every shape."""
+    about = json.loads(json.dumps({key: value for key, value in header.items() if key != DIGEST}))
+    digest = hashlib.sha256(json.dumps(about, sort_keys=True).encode())
+    for key, a in sorted(arrays.items()):
+        digest.update(json.dumps([key, str(a.dtype), list(a.shape)]).encode() + a.tobytes())
+    return digest.hexdigest()
 
 
 def _solution(surrogate: Surrogate) -> dict[str, np.ndarray]:

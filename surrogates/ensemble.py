@@ -18,6 +18,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from ..solvers.batching import RowMap, without_caches
+from ..solvers.identity import check_known
 from ..solvers.problem import Problem
 from .surrogate import Surrogate
 from .training.train import train
@@ -28,16 +29,21 @@ class Ensemble:
     """``ensemble(P)``: fields [n, N] at inputs P [n, d], as a surrogate's. Each member is saved by itself.
 
     Raises:
-        ValueError: fewer than two members, or of different problems.
+        ValueError: fewer than two members, other things than surrogates, or of different problems.
     """
 
     members: tuple[Surrogate, ...]
 
     def __post_init__(self) -> None:
-        if len(self.members) < 2:
-            raise ValueError(f"an ensemble has two or more members, not {len(self.members)}")
-        if len({member.problem.fingerprint for member in self.members}) > 1:
-            raise ValueError("the members of an ensemble are surrogates of one problem")
+        members = tuple(self.members) if isinstance(self.members, tuple | list) else (self.members,)
+        strange = [member for member in members if not isinstance(member, Surrogate)]
+        if strange:
+            raise ValueError(f"the members of an ensemble are surrogates that train made, not {strange[0]!r:.80}")
+        if len(members) < 2:
+            raise ValueError(f"an ensemble has two or more members, not {len(members)}")
+        object.__setattr__(self, "members", members)
+        for number, member in enumerate(members[1:], start=1):
+            _check_problem(number, member, self.problem)
 
     def __getstate__(self) -> dict[str, Any]:
         return without_caches(self)
@@ -67,14 +73,42 @@ class Ensemble:
         return RowMap(self._one)
 
 
+def _check_problem(number: int, member: Surrogate, problem: Problem) -> None:
+    """That a member answers this problem too: of solvers of the user's own one solution is looked at, which name and
+    box do not tell apart.
+    """
+    if member.problem is problem:
+        return
+    if member.problem.fingerprint != problem.fingerprint:
+        raise ValueError(f"the members of an ensemble are surrogates of one problem, and member {number} is of another")
+    if member.solution is not None:
+        check_known(f"member {number} of the ensemble", problem, *member.solution)
+
+
 def ensemble(
     problem: Problem, architecture: str, snapshots: Any, *, seeds: int = 4, seed: int = 0, **options: Any
 ) -> Ensemble:
     """Train ``seeds`` surrogates, from seed ``seed`` on, one after the other, each with the same options.
 
     Raises:
-        ValueError: as ``train``, or fewer than two seeds.
+        ValueError: as ``train``; fewer than two seeds, or members that are all equal.
     """
     if isinstance(seeds, bool) or not isinstance(seeds, int) or seeds < 2:
         raise ValueError(f"an ensemble takes two or more seeds, not {seeds!r}")
-    return Ensemble(tuple(train(problem, architecture, snapshots, seed=seed + k, **options) for k in range(seeds)))
+    file = options.pop("checkpoint", None)  # one for each member
+    members = []
+    for k in range(seeds):
+        more: dict[str, Any] = {} if file is None else {"checkpoint": f"{file}-{k}"}
+        members.append(train(problem, architecture, snapshots, seed=seed + k, **options, **more))
+        if k == 1 and _same(*members):
+            raise ValueError(
+                f"{architecture} comes out the same from every seed, so that its members would be one: train it alone, "
+                "or an ensemble of networks"
+            )
+    return Ensemble(tuple(members))
+
+
+def _same(one: Surrogate, other: Surrogate) -> bool:
+    return one.arrays.keys() == other.arrays.keys() and all(
+        np.array_equal(a, other.arrays[key]) for key, a in one.arrays.items()
+    )

@@ -394,3 +394,12 @@ def test_what_is_handed_over_without_its_adapter_is_told_which():
     surrogate = assay.jax_surrogate(lambda P: jnp.tile(P[:, :1], (1, 6)), PLAIN)
     with pytest.raises(ValueError, match="a model of other people stays in the file of its own framework"):
         assay.save(surrogate, "model.safetensors")
+
+
+def test_the_name_of_a_problem_is_no_problem():
+    for wrap, model in ((assay.jax_surrogate, jnp.sin), (assay.sklearn_surrogate, Predicts(np.sin))):
+        with pytest.raises(ValueError, match=re.escape("a str: assay.problem('thermal-block') makes one")):
+            wrap(model, "thermal-block")
+    for path in (b"model", None, 5):
+        with pytest.raises(ValueError, match="onnx_surrogate takes the path of an ONNX file, not a"):
+            assay.onnx_surrogate(path, PLAIN)

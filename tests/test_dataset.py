@@ -276,7 +276,6 @@ def test_what_is_wrong_with_a_run_of_data_is_told_first(data, tmp_path, monkeypa
             ["--data", "heat.h5", "--set", "sample=3"],
             "no setting of a data file called 'sample'; did you mean",
         ),
-        (["--data", "heat.h5", "--seeds", "2"], "with --data, train once for each value"),
         (["--data", "heat.h5", "--snapshots", "39"], "has 40 rows: 39 to learn from and 8 held out"),
     ):
         assert cli.run(["train", *words]) == 2
@@ -298,3 +297,37 @@ def test_functions_of_many_nodes_are_shown_in_a_line(tmp_path, monkeypatch, caps
     assert "the first 6 of 50 inputs" in " ".join(out.split()) and len(out) < 6000
     assert cli.run(["certify", "runs/data-wide-mean", "--random", "1"]) == 3
     assert "... (50 in all)" in " ".join(capsys.readouterr().out.split())
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ({"times": [0, 1, np.nan]}, "times must be finite numbers, all different"),
+        ({"times": [0.0, 0.0, 1.0]}, "times must be finite numbers, all different"),
+        ({"times": [2.0, 1.0, 0.0]}, "the times must increase: sort them"),
+        ({"residual": 5}, "residual is a function"),
+        ({"periodic": "no"}, "periodic is true or false, not 'no'"),
+        ({"drop": "no"}, "drop is true or false, not 'no'"),
+        ({"box": 3}, "box is an assay.Box, not 3"),
+        ({"names": 5}, "names must be 1 different words, not 5"),
+        ({"components": 5}, "components must be 1 different words, not 5"),
+    ],
+)
+def test_arguments_of_another_kind_are_told(more, said):
+    with pytest.raises(ValueError, match=re.escape(said)):
+        heat(**more)
+
+
+def test_arrays_of_nothing_and_axes_that_repeat_are_told():
+    P, U = A, np.ones((40, 9))
+    for inputs, fields in ((P[:, :0], U), (P, U[:, :0])):
+        with pytest.raises(ValueError, match="hold no numbers at all"):
+            assay.dataset(inputs, fields)
+    for ticks, said in (((), "an empty tuple"), ((np.zeros(9),), "must be finite numbers, all different")):
+        with pytest.raises(ValueError, match=said):
+            assay.dataset(P, U, ticks)
+    for share in (float("nan"), "a", None, 0, 1):
+        with pytest.raises(ValueError, match="leaves none to hold out or none to learn from"):
+            assay.dataset(P, U).split(share)
+    with pytest.raises(ValueError, match="names must be 2 words"):
+        assay.dataset(P, U, names="ab")

@@ -76,3 +76,24 @@ def test_members_are_two_or_more_of_one_problem(problem, rows, three):
     other = black_box(lambda p: p[0] * np.ones(4), BOX)
     with pytest.raises(ValueError, match="surrogates of one problem"):
         Ensemble((three.members[0], train(other, "mean", sample(other, 3))))
+
+
+def test_solvers_of_one_name_are_told_apart(rows, problem):
+    other = black_box(lambda p: -solver(p), BOX)
+    mine, theirs = train(problem, "linear", rows), train(other, "linear", sample(other, 12))
+    with pytest.raises(ValueError, match="member 1 of the ensemble is of another black-box: the solution stored"):
+        Ensemble((mine, theirs))
+    again = black_box(solver, BOX)  # the same solver, made twice
+    assert len(Ensemble([mine, train(again, "mean", sample(again, 12))]).members) == 2
+
+
+def test_members_are_surrogates_that_differ(rows, problem, tmp_path):
+    mine = train(problem, "linear", rows)
+    for members in (mine, (solver, solver), 5):
+        with pytest.raises(ValueError, match="members of an ensemble are surrogates|two or more members"):
+            Ensemble(members)
+    with pytest.raises(ValueError, match="linear comes out the same from every seed"):
+        ensemble(problem, "linear", rows, seeds=2)
+    kept = {"steps": 3, "widths": (4,), "checkpoint": tmp_path / "state"}
+    ensemble(problem, "mlp", rows, seeds=2, **kept)
+    assert {file.name for file in tmp_path.iterdir()} == {"state-0", "state-1"}

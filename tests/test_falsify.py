@@ -291,6 +291,11 @@ def test_test_solves_count_as_draws_where_they_are_independent():
     other = black_box(lambda p: np.ones(3), UNIT)
     with pytest.raises(ValueError, match="the tests are of black-box"):
         falsify(problem, surrogate, 1e-2, budget=1, tests=sample(other, 4, independent=True))
+    namesake = black_box(lambda p: 3 * np.ones(2), UNIT)  # of the same name, size and box
+    with pytest.raises(ValueError, match="the set of tests is of another black-box: the solution stored"):
+        falsify(problem, surrogate, 1e-2, budget=1, tests=sample(namesake, 4, independent=True))
+    with pytest.raises(ValueError, match="tests are snapshots .*, not a tuple: assay.dataset"):
+        falsify(problem, surrogate, 1e-2, budget=1, tests=(tests.inputs, tests.fields))
 
 
 def test_a_proof_about_a_basis_decides_no_draw_that_is_answered_otherwise(small, small_pool):

@@ -239,7 +239,7 @@ def test_users_mistakes_are_named(problem, snapshots):
         train(problem, "linear", None)
     with pytest.raises(ValueError, match="the seed must be a whole number"):
         train(problem, "linear", snapshots, seed=-1)
-    with pytest.raises(ValueError, match="seconds must be positive"):
+    with pytest.raises(ValueError, match="seconds is a finite number above 0, not 0"):
         train(problem, "pod-mlp", snapshots, seconds=0)
 
 
@@ -252,6 +252,9 @@ def test_unusable_snapshots_are_refused(problem, snapshots):
         train(problem, "linear", altered(snapshots, problem_settings={**problem.settings, "cells": 16}))
     with pytest.raises(ValueError, match="snapshots of heat, not of thermal-block"):
         train(problem, "linear", altered(snapshots, problem_name="heat"))
+    for size in (1e-200, 1e200):
+        with pytest.raises(ValueError, match="whose square float64 does not hold: give the fields in other units"):
+            train(problem, "linear", (snapshots.inputs, size * snapshots.fields))
     with pytest.raises(ValueError, match=r"fields \[n, 81\]"):
         train(problem, "linear", altered(snapshots, fields=snapshots.fields[:, :-1]))
 

@@ -108,9 +108,9 @@ def test_kernel_ridge_settings(block):
     problem, snapshots, _ = block
     s = train(problem, "kernel-ridge", snapshots, length=1.5, nugget=1e-9)
     assert (s.architecture["length"], s.architecture["nugget"]) == (1.5, 1e-9)
-    with pytest.raises(ValueError, match="length must be positive"):
+    with pytest.raises(ValueError, match="length is a finite number above 0, not -1.0"):
         train(problem, "kernel-ridge", snapshots, length=-1.0)
-    with pytest.raises(ValueError, match="width must be at least 1"):
+    with pytest.raises(ValueError, match="width is a whole number of at least 1, not 0"):
         train(problem, "random-features", snapshots, width=0)
 
 

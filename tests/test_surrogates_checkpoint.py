@@ -6,6 +6,7 @@ import sys
 
 import numpy as np
 import pytest
+from safetensors import safe_open
 from safetensors.numpy import save_file
 
 from assay.solvers.box import Box
@@ -133,3 +134,26 @@ def test_an_unknown_architecture_is_refused(model, tmp_path):
     file = save(replace(s, architecture={"name": "oracle", "lift": False}), tmp_path / "model")
     with pytest.raises(ValueError, match="holds a 'oracle' surrogate, which this version does not know"):
         load(file)
+
+
+def test_a_normaliser_or_box_of_another_surrogate_is_refused(problem, model, tmp_path):
+    _, path = model
+    with safe_open(path, framework="numpy") as stored:
+        header = json.loads(stored.metadata()["assay"])
+        arrays = {key: stored.get_tensor(key) for key in stored.keys()}  # noqa: SIM118
+    wide = problem.inputs.replace(upper=2 * problem.inputs.upper).to_json()
+    whole = problem.inputs.to_json()
+    spoilt = tmp_path / "spoilt.safetensors"
+    for facts, numbers, said in (
+        ({}, {"shift": 0.9 * arrays["shift"]}, "does not have the hash written in it"),
+        ({}, {"gain": arrays["gain"][:1]}, "does not have the hash written in it"),  # broadcasts
+        ({"box": whole}, {}, "does not have the hash written in it"),
+        ({"box": wide}, {}, "the training box must lie inside the problem's"),
+        ({"training": {"warnings": 5}}, {}, "does not have the hash written in it"),
+    ):
+        save_file({**arrays, **numbers}, spoilt, {"assay": json.dumps({**header, **facts})})
+        with pytest.raises(ValueError, match=said):
+            load(spoilt)
+    del header["digest"]  # as earlier versions wrote it
+    save_file(arrays, spoilt, {"assay": json.dumps(header)})
+    np.testing.assert_array_equal(load(spoilt)(problem.inputs.sample(3, 0)), load(path)(problem.inputs.sample(3, 0)))

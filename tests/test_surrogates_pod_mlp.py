@@ -185,7 +185,7 @@ def test_smoothness_makes_weights_smaller_and_skips_are_kept_in_the_file(problem
     scale = np.array([float(problem.features(p)[1]) for p in P])
     wanted = scale[:, None] * (h @ a["head.kernel"] + a["head.bias"])
     np.testing.assert_allclose(np.asarray(again.coefficients(P)), wanted, rtol=1e-9, atol=1e-12)
-    with pytest.raises(ValueError, match="smoothness at least 0"):
+    with pytest.raises(ValueError, match="smoothness is a finite number of at least 0, not -1.0"):
         train(problem, "pod-mlp", half, smoothness=-1.0, **options)
 
 
@@ -271,9 +271,9 @@ def test_the_coefficients_can_be_enclosed_over_boxes(problem, half):
 def test_settings_out_of_range_are_refused(problem, snapshots):
     for options, words in (
         ({"physics_weight": 1.5}, "share between 0"),
-        ({"widths": ()}, "sizes of one or more hidden layers"),
-        ({"widths": (0,)}, "sizes of one or more hidden layers"),
-        ({"tolerance": 0.0}, "tolerance positive"),
+        ({"widths": ()}, "widths is one or more whole numbers of at least 1"),
+        ({"widths": (0,)}, "widths is one or more whole numbers of at least 1"),
+        ({"tolerance": 0.0}, "tolerance is a finite number above 0, not 0.0"),
     ):
         with pytest.raises(ValueError, match=words):
             train(problem, "pod-mlp", snapshots, **options)

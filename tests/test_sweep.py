@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 
+from assay import cli, dataset, save_dataset
 from assay.commands.errors import UserError
 from assay.commands.sweeping import asked_sweep
 from assay.run_folder import about_problem
@@ -88,3 +89,20 @@ def test_a_sweep_that_was_cut_goes_on_and_another_is_refused(tmp_path):
     file.write_text(json.dumps(stored))
     with pytest.raises(UserError, match="another sweep"):
         run_sweep(tmp_path, problem, about, PLAN, Sweep({"samples": [4, 16]}), "")
+
+
+def test_rows_of_data_are_swept_as_solves_are(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    x = np.random.default_rng(0).random((24, 1))
+    save_dataset(dataset(x, np.exp(x * np.linspace(0, 1, 5)), name="exponentials"), "data.h5")
+    words = ["train", "--data", "data.h5", "--surrogate", "linear", "--test", "4", "--seeds", "2", "--out", "s"]
+    assert cli.run([*words, "--sweep", "samples=8,16", "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)["rows"]
+    assert [(r["at"]["samples"], r["at"]["seed"], r["samples"]) for r in rows] == [
+        (8, 0, 8), (8, 1, 8), (16, 0, 16), (16, 1, 16),
+    ]  # fmt: skip
+    assert all(r["worst_found"] == pytest.approx(r["errors"]["max"], rel=1e-12) for r in rows)  # of the rows held out
+    assert len({r["errors"]["mean"] for r in rows}) == 4
+    assert cli.run([*words[:-1], "other", "--sweep", "samples=8,32"]) == 2
+    assert "exponentials has 24 rows: 32 to learn from and 4 held out" in capsys.readouterr().err
+    assert not (tmp_path / "other").exists()

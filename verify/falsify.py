@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
+from ..solvers.identity import check_rows
 from ..solvers.outputs import Output, find_output
 from ..solvers.precision import in_float64
 from ..solvers.problem import Problem
@@ -209,9 +210,16 @@ def _test(confirm: Confirmation, tests: Snapshots | None, notes: list[str]) -> D
         )
     if tests is None:
         return Draws(0, 0)
+    if not hasattr(tests, "problem_name"):
+        raise ValueError(
+            f"tests are snapshots (sample(..., independent=True), Dataset.split), not a {type(tests).__name__}: "
+            "assay.dataset(inputs, fields, ...) makes them of arrays"
+        )
     about, mine = (tests.problem_name, tests.problem_settings), (problem.name, as_json(problem.settings))
     if about != mine or tests.fields.shape[1] != problem.size or tests.inputs.shape[1] != box.dimension:
         raise ValueError(f"the tests are of {about[0]} {about[1]}, not of {mine[0]} {mine[1]}")
+    if problem.has_solver:
+        check_rows("the set of tests", problem, tests)
     errors = confirm.compare(tests.inputs, tests.fields, "test input")
     if not problem.has_solver:
         notes.append(

@@ -96,17 +96,16 @@ def train(
         steps,
         pairs(option or [], "--option"),
     )
-    if source is not None and (sweep or seeds > 1):
-        raise UserError("--sweep and --seeds solve for what they learn from: with --data, train once for each value")
     if workers is not None and (sweep or seeds > 1 or source is not None):
         raise UserError("--workers is about the solves of one training: leave it out with --sweep, --seeds and --data")
+    about = about_problem(problem, asked, owner) | ({} if source is None else {"data": str(data)})
     if sweep or seeds > 1:
         path = out or Path("runs") / f"{problem.replace(':', '-')}-{plan.surrogate}-sweep"
-        about, command = about_problem(problem, asked, owner), shlex.join(["assay", *sys.argv[1:]])
-        return sweep_verb(path, owner, about, plan, asked_sweep(sweep or [], seeds, plan.surrogate), command, as_json)
-    check_options(plan.surrogate, plan.options, physics_weight, snapshots > 0)
+        command = shlex.join(["assay", *sys.argv[1:]])
+        many = asked_sweep(sweep or [], seeds, plan.surrogate)
+        return sweep_verb(path, owner, about, plan, many, command, as_json, source)
+    check_options(owner, plan.surrogate, plan.options, physics_weight, snapshots > 0)
     path = out or Path("runs") / f"{problem.replace(':', '-')}-{plan.surrogate}"
-    about = about_problem(problem, asked, owner) | ({} if source is None else {"data": str(data)})
     settings = {"problem": about, "training": plan.settings()}
     start = ["--data", str(data)] if data is not None else [problem]
     folder = RunFolder.start(path, settings, _command(start, plan, asked, path, box or [], option or []))

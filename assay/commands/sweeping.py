@@ -7,11 +7,11 @@ from typing import Any
 
 from rich.console import Console
 
+from ..data_run import DataSource
 from ..solvers.files import parse_json
 from ..solvers.problem import Problem
 from ..surrogates.architectures import ARCHITECTURES
-from ..surrogates.training.train import check_options
-from ..sweep import PLAN, Plan, Sweep, run_sweep
+from ..sweep import Plan, Sweep, run_sweep
 from .errors import DONE, UserError, keeps
 from .output import emit, number, progress_bar, table
 
@@ -42,11 +42,16 @@ def _values(text: str) -> list[Any]:
 
 
 def sweep_verb(
-    path: Path, owner: Problem, settings: dict[str, Any], plan: Plan, sweep: Sweep, command: str, as_json: bool
+    path: Path,
+    owner: Problem,
+    settings: dict[str, Any],
+    plan: Plan,
+    sweep: Sweep,
+    command: str,
+    as_json: bool,
+    source: DataSource | None = None,
 ) -> int:
     """Run it, and show a table of all runs with the fitted exponents."""
-    own = [key for key in sweep.axes if key not in PLAN]
-    check_options(plan.surrogate, [*plan.options, *own], plan.physics_weight, plan.snapshots > 0)
     with (
         keeps(lambda: f"complete runs are kept in {path}; the same command goes on from there"),
         progress_bar("") as bar,
@@ -59,6 +64,7 @@ def sweep_verb(
             sweep,
             command,
             lambda stage, done, total, note: bar(done, total, note, stage),
+            source,
         )
     rows = result["rows"]
 
@@ -76,7 +82,9 @@ def sweep_verb(
                 f"{fit['of']} error ~ {fit['against']}^-{fit['exponent']:.2f} (95 % interval {low:.2f} to {high:.2f}, "
                 f"{fit['runs']} runs, r^2 {fit['r_squared']:.2f})"
             )
-        console.print("(mean and p95 observed at independent draws; worst found by a search of each run)")
+        held = "at rows held out; worst found the largest of these"
+        drawn = "at independent draws; worst found by a search of each run"
+        console.print(f"(mean and p95 observed {drawn if source is None else held})")
         console.print(f"sweep folder: {path} (sweep.json, sweep.png, runs/)")
 
     emit(as_json, {"out": str(path), **result}, people)

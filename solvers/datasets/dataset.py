@@ -40,9 +40,10 @@ class Dataset:
         Raises:
             ValueError: the share leaves one of them empty.
         """
-        held = round(share * len(self))
+        number = isinstance(share, int | float | np.number) and np.isfinite(share)
+        held = round(float(share) * len(self)) if number else 0
         if not 0 < held < len(self):
-            raise ValueError(f"a share of {share:g} of {len(self)} rows leaves none to hold out or none to learn from")
+            raise ValueError(f"a share of {share!r} of {len(self)} rows leaves none to hold out or none to learn from")
         order = np.random.default_rng([checked_seed(seed), SPLIT]).permutation(len(self))
         return rows_of(self.snapshots, np.sort(order[held:])), rows_of(self.snapshots, np.sort(order[:held]))
 
@@ -96,7 +97,10 @@ def dataset(
             f"inputs and fields have one row a sample, as many of both, not shapes {list(given.shape)} and "
             f"{list(U.shape)}"
         )
-    ticks = np.zeros(1) if times is None else real_array(times, "the times have").reshape(-1)
+    if not given.size or not U.size:
+        raise ValueError(f"inputs {list(given.shape)} and fields {list(U.shape)} hold no numbers at all")
+    _check_kinds(box, residual, periodic, drop)
+    ticks = np.zeros(1) if times is None else _ticks(times, "times")
     points, sides = _nodes(coordinates, int(np.prod(U.shape[2:3] if times is not None else U.shape[1:2])))
     U = _arranged(U, len(ticks) if times is not None else None, points, sides)
     parts = _labels(components, U.shape[3], "component", "components")
@@ -134,7 +138,9 @@ def _nodes(coordinates: Any, found: int) -> tuple[Float[np.ndarray, "nodes axes"
     if coordinates is None:
         return np.arange(float(found))[:, None], ()
     if isinstance(coordinates, tuple):
-        ticks = [real_array(x, "the coordinates have").reshape(-1) for x in coordinates]
+        ticks = [_ticks(x, "coordinates of an axis") for x in coordinates]
+        if not ticks:
+            raise ValueError("coordinates are an empty tuple: give the ticks of every axis, or leave them out")
         points = np.stack([m.ravel() for m in np.meshgrid(*ticks, indexing="ij")], axis=1)
         sides = tuple(len(x) for x in ticks)
     else:
@@ -143,6 +149,29 @@ def _nodes(coordinates: Any, found: int) -> tuple[Float[np.ndarray, "nodes axes"
     if points.ndim != 2 or not np.isfinite(points).all():
         raise ValueError(f"coordinates are finite numbers [nodes, axes], or a tuple of ticks, not {list(points.shape)}")
     return points, sides
+
+
+def _ticks(given: Any, what: str) -> Float[np.ndarray, " k"]:
+    """
+    Raises:
+        ValueError: not finite, or the same twice; times that do not increase.
+    """
+    found = real_array(given, f"the {what} have").reshape(-1)
+    if not np.isfinite(found).all() or len(np.unique(found)) != len(found):
+        raise ValueError(f"the {what} must be finite numbers, all different, not {found.tolist()!r:.80}")
+    if what == "times" and (np.diff(found) < 0).any():
+        raise ValueError("the times must increase: sort them, and the fields with them")
+    return found
+
+
+def _check_kinds(box: Any, residual: Any, periodic: Any, drop: Any) -> None:
+    if box is not None and not isinstance(box, Box):
+        raise ValueError(f"box is an assay.Box, not {box!r:.80}")
+    if residual is not None and not callable(residual):
+        raise ValueError(f"residual is a function (p, u) -> array, not {residual!r:.80}")
+    for name, value in (("periodic", periodic), ("drop", drop)):
+        if not isinstance(value, bool | np.bool_):
+            raise ValueError(f"{name} is true or false, not {value!r:.80}")
 
 
 def _arranged(
@@ -179,7 +208,7 @@ def _on_nodes(given: np.ndarray, points: np.ndarray, sides: tuple[int, ...]) -> 
 def _labels(given: Sequence[str] | None, count: int, word: str, what: str) -> tuple[str, ...]:
     if given is None:
         return tuple(f"{word} {c + 1}" for c in range(count)) if count > 1 else ("",)
-    found = (given,) if isinstance(given, str) else tuple(given)
+    found = _words(given)
     if len(found) != count or len(set(found)) != count or not all(isinstance(x, str) and x for x in found):
         raise ValueError(f"{what} must be {count} different words, not {given!r}")
     return found
@@ -249,8 +278,14 @@ def _once(P: np.ndarray, U: np.ndarray) -> tuple[np.ndarray, np.ndarray, list[st
     return P[kept], U[kept], [f"{len(P) - len(kept)} samples repeat another one and were left out"]
 
 
+def _words(names: Any) -> tuple[str, ...]:
+    if isinstance(names, str):  # one word, not its letters
+        return (names,)
+    return tuple(names) if isinstance(names, Sequence | np.ndarray) else ()
+
+
 def _box_of(P: np.ndarray, names: Sequence[str] | None) -> Box:
-    labels = tuple(names) if names is not None else tuple(f"x{j + 1}" for j in range(P.shape[1]))
+    labels = tuple(f"x{j + 1}" for j in range(P.shape[1])) if names is None else _words(names)
     low, high = P.min(axis=0), P.max(axis=0)
     if len(labels) != P.shape[1]:
         raise ValueError(f"names must be {P.shape[1]} words, one for each input, not {names!r}")

@@ -62,7 +62,7 @@ def load_dataset(
             names=found.names,
             components=found.components,
             norm=norm,
-            periodic=bool(periodic),
+            periodic=found.periodic if periodic is None else periodic,
             name=path.stem if name is None else name,
             drop=drop,
         )

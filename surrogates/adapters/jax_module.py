@@ -12,6 +12,7 @@ import numpy as np
 from ...solvers.answers import words
 from ...solvers.precision import in_float64
 from ...solvers.problem import Problem
+from ..training.options import check_problem
 from .adapted import TRIED, Adapted, Scaling, checked_dtype, checked_scaling, scaled, tried
 
 WHEN_RANDOM = "switch off what draws (deterministic=True, inference mode), or fix its key"
@@ -40,6 +41,7 @@ def jax_surrogate(
         ValueError: it cannot be called, needs params, or neither takes [n, d] nor [d]; answers of another shape or at
             random.
     """
+    check_problem(problem)
     label = f"the model {type(model).__name__ if not hasattr(model, '__name__') else model.__name__}"
     function, weights = _evaluated(model, params, label)
     kinds = [x.dtype for x in jax.tree.leaves(weights) if jnp.issubdtype(getattr(x, "dtype", int), jnp.floating)]

@@ -15,6 +15,7 @@ import numpy as np
 from ...solvers.answers import words
 from ...solvers.batching import without_caches
 from ...solvers.problem import Problem
+from ..training.options import check_problem
 from .adapted import Adapted, Scaling, checked_dtype, checked_scaling, missing, tried
 from .torch_module import OF_PICKLES, PICKLES
 
@@ -43,6 +44,9 @@ def onnx_surrogate(
         ValueError: ONNX Runtime is not installed; no such file; not ONNX, an operator that it does not know, or of
             another shape or type than this problem's; answers at random.
     """
+    check_problem(problem)
+    if not isinstance(path, str | os.PathLike):
+        raise ValueError(f"onnx_surrogate takes the path of an ONNX file, not a {type(path).__name__}: save it first")
     label, session = str(path), _Session(Path(path), device, output)
     taken, given = session.takes, session.gives
     dtype = TYPES.get(taken.type) or checked_dtype(str(taken.type).removeprefix("tensor(").rstrip(")"), label)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ...solvers.problem import Problem
+from ..training.options import check_problem
 from .adapted import Adapted, Scaling, checked_dtype, checked_scaling, tried
 
 WHEN_RANDOM = "predict must not draw: give the estimator a random_state, or its mean"
@@ -29,6 +30,7 @@ def sklearn_surrogate(
         ValueError: no estimator, not fitted, a classifier, fitted to other inputs, answers of another shape or at
             random.
     """
+    check_problem(problem)
     if isinstance(estimator, type) or not callable(getattr(estimator, "predict", None)):
         raise ValueError(f"sklearn_surrogate takes a fitted estimator with predict, not {estimator!r:.80}")
     label, box = f"the estimator {type(estimator).__name__}", problem.inputs

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from ...solvers.problem import Problem
+from ..training.options import check_problem
 from .adapted import Adapted, Scaling, checked_dtype, checked_scaling, missing, tried
 
 WHEN_RANDOM = "switch off what draws, such as F.dropout(x), which is on unless it is told training=self.training"
@@ -44,6 +45,7 @@ def torch_surrogate(
         import torch
     except ImportError:
         raise missing("PyTorch", "torch_surrogate", "torch") from None
+    check_problem(problem)
     if isinstance(module, str | os.PathLike):
         raise ValueError(f"{os.fspath(module)!r}: {OF_PICKLES}")
     if not isinstance(module, torch.nn.Module):

@@ -17,6 +17,7 @@ References: Kingma, Ba 2015; Jordan et al. 2024 (Muon); Prechelt 1998 (early sto
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -34,6 +35,7 @@ from ..baselines.regression import Regression
 from ..surrogate import Surrogate
 from ..training.dull import CHEAPEST, DULL, dull_warning
 from ..training.optimise import Budget, Outcome, Progress, Stages, identity, judged_lbfgs
+from ..training.options import checked_weight
 from ..training.pod import Data, box_points, inner_product, pod, prepare, solve_few
 from ..training.residual_loss import built_in, constraint_loss, residual_loss
 from ..training.stochastic import Stochastic
@@ -58,6 +60,13 @@ FEW = 32  # solves for normalisers where no field is fitted
 DRAW_SEED = 7_919
 ADAM_FIRST = 200  # steps before L-BFGS
 PATIENCE = 1500  # steps without a better look, after which there is no point in more
+CHOICES = {
+    "optimiser": ("adam", "muon", "lbfgs"),
+    "norm": ("problem", "l2"),
+    "precision": ("float64", "float32"),
+    "constraints": ("hard", "soft"),
+    "symmetry": WAYS,
+}
 
 
 class Sets(NamedTuple):
@@ -124,14 +133,8 @@ def train_fields(
             physics loss where one is asked for.
     """
     start = time.perf_counter()
-    why = design.misfit(problem)
-    if why:
-        raise ValueError(why)
-    weight = _weight(problem, snapshots, physics_weight)
+    weight = checked_weight(physics_weight, 0.0, snapshots is not None)
     batch = design.batch if batch is None else batch
-    _check(optimiser, norm, precision, constraints, symmetry, batch, rate, project, physics_points)
-    if power not in (1, 2) or patience < 1:
-        raise ValueError(f"power is 1 or 2 and patience at least 1, not {power} and {patience}")
     box = problem.inputs if box is None else box
     settings = {**design.settings, **settings}
     net = design.build(problem, **settings)
@@ -355,38 +358,19 @@ def _projection(problem: Problem, data: Data, modes: int) -> dict[str, np.ndarra
     return {"basis": V, "dual": dual}
 
 
-def _weight(problem: Problem, snapshots: Any, weight: float | None) -> float:
-    weight = (1.0 if snapshots is None else 0.0) if weight is None else weight
-    if not 0 <= weight <= 1:
-        raise ValueError(f"physics_weight is a share between 0 (snapshots alone) and 1 (physics alone), not {weight}")
-    if snapshots is None and weight < 1:
-        raise ValueError("without snapshots only physics can be trained on: give snapshots, or physics_weight=1")
-    return float(weight)
-
-
-def _check(
-    optimiser: str,
-    norm: str,
-    precision: str,
-    constraints: str,
-    symmetry: str,
-    batch: int,
-    rate: float | None,
-    project: int,
-    points: int,
-) -> None:
-    words = {
-        "optimiser": (optimiser, ("adam", "muon", "lbfgs")),
-        "norm": (norm, ("problem", "l2")),
-        "precision": (precision, ("float64", "float32")),
-        "constraints": (constraints, ("hard", "soft")),
-        "symmetry": (symmetry, WAYS),
-    }
-    for name, (given, known) in words.items():
-        if given not in known:
-            raise closest(str(given), known, name)
-    if batch < 1 or points < 1 or project < 0 or (rate is not None and not rate > 0):
-        raise ValueError("batch and physics_points must be at least 1, project at least 0, rate positive")
+def check_settings(design: Design, problem: Problem, options: Mapping[str, Any]) -> None:
+    """
+    Raises:
+        ValueError: a word that is not known (the closest is offered), another power than 1 and 2, a symmetry that the
+            problem does not declare, or settings that the network cannot be built with.
+    """
+    for name, known in CHOICES.items():
+        if options.get(name, known[0]) not in known:
+            raise closest(options[name], known, name)
+    if options.get("power", 2) not in (1, 2):
+        raise ValueError(f"power is 1 or 2, not {options['power']}")
+    group_arrays(problem, options.get("symmetry", "none"))
+    design.build(problem, **{key: value for key, value in options.items() if key in design.settings})
 
 
 def _json(settings: dict[str, Any]) -> dict[str, Any]:

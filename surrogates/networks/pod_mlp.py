@@ -43,10 +43,10 @@ from ..surrogate import Surrogate
 from ..training.gauss_newton import levenberg_marquardt, serves
 from ..training.optimise import Budget, Outcome, Progress, Stages, identity, identity_kept
 from ..training.optimisers import checked_optimiser, minimise_by
+from ..training.options import checked_weight
 from ..training.physics_fields import LeastResidual, Plan, joined, least_residual
 from ..training.pod import Data, box_points, pod, prepare, solve_few
 from ..training.reduced_operator import ReducedOperator, affine_in_few_terms
-from ..training.residual_loss import residual_loss
 from .energy_loss import (
     LossRows,
     Rows,
@@ -124,7 +124,7 @@ def train_pod_mlp(
     """
     start = time.perf_counter()
     box = problem.inputs if box is None else box
-    weight = _checked_weight(problem, snapshots, physics_weight)
+    weight = checked_weight(physics_weight, MIXED if affine_in_few_terms(problem) else 0.0, snapshots is not None)
     shape = _checked_widths(widths)
     tolerance = (TOLERANCE if weight else FINE) if tolerance is None else tolerance
     reduced = weight and affine_in_few_terms(problem)
@@ -287,18 +287,6 @@ def _minimised(
     stages = Stages(budget)
     state = stages.run(budget.steps, lambda: begin(start, squares), lambda s, n: advance(s, squares, n))
     return stages.outcome(weights if state is None else state[0]["hidden"])
-
-
-def _checked_weight(problem: Problem, snapshots: Any, weight: float | None) -> float:
-    if weight is None:
-        weight = 1.0 if snapshots is None else MIXED if affine_in_few_terms(problem) else 0.0
-    if not 0 <= weight <= 1:
-        raise ValueError(f"physics_weight is a share between 0 (snapshots alone) and 1 (physics alone), not {weight}")
-    if weight and not affine_in_few_terms(problem):
-        residual_loss(problem)  # raises where there is none
-    if snapshots is None and weight < 1:
-        raise ValueError("without snapshots only physics can be trained on: give snapshots, or physics_weight=1")
-    return float(weight)
 
 
 def _checked_widths(widths: Sequence[int]) -> tuple[int, ...]:

@@ -31,6 +31,7 @@ from .input_scaling import CHOOSE_BY, choose_logs, declared, homogeneous_scaling
 from .twins import averaged, groups_of
 
 CORNERS = 10  # inputs up to which all corners of a box are listed
+TINY = 1e-140  # of the largest value: its square, a millionth of a millionth smaller still, is a number
 
 
 @dataclass(frozen=True)
@@ -137,6 +138,12 @@ def _data(problem: Problem, box: Box, P: np.ndarray, U: np.ndarray, digest: str,
     ones = np.asarray(problem.prescribe(jnp.asarray(P[0]), jnp.ones(problem.size)))
     free = ones != np.asarray(problem.prescribe(jnp.asarray(P[0]), jnp.zeros(problem.size)))
     fields = np.where(free, U, 0.0)
+    largest = float(np.abs(fields).max(initial=0.0))
+    if largest and not TINY < largest < 1 / TINY:
+        raise ValueError(
+            f"the largest value of the snapshots is {largest:.3g}, whose square float64 does not hold: give the fields "
+            "in other units"
+        )
     product = inner_product(problem)
 
     def lengths(fields: np.ndarray) -> np.ndarray:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,10 @@ from ..architectures import ARCHITECTURES
 from ..surrogate import Surrogate
 from .given import as_snapshots
 from .optimise import Progress
+from .options import check_amounts, check_companions, check_option, check_problem, checked_weight
+from .residual_loss import residual_loss
+
+FLAGS = ("box", "physics_weight", "seconds", "seed", "steps")  # arguments of their own, here and on the command line
 
 
 @in_float64
@@ -53,15 +57,15 @@ def train(
         ValueError: an unknown architecture or option (the closest match is offered), a box that is not inside the
             problem's, too few snapshots or those of another problem, numbers that make no sense.
     """
-    if architecture not in ARCHITECTURES:
-        raise closest(architecture, ARCHITECTURES, "surrogate")
+    check_problem(problem)
+    if not isinstance(architecture, str) or architecture not in ARCHITECTURES:
+        raise closest(str(architecture), ARCHITECTURES, "surrogate")
     seed = checked_seed(seed)
-    for name, value in (("seconds", seconds), ("steps", steps)):
-        if value is not None and not value > 0:
-            raise ValueError(f"{name} must be positive, not {value}")
+    check_amounts(seconds, steps)
+    check_companions(checkpoint, progress)
     box = check_box(problem.inputs, box)
     snapshots = as_snapshots(problem, snapshots)
-    check_options(architecture, options, physics_weight, snapshots is not None)
+    check_options(problem, architecture, options, physics_weight, snapshots is not None)
     function, known = ARCHITECTURES[architecture].train, ARCHITECTURES[architecture].options
     given = {
         "seconds": seconds,
@@ -81,22 +85,32 @@ def train(
 
 
 def check_options(
-    architecture: str, options: Iterable[str], physics_weight: float | None, with_snapshots: bool
+    problem: Problem, architecture: str, options: Mapping[str, Any], physics_weight: Any, with_snapshots: bool
 ) -> None:
     """What can be said of a training run before anything is solved for it.
 
     Raises:
-        ValueError: an option that the architecture does not have (the closest match is offered), physics or snapshots
-            where it knows no use for them, or needs them.
+        ValueError: an option that the architecture does not have (the closest match is offered), or of another kind or
+            out of range; an architecture that does not fit the problem; physics or snapshots where it knows no use for
+            them, or needs them; physics of a problem that has no residual.
     """
-    known = ARCHITECTURES[architecture].options
+    asked = ARCHITECTURES[architecture]
+    known, kinds = asked.options, asked.kinds
     if "physics_weight" not in known and physics_weight:
         raise ValueError(f"{architecture} has no physics loss: leave physics_weight out")
     if "physics_weight" not in known and not with_snapshots:
         raise ValueError(f"{architecture} is learnt from snapshots: give some")
-    for key in options:
+    for key, value in options.items():
+        if key in FLAGS:
+            raise ValueError(f"{key} is no option: it has a flag of its own, --{key.replace('_', '-')}")
         if key not in known:
-            raise closest(key, known, f"option of {architecture}")
+            raise closest(key, [*known, *FLAGS], f"option of {architecture}")
+        check_option(key, value, kinds[key])
+    if why := asked.misfit(problem):
+        raise ValueError(why)
+    asked.check(problem, options)
+    if "physics_weight" in known and checked_weight(physics_weight, 0.0, with_snapshots):
+        residual_loss(problem)
 
 
 def check_box(whole: Box, box: Box | None) -> Box:
@@ -107,6 +121,8 @@ def check_box(whole: Box, box: Box | None) -> Box:
     """
     if box is None:
         return whole
+    if not isinstance(box, Box):
+        raise ValueError(f"box is a part of problem.inputs, such as problem.inputs.replace(upper=..), not {box!r:.80}")
     if box.names != whole.names:
         raise ValueError(
             f"the training box has inputs {', '.join(box.names)}; the problem has {', '.join(whole.names)}"
