@@ -17,6 +17,10 @@ class Refused(ValueError):
     """An answer that is no field."""
 
 
+class Unanswered(Exception):
+    """There was no answer: why, in words that follow "the solver"."""
+
+
 def checked_answer(answer: Any, size: int | None, components: int) -> Float[np.ndarray, " N"]:
     """A copy of the solver's answer as a field.
 
@@ -47,7 +51,7 @@ def words(error: BaseException) -> str:
 
 def reason(error: BaseException) -> str:
     """Why a solve failed, in words that follow "the solver": what it answered, or what it raised."""
-    return str(error) if isinstance(error, Refused) else f"raised {words(error)}"
+    return str(error) if isinstance(error, Refused | Unanswered) else f"raised {words(error)}"
 
 
 class Unreadable(ValueError):

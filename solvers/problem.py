@@ -391,9 +391,9 @@ class Problem(abc.ABC):
             raise SolveError(self.failure_message(row[0], result))
         return Solution(u, float(result.residual), int(result.iterations), self.methods[int(result.method)], seconds)
 
-    def failure_message(self, p: Float[np.ndarray, " d"], result: Attempt) -> str:
+    def failure_message(self, p: Float[np.ndarray, " d"], result: Attempt, why: str = "") -> str:
         """One sentence about a solve that failed at p: what was tried, how far it came, and why where that is known."""
-        method, why = self.methods[int(result.method)], self.explain(p, result)
+        method, why = self.methods[int(result.method)], why or self.explain(p, result)
         account = f"{self.name} was not solved at {self.inputs.named(p)}"
         if method == UNKNOWN_METHOD:
             return f"{account}: the solver {why}" if why else account

@@ -317,3 +317,22 @@ def test_inputs_are_checked_before_the_solver_sees_them():
         with pytest.raises(ValueError, match="row 0|shape"):
             problem.solve_batch(bad)
     assert not calls
+
+
+def test_a_gradient_of_ones_own_differentiates_solutions():
+    def pulled_back(p, w):
+        return w @ np.array([[2 * p[0], 0.0], [p[1], p[0]], [0.0, 1.0]])
+
+    def solve(p):
+        return np.array([p[0] ** 2, p[0] * p[1], p[1]])
+
+    problem = black_box(solve, BOX, gradient=pulled_back)
+    p = np.array([0.3, 2.5])
+    found = jax.grad(lambda p: jnp.sum(problem.solve(p) ** 2))(jnp.asarray(p))
+    np.testing.assert_allclose(found, pulled_back(p, 2 * solve(p)), rtol=1e-14)
+    for wrong, why in ((lambda p, w: w, "a gradient of shape"), (lambda p, w: 1 / 0, "ZeroDivisionError")):
+        broken = black_box(solve, BOX, gradient=wrong)
+        assert np.isnan(jax.grad(lambda p, b=broken: b.solve(p)[0])(jnp.asarray(p))).all()
+        assert why in broken.failures()[-1]
+    with pytest.raises(ValueError, match="gradient is a function"):
+        black_box(solve, BOX, gradient=1.0)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import jax
@@ -18,7 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from ..answers import Refused, checked_answer, reason, words
+from ..answers import Refused, Unanswered, checked_answer, reason, words
 from ..box import Box
 from ..field_norm import FieldNorm, field_norm
 from ..foreign import call_foreign
@@ -26,6 +26,7 @@ from ..linear_algebra.direct import callback_float64
 from ..meshes.graph import edges_between
 from ..meshes.tensor_grid import grid_edges, grid_of, only_numbered
 from ..problem import Attempt, Problem, SolveError
+from ..processes.timed import CannotStart, TimedCalls
 from ..real import real_array
 
 REASONS = 5  # distinct ones of failed solves that are remembered
@@ -47,6 +48,8 @@ class BlackBox(Problem):
     offset: Float[np.ndarray, " N"] | None
     residual_function: Callable[[Any, Any], Any] | None
     loosen: Callable[[np.ndarray, float], Any] | str | None
+    timed: TimedCalls | None = None  # the solver, where it has a time limit
+    gradient: Callable[[np.ndarray, np.ndarray], Any] | None = None
 
     def __repr__(self) -> str:
         return f"black_box({self.called!r}, {', '.join(self.box.names)} -> {self.size} values)"
@@ -143,8 +146,36 @@ class BlackBox(Problem):
 
     def solve_jax(self, p: Float[Array, " d"], tolerance: float | None = None) -> Attempt:
         """The user's solver on the host; ``tolerance`` is the level that ``loosen`` is called with, where given."""
-        u = callback_float64(lambda p: self._answer(p, tolerance), jnp.zeros(self.size), p)
+        u = self._differentiable(tolerance)(p)
         return Attempt(u, jnp.asarray(jnp.nan), jnp.asarray(0), jnp.asarray(0))
+
+    def _differentiable(self, tolerance: float | None) -> Callable[[Array], Array]:
+        """p -> u on the host, with the user's gradient in reverse mode, where there is one."""
+
+        def solve(p: Array) -> Array:
+            return callback_float64(lambda p: self._answer(p, tolerance), jnp.zeros(self.size), p)
+
+        if self.gradient is None:
+            return solve
+        solved = jax.custom_vjp(solve)
+        solved.defvjp(
+            lambda p: (solve(p), p),
+            lambda p, w: (callback_float64(self._pulled_back, jnp.zeros(self.box.dimension), p, w),),
+        )
+        return solved
+
+    def _pulled_back(self, p: np.ndarray, w: np.ndarray) -> Float[np.ndarray, " d"]:
+        function, d = self.gradient, self.box.dimension
+        assert function is not None
+        try:
+            found = call_foreign(lambda: real_array(function(np.array(p), np.array(w))), whose="the gradient")
+        except Exception as error:  # foreign code: a gradient that is not known
+            self._remember(f"raised {words(error)} in its gradient")
+            return np.full(d, np.nan)
+        if found.shape != (d,):
+            self._remember(f"answered with a gradient of shape {list(found.shape)}, not {[d]}")
+            return np.full(d, np.nan)
+        return found
 
     @property
     def solve_on_host(self) -> Callable[[np.ndarray, float | None], Attempt]:
@@ -152,18 +183,15 @@ class BlackBox(Problem):
         return lambda p, level: Attempt(self._answer(p, level), np.asarray(np.nan), np.asarray(0), method)  # type: ignore[arg-type]
 
     def _answer(self, p: np.ndarray, level: float | None) -> Float[np.ndarray, " N"]:
+        solve = self.timed or partial(_solve, self.function, self.loosen, len(self.parts))
         try:
-            return call_foreign(
-                lambda: checked_answer(self._call(np.array(p), level), self.size, len(self.parts)), whose="the solver"
-            )
+            answer: np.ndarray = solve(np.array(p), level, self.size)
+            return answer
+        except CannotStart:
+            raise
         except Exception as error:  # a failed solve, not the end of a batch
             self._remember(reason(error), p)
             return np.full(self.size, np.nan)
-
-    def _call(self, p: np.ndarray, level: float | None) -> Any:
-        if level is None or self.loosen is None:
-            return self.function(p)
-        return self.function(p, **{self.loosen: level}) if isinstance(self.loosen, str) else self.loosen(p, level)
 
     # ---- why solves failed -------------------------------------------------------------------------------------------
 
@@ -187,6 +215,24 @@ class BlackBox(Problem):
         return self._reason_at.get(np.asarray(p, dtype=np.float64).tobytes(), next(reversed(self._reasons), ""))
 
 
+def _solve(
+    function: Callable[..., Any],
+    loosen: Callable[[np.ndarray, float], Any] | str | None,
+    components: int,
+    p: Float[np.ndarray, " d"],
+    level: float | None,
+    size: int | None,
+) -> Float[np.ndarray, " N"]:
+    """One call of somebody's solver, here or in a process of its own: its answer as a field."""
+
+    def answer() -> Any:
+        if level is None or loosen is None:
+            return function(p)
+        return function(p, **{loosen: level}) if isinstance(loosen, str) else loosen(p, level)
+
+    return call_foreign(lambda: checked_answer(answer(), size, components), whose="the solver")
+
+
 def _keep_newest(kept: dict[Any, Any], key: Any, value: Any, most: int) -> None:
     """Put last what is new; the oldest beyond ``most`` are forgotten."""
     kept.pop(key, None)
@@ -206,7 +252,9 @@ def black_box(
     components: int | tuple[str, ...] | list[str] | None = None,
     offset: Any = None,
     residual: Callable[[Any, Any], Any] | None = None,
+    gradient: Callable[[np.ndarray, np.ndarray], Any] | None = None,
     loosen: Callable[[np.ndarray, float], Any] | str | None = None,
+    time_limit: float | None = None,
 ) -> BlackBox:
     """A problem from a solver p [d] -> u, N real numbers in any shape, components last.
 
@@ -225,14 +273,20 @@ def black_box(
             as an ambient pressure: errors are relative to |u - offset|.
         residual: (p, u [N]) -> array in jax.numpy or numpy, zero at the truth: falsification climbs its size. No
             gradient is needed.
+        gradient: (p, w [N]) -> [d], the derivatives of sum_i w_i u_i(p), as an adjoint solver gives them: solutions can
+            be differentiated in reverse mode then, ``jax.grad`` of anything of ``problem.solve(p)``.
         loosen: how the solver is made faster and less accurate, so that a benchmark can draw its speed against its
             accuracy: a function (p, level) -> u, or the name of a keyword of ``solve``, called as solve(p, name=level).
             level is a relative accuracy between 0 and 1, such as 1e-1, 1e-3, 1e-6: what ``Problem.solve(p,
             tolerance=level)`` passes on. Smaller is closer to the truth, which is ``solve(p)``. A function may turn it
             into a coarser grid, if it answers with all N values.
+        time_limit: seconds that a call may take. Solves run in a process of ours then, wherever the problem is used:
+            one that takes longer has failed and is killed; so has one that ends its process. The solver, and
+            ``loosen``, must be functions at the top level of a module.
 
     Raises:
-        ValueError: an argument that makes no sense; an answer at the centre that is complex, masked, empty, not finite.
+        ValueError: an argument that makes no sense; a solver with a time limit that no process can be sent; an answer
+            at the centre that is complex, masked, empty, not finite.
         SolveError: the solver raised at the centre of the box.
     """
     if not callable(solve):
@@ -241,16 +295,25 @@ def black_box(
         raise ValueError(f"the inputs are a Box(names, lower, upper), not {type(box).__name__}")
     called = _checked_name(name)
     parts = _checked_components(components)
+    loosened = _checked_loosen(loosen, solve)
+    call = partial(_solve, solve, loosened, len(parts))
+    timed = None if time_limit is None else TimedCalls(call, _checked_limit(time_limit), "the solver")
     if size is None:
         try:
-            answer = call_foreign(lambda: checked_answer(solve(box.centre), None, len(parts)), whose="the solver")
+            answer = (timed or call)(box.centre, None, None)
         except Refused as error:
             raise ValueError(f"at the centre of the box the solver {error}") from None
+        except CannotStart:
+            raise
+        except Unanswered as error:
+            raise SolveError(f"at the centre of the box the solver {error}") from None
         except Exception as error:
             raise SolveError(f"the solver raised at the centre of the box: {words(error)}") from error
         size = len(answer)
     elif isinstance(size, bool) or not isinstance(size, int | np.integer) or size < 1:
         raise ValueError(f"size is the number of values that the solver answers with, at least 1, not {size!r}")
+    if gradient is not None and not callable(gradient):
+        raise ValueError(f"gradient is a function (p, w) -> [d], not {type(gradient).__name__}")
     nodes, rest = divmod(int(size), len(parts))
     if rest:
         raise ValueError(f"{size} values are no multiple of {len(parts)} components")
@@ -264,7 +327,9 @@ def black_box(
         measure=field_norm(norm, box.centre, nodes, len(parts)),
         offset=_checked_offset(offset, nodes, len(parts)),
         residual_function=residual,
-        loosen=_checked_loosen(loosen, solve),
+        loosen=loosened,
+        timed=timed,
+        gradient=gradient,
     )
     if residual is not None:
         try:
@@ -272,6 +337,12 @@ def black_box(
         except Exception as error:
             raise ValueError(f"the residual raised {words(error)}; it is called with (p, u)") from None
     return made
+
+
+def _checked_limit(limit: Any) -> float:
+    if isinstance(limit, bool) or not isinstance(limit, int | float | np.number) or not 0 < float(limit) < np.inf:
+        raise ValueError(f"time_limit is a positive number of seconds, not {limit!r}")
+    return float(limit)
 
 
 def _checked_name(name: Any) -> str:

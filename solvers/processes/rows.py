@@ -87,7 +87,8 @@ def attempt_rows(
     for start in range(0, len(P), TOGETHER):
         some = P[start : start + TOGETHER]
         pieces.append(Attempt(*(np.asarray(part) for part in problem.attempt_batch(some))))  # type: ignore[arg-type]
-        reasons += [why_not(problem, p, row(pieces[-1], i)) for i, p in enumerate(some)]
+        good = np.isfinite(np.asarray(pieces[-1].u)).all(axis=1)
+        reasons += ["" if good[i] else why_not(problem, p, row(pieces[-1], i)) for i, p in enumerate(some)]
     return Attempt(*(np.concatenate(parts) for parts in zip(*pieces, strict=True))), reasons  # type: ignore[arg-type]
 
 
