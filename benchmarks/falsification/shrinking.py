@@ -1,0 +1,148 @@
+"""Shrinking removes at least 80 % of the changed inputs or of the distance to nominal within 100 solves, and what is
+left fails on the doubled grid, too.
+
+Each row is one failure: the worst that a search of 100 calls found of a surrogate, brought near to the centre of the
+box. Faults are planted into the truth (a half-space of one, two or three inputs; a corner; all but a ball), so that how
+many inputs a failure needs is known; the last rows are of surrogates that learnt too little.
+
+    python -m assay.benchmarks.falsification.shrinking [--quick] [--json]
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+
+from ...solvers.box import Box
+from ...solvers.classes.finer import doubled
+from ...solvers.problem import Problem
+from ...solvers.problems.black_box import black_box
+from ...solvers.problems.burgers import Burgers
+from ...solvers.problems.lognormal_diffusion import LognormalDiffusion
+from ...solvers.problems.thermal_block import ThermalBlock
+from ...solvers.snapshots.sample import sample
+from ...surrogates import train
+from ...verify.falsify import falsify
+from .. import command
+
+TOLERANCE, CALLS = 1e-2, 100  # calls of the search, and as many to shrink
+WANTED = 0.8
+HEIGHT = 0.1  # of a planted fault
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A problem, a surrogate of it, and how many inputs its failure needs; None where that is not known."""
+
+    name: str
+    problem: Problem
+    surrogate: Callable[[Any], Any]
+    needs: int | None
+
+
+def planted(name: str, problem: Problem, wrong: Callable[[np.ndarray], np.ndarray], needs: int) -> Pair:
+    """The truth, off by ``HEIGHT`` where ``wrong`` says so of the unit coordinates [n, d]."""
+
+    def surrogate(P: Any) -> np.ndarray:
+        fault = wrong(problem.inputs.to_unit(P))
+        return np.asarray(problem.solve_batch(P)) * (1 + HEIGHT * fault)[:, None]
+
+    return Pair(name, problem, surrogate, needs)
+
+
+def learnt(name: str, problem: Problem, rows: int) -> Pair:
+    return Pair(
+        f"{name}, kernel-ridge of {rows} rows", problem, train(problem, "kernel-ridge", sample(problem, rows)), None
+    )
+
+
+def waves(p: np.ndarray) -> np.ndarray:
+    return np.cos(np.linspace(0, 1, 8) * (1 + p[:8])) + 2 + np.mean(p)
+
+
+def suite(quick: bool) -> list[Pair]:
+    box = Box(tuple(f"x{i}" for i in range(30)), np.full(30, -2.0), np.full(30, 2.0))
+    many = black_box(waves, box, name="waves")
+    pairs = [
+        planted("30 inputs, a half-space of one", many, lambda X: X[:, 4] > 0.8, 1),
+        planted("30 inputs, a corner of two", many, lambda X: (X[:, 3] > 0.65) & (X[:, 17] < 0.35), 2),
+        planted("30 inputs, a half-space of three", many, lambda X: X[:, [1, 8, 20]].sum(axis=1) > 2.0, 3),
+        planted("30 inputs, off the middle", many, lambda X: np.linalg.norm(X - 0.5, axis=1) > 0.4, 1),
+    ]
+    if quick:
+        return pairs
+    block, large = ThermalBlock((2, 2), 8), ThermalBlock((3, 3), 12)
+    field, burgers = LognormalDiffusion(d=10, cells=16), Burgers(cells=32, steps=8)
+    return [
+        *pairs,
+        planted("thermal block 2 x 2, a half-space of one", block, lambda X: X[:, 2] > 0.6, 1),
+        planted("thermal block 3 x 3, a corner of two", large, lambda X: (X[:, 2] > 0.7) & (X[:, 6] < 0.3), 2),
+        planted("lognormal d = 10, a half-space of one", field, lambda X: X[:, 0] > 0.7, 1),
+        planted("lognormal d = 10, a half-space of three", field, lambda X: X[:, [0, 2, 5]].sum(axis=1) > 2.1, 3),
+        planted("burgers, a half-space of one", burgers, lambda X: X[:, 0] > 0.7, 1),
+        learnt("lognormal d = 10", field, 40),
+        learnt("thermal block 3 x 3", large, 40),
+    ]
+
+
+def measured(pair: Pair) -> dict[str, Any]:
+    """One failure, before and after."""
+    result = falsify(pair.problem, pair.surrogate, TOLERANCE, CALLS, 0, shrink=CALLS)
+    first = next(iter(result.counterexamples), None)
+    if first is None or first.simplest is None:
+        return {"pair": pair.name, "inputs": None, "left": None, "removed": 0.0, "fails still": False}
+    box = pair.problem.inputs
+    before, after = box.to_unit(first.inputs) - 0.5, box.to_unit(first.simplest.inputs) - 0.5
+    changed, left = (int((p != box.centre).sum()) for p in (first.inputs, first.simplest.inputs))
+    fewer, nearer = 1 - left / changed, 1 - float(np.linalg.norm(after) / np.linalg.norm(before))
+    finer = first.simplest.finer_error
+    return {
+        "pair": pair.name,
+        "inputs": changed,
+        "left": left,
+        "needs": pair.needs,
+        "distance": float(np.linalg.norm(before)),
+        "after": float(np.linalg.norm(after)),
+        "removed": max(fewer, nearer),
+        "error": first.simplest.error,
+        "on the doubled grid": finer,
+        "fails still": first.simplest.error > TOLERANCE and (finer is None or finer > TOLERANCE),
+        "confirmed finer": finer is not None or doubled(pair.problem) is None,
+        "calls": result.shrink_calls,
+    }
+
+
+def measure(quick: bool) -> dict[str, Any]:
+    rows = []
+    for pair in suite(quick):
+        rows.append(measured(pair))
+        command.progress(rows[-1])
+    enough = [row for row in rows if row["removed"] >= WANTED]
+    needed = [row for row in rows if row.get("needs") is not None]
+    return {
+        "rows": rows,
+        "holds": {
+            f"{len(enough)} of {len(rows)} failures lost at least 80 % of their changed inputs or of the distance": len(
+                enough
+            )
+            == len(rows),
+            "no failure keeps an input that it does not need": all(row["left"] <= row["needs"] for row in needed),
+            "each still fails, and on the doubled grid where there is one": all(
+                row["fails still"] and row["confirmed finer"] for row in rows
+            ),
+            f"at most {CALLS} solves each": all(row["calls"] <= CALLS for row in rows),
+        },
+    }
+
+
+def show(result: dict[str, Any], console: Console) -> None:
+    console.print(command.table("The worst failure found, and what it was shrunk to", result["rows"]))
+
+
+if __name__ == "__main__":
+    sys.exit(command.run(__doc__, measure, show))
