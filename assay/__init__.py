@@ -57,7 +57,8 @@ from .verify.certify import certify  # noqa: E402
 from .verify.certify_box import certify_box  # noqa: E402
 from .verify.enclose import enclose  # noqa: E402
 from .verify.evidence import Evidence  # noqa: E402
-from .verify.falsify import Falsification, falsify  # noqa: E402
+from .verify.falsification import Falsification  # noqa: E402
+from .verify.falsify import falsify  # noqa: E402
 from .verify.guard import Answer, Guard, guard  # noqa: E402
 from .verify.guard_steps import StepGuard, StepsAnswer, guard_steps  # noqa: E402
 from .verify.prepare import prepare  # noqa: E402

@@ -22,7 +22,20 @@ import typer
 
 import assay
 
-from .commands import answers, architectures, audit, bench, cache, check, demo, explore, learn, prepare, statistics
+from .commands import (
+    answers,
+    architectures,
+    audit,
+    bench,
+    cache,
+    check,
+    demo,
+    explore,
+    learn,
+    prepare,
+    replaying,
+    statistics,
+)
 from .commands.errors import INTERNAL, INTERRUPTED, MISTAKE, UNDECIDED, interruption, is_users_mistake, one_line
 from .commands.output import release_stdout, reserve_stdout, say
 from .compilation_cache import Unusable, keep_compiled
@@ -56,7 +69,7 @@ for _verb in (
     audit.audit,
     bench.bench,
     explore.sample,
-    check.replay,
+    replaying.replay,
     demo.demo,
     cache.cache,
 ):

@@ -28,9 +28,10 @@ from .solvers.snapshots.sample import load_snapshots
 from .surrogates import train
 from .verify.certificate import Certificate
 from .verify.certify import certify
-from .verify.falsify import Falsification, falsify
+from .verify.falsification import Falsification
+from .verify.falsify import falsify
 from .verify.guard import Answer, guard
-from .verify.search.counterexample import write_counterexamples
+from .verify.search.records import write_records
 
 TOLERANCE = 1e-2
 MEASURED = {"discrete": "distance to the discrete truth", "PDE": "distance to the PDE"}
@@ -103,9 +104,11 @@ class Demo:
         P = box.from_law(rng.random((chosen.certified, box.dimension)))
         certificate = certify(self.problem, surrogate, P)
         self.say(f"searching for a relative error above {TOLERANCE:g}, with at most {chosen.budget} solver calls")
-        search = falsify(self.problem, surrogate, TOLERANCE, chosen.budget, chosen.plan.seed, progress=self.progress)
+        search = falsify(
+            self.problem, surrogate, TOLERANCE, chosen.budget, chosen.plan.seed, shrink=0, progress=self.progress
+        )
         if search.counterexamples:
-            write_counterexamples(folder.file("counterexamples.jsonl"), search.counterexamples)
+            write_records(folder.file("counterexamples.jsonl"), search.counterexamples)
         self.say(f"guarding {chosen.queries} queries")
         Q = box.from_law(rng.random((chosen.queries, box.dimension)))
         guarded = guard(self.problem, surrogate, TOLERANCE)

@@ -7,7 +7,8 @@
     model.safetensors     the surrogate
     test.h5               the truth at other inputs, where the errors in run.json were measured
     learning.json, .png   the loss by steps, of networks
-    counterexamples.jsonl what falsify found, one record a line
+    counterexamples.jsonl what falsify found, one record a line; inputs at which the truth failed, too
+    database/             the same by problem: what the next search tries first
     trust-map.json        what certify --box proved
     falsify.json, ...     the results of the last run of a verb, as its --json prints them; tables and pictures
 

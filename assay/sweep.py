@@ -174,7 +174,7 @@ def _one(
     model = folder.surrogate(problem)
     progress("searching", 0.0, None, "")
     tests = source.held if source is not None and len(source.held) else None
-    found = falsify(problem, model, 1e-2, BUDGET, seed=plan.seed, draws=0, tests=tests)
+    found = falsify(problem, model, 1e-2, BUDGET, seed=plan.seed, draws=0, tests=tests, shrink=0)
     kept = ("errors", "parameters", "seconds", "solver_calls")
     training = results["training"]
     return {

@@ -212,10 +212,10 @@ def test_guard_answers_a_csv_within_the_tolerance(trained, said, here):
 
 def test_an_existing_run_is_never_overwritten(trained, mistake):
     words = ["train", "thermal-block", "--surrogate", "mean", "--snapshots", "8", "--test", "4", "--out", str(trained)]
-    before = {path: path.read_bytes() for path in trained.iterdir()}
+    before = {path: path.read_bytes() for path in trained.rglob("*") if path.is_file()}
     assert "complete" in mistake(*words, *SMALL)
     assert "cells is 4 there and 16 here" in mistake(*words, "--set", "cells=16", "--set", "blocks=2,1")
-    assert {path: path.read_bytes() for path in trained.iterdir()} == before
+    assert {path: path.read_bytes() for path in trained.rglob("*") if path.is_file()} == before
 
 
 def test_sampling_goes_on_in_its_file_and_refuses_another(said, mistake):

@@ -8,7 +8,8 @@ import pytest
 from assay.solvers.problems.thermal_block import ThermalBlock
 from assay.verify.evidence import Evidence
 from assay.verify.measured_error import measured_error
-from assay.verify.search.counterexample import Counterexample, read_counterexamples, replay, write_counterexamples
+from assay.verify.search.counterexample import Counterexample, replay
+from assay.verify.search.records import read_records, write_records
 
 
 @pytest.fixture(scope="module")
@@ -30,8 +31,8 @@ def record(small, case):
 def test_records_come_back_from_disk_bit_for_bit(tmp_path, record):
     infinite = Counterexample(**{**record.__dict__, "error": np.inf, "upper": np.inf, "lower": np.inf})
     path = tmp_path / "records.jsonl"
-    write_counterexamples(path, [record, infinite])
-    first, second = read_counterexamples(path)
+    write_records(path, [record, infinite])
+    first, second = read_records(path)
     np.testing.assert_array_equal(first.field, record.field)
     np.testing.assert_array_equal(first.inputs, record.inputs)
     assert {k: v for k, v in first.__dict__.items() if k not in ("field", "inputs")} == {
@@ -62,8 +63,8 @@ def test_an_absolute_error_is_part_of_the_record(tmp_path, small, record, case):
         **{**record.__dict__, "error": error, "lower": lower, "upper": upper, "absolute": 1e-2 * scale}
     )
     path = tmp_path / "records.jsonl"
-    write_counterexamples(path, [allowed])
-    (read,) = read_counterexamples(path)
+    write_records(path, [allowed])
+    (read,) = read_records(path)
     again = replay(small, read)
     assert again.fails and again.absolute == 1e-2 * scale and again.evidence is Evidence.PROVED
     assert again.error == pytest.approx(0.1 / 5, rel=1e-9)
@@ -75,11 +76,11 @@ def test_an_absolute_error_is_part_of_the_record(tmp_path, small, record, case):
 
 def test_records_made_before_there_were_absolute_errors_have_none(tmp_path, record):
     path = tmp_path / "records.jsonl"
-    write_counterexamples(path, [record])
+    write_records(path, [record])
     old = json.loads(path.read_text())
     del old["absolute"], old["component_errors"]
     path.write_text(json.dumps(old) + "\n")
-    (read,) = read_counterexamples(path)
+    (read,) = read_records(path)
     assert read.absolute == 0.0 and read.component_errors == {}
 
 
@@ -122,12 +123,12 @@ def test_a_record_whose_field_has_another_length_is_refused(small, record):
 )
 def test_files_that_are_not_records_are_refused_with_a_reason(tmp_path, record, spoil):
     path = tmp_path / "records.jsonl"
-    write_counterexamples(path, [record])
+    write_records(path, [record])
     path.write_text(spoil(path.read_text()))
     with pytest.raises(ValueError, match=r"records\.jsonl"):
-        read_counterexamples(path)
+        read_records(path)
 
 
 def test_a_missing_file_is_a_user_mistake(tmp_path):
     with pytest.raises(ValueError, match="could not be read"):
-        read_counterexamples(tmp_path / "nothing.jsonl")
+        read_records(tmp_path / "nothing.jsonl")

@@ -178,6 +178,25 @@ def test_failed_solves_are_counted_explained_and_no_counterexamples():
     assert result.failure_or_unsolved_upper == pytest.approx(beta.ppf(0.95, unsolved + 1, 40 - unsolved))
 
 
+def test_finding_nothing_is_said_to_be_worth_what_it_is():
+    problem = black_box(lambda p: np.ones(2), UNIT)
+    result = falsify(problem, ones, 1e-2, budget=100, seed=0)
+    worth = "nothing found in 100 calls; with 95 % confidence at most 25.9 % of inputs fail (10 independent draws)"
+    assert result.words == worth and result.regions == () and result.unsolved == ()
+    assert "at most 100 % of inputs fail (0 independent draws)" in falsify(problem, ones, 1e-2, budget=1).words
+
+
+def test_every_input_at_which_the_truth_fails_is_listed_once_with_its_reason():
+    problem = solver_that_fails_above(0.6)
+    tests = sample(problem, 8, seed=4, independent=True)
+    result = falsify(problem, ones, 1e-2, budget=20, seed=0, tests=tests)
+    asked = result.asked[np.isnan(result.errors)]
+    assert {u.inputs.tobytes() for u in result.unsolved} == {p.tobytes() for p in asked}
+    assert len(result.unsolved) == len(asked) > 2 and all(u.inputs[0] > 0.6 for u in result.unsolved)
+    assert all("the solver raised RuntimeError: licence server" in u.reason for u in result.unsolved)
+    assert {"test input", "explored"} <= {u.found for u in result.unsolved}
+
+
 def test_where_no_solve_succeeds_nothing_is_decided():
     result = falsify(solver_that_fails_above(0.5), ones, 1e-2, budget=4, seed=0)
     assert result.verdict == "not falsified"  # the centre is solved, and so is half of the box
@@ -281,7 +300,7 @@ def test_test_solves_count_as_draws_where_they_are_independent():
     def surrogate(P):
         return np.where(P < 0.2, 2.0, np.ones((len(P), 2)))
 
-    result = falsify(problem, surrogate, 1e-2, budget=1, seed=0, tests=tests)
+    result = falsify(problem, surrogate, 1e-2, budget=1, seed=0, tests=tests, shrink=0)
     assert result.solver_calls == len(calls) == 1
     assert (result.draws, result.draws_unsolved) == (40 - unsolved, unsolved) and unsolved > 0
     assert result.draws_failed == int((tests.inputs[:, 0] < 0.2).sum()) > 0

@@ -26,7 +26,8 @@ from assay.verify.boxes.map_file import load_trust_map
 from assay.verify.boxes.trust_map import canonical
 from assay.verify.evidence import Evidence
 from assay.verify.search import counterexample
-from assay.verify.search.counterexample import Counterexample, read_counterexamples, write_counterexamples
+from assay.verify.search.counterexample import Counterexample
+from assay.verify.search.records import read_records, write_records
 
 DEEP = "[" * 200_000 + "]" * 200_000
 MUCH = 100 << 20  # bytes that no refusal may take
@@ -47,7 +48,7 @@ def honest(block, tmp_path_factory):
         inputs=np.ones(2), error=1.0, lower=1.0, upper=1.0, evidence=Evidence.OBSERVED, tolerance=0.01, found="draw",
         solver_calls=1, field=np.zeros(block.size), problem_name=block.name, problem_settings=block.settings, seed=0,
     )  # fmt: skip
-    write_counterexamples(folder / "c.jsonl", [record])
+    write_records(folder / "c.jsonl", [record])
     RunFolder.start(folder / "run", {"problem": about_problem(block.name, {}, block)}).complete({})
     return {path.name: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
@@ -318,13 +319,13 @@ def test_a_record_that_unpacks_to_much(honest, refuses, monkeypatch):
     bomb = b"".join([*(packing.compress(bytes(1 << 24)) for _ in range(20)), packing.flush()])
     data = {**json.loads(honest["c.jsonl"]), "field": base64.b64encode(bomb).decode()}
     assert len(bomb) < 400_000
-    said = refuses("c.jsonl", json.dumps(data).encode(), read_counterexamples)
+    said = refuses("c.jsonl", json.dumps(data).encode(), read_records)
     assert "line 1: not a counterexample record: ValueError: its field takes more than 1048576 bytes" in said
 
 
 def test_many_records_share_what_they_may_unpack_to(honest, refuses, monkeypatch):
     monkeypatch.setattr(counterexample, "LARGEST", 3 * 8 * 25)
-    assert "line 4: " in refuses("c.jsonl", honest["c.jsonl"] * 5, read_counterexamples)
+    assert "line 4: " in refuses("c.jsonl", honest["c.jsonl"] * 5, read_records)
 
 
 VALUES = [None, True, -1, 0, 1.5, 10**400, "x", "nan", "-inf", [], {}, [[]], ["x"], [None], {"a": {}}, [10**30] * 2]
@@ -338,7 +339,7 @@ def test_records_of_other_kinds(honest, tmp_path, block, value):
         for changed in ({**data, key: value}, {k: v for k, v in data.items() if k != key}):
             (tmp_path / "c.jsonl").write_text(json.dumps(changed))
             try:
-                read_counterexamples(tmp_path / "c.jsonl")
+                read_records(tmp_path / "c.jsonl")
             except ValueError as error:
                 assert_one_line(error)
                 refused += 1
@@ -347,7 +348,7 @@ def test_records_of_other_kinds(honest, tmp_path, block, value):
 
 @pytest.mark.parametrize("text", [DEEP, '{"a":' * 200_000, "[NaN]", "null", '"x"', "[" * 64 + "]" * 64])
 def test_json_that_no_reader_takes(refuses, text):
-    for name, use in (("c.jsonl", read_counterexamples), ("t.json", load_trust_map)):
+    for name, use in (("c.jsonl", read_records), ("t.json", load_trust_map)):
         refuses(name, text.encode(), use)
 
 

@@ -12,7 +12,8 @@ from assay.commands.errors import UserError
 from assay.run_folder import RunFolder
 from assay.solvers import sample
 from assay.verify.evidence import Evidence
-from assay.verify.search.counterexample import Counterexample, write_counterexamples
+from assay.verify.search.counterexample import Counterexample
+from assay.verify.search.records import write_records
 
 TRAP = "open('sprung', 'w').close()\ndef make(*_, **__): raise SystemExit('run')\n"
 SETTINGS = {"blocks": [2, 1], "cells": 4, "low": 0.1, "high": 10.0}
@@ -29,7 +30,7 @@ def honest(block, tmp_path_factory):
     folder = tmp_path_factory.mktemp("honest") / "run"
     words = ["train", "thermal-block", "--surrogate", "mean", "--snapshots", "4", "--test", "2"]
     assert run([*words, "--set", "cells=4", "--set", "blocks=2,1", "--out", str(folder)]) == 0
-    write_counterexamples(folder / "counterexamples.jsonl", [a_record(block)])
+    write_records(folder / "counterexamples.jsonl", [a_record(block)])
     return folder
 
 
@@ -180,6 +181,7 @@ def test_links_in_a_run_folder_lead_nowhere(evil, refused, tmp_path):
         ("falsify.json", "falsify evil --budget 1"),
         ("counterexamples.jsonl", "falsify evil --budget 1"),
         (".counterexamples.jsonl.lock", "falsify evil --budget 1"),
+        ("database", "falsify evil --budget 1"),
         ("guard.json", "guard evil --random 1"),
         ("trust-map.json", "certify evil --box all --seconds 1"),
     ):

@@ -13,7 +13,7 @@ import scipy.sparse as sp
 from assay import surrogates
 from assay.run_folder import RunFolder
 from assay.solvers import Box, ThermalBlock, affine, black_box, load_snapshots, sample
-from assay.verify.search.counterexample import read_counterexamples
+from assay.verify.search.records import read_records
 
 BOX = Box(("a", "b"), [1.0, 1.0], [2.0, 2.0])
 X = np.linspace(0.1, 1.0, 5)
@@ -59,5 +59,5 @@ def test_a_run_folder_and_its_record(old):
     problem = folder.problem()
     assert problem.settings == ThermalBlock((2, 1), 4).settings
     assert folder.surrogate(problem)(np.ones((1, 2))).shape == (1, 25)
-    (record, *_) = read_counterexamples(old / "run" / "counterexamples.jsonl")
+    (record, *_) = read_records(old / "run" / "counterexamples.jsonl")
     assert record.fingerprint == "" and record.field.shape == (25,)

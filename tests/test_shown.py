@@ -7,7 +7,7 @@ import numpy as np
 from assay.solvers.problem import Solution
 from assay.verify.certificate import Against, Certificate, OutputInterval
 from assay.verify.evidence import Evidence
-from assay.verify.falsify import Falsification
+from assay.verify.falsification import Falsification
 from assay.verify.guard import Answer
 from assay.verify.search.counterexample import Counterexample
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,7 +19,7 @@ from jaxtyping import Float
 from ..solvers.identity import check_rows
 from ..solvers.outputs import Output, find_output
 from ..solvers.precision import in_float64
-from ..solvers.problem import Problem
+from ..solvers.problem import Attempt, Problem
 from ..solvers.problems.dataset import DatasetProblem
 from ..solvers.processes.rows import check_executor
 from ..solvers.seed import checked_seed
@@ -29,64 +29,20 @@ from .answers.batch_remark import batch_remark
 from .answers.evaluate import captured
 from .answers.first_call import check_answers
 from .certificate import Against
+from .falsification import VERDICTS, Falsification
 from .proofs.prover import unchanged
 from .search.confirmation import Confirmation
 from .search.counterexample import Counterexample
+from .search.findings import findings
 from .search.methods.catalogue import STANDARD, find_method
 from .search.methods.search import Search
 from .search.methods.without_solver import search_without_solver
 from .search.peaks import STARTS
+from .search.records import add_records, database_file, known_failures
+from .search.shrinking import CALLS, checked_nominal
 from .search.signal import BROKEN, Signal, make_signal
 from .statistics.draws import Draws
-
-VERDICTS = ("falsified", "not falsified", "undecided")
-
-
-@dataclass(frozen=True)
-class Falsification:
-    """What a search found; finding nothing proves nothing. Errors are relative to the solution's size plus ``absolute /
-    tolerance``.
-
-    ``worst`` is the largest *confirmed* error, NaN where no error was; ``component_errors``: likewise of each component
-    by itself, where there are several. ``verdict`` is "undecided" where no failure is
-    confirmed, and either nothing could be compared, or an error is not a number, or it lies above the tolerance by no
-    more than the solver's own error. ``failure_probability_upper``: 95 % Clopper-Pearson bound from the independent
-    draws alone (statistical evidence), of the inputs that the solver answers; ``failure_or_unsolved_upper`` counts as
-    failures those that it does not.
-    """
-
-    counterexamples: list[Counterexample]
-    worst: float
-    worst_inputs: Float[np.ndarray, " d"]
-    solver_calls: int
-    tolerance: float
-    absolute: float
-    verdict: str
-    signal: str
-    evaluations: int
-    draws: int
-    draws_failed: int
-    draws_proved: int
-    draws_unsolved: int
-    failure_probability_upper: float
-    failure_or_unsolved_upper: float
-    measured_against: Against
-    seconds: float
-    component_errors: dict[str, float]
-    notes: tuple[str, ...] = ()
-    output: str = ""  # the name of the output that errors are of; "" for those of fields
-
-    @property
-    def against(self) -> str:
-        """What errors are errors against, with the truth's own estimated distance to the PDE."""
-        return self.measured_against.words
-
-    def __repr__(self) -> str:
-        notes = f", {len(self.notes)} notes" if self.notes else ""
-        return (
-            f"Falsification({self.verdict} at tolerance {self.tolerance:g}: {len(self.counterexamples)} "
-            f"counterexamples, worst confirmed error {self.worst:.4g}, {self.solver_calls} solver calls{notes})"
-        )
+from .unsolved import unsolved_inputs
 
 
 @in_float64
@@ -104,6 +60,9 @@ def falsify(
     tests: Snapshots | None = None,
     starts: int = STARTS,
     output: str | Output | None = None,
+    shrink: int = CALLS,
+    nominal: Any = None,
+    database: str | Path | None = None,
     progress: Callable[[str, int, int], None] | None = None,
 ) -> Falsification:
     """Search for inputs where the error exceeds ``absolute + tolerance ||u||``, with at most ``budget`` solver calls.
@@ -124,6 +83,11 @@ def falsify(
         starts: points that the climb begins with (``find_peaks``).
         output: the name of an output of the problem, or one made by ``assay.output``: errors are of this number then,
             |l(u) - l(N)| > absolute + tolerance |l(u)|, and ``absolute`` is in its unit, 0 if left out.
+        shrink: solver calls beside the budget, spent where failures were found, to simplify them: the worst first. At
+            most as many as the budget. 0 leaves them as they are.
+        nominal: the input [d] that they are brought near to; the centre of the box if left out.
+        database: a folder that keeps failures by problem (``search/records.py``): what is known of this problem's, of
+            whatever surrogate, is tried first, at half of the budget at most, and what is found is added.
         progress: told the stage in words, how much of it is done, and how much there is.
 
     Raises:
@@ -138,7 +102,9 @@ def falsify(
     budget = _whole(budget, 1, "the budget must be a whole number, at least one solver call")
     draws = None if draws is None else _whole(draws, 0, "draws must be a whole number, zero or more")
     seed = checked_seed(seed)
-    how = find_method(method)
+    how, shrink = find_method(method), _whole(shrink, 0, "shrink is a whole number of solver calls, zero or more")
+    centre = checked_nominal(problem.inputs, nominal)
+    known, remarks = known_failures(database, problem) if database is not None else (None, [])
     check_executor(executor)
     start = time.perf_counter()
     box = problem.inputs
@@ -158,9 +124,16 @@ def falsify(
     drawn = tested + _draw(confirm, signal, box.from_law(rng.random((count, box.dimension))), report)
     if draws is not None:
         confirm.budget = confirm.calls + budget
+    notes += remarks
+    if known is not None and problem.has_solver:
+        _try_known(confirm, known, notes)
     search = Search(confirm, signal, seed, starts, rng, report, notes)
     (how if problem.has_solver else search_without_solver)(search)
-    found = sorted(_distinct(confirm.found, box), key=lambda c: -c.error)
+    made = findings(confirm, signal, min(shrink, budget), centre if shrink else None)
+    notes += made.notes
+    found = made.counterexamples
+    if database is not None:
+        add_records(database_file(database, problem), [*found, *confirm.unsolved])
     return Falsification(
         counterexamples=found,
         worst=confirm.worst if confirm.compared else np.nan,
@@ -168,7 +141,7 @@ def falsify(
         solver_calls=confirm.calls,
         tolerance=allowed.relative,
         absolute=allowed.absolute,
-        verdict=_verdict(confirm, allowed.relative),
+        verdict=_verdict(confirm, found, allowed.relative),
         signal=signal.kind,
         evaluations=search.evaluations,
         draws=drawn.decided,
@@ -182,6 +155,12 @@ def falsify(
         component_errors=confirm.component_errors,
         notes=(*notes, *confirm.notes(), *model.changes()),
         output="" if about is None else about.name,
+        unsolved=tuple(confirm.unsolved),
+        regions=tuple(made.regions),
+        shrink_calls=made.calls,
+        finer_calls=made.finer_calls,
+        asked=np.array(confirm.asked).reshape(-1, box.dimension),
+        errors=np.array(confirm.errors),
     )
 
 
@@ -191,8 +170,20 @@ def _whole(value: Any, least: int, what: str) -> int:
     return int(value)
 
 
-def _verdict(confirm: Confirmation, tolerance: float) -> str:
-    if confirm.found:
+def _try_known(confirm: Confirmation, known: Float[np.ndarray, "k d"], notes: list[str]) -> None:
+    """What failed once is tried first, with half of what may be spent, so that something is left to search with."""
+    some = known[: (confirm.left + 1) // 2]
+    if not len(some):
+        return
+    before = len(confirm.found)
+    confirm.check(some, "in the database")
+    fail = len(confirm.found) - before
+    left = f"; {len(known) - len(some)} more were left for a larger budget" if len(known) > len(some) else ""
+    notes.append(f"{fail} of {len(some)} inputs of the database fail again{left}")
+
+
+def _verdict(confirm: Confirmation, found: list[Counterexample], tolerance: float) -> str:
+    if found:
         return VERDICTS[0]
     # written so that a worst error that is not a number would be undecided, too
     decided = confirm.compared > 0 and confirm.not_numbers == 0 and confirm.worst <= tolerance
@@ -234,6 +225,9 @@ def _test(confirm: Confirmation, tests: Snapshots | None, notes: list[str]) -> D
         return Draws(0, 0)
     else:
         notes.append(f"the {len(tests)} test inputs count among the draws, as long as no surrogate was chosen by them")
+    reasons = [tests.reasons.get(i, "") for i in range(len(tests))]
+    known = Attempt(tests.fields, tests.residuals, *np.zeros((2, len(tests)), dtype=int))  # type: ignore[arg-type]
+    confirm.not_solved(unsolved_inputs(problem, tests.inputs, known, reasons, "test input", confirm.seed))
     unsolved = int((~tests.valid).sum())
     return Draws(
         len(tests) - unsolved, len(tests) - unsolved - int((errors <= confirm.allowed.relative).sum()), 0, unsolved
@@ -258,13 +252,3 @@ def _draw(
     # an error that is no number is no success
     failed = len(errors) - unsolved - int((errors <= tolerance).sum())
     return Draws(len(P) - unsolved, failed, int(proved.sum()), unsolved)
-
-
-def _distinct(records: list[Counterexample], box: Any) -> list[Counterexample]:
-    """The worst of those within a hundredth of the box of each other."""
-    kept: list[Counterexample] = []
-    for record in sorted(records, key=lambda c: -c.error):
-        x = box.to_unit(record.inputs)
-        if all(np.abs(x - box.to_unit(other.inputs)).max() > 1e-2 for other in kept):
-            kept.append(record)
-    return kept

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from concurrent.futures import Executor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, overload
@@ -28,6 +29,7 @@ from ..solvers.foreign import SettingsChanged
 from ..solvers.outputs import Output, find_output
 from ..solvers.precision import in_float64
 from ..solvers.problem import Problem
+from ..solvers.processes.rows import attempt_rows, check_executor
 from ..solvers.tolerance import Tolerance
 from .answers.batch_remark import batch_difference
 from .answers.evaluate import CHUNK, Model, as_float64, captured, evaluate
@@ -43,7 +45,7 @@ from .proofs.proof import ReducedProof
 from .proofs.prover import prover, unchanged
 from .statistical_guard import StatisticalGuard
 from .statistics.calibration import Calibration
-from .unsolved import first_unsolved, with_others
+from .unsolved import unsolved_inputs, with_others
 
 SIZES = (16, 256)  # rows of one compiled bound: few, for each is compiled
 LARGEST = 1024  # rows at most that a surrogate is warmed up for
@@ -201,8 +203,9 @@ class Guard:
         self.prover.proof.polish(P[:1], field, STEPS)
 
     @in_float64
-    def __call__(self, P: Any, out: Float[np.ndarray, "n N"] | None = None) -> Answer:
-        """Guarded answers at P [n, d]. ``out``: a buffer to write the fields to, for callers who answer many batches.
+    def __call__(self, P: Any, out: Float[np.ndarray, "n N"] | None = None, executor: Executor | None = None) -> Answer:
+        """Guarded answers at P [n, d]. ``out``: a buffer to write the fields to, for callers who answer many batches;
+        ``executor``: where the solves run, as in ``sample``.
 
         Raises:
             ValueError: P is not [n, d], NaN, infinite or outside the problem's box (row and input are named); the
@@ -211,7 +214,9 @@ class Guard:
         start = time.perf_counter()
         if not self.prover.holds:
             raise ValueError(f"{self.problem.name} was changed in place since this guard was built: build another one")
+        check_executor(executor)
         batch = Batch(self.problem.inputs.check(P), self.problem.size, self._scale, out)
+        batch.executor = executor
         batch.notes += self.notes
         if self.output is not None:
             self._answer_output(batch)
@@ -317,8 +322,9 @@ class Guard:
         if not len(rows):
             return
         P = batch.P[rows]
-        attempts = self.problem.attempt_batch(P)
+        attempts, reasons = attempt_rows(self.problem, P, batch.executor)
         truth = np.asarray(attempts.u)
+        batch.unsolved += unsolved_inputs(self.problem, P, attempts, reasons, "guard")
         batch.u[rows] = truth
         good = np.isfinite(truth).all(axis=1)
         proof = self.prover.proof
@@ -338,7 +344,7 @@ class Guard:
             else:
                 batch.notes += unbounded(proof, self.output, P, found, good) + self._near_zero(found, over)
         if not good.all():
-            why = with_others(self.problem, first_unsolved(self.problem, P, attempts))
+            why = with_others(self.problem, batch.unsolved[0].reason)
             batch.notes.append(
                 f"the solver failed at {int((~good).sum())} inputs: these rows are NaN. The first: {why}"
             )
@@ -359,7 +365,7 @@ class Guard:
         seconds = time.perf_counter() - start
         return Answer(
             batch.u, batch.route, certificate.relative_upper, certificate, seconds, certificate.notes, counts,
-            batch.error_upper, None if self.output is None else batch.output,
+            batch.error_upper, None if self.output is None else batch.output, unsolved=tuple(batch.unsolved),
         )  # fmt: skip
 
     def _near_zero(self, found: OutputBounds, over: np.ndarray) -> list[str]:

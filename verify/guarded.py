@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import Executor
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -10,6 +11,7 @@ from jaxtyping import Float
 from .certificate import Certificate
 from .evidence import Evidence
 from .proofs.bounds import ErrorBounds, OutputBounds, no_interval, nothing_proved, output_errors, scaled_upper
+from .search.unsolved_input import UnsolvedInput
 
 ROUTES = ("accepted", "polished", "solved", "failed")
 
@@ -19,6 +21,7 @@ class Answer:
     """Guarded answers: the fields, how each came about, and the certificate of exactly these fields.
 
     ``route``: one of ``ROUTES`` for every row, and ``counts`` of each; ``notes``: what went wrong on the way.
+    ``unsolved``: a record of each row that failed, with the reason.
     ``error_upper``: what was compared with the tolerance, a bound of ||e|| / (absolute / tolerance + ||u||): without an
     absolute tolerance ``relative_upper``. ``seconds``: all that the call took, compiling and solving included.
 
@@ -41,6 +44,7 @@ class Answer:
     output: Float[np.ndarray, " n"] | None = None
     statistical: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=bool))
     calibration: str = ""
+    unsolved: tuple[UnsolvedInput, ...] = ()
 
     @property
     def evidence(self) -> Evidence:
@@ -80,6 +84,8 @@ class Batch:
         self.bounds = nothing_proved(n)
         self.scale, self.error_upper = scale, np.full(n, np.inf)
         self.notes: list[str] = []
+        self.unsolved: list[UnsolvedInput] = []
+        self.executor: Executor | None = None  # where solves run
         self.output, self.found = np.full(n, np.nan), no_interval(np.full(n, np.nan))
 
     def settle(self, rows: np.ndarray, good: np.ndarray, route: str, bound: ErrorBounds | None) -> np.ndarray:

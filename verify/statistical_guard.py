@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from concurrent.futures import Executor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -81,8 +82,8 @@ class StatisticalGuard:
         return time.perf_counter() - start
 
     @in_float64
-    def __call__(self, P: Any, out: Float[np.ndarray, "n N"] | None = None) -> Answer:
-        """Guarded answers at P [n, d]; ``out`` as in ``Guard``.
+    def __call__(self, P: Any, out: Float[np.ndarray, "n N"] | None = None, executor: Executor | None = None) -> Answer:
+        """Guarded answers at P [n, d]; ``out`` and ``executor`` as in ``Guard``.
 
         Raises:
             ValueError: as ``Guard``.
@@ -91,7 +92,7 @@ class StatisticalGuard:
         P = self.problem.inputs.check(P)
         notes = [self.calibration.words]
         mine, fields = self._accepted(P, notes)
-        others = self.proved(P[~mine]) if not mine.all() else None
+        others = self.proved(P[~mine], executor=executor) if not mine.all() else None
         u = np.empty((len(P), self.problem.size)) if out is None else out[: len(P)]
         u[mine] = fields
         route = np.full(len(P), ROUTES[0], dtype="<U8")
@@ -111,6 +112,7 @@ class StatisticalGuard:
             error_upper=error_upper,
             statistical=mine,
             calibration=self.calibration.words,
+            unsolved=() if others is None else others.unsolved,
         )
 
     def _accepted(self, P: np.ndarray, notes: list[str]) -> tuple[Bool[np.ndarray, " n"], Float[np.ndarray, "k N"]]:

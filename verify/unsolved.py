@@ -5,6 +5,18 @@ from __future__ import annotations
 import numpy as np
 
 from ..solvers.problem import Attempt, Problem
+from ..solvers.processes.rows import row
+from .search.unsolved_input import UnsolvedInput
+
+
+def unsolved_inputs(
+    problem: Problem, P: np.ndarray, attempts: Attempt, reasons: list[str], found: str, seed: int = 0
+) -> list[UnsolvedInput]:
+    """A record of each input that was not solved; ``reasons`` as they were told with the rows."""
+    about = (problem.name, problem.settings, problem.fingerprint, seed)
+    failed = np.flatnonzero(~np.isfinite(np.asarray(attempts.u)).all(axis=1)).tolist()
+    said = [problem.failure_message(P[i], row(attempts, i), reasons[i]) for i in failed]
+    return [UnsolvedInput(np.array(P[i]), why, found, *about) for i, why in zip(failed, said, strict=True)]
 
 
 def first_unsolved(problem: Problem, P: np.ndarray, attempts: Attempt) -> str:

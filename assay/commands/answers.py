@@ -43,6 +43,7 @@ from .settings import (
     point,
     read_inputs,
 )
+from .workers import Workers, pool
 
 Inputs = Annotated[Path | None, typer.Option("--inputs", metavar="FILE.csv", help="Rows of inputs, header optional.")]
 SHOWN = 12  # rows printed for people
@@ -256,6 +257,7 @@ def guard(
         typer.Option(metavar="FILE.npz", help="What `assay calibrate` wrote: accept by statistics, not proved."),
     ] = None,
     out: Annotated[Path | None, typer.Option(metavar="FILE.npz", help="The answers, for numpy.load.")] = None,
+    workers: Workers = None,
     problem: ProblemOption = None,
     set_: Set = None,
     as_json: Json = False,
@@ -269,7 +271,7 @@ def guard(
     P = chosen_inputs(target, at, inputs, random, seed)
     check_new(out)
     prepared(target.problem)
-    with keeps(lambda: "nothing was written; the same command starts again"):
+    with keeps(lambda: "nothing was written; the same command starts again"), pool(workers) as executor:
         if calibration is None:
             guarding: Guard | StatisticalGuard = guarded(
                 target.problem, target.surrogate, tolerance, trust_map, absolute, output
@@ -278,7 +280,7 @@ def guard(
             raise UserError("--calibration is of fields, and goes without --trust-map and --output")
         else:
             guarding = guarded(target.problem, target.surrogate, tolerance, None, absolute, calibration=calibration)
-        answer = guarding(P)
+        answer = guarding(P, executor=executor)
     payload = _answers(target, P, answer, tolerance)
     payload["absolute"] = guarding.absolute
     payload["measured"] = measured(target.problem, tolerance, guarding.absolute, output)
@@ -335,6 +337,9 @@ def _answers(target: Target, P: np.ndarray, answer: Answer, tolerance: float) ->
         "against": answer.certificate.against,
         "evidence": answer.evidence,
         "assumptions": list(answer.certificate.assumptions) if assumed else [],
+        "unsolved": [
+            {"inputs": dict(zip(names, u.inputs.tolist(), strict=True)), "reason": u.reason} for u in answer.unsolved
+        ],
         "notes": list(answer.notes),
     }
 
@@ -354,7 +359,7 @@ def _show_answers(console: Console, P: np.ndarray, answer: Answer, payload: dict
     counts = ", ".join(f"{count} {route}" for route, count in answer.counts.items() if count)
     console.print(f"answers: {counts}, in {answer.seconds:.2f} s (compilation included)")
     console.print(f"evidence: {payload['evidence']}, {payload['against']}; errors are {payload['measured']}")
-    for note in payload["notes"]:
+    for note in [*payload["notes"], *(f"the truth fails: {u.reason}" for u in answer.unsolved[1:SHOWN])]:
         console.print(f"note: {note}")
     if out is not None:
         console.print(f"written: {out}")

@@ -10,27 +10,28 @@ import numpy as np
 import typer
 from rich.console import Console
 
-from ..own_code import find_problem, is_own
+from ..own_code import is_own
+from ..pictures import check_path
+from ..region_pictures import plot_regions
 from ..run_folder import write_json
 from ..solvers.box import MANY, SHOWN
-from ..solvers.files import locked
-from ..solvers.problem import Problem, SolveError
-from ..solvers.problems.catalogue import stored_problem
+from ..solvers.problem import Problem
 from ..solvers.snapshots.sample import Snapshots, load_snapshots
 from ..solvers.tolerance import Tolerance
-from ..targets import Target, find_callable, find_surrogate
-from ..verify.falsify import VERDICTS, Falsification
+from ..targets import Target, find_surrogate
+from ..verify.falsification import VERDICTS, Falsification
 from ..verify.falsify import falsify as search
-from ..verify.search.counterexample import Counterexample, read_counterexamples, write_counterexamples
-from ..verify.search.counterexample import replay as solve_again
 from ..verify.search.methods.catalogue import STANDARD, find_method
-from .errors import DONE, FAILED, UNDECIDED, UserError, keeps
+from ..verify.search.records import add_records, kept_records
+from ..verify.search.shrinking import CALLS
+from .errors import DONE, FAILED, UNDECIDED, keeps
 from .output import downward, emit, number, plain, progress_bar, table, upward
 from .prepare import prepared
-from .settings import Absolute, Config, Json, OutputOption, ProblemOption, Seed, Set, pairs
+from .settings import Absolute, Config, Json, OutputOption, ProblemOption, Seed, Set, pairs, point
 from .settings import Tolerance as ToleranceOption
 from .workers import Workers, pool
 
+FEW = 10  # of a kind that people are shown
 EXIT_CODES = dict(zip(VERDICTS, (FAILED, DONE, UNDECIDED), strict=True))
 RunWord = Annotated[
     str, typer.Argument(metavar="RUN", help="A run folder; or model.onnx or module:name, with --problem.")
@@ -65,6 +66,17 @@ def falsify(
         Path | None,
         typer.Option(metavar="FILE.jsonl", help="Records are added here; RUN/counterexamples.jsonl if left out."),
     ] = None,
+    shrink: Annotated[
+        int, typer.Option(min=0, help="Solves beside the budget, as many at most, that simplify what was found.")
+    ] = CALLS,
+    nominal: Annotated[
+        str | None, typer.Option(metavar="NAME=VALUE,...", help="What failures are brought near to; the centre.")
+    ] = None,
+    database: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="Known failures, tried first and added to; RUN/database if left out."),
+    ] = None,
+    plot: Annotated[Path | None, typer.Option(metavar="FILE.png", help="A picture of the failing regions.")] = None,
     set_: Set = None,
     as_json: Json = False,
     config: Config = None,
@@ -74,7 +86,12 @@ def falsify(
     target = find_surrogate(run, problem, pairs(set_ or [], "--set"), output)
     default = Path("counterexamples.jsonl") if target.folder is None else target.folder.file("counterexamples.jsonl")
     records = out or default
-    read_kept(records)  # what cannot be added to is a mistake to be told before the search, not after it
+    kept_records(records)  # what cannot be added to is a mistake to be told before the search, not after it
+    if plot is not None:
+        check_path(plot)
+    near = None if nominal is None else point(target.problem.inputs, nominal)
+    if database is None and target.folder is not None:
+        database = target.folder.file("database")
     tests = _tests(target)
     prepared(target.problem)
     lost = "nothing of this search was kept; the same command searches again"
@@ -95,10 +112,15 @@ def falsify(
             draws=draws,
             tests=tests,
             output=output,
+            shrink=shrink,
+            nominal=near,
+            database=database,
             progress=progress,
         )
-    places = store_records(records, result.counterexamples)
+    places = add_records(records, [*result.counterexamples, *result.unsolved])
     payload = _falsification(target, result, records, places)
+    payload["database"] = None if database is None else str(database)
+    payload["plot"] = None if plot is None else str(plot_regions(target.problem, result, plot))
     payload["settings"] = {
         "tolerance": tolerance,
         "absolute": result.absolute,
@@ -119,40 +141,6 @@ def _tests(target: Target) -> Snapshots | None:
     return load_snapshots(file, target.problem) if file is not None and file.exists() else None
 
 
-def read_kept(path: Path) -> list[Counterexample]:
-    """The records of a file that may not exist yet."""
-    return read_counterexamples(path) if path.exists() and path.stat().st_size else []
-
-
-def store_records(path: Path, new: list[Counterexample]) -> list[int]:
-    """Add records to a file; returns the place of each. One that is there already is not added again.
-
-    The file is read anew and locked meanwhile: searches that run at the same time all keep their records.
-    """
-    if not new:
-        return []
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with locked(path):
-        return _added(path, read_kept(path), new)
-
-
-def _added(path: Path, kept: list[Counterexample], new: list[Counterexample]) -> list[int]:
-    known = {_key(record): i for i, record in enumerate(kept)}
-    places = []
-    for record in new:
-        key = _key(record)
-        if key not in known:
-            known[key] = len(kept)
-            kept.append(record)
-        places.append(known[key])
-    write_counterexamples(path, kept)
-    return places
-
-
-def _key(record: Counterexample) -> tuple[bytes, float, float, bytes]:
-    return record.inputs.tobytes(), record.tolerance, record.absolute, record.field.tobytes()
-
-
 def _falsification(target: Target, result: Falsification, records: Path, places: list[int]) -> dict[str, Any]:
     names = target.problem.inputs.names
     found = [
@@ -165,19 +153,36 @@ def _falsification(target: Target, result: Falsification, records: Path, places:
             "solver_calls": c.solver_calls,
             "found": c.found,
             "component_errors": c.component_errors,
+            "finer_error": c.finer_error,
+            "shrunk": None if c.shrunk is None else dict(zip(names, c.shrunk.tolist(), strict=True)),
+            "shrunk_error": None if c.simplest is None else c.simplest.error,
             "record": f"{records}#{place}",
         }
-        for c, place in zip(result.counterexamples, places, strict=True)
+        for c, place in zip(result.counterexamples, places, strict=False)
+    ]
+    not_solved = [
+        {
+            "inputs": dict(zip(names, u.inputs.tolist(), strict=True)),
+            "reason": u.reason,
+            "found": u.found,
+            "record": f"{records}#{place}",
+        }
+        for u, place in zip(result.unsolved, places[len(found) :], strict=True)
     ]
     worst = result.worst_inputs
     return {
         "surrogate": target.label,
         "problem": target.problem.name,
         "counterexamples": found,
+        "unsolved": not_solved,
+        "regions": [region.to_json(names) for region in result.regions],
+        "found": result.words,
         "worst": None if np.isnan(result.worst) else result.worst,
         "component_errors": result.component_errors,
         "worst_inputs": dict(zip(names, worst, strict=True)) if np.isfinite(worst).all() else None,
         "solver_calls": result.solver_calls,
+        "shrink_calls": result.shrink_calls,
+        "finer_calls": result.finer_calls,
         "tolerance": result.tolerance,
         "absolute": result.absolute,
         "measured": measured(target.problem, result.tolerance, result.absolute, result.output or None),
@@ -217,27 +222,51 @@ def _show(
         names = target.problem.inputs.names
         few = names if len(names) <= MANY else (f"the first {SHOWN} of {len(names)} inputs",)
         rows = table("record", "error", "at least", "evidence", *few)
-        for c, place in list(zip(found, places, strict=True))[:10]:
+        for c, place in list(zip(found, places, strict=False))[:10]:
             inputs = [number(x, 4) for x in c.inputs]
             inputs = inputs if len(names) <= MANY else [", ".join(inputs[:SHOWN])]
             rows.add_row(f"{records}#{place}", number(c.error), downward(c.lower), str(c.evidence), *inputs)
         console.print(rows)
         if len(found) > 10:
             console.print(f"and {len(found) - 10} more in {records}")
+        _show_simplest(console, target.problem, result)
         console.print(f"solve one again: {again}")
     elif np.isnan(result.worst):
         console.print("no error could be measured")
     else:
-        console.print(f"largest error observed: {number(result.worst)}; that nothing was found proves nothing")
+        console.print(f"{result.words}: largest error observed {number(result.worst)}; it proves nothing")
     if result.component_errors:
         parts = ", ".join(f"{name} {number(error)}" for name, error in result.component_errors.items())
         console.print(f"largest errors of the components by themselves: {parts}")
-    for line in _likelihood(result):
+    for line in [*_likelihood(result), *_truth_fails(result)]:
         console.print(line)
     for note in result.notes:
         console.print(f"note: {note}")
     about = measured(target.problem, result.tolerance, result.absolute, result.output or None)
     console.print(f"errors are {about}, {result.against}")
+
+
+def _show_simplest(console: Console, problem: Problem, result: Falsification) -> None:
+    """The worst failure as it was shrunk, and where failures lie."""
+    first = next((c for c in result.counterexamples if c.simplest is not None), None)
+    if first is not None and first.simplest is not None:
+        console.print(
+            f"the simplest failing input found ({result.shrink_calls} more solves): "
+            f"{problem.inputs.named(first.simplest.inputs)}, error {number(first.simplest.error)}"
+        )
+    if first is not None and first.finer_error is not None:
+        console.print(f"on the doubled grid the worst one's error is {number(first.finer_error)}: it fails there, too")
+    for region in result.regions[:FEW]:
+        console.print(f"{region!r}, at {problem.inputs.named(region.worst)}")
+    if len(result.regions) > FEW:
+        console.print(f"and {len(result.regions) - FEW} more regions")
+
+
+def _truth_fails(result: Falsification) -> list[str]:
+    """The inputs that the solver did not answer: findings of their own."""
+    lines = [f"the truth fails: {one.reason} ({one.found})" for one in result.unsolved[:FEW]]
+    more = len(result.unsolved) - FEW
+    return lines + ([f"the truth fails at {more} more inputs: all are in the file of records"] if more > 0 else [])
 
 
 def measured(problem: Problem, tolerance: float, absolute: float, output: str | None = None) -> str:
@@ -261,87 +290,3 @@ def _likelihood(result: Falsification) -> list[str]:
             f"probability is at most {upward(result.failure_or_unsolved_upper)}"
         )
     return lines
-
-
-def replay(
-    record: Annotated[
-        str, typer.Argument(metavar="RECORD[#INDEX]", help="A file of counterexamples; #INDEX counts from 0.")
-    ],
-    surrogate: Annotated[
-        str | None,
-        typer.Option(metavar="RUN", help="Ask this surrogate again: a run folder, model.onnx or module:name."),
-    ] = None,
-    absolute: Absolute = None,
-    problem: ProblemOption = None,
-    set_: Set = None,
-    as_json: Json = False,
-    config: Config = None,
-) -> int:
-    """Solve a counterexample again. Exit code 1 where the failure stands, 0 where it does not, 3 where that is open.
-
-    --absolute replaces what the record was made with.
-    """
-    path, index = _place(record)
-    records = read_counterexamples(path)
-    if not 0 <= index < len(records):
-        raise UserError(f"{path} holds the records 0 to {len(records) - 1}, not {index}")
-    chosen = records[index]
-    owner = _owner(chosen, path, problem, pairs(set_ or [], "--set"))
-    answer = None if surrogate is None else find_callable(surrogate, owner)
-    try:
-        again = solve_again(owner, chosen, answer, absolute)
-    except SolveError as error:
-        raise UserError(f"the truth could not be computed again: {error}") from error
-    payload = {
-        "record": f"{path}#{index}",
-        "against_surrogate": surrogate or "the field in the record",
-        "inputs": dict(zip(owner.inputs.names, chosen.inputs.tolist(), strict=True)),
-        "tolerance": chosen.tolerance,
-        "absolute": again.absolute,
-        "recorded_absolute": chosen.absolute,
-        "recorded_error": chosen.error,
-        "error": again.error,
-        "lower": again.lower,
-        "upper": again.upper,
-        "evidence": str(again.evidence),
-        "fails": again.fails,
-    }
-
-    def people(console: Console) -> None:
-        console.print(f"{path}#{index}: {owner.name} at {owner.inputs.named(chosen.inputs)}")
-        console.print(
-            f"error {number(again.error, 6)} of {payload['against_surrogate']}, "
-            f"recorded {number(chosen.error, 6)}, tolerance {chosen.tolerance:g}"
-        )
-        console.print(f"errors are {measured(owner, chosen.tolerance, again.absolute, chosen.output or None)}")
-        if again.fails is None:
-            console.print("undecided: the error is not a number")
-        else:
-            console.print("the failure stands" if again.fails else "it no longer fails")
-
-    emit(as_json, payload, people)
-    if again.fails is None:
-        return UNDECIDED
-    return FAILED if again.fails else DONE
-
-
-def _place(word: str) -> tuple[Path, int]:
-    """FILE#3 -> FILE and 3."""
-    text, hash_, index = word.rpartition("#")
-    if not hash_ or Path(word).exists():
-        return Path(word), 0
-    if not index.isdigit():
-        raise UserError(f"RECORD#INDEX takes a whole number from 0, not {index!r}")
-    return Path(text), int(index)
-
-
-def _owner(chosen: Counterexample, path: Path, word: str | None, asked: dict[str, Any]) -> Problem:
-    """The record's problem: named by the user, or one of this library that the record names."""
-    if word is not None:
-        return find_problem(word, asked if is_own(word) else {**chosen.problem_settings, **asked})
-    if asked:
-        raise UserError("--set goes with --problem: a record knows its problem's settings")
-    try:
-        return stored_problem(chosen.problem_name, chosen.problem_settings)
-    except ValueError as error:
-        raise UserError(f"{path}: {error}: say with --problem which problem it is of") from None

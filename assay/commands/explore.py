@@ -22,6 +22,7 @@ from .output import check_new, emit, number, plain, progress_bar, table, write_a
 from .settings import At, Config, Json, Seed, Set, pairs, point
 from .workers import Workers, pool
 
+SHOWN = 10  # failed inputs that people are shown
 ProblemWord = Annotated[str, typer.Argument(metavar="PROBLEM", help="A name of `assay problems`, or module:name.")]
 
 
@@ -197,7 +198,10 @@ def sample(
             bar(count, total)
 
         snapshots = take_sample(owner, n, seed, path=out, executor=executor, progress=progress, retry=retry)
-    failed = int((~snapshots.valid).sum())
+    names, rows = owner.inputs.names, np.flatnonzero(~snapshots.valid).tolist()
+    places = [dict(zip(names, snapshots.inputs[i].tolist(), strict=True)) for i in rows]
+    unsolved = [{"inputs": p, "reason": snapshots.reasons.get(i)} for p, i in zip(places, rows, strict=True)]
+    failed = len(unsolved)
     payload = {
         "problem": problem,
         "settings": owner.settings,
@@ -205,6 +209,13 @@ def sample(
         "n": len(snapshots),
         "failed": failed,
         "reasons": snapshots.why_failed(),
+        "unsolved": [
+            {
+                "inputs": dict(zip(owner.inputs.names, snapshots.inputs[i], strict=True)),
+                "reason": snapshots.reasons.get(i),
+            }
+            for i in np.flatnonzero(~snapshots.valid).tolist()
+        ],
         "seed": seed,
         "worst_residual": float(np.max(snapshots.residuals)),
         "hash": snapshots.hash,
@@ -214,6 +225,11 @@ def sample(
         console.print(f"{len(snapshots)} snapshots of {owner.name} in {out}, {failed} of them failed")
         for why, count in snapshots.why_failed().items():
             console.print(f"failed, {count}: {why}")
+        for i in rows[:SHOWN]:
+            at = owner.inputs.named(snapshots.inputs[i])
+            console.print(f"the truth fails at {at}: the solver {snapshots.reasons.get(i, 'does not say why')}")
+        if failed > SHOWN:
+            console.print(f"and at {failed - SHOWN} more inputs: --json lists all")
         if failed:
             console.print("the same command tries them again (--no-retry leaves them)")
 

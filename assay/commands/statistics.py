@@ -14,10 +14,12 @@ from ..solvers.snapshots.sample import sample as take_sample
 from ..solvers.tolerance import measured_in
 from ..targets import Target, find_surrogate
 from ..verify.evidence import Evidence
+from ..verify.search.counterexample import Counterexample
+from ..verify.search.records import kept_records
 from ..verify.statistics.calibrate import calibrate as choose_threshold
 from ..verify.statistics.conformal import conformal as error_bars
 from ..verify.statistics.failure_probability import METHODS, failure_probability
-from .check import RunWord, measured, read_kept, save_report
+from .check import RunWord, measured, save_report
 from .errors import DONE, UNDECIDED, UserError, keeps
 from .output import check_new, downward, emit, number, progress_bar, upward
 from .prepare import prepared
@@ -101,8 +103,10 @@ def _worst(target: Target, among_rows: float) -> tuple[float, str]:
     scale = target.problem.zero_scale
     records = [
         record.error
-        for record in read_kept(target.folder.file("counterexamples.jsonl"))
-        if not record.output and np.isclose(record.absolute / record.tolerance, scale)
+        for record in kept_records(target.folder.file("counterexamples.jsonl"))
+        if isinstance(record, Counterexample)
+        and not record.output
+        and np.isclose(record.absolute / record.tolerance, scale)
     ]
     if records and max(records) > among_rows:
         return max(records), f"a search, {len(records)} counterexamples on record"

@@ -24,7 +24,8 @@ from rich.console import Console
 from ...solvers.problem import Problem
 from ...solvers.problems.thermal_block import ThermalBlock
 from ...verify.falsify import falsify
-from ...verify.search.counterexample import Counterexample, write_counterexamples
+from ...verify.search.counterexample import Counterexample
+from ...verify.search.records import write_records
 from .. import command
 
 HEIGHT, WIDTH = 0.3, 0.05
@@ -64,7 +65,7 @@ def replayed(record: Counterexample) -> tuple[int, str]:
     """Exit code and output of ``assay replay`` in a fresh process; 1 means that the failure was confirmed again."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "counterexamples.jsonl"
-        write_counterexamples(path, [record])
+        write_records(path, [record])
         done = subprocess.run(
             [sys.executable, "-m", "assay", "replay", str(path), "--json"], capture_output=True, text=True, check=False
         )

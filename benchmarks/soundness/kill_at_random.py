@@ -30,7 +30,7 @@ from rich.console import Console
 from ...solvers.snapshots.sample import load_snapshots
 from ...surrogates import load
 from ...verify.boxes.map_file import load_trust_map
-from ...verify.search.counterexample import read_counterexamples
+from ...verify.search.records import read_records
 from .. import command
 from .scratch import environment, own_problem, write_own_module
 
@@ -108,7 +108,7 @@ def _model_whole(folder: Path) -> None:
 
 
 def _records(folder: Path) -> Any:
-    return [record.to_json() for record in read_counterexamples(folder / "own" / "counterexamples.jsonl")]
+    return [record.to_json() for record in read_records(folder / "own" / "counterexamples.jsonl")]
 
 
 def _volume(folder: Path) -> Any:
@@ -124,7 +124,7 @@ def _whole(folder: Path) -> int:
     for path in folder.rglob("*.json"):
         json.loads(path.read_text())
     for path in folder.rglob("counterexamples.jsonl"):
-        read_counterexamples(path)
+        read_records(path)
     for path in folder.rglob("trust-map.json"):
         load_trust_map(path)
     return 0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import Executor
 from typing import Any
 
@@ -17,16 +17,19 @@ from ...solvers.tolerance import Tolerance
 from ..answers.evaluate import evaluate
 from ..evidence import Evidence
 from ..measured_error import exceeds, measured
-from ..unsolved import first_unsolved, with_others
+from ..unsolved import unsolved_inputs, with_others
 from .counterexample import Counterexample
 from .unseen import Unseen
+from .unsolved_input import UnsolvedInput
 
 
 class Confirmation:
     """Errors confirmed by the solver, at no more than ``budget`` of its calls.
 
     ``found`` holds a record of each error above the tolerance; ``worst`` and ``worst_inputs`` are of the largest error;
-    ``compared`` counts errors that are numbers, ``calls`` the solver's; ``notes`` says what is not known.
+    ``unsolved`` a record of each input at which the solver failed; ``compared`` counts errors that are numbers,
+    ``calls`` the solver's; ``asked`` and ``errors`` are the inputs that were compared with solutions, and their errors;
+    ``notes`` says what is not known.
     """
 
     def __init__(
@@ -44,7 +47,9 @@ class Confirmation:
         self.problem, self.surrogate, self.allowed = problem, surrogate, allowed
         self.budget, self.seed, self.report, self.output = budget, seed, report, output
         self.calls, self.compared, self.failed_solves, self.not_numbers, self.open = 0, 0, 0, 0, 0
-        self.first_failure = ""
+        self.asked: list[np.ndarray] = []
+        self.errors: list[float] = []
+        self._unsolved: dict[tuple[Any, ...], UnsolvedInput] = {}
         self.found: list[Counterexample] = []
         self.trouble: dict[str, None] = {}
         self.unseen = Unseen(problem, allowed)
@@ -61,13 +66,23 @@ class Confirmation:
         if not len(P):
             return np.zeros(0)
         self.report("solving", self.calls, self.budget)
-        attempts, _ = attempt_rows(self.problem, P, self.executor)
+        attempts, reasons = attempt_rows(self.problem, P, self.executor)
         truths = np.asarray(attempts.u)
-        self.failed_solves += int((~np.isfinite(truths).all(axis=1)).sum())
-        self.first_failure = self.first_failure or first_unsolved(self.problem, P, attempts)
+        failed = unsolved_inputs(self.problem, P, attempts, reasons, how, self.seed)
+        self.failed_solves += len(failed)
+        self.not_solved(failed)
         errors = self.compare(P, truths, how, solved=True)
         self.report("solving", self.calls, self.budget)
         return errors
+
+    @property
+    def unsolved(self) -> list[UnsolvedInput]:
+        return list(self._unsolved.values())
+
+    def not_solved(self, records: Iterable[UnsolvedInput]) -> None:
+        """Keep inputs at which the truth failed."""
+        for record in records:
+            self._unsolved.setdefault(record.key, record)
 
     def compare(self, P: np.ndarray, truths: np.ndarray, how: str, solved: bool = False) -> Float[np.ndarray, " n"]:
         """Errors at P [n, d] against truths [n, N] that are known; NaN where there is none.
@@ -84,6 +99,8 @@ class Confirmation:
             self.calls += int(solved)
             if np.isfinite(truth).all():
                 errors[i] = self._measure(p, field, truth, how, bool(answered))
+        self.asked += list(P)
+        self.errors += errors.tolist()
         return errors
 
     def _measure(self, p: np.ndarray, field: np.ndarray, truth: np.ndarray, how: str, answered: bool) -> float:
@@ -143,7 +160,7 @@ class Confirmation:
         if self.failed_solves:
             said.append(
                 f"the solver failed at {self.failed_solves} of {self.calls} inputs: nothing is known about the "
-                f"surrogate there. The first: {with_others(self.problem, self.first_failure)}"
+                f"surrogate there. The first: {with_others(self.problem, self.unsolved[0].reason)}"
             )
         if self.not_numbers:
             said.append(

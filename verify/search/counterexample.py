@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import base64
-import json
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from dataclasses import field as filled
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 
-from ...solvers.files import parse_json, read_text, replace
 from ...solvers.identity import SAME, check_fingerprint, says_all
 from ...solvers.outputs import Output, find_output
 from ...solvers.precision import in_float64
@@ -35,6 +32,9 @@ class Counterexample:
     (plus ``absolute / tolerance``); ``lower <= error <= upper`` allows for the truth's own residual where that is
     bounded. ``component_errors``: the same of each component by itself, where there are several. ``output``: the name
     of the output that errors are of; "" for those of fields.
+
+    ``finer_error``: the same field's error against the solution on the doubled grid, None where that was not solved;
+    ``simplest``: the failing input that this one was shrunk to (``shrinking.py``), as a record of its own.
     """
 
     inputs: Float[np.ndarray, " d"]
@@ -53,6 +53,18 @@ class Counterexample:
     component_errors: dict[str, float] = filled(default_factory=dict)
     output: str = ""
     fingerprint: str = ""  # of the problem; records of before there was one have none
+    finer_error: float | None = None
+    simplest: Counterexample | None = None
+
+    @property
+    def shrunk(self) -> Float[np.ndarray, " d"] | None:
+        """The simplest input known to fail in its stead; None where nothing was shrunk."""
+        return None if self.simplest is None else self.simplest.inputs
+
+    @property
+    def key(self) -> tuple[Any, ...]:
+        """Two records of one key are one."""
+        return self.inputs.tobytes(), self.tolerance, self.absolute, self.field.tobytes()
 
     def __repr__(self) -> str:
         where = ", ".join(f"{x:.6g}" for x in self.inputs)
@@ -77,6 +89,8 @@ class Counterexample:
             "absolute": self.absolute,
             "component_errors": {name: json_number(error) for name, error in self.component_errors.items()},
             **({"output": self.output} if self.output else {}),
+            **({} if self.finer_error is None else {"finer_error": json_number(self.finer_error)}),
+            **({} if self.simplest is None else {"simplest": self.simplest.to_json()}),
             "found": self.found,
             "solver_calls": self.solver_calls,
             "seed": self.seed,
@@ -97,6 +111,9 @@ class Counterexample:
             if not 0 <= absolute < np.inf:
                 raise ValueError(f"absolute must be zero or positive and finite, not {absolute}")
             raw = np.frombuffer(_unpacked(data["field"], most), dtype="<f8")
+            finer, simplest = data.get("finer_error"), data.get("simplest")
+            if simplest is not None:  # of one that is the simplest itself there is none
+                simplest = Counterexample.from_json({**simplest, "simplest": None}, most - raw.nbytes)
             return Counterexample(
                 inputs=np.array([float(x) for x in data["inputs"]]),
                 error=float(data["error"]),
@@ -114,6 +131,8 @@ class Counterexample:
                 fingerprint=str(data.get("fingerprint", "")),
                 output=str(data.get("output", "")),
                 component_errors={str(k): float(x) for k, x in data.get("component_errors", {}).items()},
+                finer_error=None if finer is None else float(finer),
+                simplest=simplest,
             )
         except (AttributeError, KeyError, TypeError, ValueError, OverflowError, zlib.error) as error:
             raise ValueError(f"not a counterexample record: {type(error).__name__}: {error}") from None
@@ -133,35 +152,6 @@ def _unpacked(text: str, most: int) -> bytes:
 def json_number(x: float) -> float | str:
     """JSON has no infinity: infinite and NaN values are written as strings."""
     return float(x) if np.isfinite(x) else str(float(x))
-
-
-def write_counterexamples(path: str | Path, records: list[Counterexample]) -> None:
-    """One JSON object a line, the file replaced in one step: a reader or an interruption never meets half of it."""
-    replace(path, "".join(json.dumps(record.to_json()) + "\n" for record in records))
-
-
-def read_counterexamples(path: str | Path) -> list[Counterexample]:
-    """All records of a file.
-
-    Raises:
-        ValueError: no such file, or a line that is not a record (its number is named).
-    """
-    try:
-        text = read_text(path)
-    except OSError as error:
-        missing = "; falsify writes it where it finds a failure" if isinstance(error, FileNotFoundError) else ""
-        raise ValueError(f"{path} could not be read: {error.strerror}{missing}") from None
-    records = []
-    left = LARGEST
-    for number, line in enumerate(text.splitlines(), start=1):
-        try:
-            records.append(Counterexample.from_json(parse_json(line), left))
-            left -= records[-1].field.nbytes
-        except ValueError as error:
-            raise ValueError(f"{path}, line {number}: {error}") from None
-    if not records:
-        raise ValueError(f"{path} holds no counterexample")
-    return records
 
 
 @dataclass(frozen=True)
