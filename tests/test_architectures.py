@@ -114,3 +114,15 @@ def test_a_wrong_option_ends_the_command_before_its_folder_is_made(capsys, tmp_p
     assert run([*about, "--sweep", "seconds=a"]) == 2 and run([*about, "--sweep", "max_rank=4,0"]) == 2
     assert "max_rank is a whole number of at least 1, not 0" in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
+
+
+def test_what_does_not_fit_into_memory_says_what_would(monkeypatch):
+    def train_huge(problem, snapshots, seed=0, box=None):
+        raise MemoryError("Unable to allocate 16.0 TiB")
+
+    monkeypatch.setitem(ARCHITECTURES, "mean", ARCHITECTURES["mean"]._replace(train=train_huge))
+    problem = PROBLEMS["steady"]
+    with pytest.raises(ValueError, match=r"mean .* does not fit into memory \(Unable to allocate 16.0 TiB\): fewer"):
+        train(problem, "mean", (problem.inputs.sample(4, 0), np.ones((4, problem.size))))
+    with pytest.raises(ValueError, match="octaves is at most 32"):
+        train(problem, "coordinate", None, octaves=2000)

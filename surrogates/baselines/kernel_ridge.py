@@ -44,16 +44,13 @@ def train_kernel_ridge(
         nugget: the squared relative error that a row is allowed; None to choose it from ``NUGGETS``.
 
     Raises:
-        ValueError: length or nugget not positive; as ``prepare``.
+        ValueError: as ``prepare``.
     """
     return fit(Regression.of(problem, snapshots, box), seed, length=length, nugget=nugget)
 
 
 def fit(r: Regression, seed: int = 0, *, length: float | None = None, nugget: float | None = None) -> Surrogate:
     """``train_kernel_ridge`` for rows in a basis."""
-    for name, value in (("length", length), ("nugget", nugget)):
-        if value is not None and not value > 0:
-            raise ValueError(f"{name} must be positive, not {value}")
     mean = r.weights**2 @ r.targets / np.sum(r.weights**2)
     some = slice(0, CHOOSE_BY)
     candidates = list(product(LENGTHS if length is None else (length,), NUGGETS if nugget is None else (nugget,)))

@@ -31,7 +31,7 @@ def train_polynomial(
         degree: the total one; None to choose it, with at most half as many terms as there are snapshots.
 
     Raises:
-        ValueError: the degree is negative or has more than ``TERMS`` terms; as ``prepare``.
+        ValueError: the degree has more than ``TERMS`` terms; as ``prepare``.
     """
     return fit(Regression.of(problem, snapshots, box), seed, degree=degree)
 
@@ -39,8 +39,8 @@ def train_polynomial(
 def fit(r: Regression, seed: int = 0, *, degree: int | None = None) -> Surrogate:
     """``train_polynomial`` for rows in a basis."""
     m = r.x.shape[1]
-    if degree is not None and (degree < 0 or comb(m + degree, degree) > TERMS):
-        raise ValueError(f"degree {degree} in {m} features is negative or has more than {TERMS} terms")
+    if degree is not None and comb(m + degree, degree) > TERMS:
+        raise ValueError(f"degree {degree} in {m} features has more than {TERMS} terms: take a lower one")
     fit, held = r.halves(seed=seed)
     limit = min(TERMS, max(len(fit) // 2, 1))
     allowed = [D for D in range(17) if comb(m + D, D) <= limit]

@@ -31,7 +31,7 @@ def train_random_features(
         width: units of the layer; None: half the number of snapshots, at most 512.
 
     Raises:
-        ValueError: a width below 1; as ``prepare``.
+        ValueError: as ``prepare``.
     """
     return fit(Regression.of(problem, snapshots, box), seed, width=width)
 
@@ -39,8 +39,6 @@ def train_random_features(
 def fit(r: Regression, seed: int = 0, *, width: int | None = None) -> Surrogate:
     """``train_random_features`` for rows in a basis."""
     width = min(512, max(1, len(r.x) // 2)) if width is None else int(width)
-    if width < 1:
-        raise ValueError(f"width must be at least 1, not {width}")
     rng = np.random.default_rng(seed)
     kernel, bias = rng.standard_normal((r.x.shape[1], width)), 2 * rng.standard_normal(width)
     fit, held = r.halves(seed=seed)

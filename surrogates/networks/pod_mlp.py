@@ -42,7 +42,7 @@ from ..baselines import polynomial
 from ..surrogate import Surrogate
 from ..training.gauss_newton import levenberg_marquardt, serves
 from ..training.optimise import Budget, Outcome, Progress, Stages, identity, identity_kept
-from ..training.optimisers import checked_optimiser, minimise_by
+from ..training.optimisers import minimise_by
 from ..training.options import checked_weight
 from ..training.physics_fields import LeastResidual, Plan, joined, least_residual
 from ..training.pod import Data, box_points, pod, prepare, solve_few
@@ -125,20 +125,17 @@ def train_pod_mlp(
     start = time.perf_counter()
     box = problem.inputs if box is None else box
     weight = checked_weight(physics_weight, MIXED if affine_in_few_terms(problem) else 0.0, snapshots is not None)
-    shape = _checked_widths(widths)
+    shape = tuple(int(w) for w in widths)
     tolerance = (TOLERANCE if weight else FINE) if tolerance is None else tolerance
     reduced = weight and affine_in_few_terms(problem)
     max_rank = (RANK if reduced else MANY) if max_rank is None else max_rank
-    if physics_points < 1 or max_rank < 1 or not tolerance > 0 or not smoothness >= 0:
-        raise ValueError("physics_points and max_rank must be at least 1, tolerance positive, smoothness at least 0")
-    checked_optimiser(optimiser)
     if optimiser == "levenberg-marquardt" and smoothness:
         raise ValueError("smoothness is no sum of squares here: leave it out, or take optimiser='lbfgs'")
     solved_here = snapshots is None
     data = solve_few(problem, box, BASIS_SOLVES, seed) if solved_here else prepare(problem, snapshots, box)
     if weight == 1:
         data = data.some(slice(BASIS_SOLVES))
-    if derivatives < 0 or (derivatives and weight == 1):
+    if derivatives and weight == 1:
         raise ValueError("derivatives are counted from 0, and fitted beside fields: leave them out with physics alone")
     physics, path = None, None if checkpoint is None else Path(checkpoint)
     if weight and not affine_in_few_terms(problem):
@@ -287,13 +284,3 @@ def _minimised(
     stages = Stages(budget)
     state = stages.run(budget.steps, lambda: begin(start, squares), lambda s, n: advance(s, squares, n))
     return stages.outcome(weights if state is None else state[0]["hidden"])
-
-
-def _checked_widths(widths: Sequence[int]) -> tuple[int, ...]:
-    try:
-        found = tuple(int(w) for w in widths)
-    except (TypeError, ValueError):
-        found = ()
-    if not found or min(found) < 1:
-        raise ValueError(f"widths are the sizes of one or more hidden layers, such as (64, 64), not {widths!r}")
-    return found

@@ -75,7 +75,13 @@ def train(
         "physics_weight": physics_weight,
     }
     passed = {key: value for key, value in given.items() if key in known}
-    surrogate: Surrogate = function(problem, snapshots, seed, box, **passed, **options)
+    try:
+        surrogate: Surrogate = function(problem, snapshots, seed, box, **passed, **options)
+    except MemoryError as error:
+        raise ValueError(
+            f"{architecture} with these options does not fit into memory ({error}): fewer snapshots or physics_points, "
+            "or a smaller network"
+        ) from None
     if snapshots is None or says_all(problem, problem.fingerprint):
         return surrogate
     row = telling_row(np.asarray(snapshots.fields))
@@ -104,7 +110,7 @@ def check_options(
         if key in FLAGS:
             raise ValueError(f"{key} is no option: it has a flag of its own, --{key.replace('_', '-')}")
         if key not in known:
-            raise closest(key, [*known, *FLAGS], f"option of {architecture}")
+            raise closest(key, known, f"option of {architecture}")
         check_option(key, value, kinds[key])
     if why := asked.misfit(problem):
         raise ValueError(why)

@@ -21,6 +21,8 @@ from jaxtyping import Array, Float
 from ....solvers.problem import Problem
 from ..design import Design, View, fits_all, mesh_of, positive
 
+MOST_OCTAVES = 32
+
 
 class Coordinate(nn.Module):
     """See the module's docstring."""
@@ -90,6 +92,10 @@ def build(problem: Problem, *, width: int = 32, layers: int = 2, octaves: int = 
         ValueError: numbers that make no sense.
     """
     positive(width=width, layers=layers, octaves=octaves)
+    if octaves > MOST_OCTAVES:
+        raise ValueError(
+            f"octaves is at most {MOST_OCTAVES}, beyond which no nodes tell frequencies apart, not {octaves}"
+        )
     return Coordinate(width, layers, octaves, periods_of(problem), problem.shape)
 
 
