@@ -105,6 +105,14 @@ def test_a_shifted_input_has_the_shifted_answer_on_a_periodic_grid(ring):
         np.testing.assert_allclose(shifted, jnp.roll(out, shift, axis=2), atol=1e-12)
 
 
+def test_a_trained_network_keeps_shifts_too():
+    """What is added to the network's fields, the mean of the sample, must not know the place."""
+    u = RNG.standard_normal((16, 12)) @ np.cos(2 * np.pi * np.subtract.outer(np.arange(12), np.arange(12)) / 12)
+    data = assay.dataset(u[..., None], u**2, np.arange(12) / 12, periodic=True)
+    made = assay.train(data.problem, "fno", data.snapshots, steps=20, width=4, layers=1, modes=3)
+    np.testing.assert_allclose(made(np.roll(u, 1, axis=1)), np.roll(made(u), 1, axis=1), rtol=1e-12)
+
+
 def test_a_rollout_goes_on_from_where_it_was(ring):
     """The same weights for more steps: the first states are the same, and later ones differ."""
     longer = problem("burgers", boundary="periodic", cells=12, steps=6, modes=2)

@@ -46,6 +46,7 @@ NOT_CHECKED = (
 CLOSE = 1e-9  # how closely errors and bounds are found again
 BOXES = 20_000  # parts of one leaf
 POINTS = 256  # of a leaf that could not be proved, where its bound is tried
+TRIED = 16_384  # such points of all leaves together
 
 
 class Changed(ValueError):
@@ -168,7 +169,8 @@ class _Trial:
         self._try(leaves, np.concatenate([np.full((1, d), 0.5), np.array(corners)]), 1)
 
     def at_many_points(self, leaves: np.ndarray) -> None:
-        self._try(leaves, np.random.default_rng(0).random((POINTS, self.low.shape[1])), 4)
+        count = max(4, min(POINTS, TRIED // max(len(leaves), 1)))
+        self._try(leaves, np.random.default_rng(0).random((count, self.low.shape[1])), 4)
 
     def _try(self, leaves: np.ndarray, places: np.ndarray, each: int) -> None:
         """

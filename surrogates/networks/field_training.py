@@ -339,6 +339,8 @@ def _sets(problem: Problem, data: Data, held: np.ndarray, weight: float, points:
 def _normalisers(design: Design, problem: Problem, data: Data) -> dict[str, np.ndarray]:
     U = data.fields / data.amplitudes[:, None]
     mean = U.mean(axis=0)
+    if design.sees_fields and problem.periodic:  # the mean of a sample breaks what a shifted input's answer keeps
+        mean = np.broadcast_to(mean.reshape(problem.shape).mean(axis=1, keepdims=True), problem.shape).ravel()
     by_component = (U - mean).reshape(len(U), -1, problem.shape[2])
     scale = np.sqrt(np.mean(by_component**2, axis=(0, 1)) / max(data.free.mean(), 1e-12))
     scale = np.where(scale > 0, scale, 1.0)

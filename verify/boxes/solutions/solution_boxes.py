@@ -24,6 +24,7 @@ from ..branch_and_bound import varying
 
 BoundOfBox = Callable[[Array, Array, BoundInputs, Array], BoxResult]
 ORDERS = {1: 8, 2: 6, 3: 5, 4: 4}  # nodes along each axis that is not fixed, by how many there are
+ROWS = 256  # fields at a time: an audit asks for a hundred thousand points, whose fields fit no memory together
 
 
 class FieldPoints:
@@ -35,6 +36,10 @@ class FieldPoints:
         self.problem, self.basis, self.scale, self.effort = problem, basis, scale, effort
 
     def lower(self, P: Float[np.ndarray, "n d"], c: Float[np.ndarray, "n k"]) -> Float[np.ndarray, " n"]:
+        parts = [slice(i, i + ROWS) for i in range(0, len(P), ROWS)]
+        return np.concatenate([np.zeros(0), *(self._lower(P[part], c[part]) for part in parts)])
+
+    def _lower(self, P: np.ndarray, c: np.ndarray) -> np.ndarray:
         fields = c @ self.basis.T
         bound = proof_of(self.problem).bounds(P, fields, self.effort)[1]
         return np.where(np.isfinite(fields).all(axis=1), np.asarray(scaled_lower(bound, self.scale, np)), 0.0)
