@@ -89,4 +89,4 @@ def build(
     return DeepOnet(tuple(map(int, branch)), tuple(map(int, trunk)), int(terms), turn, problem.shape)
 
 
-DEEPONET = Design("deeponet", build, fits_all)
+DEEPONET = Design("deeponet", build, fits_all, batch=32)

@@ -46,7 +46,7 @@ class Design(NamedTuple):
     sees_fields: bool = False  # the inputs as functions on the nodes
     sees_edges: bool = False
     rate: float = 2e-3  # of Adam
-    batch: int = 32  # rows of a step, few where a row is expensive
+    batch: int = 4  # rows of a step: few where a row is expensive, for snapshots have no noise to average
     penalised: bool = False  # whether the module's ``penalty(view, normalised fields)`` is a part of the loss
     report: Callable[[Problem, Mapping[str, np.ndarray]], dict[str, Any]] | None = None  # what training says of it
 

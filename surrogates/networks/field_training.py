@@ -54,12 +54,12 @@ from .field_network import (
 )
 
 HELD, ENOUGH = 0.125, 16  # share of the snapshots that is held out, and from how many on
-STEPS = 4000
+STEPS = 8000
 PHYSICS_POINTS = 1024  # inputs of the physics loss
 FEW = 32  # solves for normalisers where no field is fitted
 DRAW_SEED = 7_919
 ADAM_FIRST = 200  # steps before L-BFGS
-PATIENCE = 1500  # steps without a better look, after which there is no point in more
+PATIENCE = 6000  # steps without a better look, after which there is no point in more
 CHOICES = {
     "optimiser": ("adam", "muon", "lbfgs"),
     "norm": ("problem", "l2"),

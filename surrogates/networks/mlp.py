@@ -50,4 +50,4 @@ def build(problem: Problem, *, widths: Sequence[int] = (128, 128)) -> nn.Module:
     return Mlp(tuple(int(w) for w in widths), problem.shape)
 
 
-MLP = Design("mlp", build, fits_all)
+MLP = Design("mlp", build, fits_all, batch=32)

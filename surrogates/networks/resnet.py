@@ -72,4 +72,4 @@ def report(problem: Problem, arrays: Mapping[str, np.ndarray]) -> dict[str, floa
     return {"change_per_layer": change_per_layer(arrays)}
 
 
-RESNET = Design("resnet", build, fits_all, report=report)
+RESNET = Design("resnet", build, fits_all, batch=32, report=report)

@@ -126,6 +126,6 @@ def misfit(problem: Problem) -> str:
 
 
 ROLLOUT = Design(
-    "rollout", build, misfit, needs="several times, and nodes that form a tensor grid", sees_fields=True, batch=16,
+    "rollout", build, misfit, needs="several times, and nodes that form a tensor grid", sees_fields=True,
     penalised=True,
 )  # fmt: skip

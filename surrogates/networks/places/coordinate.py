@@ -99,4 +99,4 @@ def build(problem: Problem, *, width: int = 32, layers: int = 2, octaves: int = 
     return Coordinate(width, layers, octaves, periods_of(problem), problem.shape)
 
 
-COORDINATE = Design("coordinate", build, fits_all, batch=8)
+COORDINATE = Design("coordinate", build, fits_all)

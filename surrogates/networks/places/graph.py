@@ -99,6 +99,4 @@ def misfit(problem: Problem) -> str:
     )
 
 
-GRAPH = Design(
-    "graph", build, misfit, needs="a mesh: which nodes are neighbours", sees_fields=True, sees_edges=True, batch=16
-)
+GRAPH = Design("graph", build, misfit, needs="a mesh: which nodes are neighbours", sees_fields=True, sees_edges=True)

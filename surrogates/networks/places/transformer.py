@@ -93,4 +93,4 @@ def build(problem: Problem, *, width: int = 32, layers: int = 2, slices: int = 1
     return Transformer(width, layers, slices, periods_of(problem), problem.shape)
 
 
-TRANSFORMER = Design("transformer", build, fits_all, sees_fields=True, batch=16)
+TRANSFORMER = Design("transformer", build, fits_all, sees_fields=True)
