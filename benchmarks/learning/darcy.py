@@ -7,6 +7,9 @@ field, to the pressure. Points 0, h, .., 15 h of (0, 1)^2, h = 1/16: the last li
 change under the eight symmetries of the square; the row "mirrored" learns from all images of every sample, in whose
 first line the coefficient, which is on the boundary, is that next to it.
 
+``--peer-python``: an interpreter with neuraloperator 0.3.0 and torch, which trains the package's own example on the
+same 1000 samples too (``neuraloperator_worker.py``).
+
 The files are torch's archives. Their header is read here with nothing but the numbers it names; no code of it is run.
 """
 
@@ -14,7 +17,9 @@ from __future__ import annotations
 
 import argparse
 import io
+import json
 import pickle
+import subprocess
 import sys
 import zipfile
 from pathlib import Path
@@ -30,6 +35,7 @@ from .contest import contest
 
 SIDE = 16
 GOALS = (0.13, 0.23)  # mean and worst
+EPOCHS = 20  # of the package's example
 NETWORK = {"precision": "float32", "batch": 32, "width": 32, "modes": 8, "layers": 4}
 TYPES = {"BoolStorage": np.dtype(bool), "FloatStorage": np.dtype("<f4"), "DoubleStorage": np.dtype("<f8")}
 
@@ -120,7 +126,18 @@ def _found(folder: Path, name: str) -> Path:
     return there[0]
 
 
-def measure(folder: Path, quick: bool, seconds: float) -> dict[str, Any]:
+def example(python: str, epochs: int) -> dict[str, Any]:
+    """The package's own example, by its own interpreter."""
+    worker = Path(__file__).with_name("neuraloperator_worker.py")
+    done = subprocess.run([python, str(worker), str(epochs)], capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise SystemExit(f"{python} could not run neuraloperator's example:\n{done.stderr[-2000:]}")
+    row: dict[str, Any] = {"surrogate": "neuraloperator's example", **json.loads(done.stdout.splitlines()[-1])}
+    command.progress(row)
+    return row
+
+
+def measure(folder: Path, quick: bool, seconds: float, peer: str | None) -> dict[str, Any]:
     plain, learnt = load(folder, images=False)
     options = {**NETWORK, "seconds": 20.0 if quick else seconds}
     rows = contest(
@@ -135,6 +152,8 @@ def measure(folder: Path, quick: bool, seconds: float) -> dict[str, Any]:
     more, count = load(folder, images=True)
     rows += contest(more, count, {"fno, mirrored": ("fno", options)})
     best = min((row for row in rows if row["surrogate"] != "kernel-ridge"), key=lambda row: row["mean"])
+    if peer:
+        rows.append(example(peer, 2 if quick else EPOCHS))
     return {
         "rows": rows,
         "holds": {
@@ -152,10 +171,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, metavar="FOLDER", help="where the wheel was unzipped")
     parser.add_argument("--seconds", type=float, default=300.0, help="of training each network")
+    parser.add_argument("--peer-python", help="an interpreter with neuraloperator 0.3.0 and torch")
     parser.add_argument("--quick", action="store_true", help="20 seconds each")
     parser.add_argument("--json", action="store_true", help="the numbers as JSON instead of a table")
     options = parser.parse_args()
-    return command.finish(measure(options.data, options.quick, options.seconds), show, "-" if options.json else None)
+    return command.finish(
+        measure(options.data, options.quick, options.seconds, options.peer_python), show, "-" if options.json else None
+    )
 
 
 if __name__ == "__main__":
