@@ -178,10 +178,10 @@ def test_links_in_a_run_folder_lead_nowhere(evil, refused, tmp_path):
         ("run.json", "certify evil --random 1"),
         ("model.safetensors", "certify evil --random 1"),
         ("certify.json", "certify evil --random 1"),
+        ("database", "falsify evil --budget 1"),  # before any search has made it
         ("falsify.json", "falsify evil --budget 1"),
         ("counterexamples.jsonl", "falsify evil --budget 1"),
         (".counterexamples.jsonl.lock", "falsify evil --budget 1"),
-        ("database", "falsify evil --budget 1"),
         ("guard.json", "guard evil --random 1"),
         ("trust-map.json", "certify evil --box all --seconds 1"),
     ):
