@@ -64,6 +64,8 @@ from .verify.guard_steps import StepGuard, StepsAnswer, guard_steps  # noqa: E40
 from .verify.prepare import prepare  # noqa: E402
 from .verify.proofs.constants import Prepared  # noqa: E402
 from .verify.search.counterexample import Counterexample, replay  # noqa: E402
+from .verify.search.regions import Region  # noqa: E402
+from .verify.search.unsolved_input import UnsolvedInput  # noqa: E402
 from .verify.statistical_guard import StatisticalGuard  # noqa: E402
 from .verify.statistics.calibrate import calibrate  # noqa: E402
 from .verify.statistics.calibration import Calibration, load_calibration  # noqa: E402
@@ -90,6 +92,7 @@ __all__ = [
     "Output",
     "Prepared",
     "Problem",
+    "Region",
     "Snapshots",
     "Solution",
     "SolveError",
@@ -98,6 +101,7 @@ __all__ = [
     "StepsAnswer",
     "Surrogate",
     "TrustMap",
+    "UnsolvedInput",
     "__version__",
     "affine",
     "audit",

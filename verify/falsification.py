@@ -77,7 +77,8 @@ class Falsification:
 
     def __repr__(self) -> str:
         notes = f", {len(self.notes)} notes" if self.notes else ""
+        fails = f", the truth fails at {len(self.unsolved)} inputs" if self.unsolved else ""
         return (
             f"Falsification({self.verdict} at tolerance {self.tolerance:g}: {len(self.counterexamples)} "
-            f"counterexamples, worst confirmed error {self.worst:.4g}, {self.solver_calls} solver calls{notes})"
+            f"counterexamples, worst confirmed error {self.worst:.4g}, {self.solver_calls} solver calls{fails}{notes})"
         )

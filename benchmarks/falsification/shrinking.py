@@ -31,6 +31,7 @@ from ...verify.falsify import falsify
 from .. import command
 
 TOLERANCE, CALLS = 1e-2, 100  # calls of the search, and as many to shrink
+STARTS = 256  # of the climb: the surrogates are as slow as the solver
 WANTED = 0.8
 HEIGHT = 0.1  # of a planted fault
 
@@ -92,7 +93,7 @@ def suite(quick: bool) -> list[Pair]:
 
 def measured(pair: Pair) -> dict[str, Any]:
     """One failure, before and after."""
-    result = falsify(pair.problem, pair.surrogate, TOLERANCE, CALLS, 0, shrink=CALLS)
+    result = falsify(pair.problem, pair.surrogate, TOLERANCE, CALLS, 0, shrink=CALLS, starts=STARTS)
     first = next(iter(result.counterexamples), None)
     if first is None or first.simplest is None:
         return {"pair": pair.name, "inputs": None, "left": None, "removed": 0.0, "fails still": False}

@@ -1,8 +1,8 @@
 """Failing inputs gathered into regions, one a basin: the box around each, its convex hull, its share of the volume.
 
-Two failures belong together where nothing that is known lies between them: no input that passed inside the ball that
-has them as its poles (the Gabriel graph of what failed), and no dip of the signal on the way. More calls may part what
-few leave together. What is observed: a hull holds inputs that were never solved."""
+Two failures belong together where nothing that is known lies between them: no input that passed in the lens around the
+way from one to the other (a beta skeleton, Kirkpatrick and Radke 1985), and no dip of the signal on the way. More calls
+may part what few leave together. What is observed: a hull holds inputs that were never solved."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from .signal import Signal
 
 MOST = 48  # failing inputs, the worst ones, that regions are made of; others join the nearest
 BETWEEN = 5  # points on the way at which the signal is asked
+ANGLE = -0.5  # the cosine of 120 degrees, at which the lens is seen from its edge
 DIP = 0.5  # of the lower end's signal: what parts two basins
 TRIES = 3  # pairs that are tried for two regions, the nearest first
 ASKED = 200  # ways at most on which a signal is asked: beyond, what is not joined stays apart
@@ -119,8 +120,9 @@ def _labels(X: np.ndarray, passing: np.ndarray, box: Box, signal: Signal | None)
 
 
 def _parted(one: np.ndarray, other: np.ndarray, passing: np.ndarray) -> bool:
-    middle, radius = (one + other) / 2, np.linalg.norm(one - other) / 2
-    return bool((np.linalg.norm(passing - middle, axis=1) < radius).any())
+    """Whether an input that passed sees the two at an angle of more than 120 degrees: it lies nearly on the way."""
+    a, b = one - passing, other - passing
+    return bool(((a * b).sum(axis=1) < ANGLE * np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)).any())
 
 
 def _dips(one: np.ndarray, other: np.ndarray, height: float, box: Box, signal: Signal | None) -> bool:
