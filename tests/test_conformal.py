@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import assay
-from assay.verify.statistics.conformal import quantile, weighted_quantile
+from assay.verify.statistics.conformal import halves, quantile, weighted_quantile
 from assay.verify.statistics.laws import largest_ratio, log_density, looks_drawn, ratio
 
 BOX = assay.Box(("a", "b", "c"), [1.0, 1.0, -1.0], [3.0, 9.0, 1.0], log=(False, True, False), laws=(
@@ -108,3 +108,30 @@ def test_rows_of_another_law_are_seen():
     assert looks_drawn(BOX, drawn) and looks_drawn(BOX, BOX.sample(256)) and looks_drawn(BOX, BOX.centre[None])
     assert not looks_drawn(BOX, np.tile(BOX.centre, (60, 1)))
     assert not looks_drawn(BOX, BOX.replace(laws=("normal", "log-uniform", "normal")).draw(400, seed=2))
+
+
+def test_the_band_covers_what_comes_in_order_too():
+    """Every other row of sorted ones is no sample: of 18 falling errors they cover a new one with .895, not .9."""
+    rng, covered, fixed = np.random.default_rng(0), [], []
+    for _ in range(20000):
+        scores = np.sort(rng.random(18))[::-1]  # a new score is below x with probability x
+        some, others = halves(scores[:, None])
+        assert len(some) == len(others) == 9 and len({*some, *others}) == 18
+        covered.append(quantile(scores[others], 0.9))
+        fixed.append(quantile(scores[1::2], 0.9))
+    assert np.mean(covered) == pytest.approx(0.9, abs=4 * np.std(covered) / np.sqrt(20000))
+    assert np.mean(fixed) == pytest.approx(17 / 19, abs=4 * np.std(fixed) / np.sqrt(20000))
+
+
+def test_rows_of_a_namesake_and_levels_of_another_kind_are_refused(problem):
+    namesake = assay.black_box(lambda p: np.full(problem.size, 7.0), problem.inputs, size=problem.size)
+    mine = assay.black_box(lambda p: np.full(problem.size, 1.0), problem.inputs, size=problem.size)
+
+    def model(P):
+        return np.ones((len(P), problem.size))
+
+    with pytest.raises(ValueError, match="the set of rows is of another black-box: the solution stored"):
+        assay.conformal(mine, model, assay.sample(namesake, 12, independent=True))
+    for kind in ("miscoverage", "level"):
+        with pytest.raises(ValueError, match=f"the {kind} is a probability between 0 and 1, not 'a'"):
+            assay.conformal(mine, model, assay.sample(mine, 12, independent=True), **{kind: "a"})

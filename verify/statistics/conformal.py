@@ -16,12 +16,13 @@ with r(p): with the largest r of the queries' box in its place one bar serves al
 
 from __future__ import annotations
 
+import hashlib
 import math
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from ...solvers.box import Box
 from ...solvers.precision import in_float64
@@ -113,8 +114,9 @@ def conformal(
     answers = evaluate(model, P, problem)
     errors, away = scaled_errors(problem, P, answers, truths, problem.zero_scale)
     found = weighted_quantile(errors, weights, new, level)
-    scores, w = _band(away[::2][answers.good[::2]], np.where(answers.good[1::2, None], away[1::2], np.inf))
-    bar = weighted_quantile(scores, weights[1::2], new, level) * w
+    some, others = halves(P)
+    scores, w = _band(away[some][answers.good[some]], np.where(answers.good[others, None], away[others], np.inf))
+    bar = weighted_quantile(scores, weights[others], new, level) * w
     remarks = _too_few(level, weights, new, queries is not None, bool(np.isfinite(bar).all()))
     if why := why_no_draws(problem, snapshots):
         remarks.append(f"the rows are no independent draws, so that the level is not assured: {why}")
@@ -122,6 +124,9 @@ def conformal(
 
 
 def _level(miscoverage: float | None, level: float | None) -> float:
+    for name, given in (("miscoverage", miscoverage), ("level", level)):
+        if given is not None and (isinstance(given, bool) or not isinstance(given, int | float | np.number)):
+            raise ValueError(f"the {name} is a probability between 0 and 1, not {given!r:.80}")
     if miscoverage is not None and level is not None:
         raise ValueError(f"miscoverage={miscoverage} and level={level} say the same: give one of them")
     if miscoverage is None:
@@ -173,6 +178,15 @@ def weighted_quantile(
     total = float(weights.sum()) + new
     enough = sums >= level * total - ROUNDING * total
     return float(scores[order][np.argmax(enough)]) if len(scores) and enough.any() else math.inf
+
+
+def halves(P: Float[np.ndarray, "n d"]) -> tuple[Int[np.ndarray, " m"], Int[np.ndarray, " k"]]:
+    """Two halves of rows, as if drawn, and the same for the same inputs: rows may be sorted, and a fixed choice of them
+    is then no sample, of which a new one could be another.
+    """
+    seed = hashlib.sha256(np.ascontiguousarray(P, dtype="<f8").tobytes()).digest()
+    order = np.random.default_rng(list(seed)).permutation(len(P))
+    return order[::2], order[1::2]
 
 
 def _band(some: Float[np.ndarray, "m N"], others: Float[np.ndarray, "n N"]) -> tuple[np.ndarray, np.ndarray]:

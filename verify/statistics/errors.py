@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from ...solvers.batching import RowMap
+from ...solvers.identity import check_rows
 from ...solvers.problem import Problem
 from ...solvers.representative import kept_by_problem
 from ...solvers.snapshots.snapshot_file import as_json
@@ -73,6 +74,8 @@ def check_rows_of(problem: Problem, snapshots: Any, what: str) -> None:
     if name != problem.name or (settings is not None and as_json(settings) != mine):
         raise ValueError(f"the solutions are of {name} {settings}, not of {problem.name} {mine}")
     problem.inputs.check(inputs)
+    if problem.has_solver:
+        check_rows("the set of rows", problem, snapshots)
 
 
 def why_no_draws(problem: Problem, snapshots: Any) -> str:
