@@ -10,6 +10,7 @@
     counterexamples.jsonl what falsify found, one record a line; inputs at which the truth failed, too
     database/             the same by problem: what the next search tries first
     trust-map.json        what certify --box proved
+    calibration.npz       which answers guard --calibration may accept, by statistics
     falsify.json, ...     the results of the last run of a verb, as its --json prints them; tables and pictures
 
 A folder is taken if it is missing or empty, if it holds an interrupted run of the same settings, which then goes on, or

@@ -12,7 +12,7 @@ from scipy.stats import binom
 import assay
 from assay.verify.evidence import Evidence
 from assay.verify.statistics.committee import Committee
-from assay.verify.statistics.thresholds import choose, least_draws, p_value, shares
+from assay.verify.statistics.thresholds import choose, least_draws, p_value, qualified, shares
 
 BOX = assay.Box(("a", "b"), [0.0, 0.0], [1.0, 1.0])
 
@@ -65,6 +65,17 @@ def test_the_largest_threshold_that_qualifies():
     assert binom.cdf(4, 200, 0.05) > 0.025 > binom.cdf(3, 200, 0.05)
     assert choose(signals[:200], seventh, seventh, placed[:1] * 0, 0.05, 0.95).threshold == -math.inf
     assert choose(signals[:200], seventh, seventh, placed[:0], 0.05, 0.95).threshold == math.inf, "at all of 0.05"
+
+
+def test_draws_that_trained_the_signal_test_nothing_but_all_together():
+    signals, yes = np.linspace(0, 1, 400), np.ones(400, dtype=bool)
+    trained = np.arange(400) < 200
+    signals = np.concatenate([signals[::2], signals[::2]])
+    found = qualified(signals, trained, yes, signals, 200, 0.05, 0.95)
+    assert 0.5 < found.threshold < 1 and found.failed == 0 and found.accepted <= 200, "not all: half of them failed"
+    assert qualified(signals, ~trained, yes, signals, 200, 0.05, 0.95).threshold == -math.inf
+    silent = qualified(signals, ~yes, ~yes, signals, 0, 0.05, 0.95)
+    assert silent.threshold == -math.inf, "of what was never answered nothing is known"
 
 
 @pytest.mark.parametrize("slope", [0.0, 0.1, 0.4])
@@ -164,13 +175,27 @@ def test_where_there_is_no_law_there_is_no_statement(problem):
 
 
 def test_answers_that_are_no_fields_are_never_accepted(problem):
-    made = assay.calibrate(problem, good, n=59)
-    guarded = assay.guard(problem, good, calibration=made)
-    guarded.surrogate._function = lambda P: np.where(P[:, :1] > 0.5, np.nan, good(P))  # later, as a service may
-    P = BOX.draw(8, seed=4)
-    answer = guarded(P)
-    assert (answer.route == np.where(P[:, 0] > 0.5, "solved", "accepted")).all()
+    def partly(P):
+        return np.where(P[:, :1] > 0.8, np.nan, good(P))
+
+    made = assay.calibrate(problem, partly, n=90)
+    assert made.threshold == math.inf and made.accepted < 90 and made.failed == 0
+    P, out = BOX.draw(12, seed=4), np.empty((20, 2))
+    answer = assay.guard(problem, partly, calibration=made)(P, out)
+    assert (answer.route == np.where(P[:, 0] > 0.8, "solved", "accepted")).all()
     np.testing.assert_allclose(answer.u, good(P))
+    assert np.shares_memory(answer.u, out)
+
+
+def test_a_surrogate_that_is_changed_later_is_not_accepted_any_more(problem):
+    factor = [1.0]
+    made = assay.calibrate(problem, lambda P: factor[0] * good(P), n=59)
+    guarded = assay.guard(problem, lambda P: factor[0] * good(P), calibration=made)
+    P = BOX.draw(3)
+    assert (guarded(P).route == "accepted").all()
+    factor[0] = 1.2
+    later = guarded(P)
+    assert (later.route == "solved").all() and any("no longer answers as it did" in note for note in later.notes)
 
 
 # ---- whose it is -----------------------------------------------------------------------------------------------------

@@ -104,6 +104,14 @@ class Guard:
             self.notes += tuple(note for note in reduced.notes if note not in self.notes)
             self._modes = np.array(reduced.basis.T, order="C")
 
+    def check_unchanged(self) -> None:
+        """
+        Raises:
+            ValueError: the problem was changed in place since.
+        """
+        if not self.prover.holds:
+            raise ValueError(f"{self.problem.name} was changed in place since this guard was built: build another one")
+
     @property
     def reduced(self) -> ReducedProof | None:
         """The bound from coefficients alone, where the surrogate has a basis that allows it."""
@@ -212,9 +220,13 @@ class Guard:
                 problem was changed in place since.
         """
         start = time.perf_counter()
+<<<<<<< HEAD
         if not self.prover.holds:
             raise ValueError(f"{self.problem.name} was changed in place since this guard was built: build another one")
         check_executor(executor)
+=======
+        self.check_unchanged()
+>>>>>>> a94c21a (Probabilities and calibrations against the truth, as benchmarks; a surrogate that no longer answers as it was calibrated is not accepted)
         batch = Batch(self.problem.inputs.check(P), self.problem.size, self._scale, out)
         batch.executor = executor
         batch.notes += self.notes

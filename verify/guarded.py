@@ -66,18 +66,27 @@ class Answer:
         return f"Answer({len(self.route)} fields{': ' if routes else ''}{routes}{largest}{notes})"
 
 
+def room(n: int, size: int, out: np.ndarray | None) -> Float[np.ndarray, "n N"]:
+    """Where n fields are written to: the first rows of ``out``, where one is given.
+
+    Raises:
+        ValueError: it is too small, or no float64.
+    """
+    if out is None:
+        return np.empty((n, size))
+    if out.shape[0] < n or out.shape[1:] != (size,) or out.dtype != np.float64:
+        raise ValueError(
+            f"out must be a float64 array of at least {n} rows and {size} columns, not {out.dtype}{out.shape}"
+        )
+    return out[:n]
+
+
 class Batch:
     """The answers under construction: rows are settled one route after another."""
 
     def __init__(self, P: np.ndarray, size: int, scale: float, out: np.ndarray | None) -> None:
         n = len(P)
-        if out is None:
-            out = np.empty((n, size))
-        if out.shape[0] < n or out.shape[1:] != (size,) or out.dtype != np.float64:
-            raise ValueError(
-                f"out must be a float64 array of at least {n} rows and {size} columns, not {out.dtype}{out.shape}"
-            )
-        self.P, self.u = P, out[:n]
+        self.P, self.u = P, room(n, size, out)
         self.route = np.full(n, "failed", dtype="<U8")
         self.open = np.ones(n, dtype=bool)
         self.changed = np.zeros(n)

@@ -27,7 +27,7 @@ from ..solvers.tolerance import Tolerance
 from .answers.evaluate import Model, evaluate
 from .certificate import Certificate, OutputInterval, certificate_of
 from .evidence import Evidence
-from .guarded import ROUTES, Answer
+from .guarded import ROUTES, Answer, room
 from .proofs.bounds import NOTHING, ErrorBounds, nothing_proved
 from .proofs.prover import proof_of
 from .statistics.calibrate import signal_of
@@ -40,6 +40,11 @@ NOT_DRAWN = (
     "these inputs do not look drawn from the calibrated law, about which alone the calibration speaks: none was "
     "accepted by it"
 )
+CHANGED = (
+    "the surrogate no longer answers as it did when it was calibrated: nothing was accepted by the calibration, build "
+    "another guard"
+)
+PROBED = 4  # of the calibration's draws, at every call
 
 
 class StatisticalGuard:
@@ -89,11 +94,17 @@ class StatisticalGuard:
             ValueError: as ``Guard``.
         """
         start = time.perf_counter()
+        self.proved.check_unchanged()
         P = self.problem.inputs.check(P)
         notes = [self.calibration.words]
+        u = room(len(P), self.problem.size, out)
         mine, fields = self._accepted(P, notes)
+<<<<<<< HEAD
         others = self.proved(P[~mine], executor=executor) if not mine.all() else None
         u = np.empty((len(P), self.problem.size)) if out is None else out[: len(P)]
+=======
+        others = self.proved(P[~mine]) if not mine.all() else None
+>>>>>>> a94c21a (Probabilities and calibrations against the truth, as benchmarks; a surrogate that no longer answers as it was calibrated is not accepted)
         u[mine] = fields
         route = np.full(len(P), ROUTES[0], dtype="<U8")
         error_upper = np.full(len(P), np.inf)
@@ -125,6 +136,9 @@ class StatisticalGuard:
             return none
         if self.problem.has_solver and not looks_drawn(self.problem.inputs, P):
             notes.append(NOT_DRAWN)
+            return none
+        if self.calibration.other_answer(self.problem, self.surrogate, PROBED) is not None:
+            notes.append(CHANGED)
             return none
         answers = evaluate(self.surrogate, P, self.problem)
         notes += answers.trouble

@@ -1,1 +1,1 @@
-"""Searches for failures: what they find, with how many solves, and what becomes of it."""
+"""Searches for failures, what they find and with how many solves; and what statistics say where nothing is proved."""

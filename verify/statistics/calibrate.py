@@ -25,7 +25,7 @@ from ..search.signal import make_signal
 from .calibration import COMMITTEE, CONSTANT, SAME, Calibration, counts, sketch, solver_hash
 from .committee import Committee
 from .errors import check_rows_of, scaled_errors, why_no_draws
-from .thresholds import choose, least_draws, shares
+from .thresholds import least_draws, qualified, shares
 
 FREE = 1000  # draws without a solve, by which thresholds are placed
 REPEATED = 16  # draws that are asked twice
@@ -98,12 +98,8 @@ def calibrate(
     kind, values, trained = _signal(problem, model, allowed.scale, P, errors, seed, (miscoverage, confidence))
     free, trained = _placing(problem, P, trained, seed)
     there = values(free)
-    levels = shares(len(P) - trained, miscoverage, confidence) if kind != CONSTANT else np.zeros(0)
-    placed = np.unique(np.quantile(there, levels, method="higher")) if len(levels) else np.zeros(0)
-    signals = values(P)
-    failed = ~(errors <= allowed.relative)
-    test, good = slice(trained, None), answers.good
-    chosen = choose(signals[test][good[test]], failed[test][good[test]], failed[good], placed, miscoverage, confidence)
+    signals, failed = values(P), ~(errors <= allowed.relative)
+    chosen = qualified(signals, failed, answers.good, there, trained, miscoverage, confidence)
     made = Calibration(
         problem_name=problem.name,
         problem_settings=problem.settings,

@@ -138,7 +138,8 @@ class Calibration:
         Raises:
             ValueError: it is of another problem, surrogate or tolerance; what differs is named.
         """
-        if self.solver_hash != solver_hash(problem) or self.inputs.shape[1] != problem.inputs.dimension:
+        shape = (self.inputs.shape[1], *self.witness.shape)
+        if self.solver_hash != solver_hash(problem) or shape != (problem.inputs.dimension, problem.size):
             differ = differences(self.problem_settings, problem.settings)
             what = f"{', '.join(differ)}" if differ else "its name, matrices or inputs differ"
             if self.problem_name != problem.name:
@@ -154,19 +155,22 @@ class Calibration:
         if self.box.to_json() != problem.inputs.to_json():
             return False
         check_rows(label, problem, SimpleNamespace(fingerprint="", inputs=self.inputs[:1], fields=self.witness[None]))
-        now = sketch(evaluate(surrogate, self.inputs, problem).fields)
-        size = np.nan_to_num(self.sketches[:, -1:])
-        with np.errstate(invalid="ignore"):
-            same = np.isclose(now, self.sketches, rtol=0, atol=0, equal_nan=True) | (
-                np.abs(now - self.sketches) <= SAME * size
-            )
-        if not same.all():
-            row = int(np.argmin(same.all(axis=1)))
+        row = self.other_answer(problem, surrogate)
+        if row is not None:
             raise ValueError(
                 f"{label} is of another surrogate: at {self.box.named(self.inputs[row])} this one answers otherwise. "
                 "Calibrate this one"
             )
         return True
+
+    def other_answer(self, problem: Problem, surrogate: Any, rows: int | None = None) -> int | None:
+        """The first of the draws, or of the first ``rows`` of them, at which the surrogate answers otherwise."""
+        then = self.sketches[:rows]
+        now = sketch(evaluate(surrogate, self.inputs[:rows], problem).fields)
+        with np.errstate(invalid="ignore"):
+            near = np.abs(now - then) <= SAME * np.nan_to_num(then[:, -1:])
+        same = (near | (now == then) | (np.isnan(now) & np.isnan(then))).all(axis=1)
+        return None if same.all() else int(np.argmin(same))
 
 
 def sketch(fields: Float[np.ndarray, "n N"]) -> Float[np.ndarray, "n directions"]:
@@ -238,11 +242,12 @@ def _check(made: Calibration) -> None:
     shapes = [getattr(made, name).shape for name in ARRAYS[:4]]
     if n < 1 or shapes != [(n, d), (n,), (n,), (n, DIRECTIONS + 1)] or made.witness.ndim != 1:
         raise ValueError("its arrays have other shapes than a calibration's")
-    if not (made.tolerance > 0 and 0 <= made.absolute < math.inf and made.box.contains(made.inputs).all()):
-        raise ValueError("its tolerances or inputs cannot be")
+    finite = 0 < made.tolerance < math.inf and 0 <= made.absolute < math.inf and made.seed >= 0
+    if not (finite and made.box.contains(made.inputs).all()):
+        raise ValueError("its tolerances, seed or inputs cannot be")
     if not (0 < made.miscoverage < 1 and 0 < made.confidence < 1) or made.signal not in SIGNALS:
         raise ValueError("its miscoverage, confidence or signal cannot be")
-    if not 0 <= made.trained < n:
+    if not (made.signal == COMMITTEE) <= made.trained < n:
         raise ValueError("the number of rows that trained its signal cannot be")
     if made.qualifies and (made.accepted, made.failed) != counts(made):
         raise ValueError("how many draws failed is not what its errors say")

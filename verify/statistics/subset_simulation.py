@@ -43,7 +43,7 @@ class _Run:
         self, error_of: ErrorOf, dimension: int, tolerance: float, size: int, calls: int, rng: np.random.Generator
     ) -> None:
         self._ask, self._d, self._tolerance, self._rng = error_of, dimension, tolerance, rng
-        self.calls = self.unknown = 0
+        self.calls = self.failed = self.unknown = 0
         self.kept, self.estimate, self.reached = 1.0, 0.0, False
         x = rng.standard_normal((size, dimension))
         e = self._errors(x)
@@ -65,6 +65,7 @@ class _Run:
     def _errors(self, x: np.ndarray) -> np.ndarray:
         found = np.asarray(self._ask(ndtr(x)), dtype=np.float64)
         self.calls += len(x)
+        self.failed += int((found > self._tolerance).sum())
         self.unknown += int(np.isnan(found).sum())
         return np.where(np.isnan(found), -np.inf, found)
 
@@ -123,7 +124,7 @@ def subset_simulation(
         reliable=not doubts,
         method=SUBSET,
         calls=spent,
-        failed=failed,
+        failed=sum(run.failed for run in runs),
         notes=(*(f"not reliable: {why}" for why in doubts), *unknown_note(unknown, spent)),
     )
 

@@ -95,3 +95,26 @@ def choose(
     if p_value(n, k, miscoverage) <= own + passed_on:
         return Choice(math.inf, n, k)
     return best
+
+
+def qualified(
+    signals: Float[np.ndarray, " n"],
+    failed: Bool[np.ndarray, " n"],
+    answered: Bool[np.ndarray, " n"],
+    free: Float[np.ndarray, " m"],
+    trained: int,
+    miscoverage: float,
+    confidence: float,
+) -> Choice:
+    """``choose`` by draws, with thresholds placed by others.
+
+    Args:
+        signals, failed, answered: of the draws; one that was not answered is never accepted, and tests nothing.
+        free: the signals at other draws, that place the thresholds.
+        trained: of the first so many draws the signal itself was made: these test "accept all" alone.
+    """
+    levels = shares(len(signals) - trained, miscoverage, confidence)
+    varied = len(levels) and np.ptp(free) > 0
+    placed = np.unique(np.quantile(free, levels, method="higher")) if varied else np.zeros(0)
+    test = np.flatnonzero(answered[trained:]) + trained
+    return choose(signals[test], failed[test], failed[answered], placed, miscoverage, confidence)
