@@ -220,13 +220,8 @@ class Guard:
                 problem was changed in place since.
         """
         start = time.perf_counter()
-<<<<<<< HEAD
-        if not self.prover.holds:
-            raise ValueError(f"{self.problem.name} was changed in place since this guard was built: build another one")
-        check_executor(executor)
-=======
         self.check_unchanged()
->>>>>>> a94c21a (Probabilities and calibrations against the truth, as benchmarks; a surrogate that no longer answers as it was calibrated is not accepted)
+        check_executor(executor)
         batch = Batch(self.problem.inputs.check(P), self.problem.size, self._scale, out)
         batch.executor = executor
         batch.notes += self.notes

@@ -99,12 +99,7 @@ class StatisticalGuard:
         notes = [self.calibration.words]
         u = room(len(P), self.problem.size, out)
         mine, fields = self._accepted(P, notes)
-<<<<<<< HEAD
         others = self.proved(P[~mine], executor=executor) if not mine.all() else None
-        u = np.empty((len(P), self.problem.size)) if out is None else out[: len(P)]
-=======
-        others = self.proved(P[~mine]) if not mine.all() else None
->>>>>>> a94c21a (Probabilities and calibrations against the truth, as benchmarks; a surrogate that no longer answers as it was calibrated is not accepted)
         u[mine] = fields
         route = np.full(len(P), ROUTES[0], dtype="<U8")
         error_upper = np.full(len(P), np.inf)

@@ -24,7 +24,9 @@ from .errors import DONE, UNDECIDED, UserError, keeps
 from .output import check_new, downward, emit, number, progress_bar, upward
 from .prepare import prepared
 from .settings import Absolute, Config, Json, ProblemOption, Seed, Set, Tolerance, pairs
+from .workers import Workers, pool
 
+AGAIN = "nothing was kept; the same command starts again"
 ROWS = 100  # solved where a run holds no solutions that training never saw
 Rows = Annotated[
     int | None,
@@ -32,15 +34,15 @@ Rows = Annotated[
 ]
 
 
-def unseen_rows(target: Target, n: int | None, seed: int, default: int = ROWS) -> Snapshots:
+def unseen_rows(target: Target, n: int | None, seed: int, workers: int | None = None) -> Snapshots:
     """Solutions that training never saw: those that the run was tested with, or new ones at ``n`` independent draws."""
     file = None if target.folder is None else target.folder.file("test.h5")
     if n is None and file is not None and file.exists():
         return load_snapshots(file, target.problem)
     if not target.problem.has_solver:
         raise UserError(f"{target.label}: no rows were held out of its data, and there is no solver: train with --test")
-    with keeps(lambda: "nothing was kept; the same command starts again"), progress_bar("solving") as bar:
-        return take_sample(target.problem, n or default, seed, independent=True, progress=bar)
+    with keeps(lambda: AGAIN), pool(workers) as executor, progress_bar("solving") as bar:
+        return take_sample(target.problem, n or ROWS, seed, independent=True, executor=executor, progress=bar)
 
 
 def conformal(
@@ -48,6 +50,7 @@ def conformal(
     miscoverage: Annotated[float, typer.Option(help="The share of new errors at most above the bar.")] = 0.1,
     n: Rows = None,
     seed: Seed = 0,
+    workers: Workers = None,
     problem: ProblemOption = None,
     set_: Set = None,
     as_json: Json = False,
@@ -59,7 +62,7 @@ def conformal(
     """
     target = find_surrogate(run, problem, pairs(set_ or [], "--set"))
     owner = target.problem
-    bars = error_bars(owner, target.surrogate, unseen_rows(target, n, seed), miscoverage)
+    bars = error_bars(owner, target.surrogate, unseen_rows(target, n, seed, workers), miscoverage)
     found, where = _worst(target, bars.worst)
     payload: dict[str, Any] = {
         "surrogate": target.label,
@@ -129,6 +132,7 @@ def calibrate(
         Path | None, typer.Option(metavar="FILE.npz", help="RUN/calibration.npz if left out, written anew.")
     ] = None,
     seed: Seed = 0,
+    workers: Workers = None,
     problem: ProblemOption = None,
     set_: Set = None,
     as_json: Json = False,
@@ -145,11 +149,11 @@ def calibrate(
     if out is None:
         out = Path("calibration.npz") if target.folder is None else target.folder.file("calibration.npz")
     prepared(owner)
-    rows = unseen_rows(target, None, seed, n) if held_out or not owner.has_solver else None
-    with keeps(lambda: "nothing was kept; the same command starts again"), progress_bar("solving") as bar:
+    rows = unseen_rows(target, None, seed, workers) if held_out or not owner.has_solver else None
+    with keeps(lambda: AGAIN), pool(workers) as executor, progress_bar("solving") as bar:
         made = choose_threshold(
             owner, target.surrogate, rows, n=n, tolerance=tolerance, miscoverage=miscoverage, confidence=confidence,
-            seed=seed, absolute=absolute, progress=bar,
+            seed=seed, absolute=absolute, executor=executor, progress=bar,
         )  # fmt: skip
     made.save(out)
     payload: dict[str, Any] = {
@@ -203,6 +207,7 @@ def probability(
         int | None, typer.Option(min=1, help="Of two phases: how many draws to bound, without a solve.")
     ] = None,
     seed: Seed = 0,
+    workers: Workers = None,
     problem: ProblemOption = None,
     set_: Set = None,
     as_json: Json = False,
@@ -211,14 +216,14 @@ def probability(
     """How likely the error is beyond the tolerance, with an interval. Exit code 3: the interval is not reliable."""
     target = find_surrogate(run, problem, pairs(set_ or [], "--set"))
     prepared(target.problem)
-    with keeps(lambda: "nothing was kept; the same command starts again"), progress_bar("") as bar:
+    with keeps(lambda: AGAIN), pool(workers) as executor, progress_bar("") as bar:
 
         def progress(stage: str, done: int, total: int) -> None:
             bar(done, total, "", stage)
 
         found = failure_probability(
             target.problem, target.surrogate, tolerance, calls, seed, absolute=absolute, method=method,
-            confidence=confidence, population=population, progress=progress,
+            confidence=confidence, population=population, executor=executor, progress=progress,
         )  # fmt: skip
     payload: dict[str, Any] = {"surrogate": target.label, "problem": target.problem.name, **vars(found)}
     payload |= {"tolerance": tolerance, "absolute": absolute, "seed": seed, "notes": list(found.notes)}

@@ -48,7 +48,7 @@ def oscillation(p: Float[np.ndarray, " 3"]) -> Float[np.ndarray, " 24"]:
 
 def problems() -> dict[str, tuple[Problem, dict[str, int]]]:
     """By name, with the surrogates and the snapshots that they are trained on."""
-    box = Box(("frequency", "decay", "offset"), [2.0, 0.5, 0.5], [9.0, 4.0, 1.5])
+    box = Box(("frequency", "decay", "offset"), np.array([2.0, 0.5, 0.5]), np.array([9.0, 4.0, 1.5]))
     return {
         "thermal-block": (known("thermal-block", blocks=(2, 2), cells=8), {"kernel-ridge": 64, "linear": 64}),
         "allen-cahn": (known("allen-cahn", cells=16, steps=16), {"kernel-ridge": 64, "linear": 64}),

@@ -8,6 +8,7 @@ is none an ensemble learns errors from one half of the draws and the other half 
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import Executor
 from typing import Any
 
 import numpy as np
@@ -44,6 +45,7 @@ def calibrate(
     confidence: float = 0.95,
     seed: int = 0,
     absolute: float | None = None,
+    executor: Executor | None = None,
     progress: Callable[[int, int], object] | None = None,
 ) -> Calibration:
     """Which answers ``guard(..., calibration=)`` may accept: of these at most the share ``miscoverage`` is beyond the
@@ -53,6 +55,7 @@ def calibrate(
         snapshots: solutions at independent draws that neither training nor any choice among surrogates saw
             (``sample(problem, n, independent=True)``); rows that were not solved are left out. None: ``n`` are solved.
         absolute: an error allowed whatever the size of the solution, as in ``guard``.
+        executor: where the solves run, as in ``sample``.
         progress: called with (rows solved, n).
 
     Raises:
@@ -78,7 +81,7 @@ def calibrate(
     if snapshots is None:
         if not problem.has_solver:
             raise ValueError(f"{problem.name} has no solver: calibrate needs rows held out of the data, snapshots=")
-        snapshots = sample(problem, n, seed, independent=True, progress=progress)
+        snapshots = sample(problem, n, seed, independent=True, executor=executor, progress=progress)
     else:
         check_rows_of(problem, snapshots, "calibrate")
         if why := why_no_draws(problem, snapshots):

@@ -8,6 +8,7 @@ enter. The surrogate answering with no field of numbers is a failure.
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import Executor
 from dataclasses import replace
 from typing import Any
 
@@ -16,6 +17,7 @@ from jaxtyping import Float
 
 from ...solvers.precision import in_float64
 from ...solvers.problem import Problem
+from ...solvers.processes.rows import attempt_rows, check_executor
 from ...solvers.seed import checked_seed
 from ...solvers.tolerance import Tolerance
 from ..answers.evaluate import captured, evaluate
@@ -50,6 +52,7 @@ def failure_probability(
     method: str | None = None,
     confidence: float = 0.95,
     population: int | None = None,
+    executor: Executor | None = None,
     progress: Callable[[str, int, int], None] | None = None,
 ) -> FailureProbability:
     """The probability that ||e|| > absolute + tolerance ||u||, with at most ``calls`` solves; statistical, not a proof.
@@ -61,6 +64,7 @@ def failure_probability(
             it may be not ``reliable``, and says so).
         population: of two phases, how many draws to bound; None for 1000 a call where bounds are of coefficients, at
             most a million, and 50 where they are of fields.
+        executor: where the solves run, as in ``sample``.
         progress: told the stage in words, how much of it is done, and how much there is.
 
     Raises:
@@ -80,6 +84,7 @@ def failure_probability(
         raise ValueError(
             f"{problem.name} has no solver: falsify(..., tests=) tells how likely failures are by rows held out"
         )
+    check_executor(executor)
     model = captured(surrogate)
     check_answers(problem, model)
     box, report = problem.inputs, progress or (lambda stage, done, total: None)
@@ -89,7 +94,7 @@ def failure_probability(
         for start in range(0, len(u), CHUNK):
             report("solving", start, len(u))
             P = box.from_law(u[start : start + CHUNK])
-            truths = np.asarray(problem.attempt_batch(P).u)
+            truths = np.asarray(attempt_rows(problem, P, executor)[0].u)
             answers = evaluate(model, P, problem)
             errors.append(scaled_errors(problem, P, answers, truths, allowed.scale)[0])
         return np.concatenate(errors)
