@@ -7,13 +7,14 @@ import json
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
 from ..commands.output import columns, plain
-from ..solvers.files import replace
+from ..solvers.files import parse_json, read_text, replace
 
 
 def run(
@@ -23,11 +24,15 @@ def run(
 
     A result holds ``holds``: one bool per claim. Columns of numbers go to stdout and nothing else does.
     """
+    options = _parser(doc).parse_args()
+    return finish(measure(options.quick), show, "-" if options.json else None)
+
+
+def _parser(doc: str | None) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=(doc or "").splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="the same with fewer points, in seconds")
     parser.add_argument("--json", action="store_true", help="the numbers as JSON instead of a table")
-    options = parser.parse_args()
-    return finish(measure(options.quick), show, "-" if options.json else None)
+    return parser
 
 
 def finish(result: dict[str, Any], show: Callable[[dict[str, Any], Console], None], file: str | None) -> int:
@@ -48,6 +53,42 @@ def finish(result: dict[str, Any], show: Callable[[dict[str, Any], Console], Non
         console.print(f"load average {result['load_average']}", style="dim", highlight=False)
     sys.stdout.flush()
     return 0 if all(result["holds"].values()) else 1
+
+
+class Kept:
+    """Measured rows by name, in a file that the same command goes on from; without a file they are only held."""
+
+    def __init__(self, file: str | None, about: object) -> None:
+        """
+        Args:
+            about: the settings that rows were measured with, as JSON.
+
+        Raises:
+            SystemExit: the file holds rows of other settings.
+        """
+        self._file, self._about = None if file is None else Path(file), about
+        self.rows: dict[str, Any] = {}
+        if self._file is not None and self._file.exists():
+            found = parse_json(read_text(self._file, 1 << 26), nan=True)
+            if found["about"] != about:
+                raise SystemExit(f"{file} holds rows of other settings: name another --keep")
+            self.rows = found["rows"]
+
+    def row(self, key: str, measure: Callable[[], Any]) -> Any:
+        """The row of that name, measured if it is not there."""
+        if key not in self.rows:
+            self.rows[key] = measure()
+            progress(f"{key}: {self.rows[key]}")
+            if self._file is not None:
+                replace(self._file, json.dumps({"about": self._about, "rows": self.rows}))
+        return self.rows[key]
+
+
+def kept_parser(doc: str | None) -> argparse.ArgumentParser:
+    """The options of ``run``, and --keep."""
+    parser = _parser(doc)
+    parser.add_argument("--keep", default=None, metavar="FILE", help="rows that were measured, to go on from")
+    return parser
 
 
 def progress(line: object) -> None:

@@ -238,3 +238,16 @@ def test_a_script_prints_json_and_its_exit_code_says_whether_the_claims_hold(mon
     show = lambda r, c: c.print(command.table("Title", r["rows"]))  # noqa: E731
     assert command.run("Doc.", lambda quick: dict(result), show) == code
     assert ("holds" if claim else "misses") in capsys.readouterr().out
+
+
+def test_measured_rows_are_kept_and_not_measured_again(tmp_path):
+    file, measured = str(tmp_path / "rows.json"), []
+
+    def measure():
+        measured.append(1)
+        return {"mean": 0.25, "worst": float("inf")}
+
+    first = command.Kept(file, {"quick": True}).row("block", measure)
+    assert command.Kept(file, {"quick": True}).row("block", measure) == first and len(measured) == 1
+    with pytest.raises(SystemExit, match="rows of other settings"):
+        command.Kept(file, {"quick": False})

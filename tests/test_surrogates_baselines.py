@@ -9,7 +9,9 @@ from assay.solvers.problems.black_box import black_box
 from assay.solvers.problems.thermal_block import ThermalBlock
 from assay.solvers.snapshots.sample import sample
 from assay.surrogates import train
-from assay.surrogates.baselines.polynomial import exponents
+from assay.surrogates.baselines import polynomial
+from assay.surrogates.baselines.polynomial import exponents, independent
+from assay.surrogates.baselines.regression import Regression, least_squares
 from assay.surrogates.training.reduced_operator import ReducedOperator
 
 BOX = Box(("a", "b"), [-1.0, 0.0], [1.0, 2.0])
@@ -62,6 +64,27 @@ def test_polynomial_is_exact_for_polynomials_and_not_below_their_degree():
 def test_exponents_are_all_of_them_once():
     rows = exponents(3, 4)
     assert len(rows) == 35 == len({tuple(r) for r in rows}) and rows.sum(axis=1).max() == 4
+
+
+def test_a_polynomial_has_no_terms_in_features_that_are_sums_of_others(block):
+    """The logarithms of conductivities less their mean add up to zero: the polynomials are those of the others."""
+    problem, snapshots, P = block
+    s = train(problem, "polynomial", snapshots, degree=2)
+    m = len(problem.inputs.names)
+    assert s.arrays["powers"].shape == (m * (m + 1) // 2, m) and not s.arrays["powers"][:, -1].any()
+    r = Regression.of(problem, snapshots, None)
+    table = np.polynomial.chebyshev.chebvander(r.x, 2)
+    all_of_them = np.stack([np.prod(table[:, range(m), e], axis=1) for e in exponents(m, 2)], axis=1)
+    W = least_squares(all_of_them, r.targets, r.weights, cut=1e-10)
+    at_rows = polynomial.values({}, s.arrays, r.x, np)
+    np.testing.assert_allclose(at_rows, all_of_them @ W, atol=1e-8 * np.abs(r.targets).max())
+
+
+def test_features_that_only_seem_to_depend_are_kept():
+    rng = np.random.default_rng(0)
+    x = rng.uniform(-1, 1, (40, 3))
+    assert independent(x).tolist() == [0, 1, 2] == independent(x[:3]).tolist()
+    assert independent(np.column_stack([x, x[:, 0] - 2 * x[:, 2], np.full(40, 0.5)])).tolist() == [0, 1, 2]
 
 
 def test_mean_is_exact_for_constants_and_the_best_multiple():

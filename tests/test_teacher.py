@@ -1,9 +1,11 @@
 """Dull baselines as judges and teachers of a network: splits, mixtures, what is taught, what is only corrected."""
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from assay.solvers.box import Box
+from assay.solvers.problems.affine import affine
 from assay.solvers.problems.black_box import black_box
 from assay.solvers.snapshots.sample import sample
 from assay.surrogates import load, save, train
@@ -88,6 +90,19 @@ def test_what_is_a_polynomial_is_corrected_and_not_learnt(tmp_path):
     np.testing.assert_allclose(s(P), truth, atol=1e-5)
     again = load(save(s, tmp_path / "corrected.assay"), problem)
     np.testing.assert_array_equal(again(P), s(P))
+
+
+def test_with_physics_too_what_is_a_polynomial_is_corrected():
+    """-u'' = f(p) with loads of degree one in what the network sees: nothing is left to be learnt."""
+    A = np.diag(np.full(6, 2.0)) - np.diag(np.ones(5), 1) - np.diag(np.ones(5), -1)
+    box = Box(("a", "b"), [-1.0, 1.0], [1.0, 2.0])
+    problem = affine(
+        [A], lambda p: jnp.ones(1), [X, X**2], box, load_weights=lambda p: jnp.stack([2 + p[0] * p[1], p[1]])
+    )
+    s = train(problem, "pod-mlp", sample(problem, 30), widths=(8,), steps=5, physics_points=64)
+    P = box.sample(20, seed=5)
+    assert s.training["validation"]["corrects_polynomial"] and not s.training["validation"]["taught"]
+    np.testing.assert_allclose(s(P), problem.solve_batch(P), rtol=1e-6)
 
 
 def test_fields_that_do_not_vary_are_no_matter_for_a_network():

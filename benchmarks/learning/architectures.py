@@ -15,10 +15,9 @@ Rows are kept in ``--keep FILE`` as they are measured: the same command goes on 
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import time
-from pathlib import Path
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -26,7 +25,6 @@ from rich.console import Console
 
 from ... import problem as problem_by_name
 from ...run_training import errors_at
-from ...solvers.files import parse_json, read_text, replace
 from ...solvers.problem import Problem
 from ...solvers.snapshots.sample import Snapshots, sample
 from ...surrogates import ARCHITECTURES, train
@@ -46,8 +44,9 @@ TESTS = 128
 BEATEN = ("mean", "nearest", "linear")
 
 
-def one(problem: Problem, name: str, data: Snapshots, tests: Snapshots, seed: int, seconds: float) -> dict[str, Any]:
-    """One training and what is found of it."""
+def one(problem: Problem, name: str, sets: list[Snapshots], seed: int, seconds: float) -> dict[str, Any]:
+    """One training on the first set, and what is found of it at the second and by a search."""
+    data, tests = sets
     kind = ARCHITECTURES[name]
     budget = seconds if "seconds" in kind.options else None
     start = time.perf_counter()
@@ -70,14 +69,7 @@ def one(problem: Problem, name: str, data: Snapshots, tests: Snapshots, seed: in
 
 
 def measure(options: argparse.Namespace) -> dict[str, Any]:
-    kept: dict[str, Any] = {}
-    file = None if options.keep is None else Path(options.keep)
-    about = [options.quick, options.seconds, options.snapshots]
-    if file is not None and file.exists():
-        found = parse_json(read_text(file, 1 << 26), nan=True)
-        if found["about"] != about:
-            raise SystemExit(f"{file} holds rows of other settings: name another --keep")
-        kept = found["rows"]
+    kept = command.Kept(options.keep, [options.quick, options.seconds, options.snapshots])
     rows: list[dict[str, Any]] = []
     for label in options.problems:
         name, settings, small = PROBLEMS[label]
@@ -91,17 +83,13 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
             found = []
             for seed in range(options.seeds):
                 key = f"{label} {architecture} {seed}"
-                if key not in kept:
-                    if not sets:
-                        sets = [
-                            sample(problem, options.snapshots, 0),
-                            sample(problem, TESTS, 1_000_003, independent=True),
-                        ]
-                    kept[key] = one(problem, architecture, sets[0], sets[1], seed, options.seconds)
-                    command.progress(f"{key}: {kept[key]}")
-                    if file is not None:
-                        replace(file, json.dumps({"about": about, "rows": kept}))
-                found.append(kept[key])
+                if key not in kept.rows and not sets:
+                    sets = [
+                        sample(problem, options.snapshots, 0),
+                        sample(problem, TESTS, 1_000_003, independent=True),
+                    ]
+                make = partial(one, problem, architecture, sets, seed, options.seconds)
+                found.append(kept.row(key, make))
             whole: dict[str, Any] = {"problem": label, "surrogate": architecture, "why": ""}
             whole |= {key: float(np.mean([one[key] for one in found])) for key in found[0] if key != "warned"}
             whole["worst"] = max(one["worst"] for one in found)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import sys
 import time
+from functools import partial
 from typing import Any
 
 import jax
@@ -64,17 +65,16 @@ def row_of(case: Case) -> dict[str, Any]:
     }
 
 
-def measure(quick: bool) -> dict[str, Any]:
+def measure(quick: bool, keep: str | None = None) -> dict[str, Any]:
     block = Case(
         "block 2 x 2 from matrices, [0.1, 1]",
         thermal_block_matrices(16 if quick else BLOCK_CELLS, (2, 2), 0.1, 1.0),
         64,
         0,
     )
-    rows = []
-    for case in [block, *cases(QUICK if quick else COUNT)]:
-        rows.append(row_of(case))
-        command.progress(rows[-1])
+    rows, kept = [], command.Kept(keep, quick)
+    for i, case in enumerate([block, *cases(QUICK if quick else COUNT)]):
+        rows.append(kept.row(f"{i} {case.title}", partial(row_of, case)))
         jax.clear_caches()  # every problem compiles its own
     drawn = rows[1:]
     lost = [row for row in drawn if row["ratio"] > LOST]
@@ -93,4 +93,5 @@ def show(result: dict[str, Any], console: Console) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(command.run(__doc__, measure, show))
+    options = command.kept_parser(__doc__).parse_args()
+    sys.exit(command.finish(measure(options.quick, options.keep), show, "-" if options.json else None))

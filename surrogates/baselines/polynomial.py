@@ -1,6 +1,8 @@
 """polynomial: least squares in products of Chebyshev polynomials of the features, of limited total degree.
 
-The degree is chosen by a held-out part.
+The degree is chosen by a held-out part. Features that are sums of others everywhere (with a known scaling built in
+the logarithms of four coefficients have three dimensions) are left out: the polynomials are the same ones, with a third
+of the terms.
 
 Reference: Adcock, Brugiapaglia, Webster, Sparse Polynomial Approximation of High-Dimensional Functions (2022).
 """
@@ -20,6 +22,7 @@ from ..surrogate import Surrogate, scaled_features
 from .regression import Regression, choose, least_squares
 
 TERMS = 1500  # at most
+DEPENDENT = 1e-8  # share of a feature that others leave of it, up to which it says nothing new
 
 
 def train_polynomial(
@@ -38,22 +41,46 @@ def train_polynomial(
 
 def fit(r: Regression, seed: int = 0, *, degree: int | None = None) -> Surrogate:
     """``train_polynomial`` for rows in a basis."""
-    m = r.x.shape[1]
+    free = independent(r.x)
+    m = len(free)
     if degree is not None and comb(m + degree, degree) > TERMS:
         raise ValueError(f"degree {degree} in {m} features has more than {TERMS} terms: take a lower one")
     fit, held = r.halves(seed=seed)
     limit = min(TERMS, max(len(fit) // 2, 1))
     allowed = [D for D in range(17) if comb(m + D, D) <= limit]
 
+    def powers_of(D: int) -> Int[np.ndarray, "terms m"]:
+        powers = np.zeros((comb(m + D, D), r.x.shape[1]), dtype=np.int64)
+        powers[:, free] = exponents(m, D)
+        return powers
+
     def score(D: int) -> float:
-        powers = exponents(m, D)
+        powers = powers_of(D)
         W = least_squares(_basis_on_host(r.x[fit], powers), r.targets[fit], r.weights[fit], cut=1e-10)
         return r.error(_basis_on_host(r.x[held], powers) @ W, held)
 
     degree = choose(allowed, score) if degree is None else degree
-    powers = exponents(m, degree)
+    powers = powers_of(degree)
     W = least_squares(_basis_on_host(r.x, powers), r.targets, r.weights, cut=1e-10)
     return r.surrogate("polynomial", {"powers": powers, "values": W}, predict, seed, degree=degree)
+
+
+def independent(x: Float[np.ndarray, "n m"]) -> Int[np.ndarray, " r"]:
+    """The numbers of features that span all others and the constants; of those that depend on one another the first.
+    All of them, where there are too few rows to tell.
+    """
+    if len(x) < 2 * (x.shape[1] + 1):
+        return np.arange(x.shape[1])
+    spanned = np.ones((len(x), 1)) / np.sqrt(len(x))
+    kept = []
+    for j in range(x.shape[1]):
+        rest = x[:, j]
+        for _ in range(2):
+            rest = rest - spanned @ (spanned.T @ rest)
+        if np.linalg.norm(rest) > DEPENDENT * np.linalg.norm(x[:, j]):
+            kept.append(j)
+            spanned = np.column_stack([spanned, rest / np.linalg.norm(rest)])
+    return np.array(kept, dtype=np.int64)
 
 
 def exponents(m: int, degree: int) -> Int[np.ndarray, "terms m"]:

@@ -14,7 +14,8 @@ at most 32 of them.
 
 Without physics the dull baselines are fitted too, in a second, and judged at left-out rows: where they predict these
 better than the network alone, their mixture teaches the network between the snapshots (``teacher.py``; the switch is
-``teacher``), and where one of them is better in the end, ``training["warnings"]`` says so.
+``teacher``), and where one of them is better in the end, ``training["warnings"]`` says so. With physics the network has
+no teacher, but corrects a polynomial where that comes closer than networks do.
 
 ``smoothness`` times the sum of squared hidden weights is added to
 the loss: derivatives, and with them the remainders of proofs over boxes, grow with products of weights. ``skip`` adds
@@ -59,6 +60,7 @@ from .judged import tried_alone, validated
 from .pod_network import PARTS, Mlp, compiled_parts, head_residuals, predict, training_loss, vanishing
 from .slopes import slope_rows, slopes
 from .teacher import (
+    BASE_BELOW,
     BETTER,
     OUT_OF_REACH,
     SHARE,
@@ -72,8 +74,8 @@ STEPS = 600
 BASIS_SOLVES = 32  # of physics training
 FIELDS = 0.5  # of the seconds, at most, for the fields of least residual
 MIXED = 0.5  # the default physics weight where the energy functional costs next to nothing
-TOLERANCE, RANK = 1e-5, 48  # of the basis, with physics; the rank where that is the energy functional
-FINE, MANY = 1e-7, 96  # and without
+TOLERANCE, MANY = 1e-5, 96  # of the basis, with fields of least residual, which cost; the rank also without physics
+FINE, RANK = 1e-7, 48  # and elsewhere, where few modes more cost little; the rank with the energy functional
 DRAW_SEED = 7_919  # added to the seed: physics inputs are not the snapshots'
 
 
@@ -109,7 +111,8 @@ def train_pod_mlp(
         widths: units of the hidden layers.
         physics_points: inputs of the physics loss, the corners of the box among them.
         tolerance, max_rank: of the basis: the share of the snapshots that it may leave out, its modes at most; None:
-            1e-5 and 48 with physics, 1e-7 and 96 without, where few modes more cost little.
+            1e-7, where few modes more cost little, and 1e-5 with fields of least residual; 96, and 48 with the energy
+            functional.
         smoothness, skip: see above.
         teacher: whether the network also learns from a mixture of dull baselines (``teacher.py``); None: without
             physics, where it predicts left-out rows better than the network alone.
@@ -126,8 +129,8 @@ def train_pod_mlp(
     box = problem.inputs if box is None else box
     weight = checked_weight(physics_weight, MIXED if affine_in_few_terms(problem) else 0.0, snapshots is not None)
     shape = tuple(int(w) for w in widths)
-    tolerance = (TOLERANCE if weight else FINE) if tolerance is None else tolerance
     reduced = weight and affine_in_few_terms(problem)
+    tolerance = (TOLERANCE if weight and not reduced else FINE) if tolerance is None else tolerance
     max_rank = (RANK if reduced else MANY) if max_rank is None else max_rank
     if optimiser == "levenberg-marquardt" and smoothness:
         raise ValueError("smoothness is no sum of squares here: leave it out, or take optimiser='lbfgs'")
@@ -165,7 +168,11 @@ def train_pod_mlp(
     taught = found is not None and bool(teacher)
     if found is not None and teacher is None and weight == 0:
         taught = alone is None or not alone.error < BETTER * found.judged.error
-    parts, base = _parts(data, physics, V, operator, terms, weight, physics_points, seed, found if taught else None)
+    base = _corrected(found, taught, weight, network)
+    parts = _parts(data, physics, V, operator, weight, physics_points, seed, found if taught else None)
+    if base is not None:
+        values = base.arrays
+        parts = [(w, less(part, terms, polynomial.values({}, values, part.x, np))) for w, part in parts]
     if derivatives:
         parts.append((1 - weight, slope_rows(slopes(data, derivatives, seed), data, V, operator)))
     rows, T = assemble(parts, terms)
@@ -183,6 +190,7 @@ def train_pod_mlp(
         float(smoothness),
         bool(skip),
         taught,
+        base is not None,
         method,
         int(derivatives),
     ]
@@ -225,18 +233,24 @@ def train_pod_mlp(
     return Surrogate(problem, architecture, arrays, predict, box, seed, data.hash, training)
 
 
+def _corrected(found: Teacher | None, taught: bool, weight: float, network: Mlp) -> Surrogate | None:
+    """The polynomial that is added to the network. Where a field vanishes with its inputs only the network is exact."""
+    if found is None or not (taught or (weight and not network.vanish)):
+        return None
+    return found.polynomial(BASE_BELOW if taught else OUT_OF_REACH)
+
+
 def _parts(
     data: Data,
     physics: LeastResidual | None,
     V: np.ndarray,
     operator: ReducedOperator | None,
-    terms: np.ndarray,
     weight: float,
     points: int,
     seed: int,
     teacher: Teacher | None,
-) -> tuple[list[tuple[float, LossRows]], Surrogate | None]:
-    """Weighted parts of the loss, and the polynomial that the network corrects."""
+) -> list[tuple[float, LossRows]]:
+    """Weighted parts of the loss."""
     parts = []
     if weight < 1:
         parts.append((1 - weight, field_rows(data, V, operator)))
@@ -246,14 +260,10 @@ def _parts(
         assert operator is not None
         P = box_points(data.box, points, seed + DRAW_SEED)
         parts.append((weight, physics_rows(P, *data.scaled(P), operator)))
-    if teacher is None:
-        return parts, None
-    parts = [((1 - SHARE) * share, part) for share, part in parts]
-    parts.append((SHARE, taught_rows(data, teacher, operator, seed)))
-    base = teacher.polynomial
-    if base is not None:
-        parts = [(w, less(part, terms, polynomial.values({}, base.arrays, part.x, np))) for w, part in parts]
-    return parts, base
+    if teacher is not None:
+        parts = [((1 - SHARE) * share, part) for share, part in parts]
+        parts.append((SHARE, taught_rows(data, teacher, operator, seed)))
+    return parts
 
 
 def _mark(plan: Plan) -> str:

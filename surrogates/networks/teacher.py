@@ -27,9 +27,9 @@ from .energy_loss import LossRows
 TAUGHT = 1024
 SHARE = 0.5  # of the loss at taught inputs
 TRIAL = 250  # steps
-BASE_BELOW = 1e-3  # left-out error of a polynomial that the network only corrects
+BASE_BELOW = 1e-3  # left-out error of a polynomial that a taught network only corrects
 BETTER = 0.95  # of the teacher's error, which a network alone must come below
-OUT_OF_REACH = 1e-5  # of the teacher, where no network alone is tried
+OUT_OF_REACH = 1e-5  # of the teacher, where no network alone is tried; with physics, of a polynomial that is corrected
 TEACHER_SEED = 104_729  # added to the seed: taught inputs are not the snapshots'
 CHECKED = 256  # further inputs, at which network and teacher are compared
 
@@ -47,11 +47,12 @@ class Teacher(NamedTuple):
         parts = [self.judged.mixture[name] * targets_of(s, x) for name, s in self.fitted.items()]
         return np.asarray(sum(parts))
 
-    @property
-    def polynomial(self) -> Any | None:
-        """The surrogate that the network only corrects, where the best one is a polynomial and that good."""
+    def polynomial(self, below: float) -> Any | None:
+        """The surrogate that the network only corrects, where the best one is a polynomial and its error at left-out
+        rows is that small.
+        """
         best = next(iter(self.judged.errors))
-        if best not in ("polynomial", "linear") or not self.judged.errors[best] < BASE_BELOW:
+        if best not in ("polynomial", "linear") or not self.judged.errors[best] < below:
             return None
         return DULL["polynomial"].fit(self.regression, degree=1 if best == "linear" else None)
 
