@@ -20,6 +20,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
 from rich.console import Console
 
@@ -47,8 +48,9 @@ class Peers:
     """One problem in the coordinates that the peers get."""
 
     def __init__(self, problem: Problem, snapshots: Snapshots, queries: np.ndarray) -> None:
-        ones = np.asarray(problem.prescribe(snapshots.inputs[0], np.ones(problem.size)))
-        zeros = np.asarray(problem.prescribe(snapshots.inputs[0], np.zeros(problem.size)))
+        p = jnp.asarray(snapshots.inputs[0])
+        ones = np.asarray(problem.prescribe(p, jnp.ones(problem.size)))
+        zeros = np.asarray(problem.prescribe(p, jnp.zeros(problem.size)))
         self.free = ones != zeros
         if zeros.any():
             raise ValueError(f"{problem.name} prescribes values that are not zero: the peers have no place for them")
@@ -76,7 +78,7 @@ def asked(python: str, peer: str, given: Peers, limit: float) -> tuple[np.ndarra
     """
     with tempfile.TemporaryDirectory(prefix="peer-") as folder:
         inside, out = Path(folder) / "in.npz", Path(folder) / "out.npz"
-        np.savez(inside, **given.arrays)
+        np.savez(inside, **given.arrays)  # type: ignore[arg-type]
         script = str(Path(__file__).with_name("snapshot_worker.py"))
         words = [python, script, peer, str(inside), str(out)]
         subprocess.run(words, check=True, stdout=subprocess.DEVNULL, timeout=limit)
