@@ -26,9 +26,9 @@ def fails_where(condition):
 
 def shrunk(condition, **options):
     calls.clear()
-    result = falsify(PROBLEM, fails_where(condition), 1e-2, 100, 0, **options)
+    result = falsify(PROBLEM, fails_where(condition), 1e-2, 60, 0, **options)
     assert result.counterexamples and len(calls) == result.solver_calls + result.shrink_calls
-    assert result.shrink_calls <= 100
+    assert result.shrink_calls <= 60
     return result.counterexamples[0], result
 
 
@@ -45,6 +45,23 @@ def test_two_that_only_fail_together_are_both_left():
     first, _ = shrunk(lambda P: (P[:, 2] > 0.0) & (P[:, 7] < -1.0))
     assert np.flatnonzero(first.shrunk != BOX.centre).tolist() == [2, 7]
     assert 0 < first.shrunk[2] <= 0.2 and -1.2 <= first.shrunk[7] < -1.0
+
+
+@pytest.mark.parametrize(
+    "condition",
+    [
+        lambda P: (P[:, 0] > 1) & ((P[:, 1] <= 0.5) | (P[:, 2] > -0.4)),  # the one is needed while the other is away
+        lambda P: P[:, 4:8].sum(axis=1) > 1.0,
+        lambda P: np.abs(P[:, 5] * P[:, 6]) > 2.0,
+    ],
+)
+def test_no_input_is_left_that_is_not_needed(condition):
+    first, result = shrunk(condition)
+    assert condition(first.shrunk[None])[0]
+    for i in np.flatnonzero(first.shrunk != BOX.centre):
+        without = first.shrunk.copy()
+        without[i] = BOX.centre[i]
+        assert not condition(without[None])[0]
 
 
 def test_where_everything_fails_the_nominal_input_does_at_one_call():

@@ -51,9 +51,9 @@ class Shrinking:
         p = record.inputs
         if self._fails(self.nominal):
             return self.trail[-1]
-        p = self._fewest(p)
-        p = self._nearest(p)
-        self._roundest(p)
+        p = self._one_by_one(self._fewest(p))
+        p = self._roundest(self._nearest(p))
+        self._one_by_one(p)
         return self.trail[-1] if self.trail else None
 
     def _fails(self, p: Float[np.ndarray, " d"]) -> bool:
@@ -94,6 +94,18 @@ class Shrinking:
             elif len(group) > 1:
                 middle = len(group) // 2
                 waiting += [group[middle:], group[:middle]]
+        return p
+
+    def _one_by_one(self, p: Float[np.ndarray, " d"]) -> Float[np.ndarray, " d"]:
+        """Put back single inputs until each that is left is needed: one may be so only beside another."""
+        again = True
+        while again and self.confirm.left:
+            again = False
+            for i in np.flatnonzero(p != self.nominal):
+                trial = p.copy()
+                trial[i] = self.nominal[i]
+                if self._fails(trial):
+                    p, again = trial, True
         return p
 
     def _nearest(self, p: Float[np.ndarray, " d"]) -> Float[np.ndarray, " d"]:
