@@ -44,6 +44,7 @@ class Pair:
     problem: Problem
     surrogate: Callable[[Any], Any]
     needs: int | None
+    tolerance: float = TOLERANCE
 
 
 def planted(name: str, problem: Problem, wrong: Callable[[np.ndarray], np.ndarray], needs: int) -> Pair:
@@ -57,9 +58,10 @@ def planted(name: str, problem: Problem, wrong: Callable[[np.ndarray], np.ndarra
 
 
 def learnt(name: str, problem: Problem, rows: int) -> Pair:
-    return Pair(
-        f"{name}, kernel-ridge of {rows} rows", problem, train(problem, "kernel-ridge", sample(problem, rows)), None
-    )
+    """A surrogate of so few solves that it fails somewhere, at 1.5 times its error at the centre of the box."""
+    model, p = train(problem, "kernel-ridge", sample(problem, rows)), problem.inputs.centre
+    at_centre = float(problem.relative_error(p, np.asarray(model(p[None]))[0], problem.solve(p)))
+    return Pair(f"{name}, kernel-ridge of {rows} rows", problem, model, None, 1.5 * at_centre)
 
 
 def waves(p: np.ndarray) -> np.ndarray:
@@ -93,7 +95,7 @@ def suite(quick: bool) -> list[Pair]:
 
 def measured(pair: Pair) -> dict[str, Any]:
     """One failure, before and after; ``removed`` is the larger share, of inputs or of the distance."""
-    result = falsify(pair.problem, pair.surrogate, TOLERANCE, CALLS, 0, shrink=CALLS, starts=STARTS)
+    result = falsify(pair.problem, pair.surrogate, pair.tolerance, CALLS, 0, shrink=CALLS, starts=STARTS)
     first = next(iter(result.counterexamples), None)
     if first is None or first.simplest is None:
         return {"pair": pair.name, "inputs": None, "left": None, "removed": 0.0, "fails still": False}
@@ -112,7 +114,7 @@ def measured(pair: Pair) -> dict[str, Any]:
         "removed": max(fewer, nearer),
         "error": first.simplest.error,
         "on the doubled grid": finer,
-        "fails still": first.simplest.error > TOLERANCE and (finer is None or finer > TOLERANCE),
+        "fails still": first.simplest.error > pair.tolerance and (finer is None or finer > pair.tolerance),
         "confirmed finer": finer is not None or doubled(pair.problem) is None,
         "calls": result.shrink_calls,
     }
