@@ -20,7 +20,7 @@ from ..surrogate import Predict, Surrogate
 from ..training.pod import Data, pod, prepare, project
 from ..training.twins import groups_of
 
-TOLERANCE = 1e-7  # of the basis: far below what a regression reaches
+TOLERANCE, RANK = 1e-7, 64  # of the basis: far below what a regression reaches; its modes at most
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Regression:
     started: float
 
     @staticmethod
-    def of(problem: Problem, snapshots: Any, box: Box | None, least: int = 2, max_rank: int = 64) -> Regression:
+    def of(problem: Problem, snapshots: Any, box: Box | None, least: int = 2, max_rank: int = RANK) -> Regression:
         """The rows of snapshots, in a POD basis of at most ``max_rank`` modes.
 
         Raises:

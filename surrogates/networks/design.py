@@ -14,7 +14,6 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import flax.linen as nn
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
@@ -77,11 +76,6 @@ def mesh_of(problem: Problem) -> tuple[Float[np.ndarray, "nodes axes"], Float[np
         clock = scaled(where[::nodes, :1])[:, 0]
         return scaled(where[:nodes, 1:]), clock
     return scaled(where[:nodes]), np.zeros(1) if times == 1 else np.linspace(-1, 1, times)
-
-
-def as_field(out: Float[Array, "n times nodes components"]) -> Float[Array, "n N"]:
-    """Flat fields."""
-    return jnp.reshape(out, (out.shape[0], -1))
 
 
 def positive(**numbers: Any) -> None:

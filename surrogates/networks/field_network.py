@@ -1,4 +1,4 @@
-"""Predictions of a network that gives fields outright, from its arrays: what a file holds is all that it takes.
+"""The fields of a network that gives them outright, in training and from its arrays, which are all that a file holds.
 
 ``arrays``: the weights, ``net.<path>``; the normalisers of the features (``shift``, ``gain``), of the fields
 (``norm.mean`` [N], ``norm.scale`` [components]) and of the inputs as functions (``norm.fields`` [2, channels], and
@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax
@@ -23,20 +23,50 @@ from ...solvers.problem import Problem
 from ..surrogate import scaled_features
 from ..training.residual_loss import built_in, conserves
 from ..training.symmetric import symmetrised
-from .design import Design, View, as_field, mesh_of
+from .design import Design, View, mesh_of
 
 SETTINGS = "settings"  # of the architecture, in its record
 
 
-def view_of(design: Design, problem: Problem, arrays: Mapping[str, Any], P: Array) -> tuple[View, Array]:
-    """What the network sees of inputs P [n, d], and their amplitudes [n]."""
-    x, s = scaled_features(problem, dict(arrays), P)
-    coordinates, times = mesh_of(problem)
-    fields = None
-    if design.sees_fields:
-        fields = normalised(jax.vmap(problem.input_field)(P), arrays)
-    edges = jnp.asarray(problem.edges) if design.sees_edges else None
-    return View(x, fields, jnp.asarray(coordinates), jnp.asarray(times), edges), s
+class FieldNetwork(NamedTuple):
+    """A network for a problem, all but its weights; ``arrays`` as above."""
+
+    design: Design
+    problem: Problem
+    net: nn.Module
+    arrays: Mapping[str, Any]
+    precision: str  # of weights and network; fields are always float64
+    symmetry: str
+
+    def view(self, P: Float[Array, "n d"]) -> tuple[View, Float[Array, " n"]]:
+        """What the network sees of inputs, and their amplitudes."""
+        problem, design = self.problem, self.design
+        x, s = scaled_features(problem, dict(self.arrays), P)
+        coordinates, times = mesh_of(problem)
+        fields = None
+        if design.sees_fields:
+            fields = normalised(jax.vmap(problem.input_field)(P), self.arrays)
+        edges = jnp.asarray(problem.edges) if design.sees_edges else None
+        return View(x, fields, jnp.asarray(coordinates), jnp.asarray(times), edges), s
+
+    def fields(self, weights: Any, P: Float[Array, "n d"]) -> Float[Array, "n N"]:
+        """Its fields before anything is prescribed."""
+        return symmetrised(lambda P: self._plain(weights, P), self.symmetry, self.arrays, P)
+
+    def _plain(self, weights: Any, P: Array) -> Float[Array, "n N"]:
+        view, s = self.view(P)
+        out: Any = self.net.apply({"params": weights}, cast(view, self.precision))
+        flat = jnp.reshape(out, (len(out), -1)).astype(jnp.float64)
+        known = jnp.where(jnp.isfinite(view.x).all(axis=1), s, jnp.nan)  # a network may look at the functions alone
+        return known[:, None] * (jnp.asarray(self.arrays["norm.mean"]) + self._scale * flat)
+
+    def target(self, s: Float[Array, " n"], U: Float[Array, "n N"]) -> Float[Array, "n N"]:
+        """What the network itself would have to give for these fields."""
+        return (U / s[:, None] - jnp.asarray(self.arrays["norm.mean"])) / self._scale
+
+    @property
+    def _scale(self) -> Float[Array, " N"]:
+        return jnp.tile(jnp.asarray(self.arrays["norm.scale"]), self.problem.size // self.problem.shape[2])
 
 
 def normalised(fields: Float[Array, "n nodes c"], arrays: Mapping[str, Any]) -> Float[Array, "n nodes c"]:
@@ -70,27 +100,6 @@ def cast(tree: Any, precision: str) -> Any:
     return jax.tree.map(one, tree)
 
 
-def raw_fields(
-    net: nn.Module, problem: Problem, precision: str, arrays: Mapping[str, Any], weights: Any, view: View, s: Array
-) -> Float[Array, "n N"]:
-    """Fields in float64 before anything is prescribed, by the network in its own precision."""
-    out: Any = net.apply({"params": weights}, cast(view, precision))
-    flat = as_field(out).astype(jnp.float64)
-    known = jnp.where(jnp.isfinite(view.x).all(axis=1), s, jnp.nan)  # a network may look at the functions alone
-    return known[:, None] * (jnp.asarray(arrays["norm.mean"]) + _scale(problem, arrays) * flat)
-
-
-def normalised_fields(
-    problem: Problem, arrays: Mapping[str, Any], s: Array, U: Float[Array, "n N"]
-) -> Float[Array, "n N"]:
-    """What the network would have to give for these fields."""
-    return (U / s[:, None] - jnp.asarray(arrays["norm.mean"])) / _scale(problem, arrays)
-
-
-def _scale(problem: Problem, arrays: Mapping[str, Any]) -> Float[Array, " N"]:
-    return jnp.tile(jnp.asarray(arrays["norm.scale"]), problem.size // problem.shape[2])
-
-
 def weights_of(arrays: Mapping[str, Any]) -> Any:
     """The weights among a surrogate's arrays, as flax nests them."""
     prefix = "net."
@@ -107,14 +116,9 @@ def predict_with(
     design: Design, problem: Problem, architecture: dict[str, Any], arrays: dict[str, Any], P: Array
 ) -> Float[Array, "n N"]:
     """Fields [n, N], not prescribed yet; coefficients [n, k] where it is projected on a basis."""
-    net = design.build(problem, **architecture[SETTINGS])
-    weights, way = weights_of(arrays), architecture.get("symmetry", "none")
-
-    def plain(P: Array) -> Array:
-        view, s = view_of(design, problem, arrays, P)
-        return raw_fields(net, problem, architecture["precision"], arrays, weights, view, s)
-
-    fields = symmetrised(plain, way, arrays, P)
+    net, way = design.build(problem, **architecture[SETTINGS]), architecture.get("symmetry", "none")
+    network = FieldNetwork(design, problem, net, arrays, architecture["precision"], way)
+    fields = network.fields(weights_of(arrays), P)
     if "dual" in arrays:
         return fields @ jnp.asarray(arrays["dual"])
     return jax.vmap(built_in(problem))(P, fields) if architecture["lift"] and conserves(problem) else fields

@@ -8,10 +8,9 @@ in the problem's own norm, the one that errors are told in; R is the squared rel
 their squared relative defect, so that the two can be compared.
 
 A part of the snapshots is held out (``HELD``, where there are enough): training returns the weights that were
-best there, and says their error. Optimisers: "adam" and "muon" on mini-batches, schedule-free, so that a run may end
-at any step (Defazio et al. 2024); "lbfgs": Adam, then L-BFGS on all rows (``optimise.py``), for small networks.
-Which rows are in a batch follows from seed and step alone, so that an interrupted run goes on to the same weights.
-References: Kingma, Ba 2015; Jordan et al. 2024 (Muon); Prechelt 1998 (early stopping).
+best there, and says their error. Optimisers: "adam" and "muon" on mini-batches (``stochastic.py``); "lbfgs": Adam, then
+L-BFGS on all rows (``optimise.py``), for small networks.
+Reference: Prechelt 1998 (early stopping).
 """
 
 from __future__ import annotations
@@ -21,7 +20,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -31,7 +29,7 @@ from jaxtyping import Array, Bool, Float, Int
 from ...solvers.box import Box
 from ...solvers.problem import Problem
 from ...solvers.problems.catalogue import closest
-from ..baselines.regression import Regression
+from ..baselines.regression import RANK, TOLERANCE, Regression
 from ..surrogate import Surrogate
 from ..training.dull import CHEAPEST, DULL, dull_warning
 from ..training.optimise import Budget, Outcome, Progress, Stages, identity, judged_lbfgs
@@ -39,18 +37,16 @@ from ..training.options import checked_weight
 from ..training.pod import Data, box_points, inner_product, pod, prepare, solve_few
 from ..training.residual_loss import built_in, constraint_loss, residual_loss
 from ..training.stochastic import Stochastic
-from ..training.symmetric import WAYS, group_arrays, symmetrised
+from ..training.symmetric import WAYS, group_arrays
 from ..training.twins import groups_of
 from .design import Design
 from .field_network import (
     SETTINGS,
+    FieldNetwork,
     arrays_of,
     cast,
     field_normaliser,
-    normalised_fields,
     predictor,
-    raw_fields,
-    view_of,
 )
 
 HELD, ENOUGH = 0.125, 16  # share of the snapshots that is held out, and from how many on
@@ -114,18 +110,19 @@ def train_fields(
         seconds, steps: stop at whichever comes first; without either after ``STEPS``.
         checkpoint: file that keeps the state of training; one that exists is gone on with.
         optimiser: "adam", "muon" or "lbfgs".
-        norm: "problem", that of the loss above; or "l2": of the numbers of the field, which gradients descend faster in
-            where the problem's own weighs derivatives.
         rate: of Adam or Muon.
         batch: rows of a step of Adam or Muon; None for the architecture's own choice.
         precision: "float64" or "float32", of weights and network; fields are always float64.
         constraints: "hard": prescribed values are built in; "soft": they are left to the loss.
+        norm: "problem", that of the loss above; or "l2": of the numbers of the field, which gradients descend faster in
+            where the problem's own weighs derivatives.
         project: modes of a POD basis that the answers are projected on, which opens the proofs from coefficients;
             0: none.
+        symmetry: "average" or "canonical": the problem's own are kept exactly (``symmetric.py``); or "none".
+        physics_points: inputs of the physics loss.
         power: 2, or 1 for a loss that is the mean of the errors, not of their squares: a few rows of small solutions
             count less.
         patience: steps without a better look, after which training ends.
-        symmetry: "average" or "canonical": the problem's own are kept exactly (``symmetric.py``); or "none".
         settings: of the architecture, see its file.
 
     Raises:
@@ -149,7 +146,8 @@ def train_fields(
         "symmetry": symmetry,
         SETTINGS: _json(settings),
     }
-    fit = _Fit(design, problem, net, arrays, precision, constraints == "hard", weight, norm, symmetry, power)
+    network = FieldNetwork(design, problem, net, arrays, precision, symmetry)
+    fit = _Fit(network, constraints == "hard", weight, norm, power)
     first = sets.P[:1] if len(sets.P) else sets.physics_P[:1]
     unoptimised = {"xla_backend_optimization_level": 0}  # it runs once: half the time to compile
     weights = jax.jit(fit.start, compiler_options=unoptimised)(jax.random.PRNGKey(seed), first)
@@ -189,7 +187,7 @@ def train_fields(
         "warnings": _warnings(outcome.stopped),
     }
     if len(sets.held_P):
-        dull = _dull_errors(fit, snapshots, box, held, sets, seed)
+        dull = _dull_errors(fit, data, held, sets, seed)
         training["validation"] = {"network": judged if np.isfinite(judged) else None, "dull": dull}
         training["warnings"] += dull_warning(dull, judged)
     if design.report is not None:
@@ -200,28 +198,20 @@ def train_fields(
 class _Fit:
     """The loss of a network, of any rows."""
 
-    def __init__(
-        self, design: Design, problem: Problem, net: nn.Module, arrays: dict[str, Any], precision: str, hard: bool,
-        weight: float, loss_norm: str, symmetry: str, power: int,
-    ) -> None:  # fmt: skip
-        self.design, self.problem, self.net, self.arrays = design, problem, net, arrays
-        self.precision, self.hard, self.weight, self.loss_norm = precision, hard, weight, loss_norm
-        self.known = built_in(problem)
-        self.symmetry, self.power = symmetry, power
+    def __init__(self, network: FieldNetwork, hard: bool, weight: float, loss_norm: str, power: int) -> None:
+        self.network, self.problem = network, network.problem
+        self.hard, self.weight, self.loss_norm, self.power = hard, weight, loss_norm, power
+        self.known = built_in(self.problem)
         if weight:
-            self.residual, self.constraint = residual_loss(problem), constraint_loss(problem)
+            self.residual, self.constraint = residual_loss(self.problem), constraint_loss(self.problem)
 
     def start(self, key: Array, P: Array) -> Any:
         """The first weights."""
-        view, _ = view_of(self.design, self.problem, self.arrays, P)
-        return cast(dict(self.net.init(key, view)["params"]), self.precision)
+        view, _ = self.network.view(P)
+        return cast(dict(self.network.net.init(key, view)["params"]), self.network.precision)
 
     def fields(self, weights: Any, P: Array) -> Float[Array, "n N"]:
-        def plain(P: Array) -> Array:
-            view, s = view_of(self.design, self.problem, self.arrays, P)
-            return raw_fields(self.net, self.problem, self.precision, self.arrays, weights, view, s)
-
-        raw = symmetrised(plain, self.symmetry, self.arrays, P)
+        raw = self.network.fields(weights, P)
         return jax.vmap(self.known)(P, raw) if self.hard else raw
 
     def errors(self, fields: Array, P: Array, U: Array, sizes: Array) -> Float[Array, " n"]:
@@ -240,15 +230,15 @@ class _Fit:
 
     def penalty(self, weights: Any, P: Array, U: Array) -> Float[Array, ""]:
         """What the network adds to the loss of snapshots, of fields as it gives them itself."""
-        view, s = view_of(self.design, self.problem, self.arrays, P)
-        away = normalised_fields(self.problem, self.arrays, s, U)
+        network = self.network
+        view, s = network.view(P)
+        away = network.target(s, U)
         ends = [
             jax.vmap(lambda p, v=v: self.problem.prescribe(p, jnp.full(self.problem.size, v)))(P) for v in (0.0, 1.0)
         ]
         u = jnp.where(ends[0] == ends[1], 0.0, away).reshape((len(P), *self.problem.shape))
-        found: Any = self.net.apply(
-            {"params": weights}, cast(view, self.precision), cast(u, self.precision), method="penalty"
-        )
+        seen = cast(view, network.precision), cast(u, network.precision)
+        found: Any = network.net.apply({"params": weights}, *seen, method="penalty")
         return jnp.asarray(found, dtype=jnp.float64)
 
     def physics(self, weights: Any, P: Array) -> Float[Array, ""]:
@@ -261,7 +251,7 @@ class _Fit:
         total = jnp.zeros(())
         if self.weight < 1:
             total = total + (1 - self.weight) * self.data(weights, sets.P, sets.U, sets.sizes)
-            if self.design.penalised:
+            if self.network.design.penalised:
                 total = total + (1 - self.weight) * self.penalty(weights, sets.P, sets.U)
         if self.weight:
             total = total + self.weight * self.physics(weights, sets.physics_P)
@@ -312,9 +302,9 @@ def _held(data: Data, weight: float, seed: int) -> Bool[np.ndarray, " n"]:
     return held & ~held.all()
 
 
-def _dull_errors(fit: _Fit, snapshots: Any, box: Box, held: np.ndarray, sets: Sets, seed: int) -> dict[str, float]:
+def _dull_errors(fit: _Fit, data: Data, held: np.ndarray, sets: Sets, seed: int) -> dict[str, float]:
     """Mean relative errors of the cheapest baselines, learnt from the same rows, at those held out."""
-    r = Regression.of(fit.problem, snapshots, box)
+    r = Regression.in_basis(data, pod(data, TOLERANCE, RANK))
     found, judge = {}, jax.jit(fit.held_error)
     for name in CHEAPEST:
         try:
