@@ -13,6 +13,8 @@ import numpy as np
 
 from ..files import opened, replace
 
+BY_HAND = "read its arrays with h5py and pass them to assay.dataset"  # where a layout is another
+
 
 @dataclass(frozen=True)
 class Chosen:
@@ -80,7 +82,7 @@ def array(group: Any, name: str, *index: slice) -> np.ndarray:
         ValueError: it is missing, no array of numbers, or lies in another file.
     """
     if not has(group, name):
-        raise ValueError(f"it has no array {name!r}, which this layout has")
+        raise ValueError(f"it has no array {name!r}, which this layout has: {BY_HAND}")
     inside = group.id.links.get_info(name.encode()).type == h5py.h5l.TYPE_HARD
     data = group[name] if inside else None
     if not isinstance(data, h5py.Dataset) or data.is_virtual or data.external or data.dtype.kind not in "fiub":
@@ -102,7 +104,7 @@ def group(parent: Any, name: str) -> Any:
     inside = has(parent, name) and parent.id.links.get_info(name.encode()).type == h5py.h5l.TYPE_HARD
     found = parent[name] if inside else None
     if not isinstance(found, h5py.Group):
-        raise ValueError(f"{name!r} is no group that lies in the file itself")
+        raise ValueError(f"{name!r} is no group that lies in the file itself: copy the data into one file")
     return found
 
 

@@ -62,7 +62,9 @@ def read(file: Any, size: int, norm: Any = None) -> Dataset:
         ValueError: another version, or damaged.
     """
     if file.attrs["format"] != FORMAT:
-        raise ValueError(f"it has format {file.attrs['format']!r}; this version reads {FORMAT!r}")
+        raise ValueError(
+            f"it has format {file.attrs['format']!r}, and this version reads {FORMAT!r}: save it again with this one"
+        )
     try:
         for name in ("about", *ARRAYS):
             array(file, name, slice(0, 0))  # that it lies in the file itself

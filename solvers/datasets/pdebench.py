@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 
 from .dataset import Dataset
-from .hdf5 import Chosen, Contents, array, group, has, write
+from .hdf5 import BY_HAND, Chosen, Contents, array, group, has, write
+from .states import is_steady, ticks_of, times_from_start
 
 AXES = ("x-coordinate", "y-coordinate", "z-coordinate")
 FLOW = ("density", "pressure", "Vx", "Vy", "Vz")
@@ -37,7 +38,7 @@ def read(file: Any, chosen: Chosen) -> Contents:
         return _of_groups(file, names, chosen)
     ticks = tuple(array(file, axis, chosen.nodes) for axis in AXES if has(file, axis))
     if not ticks:
-        raise ValueError(f"its layout has {AXES[0]!r}: without it nothing says where the nodes lie")
+        raise ValueError(f"it has no {AXES[0]!r}, so that nothing says where the nodes lie: {BY_HAND}")
     index = (chosen.rows, chosen.times, *[chosen.nodes] * len(ticks))
     if has(file, "tensor"):
         U, parts = array(file, "tensor", *index), None
@@ -49,7 +50,7 @@ def read(file: Any, chosen: Chosen) -> Contents:
     if U.ndim != 3 + len(ticks) or U.shape[2:-1] != sides:
         raise ValueError(
             f"its fields have shape {list(U.shape)}, and its coordinates ask for [N, T, {', '.join(map(str, sides))}] "
-            "with or without channels"
+            f"with or without channels: {BY_HAND}"
         )
     if has(file, "nu"):
         return Contents(array(file, "nu", chosen.rows, *index[2:])[..., None], U[:, 0], ticks, None, ("nu",), parts)
@@ -62,8 +63,8 @@ def _evolved(
     times = times[chosen.times][: U.shape[1]]  # some files have one time more than states
     if U.shape[1] < 2 or len(times) != U.shape[1]:
         raise ValueError(
-            f"it has {U.shape[1]} states and {len(times)} times: an input and a field take two of each; where the "
-            "inputs are elsewhere, pass arrays to assay.dataset"
+            f"it has {U.shape[1]} states and {len(times)} times, and an input and a field take two of each: where the "
+            f"inputs are elsewhere, {BY_HAND}"
         )
     return Contents(U[:, 0], U[:, 1:], ticks, times[1:], parts, parts)
 
@@ -98,7 +99,7 @@ def save(data: Dataset, path: Path, dtype: str) -> None:
         )
     U = problem.known_fields.reshape(n, times, *sides, components)
     start = problem.known_inputs.reshape(n, *sides, channels)
-    steady = times == 1 and problem.times[0] == 0
+    steady = is_steady(problem)
     if channels != (1 if steady else components):
         raise ValueError(
             "a PDEBench file holds the first state, or one coefficient, as its input: write layout='assay', which "
@@ -108,24 +109,12 @@ def save(data: Dataset, path: Path, dtype: str) -> None:
 
     def fill(file: Any) -> None:
         file.create_dataset("tensor", data=(tensor if components > 1 else tensor[..., 0]).astype(dtype))
-        for axis, ticks in zip(AXES, _ticks(problem, sides), strict=False):
+        for axis, ticks in zip(AXES, ticks_of(problem, sides), strict=False):
             file.create_dataset(axis, data=ticks.astype(dtype))
         if steady:
             file.create_dataset("nu", data=start[..., 0].astype(dtype))
             file.attrs["beta"] = 1.0
-            return
-        first = 0.0 if problem.times[0] > 0 else problem.times[0] - 1.0
-        file.create_dataset("t-coordinate", data=np.concatenate([[first], problem.times]).astype(dtype))
+        else:
+            file.create_dataset("t-coordinate", data=times_from_start(problem).astype(dtype))
 
     write(path, fill)
-
-
-def _ticks(problem: Any, sides: tuple[int, ...]) -> list[np.ndarray]:
-    """Of each axis, which must be in the order of the coordinates."""
-    points = problem.points.reshape(*sides, len(sides))
-    lines = []
-    for a in range(len(sides)):
-        corner: list[Any] = [0] * len(sides)
-        corner[a] = slice(None)
-        lines.append(points[(*corner, a)])
-    return lines

@@ -19,8 +19,8 @@ from typing import Any
 import numpy as np
 
 from .dataset import Dataset
-from .hdf5 import Chosen, Contents, array, group, has, words, write
-from .pdebench import _ticks
+from .hdf5 import BY_HAND, Chosen, Contents, array, group, has, words, write
+from .states import is_steady, ticks_of, times_from_start
 
 ORDERS = ("t0_fields", "t1_fields", "t2_fields")
 
@@ -42,7 +42,7 @@ def read(file: Any, chosen: Chosen) -> Contents:
         if data is not None and (_is(data, "sample_varying") or _is(data, "time_varying")):
             raise ValueError(f"its {name} varies between samples or in time: bring the samples onto one grid first")
     if not axes or not all(has(dimensions, name) for name in (*axes, "time")):
-        raise ValueError("its dimensions lack @spatial_dims, an axis that stands there, or time")
+        raise ValueError(f"its dimensions lack @spatial_dims, an axis that stands there, or time: {BY_HAND}")
     ticks = tuple(array(dimensions, name, chosen.nodes) for name in axes)
     times = array(dimensions, "time", chosen.times)
     states: dict[str, np.ndarray] = {}
@@ -58,12 +58,16 @@ def read(file: Any, chosen: Chosen) -> Contents:
             into = states if _is(data, "time_varying", True) else fixed
             into |= _components(held, name, data, axes, chosen)
     if not states:
-        raise ValueError("no field of it varies both between samples and in time: there is nothing to predict")
+        raise ValueError(
+            f"no field of it varies both between samples and in time, as what is predicted does: {BY_HAND}"
+        )
     wanted = tuple(len(x) for x in ticks)
     for name, values in (*states.items(), *fixed.items()):
         head = (len(times),) if name in states else ()
         if values.shape[1:] != head + wanted:
-            raise ValueError(f"its {name} has shape {list(values.shape)}, not samples and {list(head + wanted)}")
+            raise ValueError(
+                f"its {name} has shape {list(values.shape)}, not [n, {', '.join(map(str, head + wanted))}]: {BY_HAND}"
+            )
     numbers = _numbers(file, chosen, remarks)
     U = np.stack(list(states.values()), axis=-1)
     parts = tuple(states) if len(states) > 1 else None
@@ -76,7 +80,7 @@ def read(file: Any, chosen: Chosen) -> Contents:
     elif numbers:
         names, inputs = tuple(numbers), np.stack(list(numbers.values()), axis=1)
     else:
-        raise ValueError("it has one time, and neither fields nor numbers that could be its inputs")
+        raise ValueError(f"it has one time, and neither fields nor numbers that could be its inputs: {BY_HAND}")
     return Contents(inputs, U[:, 0], ticks, None, names, parts, remarks=tuple(remarks))
 
 
@@ -99,7 +103,7 @@ def _components(held: Any, name: str, data: Any, axes: list[str], chosen: Chosen
     order = len(rest)
     labels = ["_".join(axes[i] if i < len(axes) else str(i) for i in index) for index in np.ndindex(*rest)]
     if order > 2 or len(set(labels)) != len(labels):
-        raise ValueError(f"its {name} has shape {list(values.shape)}, which is no scalar, vector or tensor field")
+        raise ValueError(f"its {name} has shape {list(values.shape)}, that of no scalar, vector or tensor: {BY_HAND}")
     return {f"{name}_{label}": flat[..., i] for i, label in enumerate(labels)}
 
 
@@ -146,7 +150,7 @@ def save(data: Dataset, path: Path, dtype: str) -> None:
         raise ValueError("a file of The Well holds functions on a tensor grid: write layout='assay', which holds all")
     names = problem.parts if components > 1 else ("u",)
     U = problem.known_fields.reshape(n, times, *sides, components)
-    steady = times == 1 and problem.times[0] == 0
+    steady = is_steady(problem)
     start = problem.known_inputs.reshape(n, *sides, -1) if problem.channels else None
     if not steady and (
         start is None or start.shape[-1] < components or problem.channels[:components] not in (names, ("input",))
@@ -164,9 +168,8 @@ def save(data: Dataset, path: Path, dtype: str) -> None:
         file.attrs["simulation_parameters"] = []
         dimensions = file.create_group("dimensions")
         dimensions.attrs["spatial_dims"] = list(axes)
-        first = 0.0 if problem.times[0] > 0 else problem.times[0] - 1.0
-        whole = problem.times if steady else np.concatenate([[first], problem.times])
-        for name, ticks in (("time", whole), *zip(axes, _ticks(problem, sides), strict=True)):
+        whole = problem.times if steady else times_from_start(problem)
+        for name, ticks in (("time", whole), *zip(axes, ticks_of(problem, sides), strict=True)):
             dimensions.create_dataset(name, data=ticks.astype(dtype)).attrs.update(
                 sample_varying=False, time_varying=False
             )
