@@ -55,7 +55,7 @@ class Surrogate:
     A row of P that is not finite is answered with NaN; P of another shape raises ValueError.
 
     ``architecture`` is its name and settings as JSON values, ``arrays`` holds the basis (``"basis"``) where there is
-    one, the normalisers (``NORMALISER`` of the features, ``"norm. ..."``) and everything fitted.
+    one, the normalisers (``NORMALISER`` of the features, ``"norm...."``) and everything fitted.
     ``training`` says what was spent, and in ``training["warnings"]`` what speaks against using it.
     """
 
@@ -205,10 +205,15 @@ class Surrogate:
             )
         return P
 
+    @property
+    def _in_nodes(self) -> bool:
+        """Whether its network computes in every node, if only to project on a basis."""
+        return not self.has_basis or "dual" in self.arrays
+
     def _on_rows(self, P: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "n k"]:
         """Coefficients, or fields where there is no basis."""
         width = self.arrays["basis"].shape[1] if self.has_basis else self.problem.size
-        chunk = CHUNK if "dual" not in self.arrays and self.has_basis else _chunk(self.problem.size)
+        chunk = _chunk(self.problem.size) if self._in_nodes else CHUNK
         out = np.full((len(P), width), np.nan)
         good = np.flatnonzero(np.isfinite(P).all(axis=1))
         for start in range(0, len(good), chunk):
@@ -223,7 +228,7 @@ class Surrogate:
 
     @cached_property
     def _compiled(self) -> Callable[[Any], Array]:
-        compile_ = jax.jit if self.has_basis and "dual" not in self.arrays else compiled  # weights may be many
+        compile_ = compiled if self._in_nodes else jax.jit  # weights may be many
         return compile_(lambda P: self.predict(self.problem, self.architecture, self.arrays, P))
 
     @cached_property

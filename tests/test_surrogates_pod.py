@@ -82,9 +82,7 @@ def test_the_basis_is_orthonormal_in_the_product_that_the_problem_names(kind, di
 def test_features_fill_the_unit_box(problem):
     data = solve_few(problem, problem.inputs, 16, seed=0)
     assert np.abs(data.features).max() <= 1 + 1e-12
-    x = (np.asarray(problem.features(np.array([2.0, 0.5, 0.5, 0.5]))[0]) - data.normaliser["shift"]) * data.normaliser[
-        "gain"
-    ]
+    x = (np.asarray(problem.features(np.array([2.0, 0.5, 0.5, 0.5]))[0]) - data.arrays["shift"]) * data.arrays["gain"]
     assert np.isclose(x[0], 1.0)  # the corner is the largest deviation there is
 
 

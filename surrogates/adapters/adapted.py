@@ -132,9 +132,9 @@ def tried(model: Adapted, when_random: str) -> Adapted:
     Raises:
         ValueError: it raises, its answers are no fields of this problem, or differ.
     """
-    P = model.problem.inputs.from_unit(
-        np.concatenate([np.full((1, model.problem.inputs.dimension), 0.5), _inside(model.problem.inputs.dimension)])
-    )
+    d = model.problem.inputs.dimension
+    units = np.concatenate([np.full((1, d), 0.5), np.random.default_rng(0).random((TRIED - 1, d))])
+    P = model.problem.inputs.from_unit(units)
     try:
         first, again = (call_foreign(model, P.copy(), whose=model.label) for _ in range(2))
     except SettingsChanged:
@@ -143,16 +143,12 @@ def tried(model: Adapted, when_random: str) -> Adapted:
         raise ValueError(f"{model.label} answered {TRIED} inputs {error}") from None
     except Exception as error:
         raise ValueError(
-            f"{model.label} raised {words(error)}; it was handed inputs [{TRIED}, {P.shape[1]}] in {model.dtype} "
+            f"{model.label} raised {words(error)}; it was handed inputs [{TRIED}, {d}] in {model.dtype} "
             f"({model.problem.inputs.listed}): where it takes another form, say so with inputs=, a function"
         ) from error
     if not _same(first, again, model.dtype):
         raise ValueError(f"{model.label} answers the same inputs differently from call to call: {when_random}")
     return model
-
-
-def _inside(d: int) -> Float[np.ndarray, "n d"]:
-    return np.random.default_rng(0).random((TRIED - 1, d))
 
 
 def _same(one: np.ndarray, other: np.ndarray, dtype: str) -> bool:

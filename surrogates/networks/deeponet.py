@@ -20,6 +20,7 @@ from jaxtyping import Array, Float
 
 from ...solvers.problem import Problem
 from .design import Design, View, fits_all, positive
+from .places.coordinate import periods_of, places
 
 
 class Tanh(nn.Module):
@@ -47,20 +48,16 @@ class DeepOnet(nn.Module):
     branch: tuple[int, ...]
     trunk: tuple[int, ...]
     terms: int
-    turn: tuple[float, ...]  # half a period of each coordinate over [-1, 1]; empty where nothing is periodic
+    period: tuple[float, ...]  # of each coordinate over [-1, 1]; 0 where it has none
     shape: tuple[int, int, int]
 
     @nn.compact
     def __call__(self, view: View) -> Float[Array, "n times nodes components"]:
         times, nodes, components = self.shape
-        places = view.coordinates
-        if self.turn:
-            angle = np.pi * places / jnp.asarray(self.turn, places.dtype)
-            places = jnp.concatenate([jnp.cos(angle), jnp.sin(angle)], axis=1)
-        if times > 1:
-            clock = jnp.repeat(view.times, nodes)[:, None]
-            places = jnp.concatenate([clock, jnp.tile(places, (times, 1))], axis=1)
-        tau = Tanh(self.trunk, self.terms, name="trunk")(places)
+        if any(self.period):
+            angle = 2 * np.pi * view.coordinates / jnp.asarray(self.period, view.coordinates.dtype)
+            view = view._replace(coordinates=jnp.concatenate([jnp.cos(angle), jnp.sin(angle)], axis=1))
+        tau = Tanh(self.trunk, self.terms, name="trunk")(places(view))
         b = Tanh(self.branch, components * self.terms, name="branch")(view.x).reshape(-1, self.terms)
         out = (b @ tau.T / float(np.sqrt(self.terms))).reshape(-1, components, times, nodes)
         return jnp.moveaxis(out, 1, -1)
@@ -84,9 +81,7 @@ def build(
         positive(branch=width)
     for width in trunk:
         positive(trunk=width)
-    grid = problem.grid_shape
-    turn = tuple(n / (n - 1) for n in grid) if problem.periodic and grid else ()
-    return DeepOnet(tuple(map(int, branch)), tuple(map(int, trunk)), int(terms), turn, problem.shape)
+    return DeepOnet(tuple(map(int, branch)), tuple(map(int, trunk)), int(terms), periods_of(problem), problem.shape)
 
 
 DEEPONET = Design("deeponet", build, fits_all, batch=32)

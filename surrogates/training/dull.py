@@ -29,8 +29,6 @@ SHARE = 0.2  # of the rows is left out
 NEAR_BEST = 3.0  # times the least error: what is mixed at all
 WORSE = 1.05  # times the error of a dull baseline, from which on it is told
 FEW = 64  # rows up to which every row is left out once
-
-
 CHEAPEST = ("mean", "linear", "kernel-ridge")  # beside a network that has its own rows left out
 
 

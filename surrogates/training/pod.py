@@ -45,7 +45,7 @@ class Data:
     norms: Float[np.ndarray, " n"]  # ||u_i|| in the inner product of the basis, of ``fields``
     features: Float[np.ndarray, "n m"]  # scaled
     amplitudes: Float[np.ndarray, " n"]
-    normaliser: dict[str, np.ndarray]  # shift and gain of the features, and which scaling they come from
+    arrays: dict[str, np.ndarray]  # as a surrogate keeps them: shift and gain of the features, and their scaling
     free: Bool[np.ndarray, " N"]
     lift: bool
     hash: str
@@ -56,15 +56,10 @@ class Data:
         cut = {k: getattr(self, k)[rows] for k in ("inputs", "fields", "norms", "features", "amplitudes")}
         return Data(**{**self.__dict__, **cut})
 
-    @property
-    def arrays(self) -> dict[str, np.ndarray]:
-        """The normaliser, as a surrogate keeps it."""
-        return self.normaliser
-
     def scaled(self, P: Float[np.ndarray, "n d"]) -> tuple[Float[np.ndarray, "n m"], Float[np.ndarray, " n"]]:
         """Scaled features and amplitudes of other inputs."""
-        x, s = _features(self.problem, self.normaliser)(P)
-        return (x - self.normaliser["shift"]) * self.normaliser["gain"], s
+        x, s = _features(self.problem, self.arrays)(P)
+        return (x - self.arrays["shift"]) * self.arrays["gain"], s
 
 
 def box_points(box: Box, n: int, seed: int) -> Float[np.ndarray, "n d"]:
@@ -167,8 +162,8 @@ def _data(problem: Problem, box: Box, P: np.ndarray, U: np.ndarray, digest: str,
     rows, fields = averaged(x, s, fields)
     dropped = {**dropped, "repeated": len(P) - len(rows)}
     P, x, s = P[rows], x[rows], s[rows]
-    normaliser = {"shift": shift, "gain": gain, **scaling}
-    return Data(problem, box, P, fields, lengths(fields), x, s, normaliser, free, bool(lifts.any()), digest, dropped)
+    arrays = {"shift": shift, "gain": gain, **scaling}
+    return Data(problem, box, P, fields, lengths(fields), x, s, arrays, free, bool(lifts.any()), digest, dropped)
 
 
 def _features(problem: Problem, scaling: dict[str, np.ndarray]) -> Callable[[Any], tuple[np.ndarray, np.ndarray]]:
