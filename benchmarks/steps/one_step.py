@@ -23,7 +23,8 @@ from jaxtyping import Array, Float
 from ...solvers.batching import RowMap
 from ...solvers.classes.evolution import EvolutionProblem
 from ...surrogates.networks.pod_mlp import Mlp
-from ...surrogates.training.optimise import Budget, minimise
+from ...surrogates.training.optimise import Budget
+from ...surrogates.training.optimisers import minimise
 
 OFF = 1e-3  # of a state: how far training states lie off the trajectories
 DAMPING = 1e-11  # of the least squares fit, beside the mean square of its columns

@@ -9,7 +9,7 @@ their squared relative defect, so that the two can be compared.
 
 A part of the snapshots is held out (``HELD``, where there are enough): training returns the weights that were
 best there, and says their error. Optimisers: "adam" and "muon" on mini-batches (``stochastic.py``); "lbfgs": Adam, then
-L-BFGS on all rows (``optimise.py``), for small networks.
+L-BFGS on all rows (``optimisers.py``), for small networks.
 Reference: Prechelt 1998 (early stopping).
 """
 
@@ -32,7 +32,8 @@ from ...solvers.problems.catalogue import closest
 from ..baselines.regression import RANK, TOLERANCE, Regression
 from ..surrogate import Surrogate
 from ..training.dull import CHEAPEST, DULL, dull_warning
-from ..training.optimise import Budget, Outcome, Progress, Stages, identity, judged_lbfgs
+from ..training.optimise import Budget, Outcome, Progress, Stages, identity
+from ..training.optimisers import judged_lbfgs
 from ..training.options import checked_weight
 from ..training.pod import Data, box_points, inner_product, pod, prepare, solve_few
 from ..training.residual_loss import built_in, constraint_loss, residual_loss

@@ -10,7 +10,7 @@ from jaxtyping import Float
 
 from ..baselines.regression import Regression
 from ..training.dull import Split
-from ..training.optimise import first_order, lbfgs
+from ..training.optimisers import RATE, first_order, lbfgs
 from .energy_loss import Rows
 
 EVERY = 50  # steps
@@ -58,7 +58,7 @@ def tried(
     """
     errors: list[float] = []
     means: list[float] = []
-    for end, (begin, advance) in ((EVERY, first_order("adam", loss, EVERY, 2e-3)), (steps, lbfgs(loss))):
+    for end, (begin, advance) in ((EVERY, first_order("adam", loss, EVERY, RATE)), (steps, lbfgs(loss))):
         state = begin(weights)
         while EVERY * len(errors) < end:
             state, value = advance(state, rows, EVERY)

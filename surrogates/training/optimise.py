@@ -1,10 +1,9 @@
-"""Adam, then L-BFGS with a zoom line search, on the full batch: interruptible, and resumable to the bit.
+"""A training run: steps of one optimiser or of several under a budget, interruptible, and resumable to the bit.
 
 Steps run in compiled chunks; clock, checkpoint and progress come between them. How many steps a chunk holds changes
 nothing in the numbers, so a run stopped by the clock after n steps is repeated exactly by ``steps=n``, and an
 interrupted run goes on as if nothing had happened. It stops early when STALL steps have not lowered the loss by a
-factor of 1 - GAIN.
-References: Kingma and Ba 2015; Liu and Nocedal 1989; Nocedal and Wright (2006), algorithm 3.5.
+factor of 1 - GAIN. The optimisers themselves are in ``optimisers.py``, ``stochastic.py`` and ``gauss_newton.py``.
 """
 
 from __future__ import annotations
@@ -15,27 +14,21 @@ import time
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax  # type: ignore[import-untyped]
-import optax.contrib  # type: ignore[import-untyped]
-from jax import lax
 
 from ...solvers.files import parse_json, read_arrays, replace
 
 Progress = Callable[[float, float | None, str], object]  # (done, total, what to show), in steps or seconds
-Loss = Callable[[Any, Any], Any]  # (weights, rows) -> scalar
 
 PAUSE = 0.3  # seconds of work between looks at the clock
 SAVE = 5.0  # seconds between checkpoints
 LOOK = 50  # steps between looks at the loss, which make the learning curve
 STALL, GAIN = 100, 0.01
-MEMORY = 20
 
 
 @dataclass(frozen=True)
@@ -65,29 +58,6 @@ class Outcome(NamedTuple):
 def identity(*facts: Any) -> str:
     """A name for everything that determines a run."""
     return hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()
-
-
-def minimise(loss: Loss, weights: Any, rows: Any, budget: Budget, adam_steps: int = 50, rate: float = 2e-3) -> Outcome:
-    """Minimise loss(weights, rows) over the weights: Adam first, then L-BFGS, until the budget is spent.
-
-    Args:
-        weights: where to start, any pytree of float64 arrays.
-        rows: what the loss is evaluated on, handed to it as it is.
-        adam_steps, rate: steps of Adam and its first learning rate, which falls along a cosine to a twentieth.
-
-    Raises:
-        ValueError: the checkpoint is damaged or belongs to another run.
-        RuntimeError: the loss is not finite at the start.
-    """
-    adam_steps = min(adam_steps, budget.steps)
-    stages = Stages(budget)
-    for end, (begin, advance) in (
-        (adam_steps, first_order("adam", loss, adam_steps, rate)),
-        (budget.steps, lbfgs(loss)),
-    ):
-        state = stages.run(end, lambda make=begin, w=weights: make(w), lambda s, n, go=advance: go(s, rows, n))  # type: ignore[misc]
-        weights = weights if state is None else state[0]
-    return stages.outcome(weights)
 
 
 class Stages:
@@ -121,66 +91,6 @@ class Stages:
         """Where the run ended."""
         run = self._run
         return Outcome(weights, run.step, run.elapsed, run.history[-1], run.stopped or "steps", tuple(run.history))
-
-
-@lru_cache(maxsize=16)  # a second training run of the same shape compiles nothing
-def first_order(name: str, loss: Loss, steps: int, rate: float) -> tuple[Callable[..., Any], Callable[..., Any]]:
-    """Begin and advance of "adam" or "muon", whose rate falls along a cosine to a twentieth."""
-    make = optax.adam if name == "adam" else optax.contrib.muon
-    optimiser = make(optax.cosine_decay_schedule(rate, max(steps, 1), alpha=0.05))
-
-    def advance(state: Any, rows: Any, count: Any) -> tuple[Any, Any]:
-        def body(_: Any, state: Any) -> Any:
-            weights, inner = state
-            updates, inner = optimiser.update(jax.grad(loss)(weights, rows), inner, weights)
-            return optax.apply_updates(weights, updates), inner
-
-        state = lax.fori_loop(0, count, body, state)
-        return state, loss(state[0], rows)
-
-    return jax.jit(lambda weights: (weights, optimiser.init(weights))), jax.jit(advance)
-
-
-@lru_cache(maxsize=16)
-def lbfgs(loss: Loss) -> tuple[Callable[..., Any], Callable[..., Any]]:
-    search = optax.scale_by_zoom_linesearch(max_linesearch_steps=20, initial_guess_strategy="one")
-    optimiser = optax.lbfgs(memory_size=MEMORY, linesearch=search)
-
-    def advance(state: Any, rows: Any, count: Any) -> tuple[Any, Any]:
-        def value(weights: Any) -> Any:
-            return loss(weights, rows)
-
-        def body(_: Any, state: Any) -> Any:
-            weights, inner = state
-            f, g = optax.value_and_grad_from_state(value)(weights, state=inner)
-            updates, inner = optimiser.update(g, inner, weights, value=f, grad=g, value_fn=value)
-            return optax.apply_updates(weights, updates), inner
-
-        state = lax.fori_loop(0, count, body, state)
-        return state, optax.tree.get(state[1], "value")
-
-    return jax.jit(lambda weights: (weights, optimiser.init(weights))), jax.jit(advance)
-
-
-def judged_lbfgs(loss: Loss, judged: Loss) -> tuple[Callable[..., Any], Callable[..., Any]]:
-    """Begin and advance of L-BFGS that keeps the weights of the least ``judged``: a state is (weights, what L-BFGS
-    remembers, the best weights, their value).
-    """
-    begin, advance = lbfgs(loss)
-
-    def step(state: Any, rows: Any) -> Any:
-        weights, inner, best, least = state
-        (weights, inner), _ = advance((weights, inner), rows, 1)
-        value = judged(weights, rows)
-        better = value < least
-        best = jax.tree.map(lambda a, b: jnp.where(better, a, b), weights, best)
-        return weights, inner, best, jnp.where(better | jnp.isnan(value), value, least)
-
-    def many(state: Any, rows: Any, count: Any) -> tuple[Any, Any]:
-        state = lax.fori_loop(0, count, lambda _, s: step(s, rows), state)
-        return state, state[3]
-
-    return jax.jit(lambda weights, rows: (*begin(weights), weights, judged(weights, rows))), jax.jit(many)
 
 
 class _Stored(NamedTuple):

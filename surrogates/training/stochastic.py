@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax  # type: ignore[import-untyped]
+import optax.contrib  # type: ignore[import-untyped]
 from jax import lax
 from jaxtyping import Array, Float, Int
 
