@@ -1,4 +1,4 @@
-"""Surrogates of a problem: flax networks and the dull baselines, training, checkpoints."""
+"""Surrogates of a problem: flax networks, dull baselines and models of other people; training, checkpoints."""
 
 if __name__ == "surrogates":
     raise ImportError("this folder is a room of assay: write `from assay.surrogates import ...`")

@@ -35,7 +35,8 @@ def surrogates(
         about: dict[str, Any] = {"name": word, "kind": kind.kind, "basis": kind.basis, "needs": kind.needs}
         about["options"] = {k: v for k, v in kind.options.items() if k not in ("checkpoint", "progress")}
         if owner is not None:
-            about |= {"fits": not kind.misfit(owner), "misfit": kind.misfit(owner)}
+            why = kind.misfit(owner)
+            about |= {"fits": not why, "misfit": why}
         found.append(about)
 
     def people(console: Console) -> None:

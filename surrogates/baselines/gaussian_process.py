@@ -23,7 +23,7 @@ from jaxtyping import Array, Float
 from ...solvers.box import Box
 from ...solvers.problem import Problem
 from ..surrogate import Surrogate, scaled_features
-from ..training.posterior import matern
+from ..training.matern import distances, matern
 from .regression import Regression
 
 LENGTHS = 2.0 ** np.arange(-4, 6, 0.5)  # in features that run over [-1, 1]
@@ -47,7 +47,7 @@ def fit(r: Regression, seed: int = 0) -> Surrogate:
     mean = r.weights**2 @ r.targets / np.sum(r.weights**2)
     some = slice(0, CHOOSE_BY)
     lengths, noise = _likeliest(r.x[some], r.weights[some], r.targets[some] - mean)
-    K = matern(r.x / lengths, r.x / lengths) + noise * np.diag(_relative(r.weights))
+    K = matern(distances(r.x / lengths, r.x / lengths)) + noise * np.diag(_relative(r.weights))
     inverse = np.linalg.inv(np.linalg.cholesky(K))
     whitened = inverse @ (r.targets - mean)
     arrays = {
@@ -73,7 +73,7 @@ def _likeliest(x: np.ndarray, weights: np.ndarray, C: np.ndarray) -> tuple[np.nd
 
     def loss(v: list[float]) -> float:
         scaled = x / np.array(v[:m])
-        K = matern(scaled, scaled) + v[m] * np.diag(_relative(weights))
+        K = matern(distances(scaled, scaled)) + v[m] * np.diag(_relative(weights))
         try:
             L = np.linalg.cholesky(K)
         except np.linalg.LinAlgError:
@@ -120,4 +120,5 @@ def predict(problem: Problem, architecture: dict[str, Any], arrays: dict[str, An
 def values(architecture: dict[str, Any], arrays: dict[str, Any], x: Any, xp: Any = jnp) -> Any:
     """Targets [n, k] at scaled features, in JAX or in numpy."""
     lengths = xp.asarray(arrays["lengths"])
-    return arrays["constant"] + matern(x / lengths, xp.asarray(arrays["points"]) / lengths, xp) @ arrays["values"]
+    K = matern(distances(x / lengths, xp.asarray(arrays["points"]) / lengths, xp), xp)
+    return arrays["constant"] + K @ arrays["values"]

@@ -1,7 +1,6 @@
-"""kernel-ridge: the mean of a Gaussian process with a Matern 5/2 kernel in the features.
+"""kernel-ridge: the mean of a Gaussian process with a Matern 5/2 kernel in the features (``matern.py``).
 
-    C(x) = mean + sum_i k(|x - x_i| / l) a_i,   (K + nugget D^2) a = C - mean,   k(r) = (1 + 5^(1/2) r + 5 r^2 / 3)
-    exp(-5^(1/2) r)
+    C(x) = mean + sum_i k(x, x_i) a_i,   (K + nugget D^2) a = C - mean
 
 D = 1 / row weight: the nugget is the same *relative* error in every row. Length and nugget have the least
 leave-one-out error, known in closed form (``leave_one_out.py``).
@@ -21,6 +20,7 @@ from ...solvers.box import Box
 from ...solvers.problem import Problem
 from ..surrogate import Surrogate, scaled_features
 from ..training.leave_one_out import kernel_matrix, left_out
+from ..training.matern import distances, matern
 from .regression import Regression, choose
 
 LENGTHS = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
@@ -77,8 +77,5 @@ def predict(problem: Problem, architecture: dict[str, Any], arrays: dict[str, An
 
 def values(architecture: dict[str, Any], arrays: dict[str, Any], x: Any, xp: Any = jnp) -> Any:
     """Targets [n, k] at scaled features, in JAX or in numpy."""
-    points = xp.asarray(arrays["points"])
-    squares = xp.sum(x**2, axis=1)[:, None] + xp.sum(points**2, axis=1)[None] - 2 * x @ points.T
-    r = xp.sqrt(5 * xp.maximum(squares, 1e-30)) / architecture["length"]  # 1e-30: the root has a derivative
-    K = (1 + r + r**2 / 3) * xp.exp(-r)
+    K = matern(distances(x, xp.asarray(arrays["points"]), xp) / architecture["length"], xp)
     return arrays["constant"] + K @ arrays["values"]

@@ -23,8 +23,8 @@ from ...solvers.problem import Problem
 from .convolution import Convolution
 from .deeponet import Tanh
 from .design import Design, View, fits_all, positive
+from .on_grids import MOST_AXES
 
-MOST_AXES = 3
 COARSEST = 3  # nodes along an axis
 CODE_WIDTH = 64  # of the network from the inputs to the code
 DENSE_WIDTH = 128  # of encoder and decoder where there is no grid

@@ -61,6 +61,8 @@ class Rows:
 
 
 class LossRows(NamedTuple):
+    """Rows of one part of the loss, in the coordinates of the basis."""
+
     x: Any  # [n, m], or ``Sloped``
     phi: np.ndarray
     b: np.ndarray

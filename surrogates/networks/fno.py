@@ -28,7 +28,6 @@ from .on_grids import channels_of, misfit_grid
 
 TIMES = ("channels", "axis", "rollout")
 MARGIN = 0.25  # of an axis, that a grid that is not periodic is continued by
-MOST_AXES = 3
 
 
 class Layer(nn.Module):
@@ -143,7 +142,7 @@ def build(
 
 def misfit(problem: Problem) -> str:
     """One sentence why it does not fit a problem; empty where it does."""
-    return misfit_grid("fno", problem, MOST_AXES)
+    return misfit_grid("fno", problem)
 
 
 FNO = Design("fno", build, misfit, needs="nodes that form a tensor grid", sees_fields=True)

@@ -8,6 +8,8 @@ from jaxtyping import Array, Float
 from ...solvers.problem import Problem
 from .design import View
 
+MOST_AXES = 3
+
 
 def channels_of(view: View, grid: tuple[int, ...], coordinates: bool) -> Float[Array, "n *grid c"]:
     """The inputs as functions on the grid, with the coordinates of the nodes as further ones where asked for."""
@@ -19,8 +21,8 @@ def channels_of(view: View, grid: tuple[int, ...], coordinates: bool) -> Float[A
     return fields.reshape((len(fields), *grid, fields.shape[-1]))
 
 
-def misfit_grid(name: str, problem: Problem, most_axes: int, least: int = 2) -> str:
-    """Why a network on grids of so many axes at most, of so many nodes at least, does not fit a problem; else empty."""
+def misfit_grid(name: str, problem: Problem, least: int = 2) -> str:
+    """Why a network on grids, of ``least`` nodes along each axis, does not fit a problem; empty where it does."""
     instead = "deeponet needs none"
     grid = problem.grid_shape
     if grid is None:
@@ -28,8 +30,8 @@ def misfit_grid(name: str, problem: Problem, most_axes: int, least: int = 2) -> 
             f"the nodes of {problem.name} form no tensor grid, which {name} needs (coordinates tell of one where they "
             f"are given): {instead}"
         )
-    if len(grid) > most_axes:
-        return f"the grid of {problem.name} has {len(grid)} axes, and {name} knows up to {most_axes}: {instead}"
+    if len(grid) > MOST_AXES:
+        return f"the grid of {problem.name} has {len(grid)} axes, and {name} knows up to {MOST_AXES}: {instead}"
     if min(grid) < least:
         return f"{name} needs at least {least} nodes along each axis, and {problem.name} has {min(grid)}: {instead}"
     return ""

@@ -25,8 +25,6 @@ from .design import Design, View, positive
 from .on_grids import channels_of, misfit_grid
 from .places.coordinate import Conditions
 
-MOST_AXES = 3
-
 
 class OneStep(nn.Module):
     """A state [n, *grid, components] one time step later."""
@@ -122,7 +120,7 @@ def misfit(problem: Problem) -> str:
     """One sentence why it does not fit a problem; empty where it does."""
     if problem.shape[0] < 2:
         return f"{problem.name} has one time only, and rollout needs several: unet or mlp need none"
-    return misfit_grid("rollout", problem, MOST_AXES)
+    return misfit_grid("rollout", problem)
 
 
 ROLLOUT = Design(

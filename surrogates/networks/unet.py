@@ -20,7 +20,6 @@ from .convolution import Convolution
 from .design import Design, View, positive
 from .on_grids import channels_of, misfit_grid
 
-MOST_AXES = 3
 LEAST = 4  # nodes along each axis
 COARSEST = 3  # nodes of the shortest axis, below which there is no further level
 
@@ -100,7 +99,7 @@ def build(problem: Problem, *, width: int = 8, levels: int = 3) -> nn.Module:
 
 def misfit(problem: Problem) -> str:
     """One sentence why it does not fit a problem; empty where it does."""
-    return misfit_grid("unet", problem, MOST_AXES, LEAST)
+    return misfit_grid("unet", problem, LEAST)
 
 
 UNET = Design("unet", build, misfit, needs="nodes that form a tensor grid", sees_fields=True)

@@ -3,8 +3,8 @@
     (K + nugget D^2) a = C - mean,   residual_i = a_i / (K + nugget D^2)^-1_ii
 
 is the residual of row i of the fit to all others, D = 1 / row weight. Rows that nearly repeat each other are left out
-together, with the block of the inverse in place of its diagonal entry. The kernel is Matern's of order 5/2.
-Reference: Rasmussen and Williams, Gaussian Processes for Machine Learning (2006), sections 4.2 and 5.4.2.
+together, with the block of the inverse in place of its diagonal entry. The kernel is that of ``matern.py``.
+Reference: Rasmussen and Williams, Gaussian Processes for Machine Learning (2006), section 5.4.2.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Float, Int
 from scipy.spatial.distance import cdist
+
+from .matern import matern
 
 LENGTHS = (0.5, 1.0, 2.0, 4.0)
 NUGGETS = (1e-10, 1e-6)
@@ -21,9 +23,9 @@ def kernel_matrix(
     x: Float[np.ndarray, "n m"], weights: Float[np.ndarray, " n"], length: float, nugget: float
 ) -> Float[np.ndarray, "n n"]:
     """K + nugget D^2, the nugget the same squared relative error in every row."""
-    r = np.sqrt(5) / length * cdist(x, x)
     relative = (np.mean(weights**2) / weights**2) if len(weights) else weights
-    return (1 + r + r**2 / 3) * np.exp(-r) + nugget * np.diag(relative)
+    found: np.ndarray = matern(np.sqrt(5) / length * cdist(x, x)) + nugget * np.diag(relative)
+    return found
 
 
 def left_out(

@@ -1,4 +1,4 @@
-"""The posterior deviation of a Gaussian process with a Matern 5/2 kernel, and that kernel.
+"""The posterior deviation of a Gaussian process with the kernel of ``matern.py``.
 
     variance(x) = sigma^2 (1 - |L^-1 k(X, x)|^2),    L L' = k(X, X) + noise
 
@@ -7,17 +7,10 @@ Reference: Rasmussen and Williams, Gaussian Processes for Machine Learning (2006
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from jaxtyping import Float
 
-
-def matern(x: Any, points: Any, xp: Any = np) -> Any:
-    """k [n, m] between rows, in numpy or in JAX."""
-    squares = xp.sum(x**2, axis=1)[:, None] + xp.sum(points**2, axis=1)[None] - 2 * x @ points.T
-    r = xp.sqrt(5 * xp.maximum(squares, 1e-30))  # 1e-30: the root has a derivative
-    return (1 + r + r**2 / 3) * xp.exp(-r)
+from .matern import distances, matern
 
 
 def relative_deviation(arrays: dict[str, np.ndarray], x: Float[np.ndarray, "n m"]) -> Float[np.ndarray, " n"]:
@@ -27,7 +20,7 @@ def relative_deviation(arrays: dict[str, np.ndarray], x: Float[np.ndarray, "n m"
         arrays: of a Gaussian process: points, lengths, values, constant, whitener (L^-1), variance (a mode).
         x: scaled features.
     """
-    K = matern(x / arrays["lengths"], arrays["points"] / arrays["lengths"])
+    K = matern(distances(x / arrays["lengths"], arrays["points"] / arrays["lengths"]))
     left = np.maximum(1 - np.sum((K @ arrays["whitener"].T) ** 2, axis=1), 0.0)
     size = np.linalg.norm(arrays["constant"] + K @ arrays["values"], axis=1)
     return np.asarray(np.sqrt(left * np.sum(arrays["variance"])) / np.where(size > 0, size, 1.0))
