@@ -7,7 +7,7 @@ from .adapters.jax_module import jax_surrogate
 from .adapters.onnx_file import onnx_surrogate
 from .adapters.sklearn_estimator import sklearn_surrogate
 from .adapters.torch_module import torch_surrogate
-from .architectures import ARCHITECTURES, SURROGATES
+from .architectures import ARCHITECTURES
 from .checkpoint import load, save
 from .ensemble import Ensemble, ensemble
 from .surrogate import Surrogate
@@ -15,7 +15,6 @@ from .training.train import train
 
 __all__ = [
     "ARCHITECTURES",
-    "SURROGATES",
     "Ensemble",
     "Surrogate",
     "ensemble",

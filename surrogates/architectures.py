@@ -35,6 +35,7 @@ from .networks.places import coordinate, graph, transformer
 from .surrogate import Predict
 from .training.optimisers import checked_optimiser
 from .training.options import accepts_all, kinds_of
+from .training.reduced_operator import affine_in_few_terms
 
 FIELD_NETWORKS = (
     mlp.MLP,
@@ -101,7 +102,7 @@ def _optimiser(problem: Problem, options: Mapping[str, Any]) -> None:
 
 
 def _needs_few_terms(problem: Problem) -> str:
-    if problem.affine_decomposition is not None:
+    if affine_in_few_terms(problem):
         return ""
     return (
         f"{problem.name} is not affine in few terms, which reduced-basis needs: {problem.few_terms_remedy}"
@@ -129,15 +130,13 @@ ARCHITECTURES = {
     "mean": Architecture(mean.train_mean, mean.predict),
 }
 
-SURROGATES = {name: architecture.train for name, architecture in ARCHITECTURES.items()}
 
-
-def surrogate_name(name: str) -> str:
+def surrogate_name(name: Any) -> str:
     """The name, if there is such a surrogate.
 
     Raises:
         ValueError: there is none; the closest match is offered.
     """
-    if name not in SURROGATES:
-        raise closest(name, SURROGATES, "surrogate")
+    if not isinstance(name, str) or name not in ARCHITECTURES:
+        raise closest(str(name), ARCHITECTURES, "surrogate")
     return name

@@ -127,8 +127,8 @@ def train_fields(
         settings: of the architecture, see its file.
 
     Raises:
-        ValueError: a problem that the architecture does not fit, settings out of range, too few snapshots, or no
-            physics loss where one is asked for.
+        ValueError: too few snapshots, no physics loss where one is asked for, or settings that the network cannot be
+            built with; what else ``train`` refuses is not looked at here again.
     """
     start = time.perf_counter()
     weight = checked_weight(physics_weight, 0.0, snapshots is not None)

@@ -14,7 +14,7 @@ from ...solvers.precision import in_float64
 from ...solvers.problem import Problem
 from ...solvers.problems.catalogue import closest
 from ...solvers.seed import checked_seed
-from ..architectures import ARCHITECTURES
+from ..architectures import ARCHITECTURES, surrogate_name
 from ..surrogate import Surrogate
 from .given import as_snapshots
 from .optimise import Progress
@@ -42,7 +42,7 @@ def train(
     """A surrogate of the problem, learnt from snapshots.
 
     Args:
-        architecture: a name in ``SURROGATES``.
+        architecture: a name in ``ARCHITECTURES``.
         snapshots: the truth at a design of inputs, or a pair (P, U) of inputs [n, d] and fields [n, N]; rows that
             failed (NaN) or lie outside the box are left out, rows of equal inputs averaged, both counted in
             ``surrogate.training["dropped"]``. None for training on physics alone.
@@ -58,8 +58,7 @@ def train(
             problem's, too few snapshots or those of another problem, numbers that make no sense.
     """
     check_problem(problem)
-    if not isinstance(architecture, str) or architecture not in ARCHITECTURES:
-        raise closest(str(architecture), ARCHITECTURES, "surrogate")
+    surrogate_name(architecture)
     seed = checked_seed(seed)
     check_amounts(seconds, steps)
     check_companions(checkpoint, progress)
