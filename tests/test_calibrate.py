@@ -1,5 +1,6 @@
 """The statistical guard: what a calibration promises, whose it is, and that it is never called proved."""
 
+import dataclasses
 import json
 import math
 import pickle
@@ -148,6 +149,16 @@ def test_where_a_surrogate_is_wrong_it_is_not_accepted(problem, calibrated):
     assert c.words in answer.notes and answer.calibration == c.words == answer.certificate.assumptions[0]
     again = pickle.loads(pickle.dumps(guarded.calibration))
     np.testing.assert_array_equal(assay.guard(problem, corner, calibration=again)(P).u, answer.u)
+
+
+def test_rows_that_come_in_order_are_halved_at_random(problem):
+    """By a half where all answers are right nothing would be learnt about the other."""
+    rows = assay.sample(problem, 320, seed=2, independent=True)
+    order = np.argsort(rows.inputs[:, 0])
+    given = dataclasses.replace(rows, inputs=rows.inputs[order], fields=rows.fields[order], reasons={})
+    made = assay.calibrate(problem, corner, given)
+    trained = made.inputs[: made.trained, 0]
+    assert made.signal == "committee" and 0.1 < (trained > 0.7).mean() < 0.5 and made.qualifies
 
 
 def test_without_a_threshold_all_is_solved(problem):

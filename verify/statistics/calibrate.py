@@ -91,7 +91,8 @@ def calibrate(
     solved = np.isfinite(truths).all(axis=1)
     if not solved.all():
         notes.append(f"{int((~solved).sum())} draws had no solution: the statement is about inputs that have one")
-    P, truths = np.asarray(snapshots.inputs)[solved], truths[solved]
+    order = np.random.default_rng([seed, 16]).permutation(np.flatnonzero(solved))  # halves of rows given in some order
+    P, truths = np.asarray(snapshots.inputs)[order], truths[order]
     if len(P) < least:
         raise ValueError(f"{len(P)} solved draws are too few: {ask}, all of them within the tolerance")
     answers = evaluate(model, P, problem)
