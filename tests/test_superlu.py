@@ -4,6 +4,8 @@ import gc
 import os
 import sys
 import threading
+import time
+import types
 
 import numpy as np
 import pytest
@@ -41,6 +43,30 @@ def test_factors_of_other_threads_leave_no_memory():
     size = 12 * kept.setdefault("latest", symmetric_lu(A)).nnz  # bytes of one
     before = many(10)
     assert many(30) - before < 10 * size  # all 30 stayed where scipy's own were dropped by another thread
+
+
+def test_whoever_hands_factors_over_is_slow_and_still_not_the_one_that_drops_them():
+    """Dropped by another thread they stay booked with the one that made them, and SciPy's bookkeeping then fails as
+    Python ends: what was printed last is lost, and the exit code is 120.
+    """
+    factors, droppers = symmetric_lu(laplacian(3)), []
+
+    class Spy:
+        def __del__(self):
+            droppers.append(threading.current_thread().name)
+
+    class Slow:
+        def __init__(self, queue):
+            self.queue = queue
+
+        def put(self, item):
+            self.queue.put(item)
+            time.sleep(0.2)  # the worker is done with it before this returns
+
+    factors._worker = types.SimpleNamespace(queue=Slow(factors._worker.queue))
+    factors._factors = Spy()
+    del factors
+    assert len(droppers) == 1 and droppers[0].startswith("superlu")
 
 
 def test_factors_solve_as_they_are_asked():

@@ -31,14 +31,19 @@ class _Worker:
     def __init__(self, number: int) -> None:
         self.busy = threading.Lock()
         self.queue: SimpleQueue[Any] = SimpleQueue()
-        threading.Thread(target=self._work, name=f"superlu-{number}", daemon=True).start()
+        self.thread = threading.Thread(target=self._work, name=f"superlu-{number}", daemon=True)
+        self.thread.start()
 
     def _work(self) -> None:
         while True:
             job = self.queue.get()
+            if job is None:
+                return
             if callable(job):
                 job()
-            del job  # factors that were handed over to be dropped are dropped here
+            else:
+                job.clear()  # factors that were handed over to be dropped are dropped here
+            del job
 
     def result(self, make: Callable[[], Any]) -> Any:
         """What ``make`` returns or raises."""
@@ -90,13 +95,17 @@ _ALIVE: weakref.WeakSet[Factors] = weakref.WeakSet()
 
 @atexit.register
 def _drop_all() -> None:
-    """Before Python ends: SciPy complains on stderr of a thread that ends while it owns memory."""
+    """Before Python ends: where a thread is left that owns memory, SciPy's bookkeeping fails while standard output is
+    flushed, what was printed last is lost, and the exit code is 120.
+    """
     if _WORKERS.process != os.getpid():
         return
     for factors in list(_ALIVE):
         factors.__del__()
-    for worker in _WORKERS.all:
-        worker.result(lambda: None)
+    workers, _WORKERS.all = _WORKERS.all, []
+    for worker in workers:
+        worker.queue.put(None)
+        worker.thread.join(1)
 
 
 class Factors:
@@ -126,9 +135,10 @@ class Factors:
         return getattr(self._factors, name)
 
     def __del__(self) -> None:
-        factors = self.__dict__.pop("_factors", None)
-        if factors is not None:
-            self._worker.queue.put(factors)
+        if "_factors" in self.__dict__:
+            # in a list: who hands over an object holds it until the call returns, perhaps longer than the worker does,
+            # and would be the one that drops it
+            self._worker.queue.put([self.__dict__.pop("_factors")])
 
 
 def symmetric_lu(matrix: sp.spmatrix, pivot_threshold: float = 0.0) -> Factors:
