@@ -87,7 +87,7 @@ def load(path: str | os.PathLike[str], problem: Problem | None = None) -> Surrog
     if problem is not None:
         check_problem(problem)
     header, arrays = _read(path)
-    whole = header.get(DIGEST) in (None, _digest(header, arrays))  # files of before have none
+    whole = DIGEST not in header or header[DIGEST] == _digest(header, arrays)  # files of before have none
     name = header["architecture"].get("name")
     if not isinstance(name, str) or name not in ARCHITECTURES:
         raise ValueError(f"{path} holds a {str(name)[:80]!r} surrogate, which this version does not know")

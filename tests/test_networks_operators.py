@@ -196,7 +196,7 @@ def test_more_modes_than_the_grid_has_are_left_out(hills):
 def test_each_learns_and_reads_back_the_same(hills, name, options, tmp_path):
     P, held = hills.inputs.sample(24, 0), hills.inputs.sample(16, 1)
     data = (P, hills.solve_batch(P))
-    made = assay.train(hills, name, data, steps=500, **options)
+    made = assay.train(hills, name, data, steps=1500, **options)
     errors = jax.vmap(hills.relative_error)(held, made(held), hills.solve_batch(held))
     dull = jax.vmap(hills.relative_error)(held, assay.train(hills, "mean", data)(held), hills.solve_batch(held))
     assert errors.mean() < 0.5 * dull.mean()

@@ -27,6 +27,9 @@ DULL: dict[str, Any] = {
 }
 SHARE = 0.2  # of the rows is left out
 NEAR_BEST = 3.0  # times the least error: what is mixed at all
+MIXED = (
+    0.9  # of the best one's error: what a mixture must come below, whose shares are fitted to the rows that judge it
+)
 WORSE = 1.05  # times the error of a dull baseline, from which on it is told
 FEW = 64  # rows up to which every row is left out once
 CHEAPEST = ("mean", "linear", "kernel-ridge")  # beside a network that has its own rows left out
@@ -108,7 +111,7 @@ def held_out(r: Regression, found: list[Split], seed: int) -> HeldOut:
     mixed = sum(share * predicted[name] for name, share in zip(near, shares, strict=True))
     error = r.error(np.asarray(mixed), left)
     means = {name: r.mean_error(answer, left) for name, answer in predicted.items()}
-    if not error < errors[best]:
+    if not error < MIXED * errors[best]:
         return HeldOut(errors, {best: 1.0}, errors[best], means, means[best])
     shared = {n: float(w) for n, w in zip(near, shares, strict=True) if w > 0}
     return HeldOut(errors, shared, error, means, r.mean_error(np.asarray(mixed), left))
