@@ -103,8 +103,8 @@ class _Process:
         except Unanswered as error:
             self.end()
             raise CannotStart(
-                f"the process of {whose} {error} before it was asked anything: a script that starts processes needs "
-                'if __name__ == "__main__": around what it runs'
+                f"{whose} {error} before it was asked anything: that process imports your script again, which is "
+                'to make the problem and to run it under if __name__ == "__main__": alone'
             ) from None
         if kind != "ready":
             self.end()

@@ -94,7 +94,9 @@ def calibrate(
     order = np.random.default_rng([seed, 16]).permutation(np.flatnonzero(solved))  # halves of rows given in some order
     P, truths = np.asarray(snapshots.inputs)[order], truths[order]
     if len(P) < least:
-        raise ValueError(f"{len(P)} solved draws are too few: {ask}, all of them within the tolerance")
+        lost = len(solved) - len(P)
+        more = f"; {lost} of {len(solved)} draws had no solution: more of them are needed (n, --n)" if lost else ""
+        raise ValueError(f"{len(P)} solved draws are too few: {ask}, all of them within the tolerance{more}")
     answers = evaluate(model, P, problem)
     notes += answers.trouble
     _check_repeats(problem, model, P[:REPEATED], answers.fields[:REPEATED])
