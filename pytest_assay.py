@@ -39,7 +39,8 @@ def assay_check(request: pytest.FixtureRequest, record_property: Callable[[str, 
         options.setdefault("database", _database(request.config))
         result = assay.falsify(problem, surrogate, tolerance, budget, seed, **options)
         kept = "" if options["database"] else NO_DATABASE
-        record_property(PROPERTY, [f"{result.verdict}: {result.words}", kept])
+        fails = f"; the truth fails at {len(result.unsolved)} inputs" if result.unsolved else ""
+        record_property(PROPERTY, [f"{result.verdict}: {result.words}{fails}", kept])
         if result.verdict != "not falsified":
             pytest.fail("\n".join(_why(problem, result, options["database"])), pytrace=False)
         return result

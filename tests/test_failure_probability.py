@@ -170,3 +170,8 @@ def test_proofs_decide_draws_without_a_solve(small, small_pool):
     found = assay.failure_probability(small, surrogate, 3e-2, 20, population=400)
     assert found.method == "two-phase" and found.calls <= 20 and "decided by a proof" in found.notes[0]
     assert found.lower <= found.estimate <= found.upper < 0.5
+
+
+def test_two_phases_without_a_single_solution_say_nothing():
+    found = two_phase(lambda u: np.full(len(u), np.nan), lambda u: np.full(len(u), np.inf), 2, 1.0, 10, 0, 10)
+    assert np.isnan(found.estimate) and (found.lower, found.upper) == (0.0, 1.0)

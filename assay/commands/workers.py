@@ -28,7 +28,7 @@ def pool(workers: int | None) -> Iterator[Executor | None]:
     try:
         yield executor
     except BaseException:
-        processes = list(executor._processes.values())
+        processes = list((executor._processes or {}).values())
         executor.shutdown(wait=False, cancel_futures=True)
         for process in processes:
             process.kill()

@@ -24,10 +24,9 @@ Rows are kept in ``--keep FILE`` as they are measured: the same command goes on 
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import time
-from pathlib import Path
+from functools import partial
 from typing import Any
 
 import jax.numpy as jnp
@@ -35,7 +34,6 @@ import numpy as np
 from rich.console import Console
 
 from ...solvers.batching import RowMap
-from ...solvers.files import parse_json, read_text, replace
 from ...solvers.problem import Problem
 from ...solvers.problems.catalogue import PROBLEMS, problem
 from ...solvers.snapshots.sample import sample
@@ -104,22 +102,11 @@ def row_of(name: str, learnt: str, quick: bool) -> dict[str, Any]:
 
 
 def measure(quick: bool, names: list[str], keep: str | None) -> dict[str, Any]:
-    file = None if keep is None else Path(keep)
-    kept: dict[str, Any] = {"quick": quick, "rows": {}}
-    if file is not None and file.exists():
-        kept = parse_json(read_text(file, 1 << 26), nan=True)
-        if kept["quick"] != quick:
-            raise SystemExit(f"{file} holds rows of other grids: name another --keep")
+    kept = command.Kept(keep, {"quick": quick})
     rows = []
     for learnt in ("physics", "fields"):
         for name in names:
-            key = f"{name} from {learnt}"
-            if key not in kept["rows"]:
-                kept["rows"][key] = row_of(name, learnt, quick)
-                command.progress(kept["rows"][key])
-                if file is not None:
-                    replace(file, json.dumps(kept))
-            rows.append(kept["rows"][key])
+            rows.append(kept.row(f"{name} from {learnt}", partial(row_of, name, learnt, quick)))
     physics = [row for row in rows if row["learnt from"] == "physics"]
     good = [row["problem"] for row in physics if row["error"] <= GOAL]
     least = min(ENOUGH, len(names))

@@ -100,7 +100,7 @@ def train_pod_mlp(
     derivatives: int = 0,
     optimiser: str | None = None,
 ) -> Surrogate:
-    """Train the network on fields, on the energy functional, or on both.
+    """Train the network on fields, on the physics residual, or on both.
 
     Args:
         snapshots: None with ``physics_weight=1``, which then solves for its basis itself.
@@ -117,7 +117,6 @@ def train_pod_mlp(
         teacher: whether the network also learns from a mixture of dull baselines (``teacher.py``); None: without
             physics, where it predicts left-out rows better than the network alone.
         optimiser: a name in ``optimisers.py``; None: Levenberg-Marquardt where its steps are cheap, else L-BFGS.
-
         derivatives: directions in which the solver is differentiated at every snapshot, and these derivatives fitted
             beside its fields (``slopes.py``); no teacher then.
 

@@ -15,6 +15,8 @@ from .regions import Region, find_regions
 from .shrinking import Proved, Shrinking
 from .signal import BROKEN, Signal
 
+APART = 1e-2  # of the box: nearer failures count as one
+
 
 @dataclass(frozen=True)
 class Findings:
@@ -38,9 +40,12 @@ def findings(
     """
     box = confirm.problem.inputs
     grid = FinerGrid(confirm.problem, confirm.allowed, confirm.output)
-    found, notes = distinct(confirm.found, box), list[str]()
+    alike = distinct(confirm.found, box)
+    found, notes = alike, list[str]()
     if check_finer and confirm.problem.has_solver:
-        found, notes = grid.sift(found)
+        found, notes = grid.sift(alike)
+    stand = {record.inputs.tobytes() for record in found}
+    rejected = [record.inputs for record in alike if record.inputs.tobytes() not in stand]
     within = Confirmation(
         confirm.problem, confirm.surrogate, confirm.allowed, calls, confirm.seed, confirm.report, confirm.output,
         confirm.executor,
@@ -53,7 +58,7 @@ def findings(
             shrinking.shrink(record)
             found[i] = replace(record, simplest=_standing(shrinking.trail, grid, record))
     confirm.not_solved(within.unsolved)
-    return Findings(found, _regions(confirm, box, signal), within.calls, grid.calls, notes)
+    return Findings(found, _regions(confirm, box, signal, rejected), within.calls, grid.calls, notes)
 
 
 def distinct(records: list[Counterexample], box: Box) -> list[Counterexample]:
@@ -61,7 +66,7 @@ def distinct(records: list[Counterexample], box: Box) -> list[Counterexample]:
     kept: list[Counterexample] = []
     for record in sorted(records, key=lambda c: -c.error):
         x = box.to_unit(record.inputs)
-        if all(np.abs(x - box.to_unit(other.inputs)).max() > 1e-2 for other in kept):
+        if all(np.abs(x - box.to_unit(other.inputs)).max() > APART for other in kept):
             kept.append(record)
     return kept
 
@@ -90,11 +95,16 @@ def _excludes(signal: Signal) -> Proved | None:
     return upper
 
 
-def _regions(confirm: Confirmation, box: Box, signal: Signal) -> list[Region]:
-    """Of all that failed, whatever was confirmed to be near it."""
-    if not confirm.found:
+def _regions(confirm: Confirmation, box: Box, signal: Signal, rejected: list[np.ndarray]) -> list[Region]:
+    """Of all that failed, but near those that turned out to be the solver's own error."""
+    wrong = [box.to_unit(p) for p in rejected]
+    failing = {
+        record.inputs.tobytes(): record
+        for record in confirm.found
+        if all(np.abs(box.to_unit(record.inputs) - x).max() > APART for x in wrong)
+    }
+    if not failing:
         return []
-    failing = {record.inputs.tobytes(): record for record in confirm.found}
     asked = np.array(confirm.asked)
     passed = np.array(confirm.errors) <= confirm.allowed.relative
     passed &= np.array([p.tobytes() not in failing for p in asked])

@@ -37,9 +37,11 @@ class FailureProbability:
 
     def __repr__(self) -> str:
         doubt = "" if self.reliable else "not reliable: "
+        notes = f", {len(self.notes)} notes" if self.notes else ""
         return (
             f"FailureProbability({doubt}{self.estimate:.3g}, in [{self.lower:.3g}, {self.upper:.3g}] with confidence "
-            f"{self.confidence:g}, by {self.method}, {self.failed} failures in {self.calls} solves: {self.evidence})"
+            f"{self.confidence:g}, by {self.method}, {self.failed} failures in {self.calls} solves: {self.evidence}"
+            f"{notes})"
         )
 
 

@@ -74,7 +74,7 @@ def two_phase(
         known, failed, unknown = tally(errors, tolerance)
         lower, upper = (two_sided(population, k, confidence)[end] for end, k in enumerate((failed, failed + unknown)))
         notes = (f"{population - count} of {population} draws were decided by a proof", *unknown_note(unknown, count))
-        estimate = failed / (population - unknown)
+        estimate = failed / (population - unknown) if population > unknown else math.nan
         return FailureProbability(estimate, lower, upper, confidence, True, TWO_PHASE, count, failed, notes)
     pilots = _pilots(found.bounds, max(2, int(PILOTS * calls)))
     errors = np.full(count, np.nan)
