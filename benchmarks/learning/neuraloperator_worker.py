@@ -1,6 +1,7 @@
 """neuraloperator 0.3.0 on the Darcy set that it ships, as its own example trains it: a script, never imported.
 
-Run by the peer's interpreter, which needs that package and torch:
+Run by the peer's interpreter, which needs torch, that package and what it imports (tensorly-torch, torch-harmonics,
+configmypy, wandb):
 
     PEER_PYTHON neuraloperator_worker.py EPOCHS
 
