@@ -72,6 +72,7 @@ from .verify.statistics.calibration import Calibration, load_calibration  # noqa
 from .verify.statistics.conformal import Bars, conformal  # noqa: E402
 from .verify.statistics.failure_probability import failure_probability  # noqa: E402
 from .verify.statistics.probability import FailureProbability  # noqa: E402
+from .verify.tangent.tangent_map import TangentMap, tangent_map  # noqa: E402
 
 starting.over()
 
@@ -100,6 +101,7 @@ __all__ = [
     "StepGuard",
     "StepsAnswer",
     "Surrogate",
+    "TangentMap",
     "TrustMap",
     "UnsolvedInput",
     "__version__",
@@ -133,6 +135,7 @@ __all__ = [
     "save_dataset",
     "sklearn_surrogate",
     "solve",
+    "tangent_map",
     "torch_surrogate",
     "train",
 ]

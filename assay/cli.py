@@ -35,6 +35,7 @@ from .commands import (
     prepare,
     replaying,
     statistics,
+    tangents,
 )
 from .commands.errors import INTERNAL, INTERRUPTED, MISTAKE, UNDECIDED, interruption, is_users_mistake, one_line
 from .commands.output import release_stdout, reserve_stdout, say
@@ -66,6 +67,7 @@ for _verb in (
     statistics.conformal,
     statistics.calibrate,
     statistics.probability,
+    tangents.tangent,
     audit.audit,
     bench.bench,
     explore.sample,

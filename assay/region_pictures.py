@@ -33,12 +33,12 @@ def plot_regions(problem: Problem, result: Falsification, path: Path) -> Path:
         axes.axhline(result.tolerance, color="black", linewidth=0.8, label="tolerance")
         axes.set(xlabel=box.names[0], ylabel="error")
     else:
-        i, j = _telling(box.to_unit(np.concatenate(failing)) if failing else np.full((1, box.dimension), 0.5))
+        i, j = telling(box.to_unit(np.concatenate(failing)) if failing else np.full((1, box.dimension), 0.5))
         if len(passing):
             axes.plot(passing[:, i], passing[:, j], ".", color="tab:gray", markersize=4, label="passed")
         for k, inputs in enumerate(failing):
             axes.plot(inputs[:, i], inputs[:, j], "x", color=f"C{k % 10}", label=f"region {k + 1}" if k < 8 else None)
-            _outline(axes, inputs[:, [i, j]], f"C{k % 10}")
+            outline(axes, inputs[:, [i, j]], f"C{k % 10}")
         axes.set(xlabel=box.names[i], ylabel=box.names[j])
         axes.set(xlim=(box.lower[i], box.upper[i]), ylim=(box.lower[j], box.upper[j]))
         axes.set(xscale="log" if box.log[i] else "linear", yscale="log" if box.log[j] else "linear")
@@ -48,18 +48,19 @@ def plot_regions(problem: Problem, result: Falsification, path: Path) -> Path:
     return save(figure, path)
 
 
-def _telling(X: np.ndarray) -> tuple[int, int]:
+def telling(X: np.ndarray) -> tuple[int, int]:
     """The two inputs in which what failed lies furthest from the middle, or closest together."""
     away = np.abs(X.mean(axis=0) - 0.5) - X.std(axis=0)
     first, second = np.argsort(-away, kind="stable")[:2]
     return int(min(first, second)), int(max(first, second))
 
 
-def _outline(axes: Axes, points: np.ndarray, colour: str) -> None:
+def outline(axes: Axes, points: np.ndarray, colour: str, behind: bool = False) -> None:
+    """Draw the convex hull of points [m, 2]; nothing where they lie on a line."""
     if len(points) < 3:
         return
     try:
         corners = points[ConvexHull(points).vertices]
     except QhullError:  # on a line
         return
-    axes.fill(corners[:, 0], corners[:, 1], facecolor=colour, edgecolor=colour, alpha=0.2)
+    axes.fill(corners[:, 0], corners[:, 1], facecolor=colour, edgecolor=colour, alpha=0.2, zorder=0 if behind else None)
