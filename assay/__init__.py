@@ -28,6 +28,7 @@ if not (_ROOT / "assay" / "solvers").is_dir():
     __path__.append(str(_ROOT))
 
 # Public names.
+from .repairs.repair import Repair, repair  # noqa: E402
 from .solvers.box import Box  # noqa: E402
 from .solvers.datasets.dataset import Dataset, dataset  # noqa: E402
 from .solvers.datasets.files import load_dataset, save_dataset  # noqa: E402
@@ -94,6 +95,7 @@ __all__ = [
     "Prepared",
     "Problem",
     "Region",
+    "Repair",
     "Snapshots",
     "Solution",
     "SolveError",
@@ -129,6 +131,7 @@ __all__ = [
     "output",
     "prepare",
     "problem",
+    "repair",
     "replay",
     "sample",
     "save",

@@ -13,6 +13,7 @@ from rich.console import Console
 
 from ..data_run import find_data
 from ..own_code import find_problem, is_own
+from ..repairs.repair import SEARCH
 from ..run_folder import RunFolder, about_problem
 from ..run_training import Plan, run_training
 from ..solvers.problem import Problem
@@ -23,7 +24,8 @@ from ..surrogates.training.train import check_options
 from ..verify.certificate import against
 from .errors import DONE, UserError, keeps
 from .output import emit, number, progress_bar, say
-from .settings import Config, Json, Option, Seed, Set, box_inside, pairs
+from .repairing import check_flags, repair_verb
+from .settings import Config, Json, Option, Seed, Set, Tolerance, box_inside, pairs
 from .sweeping import asked_sweep, sweep_verb
 from .workers import Workers, pool
 
@@ -36,11 +38,18 @@ DataOption = Annotated[
         "samples=, every_time=, every_node=, norm=, drop=true say how it is read.",
     ),
 ]
+OwnerOption = Annotated[
+    str | None,
+    typer.Option("--problem", metavar="PROBLEM", help="With --repair: the run's problem, if it is your own."),
+]
 
 
 def train(
+    context: typer.Context,
+    owner_word: OwnerOption = None,  # before the problem, which a configuration file means by that word
     problem: Annotated[
-        str | None, typer.Argument(metavar="[PROBLEM]", help="A name of `assay problems`, or module:name.")
+        str | None,
+        typer.Argument(metavar="[PROBLEM]", help="A name of `assay problems`, or module:name; a run with --repair."),
     ] = None,
     surrogate: Annotated[str, typer.Option("--surrogate", metavar="NAME", help="What is trained.")] = "pod-mlp",
     data: DataOption = None,
@@ -66,14 +75,32 @@ def train(
         ),
     ] = None,
     seeds: Annotated[int, typer.Option(min=1, help="Train with so many seeds, from --seed on.")] = 1,
+    repair: Annotated[
+        bool, typer.Option("--repair", help="Train a run again, in rounds, on where it fails, into RUN-repaired.")
+    ] = False,
+    rounds: Annotated[int, typer.Option(min=1, help="Of a repair.")] = 3,
+    budget: Annotated[int, typer.Option(min=2, max=2048, help="Solves of each round to learn from.")] = 32,
+    search: Annotated[int, typer.Option(min=0, help="Solves that look for the worst error after each round.")] = SEARCH,
+    compare: Annotated[
+        bool, typer.Option("--compare/--no-compare", help="Solve and learn from as many random samples beside.")
+    ] = True,
+    tolerance: Tolerance = 1e-2,
     out: Annotated[Path | None, typer.Option(metavar="FOLDER", help="runs/PROBLEM-SURROGATE if left out.")] = None,
     workers: Workers = None,
     set_: Set = None,
     as_json: Json = False,
     config: Config = None,
 ) -> int:
-    """Snapshots and training into a run folder; interrupted, the same command goes on."""
+    """Snapshots and training into a run folder; interrupted, the same command goes on.
+
+    With --repair RUN is trained again on where it fails, its solves a mixture of that and of fresh samples.
+    """
     asked = pairs(set_ or [], "--set")
+    check_flags(context, repair)
+    if repair:
+        wanted: dict[str, Any] = {"rounds": rounds, "budget": budget, "search": search, "compare": compare}
+        wanted |= {"tolerance": tolerance, "seed": seed}
+        return repair_verb(problem, owner_word, asked, wanted, out, workers, as_json)
     source = None if data is None else find_data(data, problem, asked, snapshots, test, seed)
     owner: Problem
     if source is not None:

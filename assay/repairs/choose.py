@@ -1,0 +1,57 @@
+"""Which inputs a round solves at: high in the signal and apart from each other, without a solve spent on finding them.
+
+Candidates are corners, centres of faces, a Sobol set with a quarter of it on the boundary, and the signal's peaks. They
+are taken greedily, each lowering the signal near it,
+
+    x_k = argmax s(x) prod_{j < k} (1 - exp(-|x - x_j|^2 / (2 l^2))),    l = WIDTH sqrt(d)  in unit coordinates,
+
+as a snapshot there would: else all of a round would go to one corner. A confirmed failure and a point nearly as high in
+the signal teach alike, so that none is confirmed first.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from jaxtyping import Float
+from scipy.stats import qmc
+
+from ..solvers.box import Box
+from ..verify.search.peaks import find_peaks
+from ..verify.search.signal import Signal
+
+CANDIDATES = 2048
+STARTS = 256  # of the climb to the peaks
+CORNERS = 8  # inputs up to which all corners are candidates
+WIDTH = 0.15
+HIGHEST = 1e12  # times the median: what is broken is not so bad that nothing else counts
+
+
+def choose_inputs(signal: Signal, box: Box, n: int, seed: int) -> Float[np.ndarray, "n d"]:
+    """n distinct inputs, most wanted first."""
+    X = np.concatenate([_candidates(box.dimension, seed), find_peaks(signal, box, seed, STARTS).points])
+    X = np.unique(X, axis=0)
+    values = np.asarray(signal.values(box.from_unit(X)), dtype=np.float64)
+    typical = float(np.median(values))
+    values = np.minimum(values, HIGHEST * typical) if typical > 0 else values
+    taken: list[int] = []
+    free = np.ones(len(X), dtype=bool)
+    for _ in range(min(n, len(X))):
+        i = int(np.argmax(np.where(free, values, -1.0)))
+        free[i] = False
+        taken.append(i)
+        squares = ((X - X[i]) ** 2).sum(axis=1)
+        values = values * -np.expm1(-squares / (2 * WIDTH**2 * box.dimension))
+    return box.from_unit(X[taken])
+
+
+def _candidates(d: int, seed: int) -> Float[np.ndarray, "m d"]:
+    rng = np.random.default_rng([seed, 11])
+    sobol = qmc.Sobol(d, scramble=True, rng=rng).random(CANDIDATES)
+    on_faces = np.arange(CANDIDATES // 4)
+    sobol[on_faces, rng.integers(0, d, len(on_faces))] = rng.integers(0, 2, len(on_faces))
+    faces = np.full((2 * d, d), 0.5)
+    faces[np.arange(d), np.arange(d)], faces[np.arange(d, 2 * d), np.arange(d)] = 0.0, 1.0
+    corners = rng.integers(0, 2, (1 << CORNERS, d)).astype(float)
+    if d <= CORNERS:
+        corners = np.array(np.meshgrid(*[[0.0, 1.0]] * d, indexing="ij")).reshape(d, -1).T
+    return np.concatenate([corners, faces, sobol])
