@@ -67,6 +67,7 @@ from .verify.proofs.constants import Prepared  # noqa: E402
 from .verify.search.counterexample import Counterexample, replay  # noqa: E402
 from .verify.search.regions import Region  # noqa: E402
 from .verify.search.unsolved_input import UnsolvedInput  # noqa: E402
+from .verify.shifts.shifts import Shifts, shifts  # noqa: E402
 from .verify.statistical_guard import StatisticalGuard  # noqa: E402
 from .verify.statistics.calibrate import calibrate  # noqa: E402
 from .verify.statistics.calibration import Calibration, load_calibration  # noqa: E402
@@ -96,6 +97,7 @@ __all__ = [
     "Problem",
     "Region",
     "Repair",
+    "Shifts",
     "Snapshots",
     "Solution",
     "SolveError",
@@ -136,6 +138,7 @@ __all__ = [
     "sample",
     "save",
     "save_dataset",
+    "shifts",
     "sklearn_surrogate",
     "solve",
     "tangent_map",

@@ -34,6 +34,7 @@ from .commands import (
     learn,
     prepare,
     replaying,
+    robustness,
     statistics,
     tangents,
 )
@@ -67,6 +68,7 @@ for _verb in (
     statistics.conformal,
     statistics.calibrate,
     statistics.probability,
+    robustness.shifts,
     tangents.tangent,
     audit.audit,
     bench.bench,

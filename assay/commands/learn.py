@@ -14,6 +14,7 @@ from rich.console import Console
 from ..data_run import find_data
 from ..own_code import find_problem, is_own
 from ..repairs.repair import SEARCH
+from ..repairs.verb import check_flags, repair_verb
 from ..run_folder import RunFolder, about_problem
 from ..run_training import Plan, run_training
 from ..solvers.problem import Problem
@@ -24,7 +25,6 @@ from ..surrogates.training.train import check_options
 from ..verify.certificate import against
 from .errors import DONE, UserError, keeps
 from .output import emit, number, progress_bar, say
-from .repairing import check_flags, repair_verb
 from .settings import Config, Json, Option, Seed, Set, Tolerance, box_inside, pairs
 from .sweeping import asked_sweep, sweep_verb
 from .workers import Workers, pool

@@ -10,12 +10,12 @@ from typing import Any
 import typer
 from rich.console import Console
 
-from ..repairs.run_repair import check_repairable, run_repair
+from ..commands.errors import DONE, UserError, keeps
+from ..commands.output import emit, number, progress_bar, say, table
+from ..commands.workers import pool
 from ..run_folder import RunFolder
 from ..solvers.tolerance import Tolerance, measured_in
-from .errors import DONE, UserError, keeps
-from .output import emit, number, progress_bar, say, table
-from .workers import pool
+from .run_repair import check_repairable, run_repair
 
 OF_REPAIR = (
     "rounds",
