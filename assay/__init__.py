@@ -64,6 +64,7 @@ from .verify.guard import Answer, Guard, guard  # noqa: E402
 from .verify.guard_steps import StepGuard, StepsAnswer, guard_steps  # noqa: E402
 from .verify.prepare import prepare  # noqa: E402
 from .verify.proofs.constants import Prepared  # noqa: E402
+from .verify.relations.broken_relations import BrokenRelation, broken_relations  # noqa: E402
 from .verify.search.counterexample import Counterexample, replay  # noqa: E402
 from .verify.search.regions import Region  # noqa: E402
 from .verify.search.unsolved_input import UnsolvedInput  # noqa: E402
@@ -83,6 +84,7 @@ __all__ = [
     "Audit",
     "Bars",
     "Box",
+    "BrokenRelation",
     "Calibration",
     "Certificate",
     "Counterexample",
@@ -112,6 +114,7 @@ __all__ = [
     "affine",
     "audit",
     "black_box",
+    "broken_relations",
     "calibrate",
     "certify",
     "certify_box",

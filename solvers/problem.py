@@ -32,6 +32,7 @@ from .meshes.symmetry import Symmetry
 from .meshes.tensor_grid import grid_edges
 from .outputs import Output
 from .precision import in_float64
+from .relations.relation import Relation
 from .representative import representative
 from .settings import declared_name, declared_settings
 
@@ -203,14 +204,19 @@ class Problem(abc.ABC):
         return ()
 
     @property
+    def relations(self) -> tuple[Relation, ...]:
+        """What its discrete solutions fulfil exactly, so that a surrogate that breaks it is wrong (``relations/``)."""
+        return ()
+
+    @property
     def edges(self) -> Int[np.ndarray, "e 2"] | None:
         """Pairs of nodes that are neighbours, each once, the smaller number first; None where nothing tells."""
         return None if self.grid_shape is None else grid_edges(self.grid_shape, self.periodic)
 
     @property
     def vanishes_with(self) -> tuple[int, ...]:
-        """Inputs with which the free part of the solution vanishes, () where there are none: it is zero where all of
-        them are, and so u = sum_j p_j U_j(p) over them with smooth U_j (Hadamard's lemma).
+        """Inputs, if any, with all of which the free part of the solution vanishes: so u = sum_j p_j U_j(p) over them
+        with smooth U_j (Hadamard's lemma).
         """
         return ()
 
@@ -220,9 +226,8 @@ class Problem(abc.ABC):
 
     @property
     def zero_scale(self) -> float:
-        """The magnitude below which a solution counts as zero, where an input of the box has the zero solution; else 0.
-
-        ``ZERO_SHARE`` times a typical magnitude, in closed form: a relative error says nothing below it.
+        """The magnitude below which a solution counts as zero and a relative error says nothing, where an input of the
+        box has the zero solution; else 0. ``ZERO_SHARE`` times a typical magnitude, in closed form.
         """
         return 0.0
 
@@ -233,9 +238,7 @@ class Problem(abc.ABC):
 
     @property
     def energy_matrix(self) -> sp.csr_matrix | None:
-        """The inner product, over the free entries, in which a basis of fields is orthonormal; None for the Euclidean
-        one.
-        """
+        """The inner product, over the free entries, in which a basis is orthonormal; None for the Euclidean one."""
         return None
 
     @property
@@ -244,9 +247,8 @@ class Problem(abc.ABC):
         return None
 
     def approximate_error(self, p: Float[Array, " d"], u: Float[Array, " N"]) -> Float[Array, " N"] | None:
-        """About u - u(p), without u(p): the scheme's residual at a field with the prescribed values, through an
-        approximate inverse of its derivative; zero where the residual is, and in prescribed entries. In JAX,
-        differentiable in u. None where no such inverse is known.
+        """About u - u(p): the scheme's residual at a field with the prescribed values through an approximate inverse of
+        its derivative, zero where the residual is, and in prescribed entries. Differentiable in u; None where unknown.
         """
         return None
 
@@ -271,9 +273,7 @@ class Problem(abc.ABC):
         return None
 
     def identity(self) -> str:
-        """A hash of what name, class, settings and box do not say of the problem, such as its matrices; "" where they
-        say all.
-        """
+        """A hash of what name, class, settings and box do not say, such as matrices; "" where they say all."""
         return ""
 
     def failures(self) -> tuple[str, ...]:

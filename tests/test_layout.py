@@ -19,19 +19,21 @@ MAY_IMPORT = {  # besides itself; "assay" stands for the modules of assay/ that 
     "benchmarks": {*ROOMS, "assay"},
 }
 SOLVERS_MAY_IMPORT = {  # the folders of solvers besides themselves; "" is the files beside the folders
-    "": {"linear_algebra", "meshes"},
+    "": {"linear_algebra", "meshes", "relations"},
     "meshes": set(),
+    "relations": {""},
     "linear_algebra": {""},
     "discretisations": {"", "linear_algebra"},
     "classes": {
         "",
         "linear_algebra",
         "discretisations",
-    },  # the last for diffusion.py: a class of Q1 elements
+        "relations",
+    },  # the last two for diffusion.py: a class of Q1 elements
     "processes": {""},
-    "problems": {"", "linear_algebra", "discretisations", "classes", "meshes", "processes"},
+    "problems": {"", "linear_algebra", "discretisations", "classes", "meshes", "processes", "relations"},
     "snapshots": {"", "processes"},
-    "datasets": {"", "problems", "snapshots", "meshes"},
+    "datasets": {"", "problems", "snapshots", "meshes", "relations"},
 }
 LONGEST = 450
 MOST_FILES = 20  # in a folder: beyond, the ideas in it cannot be seen any more

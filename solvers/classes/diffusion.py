@@ -27,6 +27,8 @@ from ..linear_algebra.krylov import CgResult
 from ..outputs import Output, areas, named, nodal
 from ..precision import gamma
 from ..problem import Attempt
+from ..relations.comparison import Bounded
+from ..relations.relation import Relation
 from .coercive import COMPLIANCE, CoerciveProblem
 from .coercive_solve import METHODS, solve_coercive
 
@@ -190,3 +192,14 @@ class CellDiffusion(CoerciveProblem):
         row = np.asarray(p, dtype=np.float64).reshape(-1)
         w = np.asarray(self.cell_weights(self.theta(jnp.asarray(row))))
         return bound_discretisation_error(w, u.reshape(self.cells + 1, self.cells + 1), refine, self.oscillation(row))
+
+
+def nonnegative(problem: CellDiffusion) -> Relation:
+    """u >= 0: the stiffness of a Q1 square has no positive entry beside the diagonal (-1/6 along edges, -1/3 across),
+    so that A is an M-matrix, whose inverse has no negative one, and the load is positive.
+    """
+
+    def sizes(p: Float[Array, " d"]) -> Float[Array, " N"]:
+        return jnp.where(problem.free, jnp.sqrt(problem.coercivity(problem.theta(p))), 0.0)
+
+    return Bounded("maximum principle", "u >= 0", sizes, low=0.0)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,7 @@ from ..box import Box
 from ..field_norm import field_norm
 from ..problems.dataset import DatasetProblem
 from ..real import real_array
+from ..relations.relation import Relation, checked_relations
 from ..seed import checked_seed
 from ..snapshots.snapshot_file import Snapshots
 
@@ -65,6 +66,7 @@ def dataset(
     box: Box | None = None,
     norm: Any = None,
     residual: Callable[[Any, Any], Any] | None = None,
+    relations: Iterable[Relation] = (),
     periodic: bool = False,
     name: str = "dataset",
     drop: bool = False,
@@ -83,6 +85,7 @@ def dataset(
             share one range a channel, so that distances between inputs are those between functions.
         norm: as of ``black_box``.
         residual: (p, u [N]) -> array in jax.numpy, zero at a solution: what falsify holds answers against.
+        relations: what solutions fulfil, as of ``black_box``: falsify tells errors of answers that break one.
         drop: leave out samples that are not finite, instead of refusing them.
 
     Raises:
@@ -120,7 +123,8 @@ def dataset(
         raise ValueError(f"the box has {box.dimension} inputs, and the data {P.shape[1]}")
     P = box.check(P)
     measure = field_norm(norm, box.centre, U.shape[1] // len(parts), len(parts))
-    problem = DatasetProblem(P, U, box, points, ticks, parts, channels, measure, _name(name), residual, bool(periodic))
+    about_it = (_name(name), residual, bool(periodic), checked_relations(relations))
+    problem = DatasetProblem(P, U, box, points, ticks, parts, channels, measure, *about_it)
     for array in (P, U, points, ticks):
         array.setflags(write=False)
     about = (0, problem.name, problem.settings, box, problem.fingerprint)

@@ -36,6 +36,10 @@ from ..discretisations import five_point, five_point_solve
 from ..field_norm import homogeneous
 from ..outputs import Output, named, nodal
 from ..problem import Attempt, nan_unless
+from ..relations.comparison import Bounded
+from ..relations.relation import Relation
+from ..relations.scaling import Homogeneous
+from ..relations.symmetry import Symmetric, mirrored, motions
 from ..settings import check_cells, check_range, halved
 
 TOLERANCE = 1e-12
@@ -110,6 +114,27 @@ class AdvectionDiffusion(IndefiniteProblem):
     @property
     def grid_shape(self) -> tuple[int, int]:
         return (self.cells + 1, self.cells + 1)
+
+    @cached_property
+    def relations(self) -> tuple[Relation, ...]:
+        """Motions of the velocity, where the data allow them; only the cell Peclet number shapes the scheme; where its
+        matrix is an M-matrix 0 <= u, and of the step also u <= 1, its values on the boundary.
+        """
+        motion, step = motions(self.grid_shape), self.data == "step"
+        angles = {"reflection of x": np.pi, "reflection of y": 0.0, "swap of x and y": np.pi / 2}
+        kept = {k: v for k, v in angles.items() if not step or k == "reflection of x"}
+        in_values = jnp.asarray(self.free / self.cells)  # the norm is |u| / cells
+        return (
+            Bounded(
+                "maximum principle", "0 <= u <= 1" if step else "0 <= u", lambda p: in_values, 0.0,
+                1.0 if step else np.inf, lambda P: np.array([self.is_monotone(p) for p in P], dtype=bool),
+            ),
+            Homogeneous(
+                "homogeneity", f"u(angle, c speed, c diffusion) = u(angle, speed, diffusion){'' if step else '/c'}",
+                np.array([1, 2]), 0.0 if step else -1.0,
+            ),
+            *(Symmetric(k, "u(g angle) = g u(angle)", mirrored(0, total), motion[k]) for k, total in kept.items()),
+        )  # fmt: skip
 
     @property
     def order(self) -> int:

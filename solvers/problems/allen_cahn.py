@@ -39,6 +39,9 @@ from ..field_norm import homogeneous
 from ..linear_algebra.implicit import LinearSolves, Root, differentiable_root, newton
 from ..precision import gamma
 from ..problem import ZERO_SHARE, Attempt
+from ..relations.limit import Vanishing
+from ..relations.relation import Relation
+from ..relations.symmetry import Symmetric, at_all_times, flipped, motions
 from ..size import length
 
 BOUNDARIES = ("neumann", "periodic")
@@ -133,6 +136,24 @@ class AllenCahn(EvolutionProblem):
     @property
     def periodic(self) -> bool:
         return self.boundary == "periodic"
+
+    @cached_property
+    def relations(self) -> tuple[Relation, ...]:
+        """The equation is odd; cos(k pi (1 - x)) = (-1)^k cos(k pi x); 0 stays 0. A front leaves the second axis'."""
+        d, times = self.inputs.dimension, self.shape[0]
+        k = np.stack(np.unravel_index(np.arange(d - 1), (int(self.modes or 0),) * self.dimension))
+        nodes = motions(self.grid_shape)
+        found: list[Relation] = []
+        for axis in range(self.dimension):
+            if not self.periodic and (axis > 0 or self.front is None):
+                name = f"reflection of {'xy'[axis]}"
+                moved = flipped(np.append(1.0, (-1.0) ** k[axis]))
+                found.append(Symmetric(name, "u(g c) = g u(c)", moved, at_all_times(nodes[name], times)))
+        if self.front is None:
+            opposite = flipped(np.append(1.0, -np.ones(d - 1)))
+            found.append(Symmetric("change of sign", "u(-c) = -u(c)", opposite, np.arange(self.size), -1.0))
+            found.append(Vanishing("limit", "u = 0 at c = 0", np.arange(1, d), np.zeros(d - 1)))
+        return tuple(found)
 
     @property
     def order(self) -> int:

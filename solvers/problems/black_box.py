@@ -8,7 +8,7 @@ reason is kept (``failures``, and in the SolveError).
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Any
@@ -28,6 +28,7 @@ from ..meshes.tensor_grid import grid_edges, grid_of, only_numbered
 from ..problem import Attempt, Problem, SolveError
 from ..processes.timed import CannotStart, TimedCalls
 from ..real import real_array
+from ..relations.relation import Relation, checked_relations
 
 REASONS = 5  # distinct ones of failed solves that are remembered
 PLACES = 64  # inputs of failed solves whose reasons are remembered
@@ -50,6 +51,7 @@ class BlackBox(Problem):
     loosen: Callable[[np.ndarray, float], Any] | str | None
     timed: TimedCalls | None = None  # the solver, where it has a time limit
     gradient: Callable[[np.ndarray, np.ndarray], Any] | None = None
+    declared: tuple[Relation, ...] = ()
 
     def __repr__(self) -> str:
         return f"black_box({self.called!r}, {', '.join(self.box.names)} -> {self.size} values)"
@@ -88,6 +90,11 @@ class BlackBox(Problem):
         if self.grid_shape is not None:
             return grid_edges(self.grid_shape)
         return None if only_numbered(self.points) else edges_between(self.points)
+
+    @property
+    def relations(self) -> tuple[Relation, ...]:
+        """Those that were declared: that they hold is taken on trust."""
+        return self.declared
 
     @property
     def norm_name(self) -> str:
@@ -255,6 +262,7 @@ def black_box(
     gradient: Callable[[np.ndarray, np.ndarray], Any] | None = None,
     loosen: Callable[[np.ndarray, float], Any] | str | None = None,
     time_limit: float | None = None,
+    relations: Iterable[Relation] = (),
 ) -> BlackBox:
     """A problem from a solver p [d] -> u, N real numbers in any shape, components last.
 
@@ -283,6 +291,8 @@ def black_box(
         time_limit: seconds that a call may take. Solves run in a process of ours then, wherever the problem is used:
             one that takes longer has failed and is killed; so has one that ends its process. The solver, and
             ``loosen``, must be functions at the top level of a module.
+        relations: what the solver's own solutions fulfil, such as a ``Symmetric`` (``solvers/relations/``): errors of
+            surrogates that break one are told without a solve (``broken_relations``), if it holds as it is declared.
 
     Raises:
         ValueError: an argument that makes no sense; a solver with a time limit that no process can be sent; an answer
@@ -330,6 +340,7 @@ def black_box(
         loosen=loosened,
         timed=timed,
         gradient=gradient,
+        declared=checked_relations(relations),
     )
     if residual is not None:
         try:

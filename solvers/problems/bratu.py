@@ -37,6 +37,9 @@ from ..linear_algebra.sparse_lu import ProbedJacobian, stencil
 from ..outputs import Output, named, nodal
 from ..precision import gamma
 from ..problem import Attempt
+from ..relations.comparison import Bounded, Growing
+from ..relations.relation import Relation
+from ..relations.symmetry import Symmetric, motions, unmoved
 from ..representative import kept_by_problem
 from ..settings import check_cells, check_range, halved
 from ..size import length
@@ -109,6 +112,31 @@ class Bratu(NonlinearProblem):
     @property
     def grid_shape(self) -> tuple[int, ...]:
         return (self.n + 1,) * self.dimension
+
+    @cached_property
+    def relations(self) -> tuple[Relation, ...]:
+        """K is an M-matrix and lambda e^u > 0, so that u >= 0. The smallest solution is the only one: reflections leave
+        it as it is, a swap of the axes inverts the anisotropy, and it grows with lambda (that of a larger lambda is a
+        supersolution).
+        """
+
+        def sizes(p: Array) -> Array:
+            """The least eigenvalue of K: sum of weights times (2 sin(pi/2n))^2."""
+            least = sum(self.difference_weights(p)) * (2 * np.sin(np.pi / (2 * self.n))) ** 2 * (1 - 1e-12)
+            return jnp.where(self.free, jnp.sqrt(least), 0.0)
+
+        positive = Bounded("maximum principle", "u >= 0", sizes, low=0.0)
+        if self.branch != "lower":
+            return (positive,)
+        moved = dict.fromkeys(motions(self.grid_shape), unmoved)
+        if self.dimension == 2:
+            moved["swap of x and y"] = _turned
+        entries = motions(self.grid_shape)
+        return (
+            positive,
+            Growing("monotonicity", "u grows with lambda", sizes, 0),
+            *(Symmetric(name, "u(g p) = g u(p)", there, entries[name]) for name, there in moved.items()),
+        )
 
     @property
     def order(self) -> int:
@@ -266,3 +294,8 @@ def _fold(problem: Bratu, anisotropy: float) -> tuple[Curve, Point]:
 def _upper(problem: Bratu, lam: float, anisotropy: float = 1.0) -> np.ndarray:
     curve, fold = _fold(problem, anisotropy)
     return curve.upper(fold, lam)
+
+
+def _turned(P: Float[np.ndarray, "n 2"]) -> Float[np.ndarray, "n 2"]:
+    """The inputs after a swap of the axes."""
+    return np.stack([P[:, 0], 1 / P[:, 1]], axis=1)

@@ -46,6 +46,10 @@ from ..linear_algebra.implicit import LinearSolves, Root, differentiable_root, n
 from ..linear_algebra.tridiagonal import Bands
 from ..precision import gamma
 from ..problem import ZERO_SHARE, Attempt
+from ..relations.balance import Balance
+from ..relations.limit import Vanishing
+from ..relations.relation import Relation
+from ..relations.symmetry import Symmetric, at_all_times, flipped
 from ..size import length
 
 FLOOR = gamma(32)  # times the absolute terms: what rounding leaves of a residual
@@ -111,6 +115,37 @@ class Burgers(EvolutionProblem):
     @property
     def periodic(self) -> bool:
         return self.boundary == "periodic"
+
+    @cached_property
+    def relations(self) -> tuple[Relation, ...]:
+        """-u(-x) is a solution where u is, and with period 2 so is u(x + 1). No work is done by the convection,
+        whatever the scheme: (u^{n+1} - u^n, w)_m = -dt nu |w_x|^2, so that |u^n|_m falls.
+        """
+        d, times, i = self.inputs.dimension, self.shape[0], np.arange(self.shape[1])
+        k, tau = np.arange(1, self.modes + 1), trapezoidal(self.times)
+        opposite = np.ones(d)
+        opposite[self.modes + 1 :] = -1.0  # cosines, which only a periodic state has
+        back = (-i) % len(i) if self.periodic else i[::-1]
+        found: list[Relation] = [
+            Balance("energy decay", "|u^n|_m <= |u^0|_m", self._lengths, tau, may_fall=True),
+            Vanishing("limit", "u = 0 at an initial state of 0", np.arange(1, d), np.zeros(d - 1)),
+            Symmetric("reflection", "u(g p) = -u(p)(-x)", flipped(opposite), at_all_times(back, times), -1.0),
+        ]
+        if self.periodic:
+            found.append(Balance("conservation of mass", "M(u^n) = M(u^0)", self._masses, tau))
+            if self.cells % 2 == 0:
+                signs, ahead = np.concatenate([[1.0], (-1.0) ** k, [1.0], (-1.0) ** k]), np.roll(i, -(self.cells // 2))
+                shift = Symmetric("translation", "u(g p) = u(p)(x + 1)", flipped(signs), at_all_times(ahead, times))
+                found.append(shift)
+        return tuple(found)
+
+    def _masses(self, p: Float[Array, " d"], u: Float[Array, " N"]) -> Float[Array, " times"]:
+        """M(u^n)/|M|, at most |u^n|_m."""
+        return self.states(u) @ jnp.asarray(self.mass / np.sqrt(self.mass.sum()))
+
+    def _lengths(self, p: Float[Array, " d"], u: Float[Array, " N"]) -> Float[Array, " times"]:
+        """|u^n|_m."""
+        return jnp.sqrt(jax.vmap(self.unknowns)(self.states(u)) ** 2 @ jnp.asarray(self.mass))
 
     @property
     def order(self) -> int:

@@ -24,6 +24,7 @@ from ..linear_algebra.direct import callback_float64
 from ..meshes.graph import edges_between
 from ..meshes.tensor_grid import grid_edges, grid_of, only_numbered
 from ..problem import Attempt, Problem
+from ..relations.relation import Relation
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -43,6 +44,7 @@ class DatasetProblem(Problem):
     called: str
     residual_function: Callable[[Any, Any], Any] | None = None
     around: bool = False  # whether the grid is periodic
+    declared: tuple[Relation, ...] = ()
 
     def __repr__(self) -> str:
         what = f"{', '.join(self.channels)} on the nodes" if self.channels else self.box.listed
@@ -71,6 +73,11 @@ class DatasetProblem(Problem):
     @property
     def component_names(self) -> tuple[str, ...]:
         return self.parts
+
+    @property
+    def relations(self) -> tuple[Relation, ...]:
+        """Those that were declared: that they hold is taken on trust."""
+        return self.declared
 
     @property
     def norm_name(self) -> str:

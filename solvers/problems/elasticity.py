@@ -45,6 +45,8 @@ from ..linear_algebra.semidefinite import smallest_eigenvalue
 from ..outputs import Output, named, output
 from ..precision import gamma
 from ..problem import Attempt
+from ..relations.relation import Relation
+from ..relations.scaling import Homogeneous
 
 TOLERANCE = 1e-12
 ORDERS = (0.25, 1.5)  # in the energy norm, that three grids may show
@@ -149,6 +151,12 @@ class Elasticity(CoerciveProblem):
     def grid_shape(self) -> tuple[int, int]:
         nx, ny = self.grid
         return (nx + 1, ny + 1)
+
+    @cached_property
+    def relations(self) -> tuple[Relation, ...]:
+        """Nothing but loads moves it: only ratios of the moduli matter. |v|^2 at c E is c times that at E."""
+        scaled = np.arange(self.blocks[0] * self.blocks[1])
+        return (Homogeneous("homogeneity", "u(c E) = u(E)/c", scaled, -1.0, 0.5),)
 
     @property
     def component_names(self) -> tuple[str, ...]:

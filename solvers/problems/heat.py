@@ -27,16 +27,20 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 from ..box import Box
 from ..classes.evolution import SCHEMES, EvolutionProblem, Step, StepInverse, check_scheme, check_steps, divide
-from ..discretisations import q1, q1_mass_multigrid
+from ..discretisations import q1, q1_mass_multigrid, q1_sine
 from ..discretisations.blocks import checked_blocks, checked_cells, numbered, on_nodes, spread
 from ..discretisations.q1_multigrid import FLOOR, stiffness
 from ..field_norm import homogeneous
 from ..meshes.symmetry import Symmetry, rectangle_group
 from ..problem import ZERO_SHARE, Attempt
+from ..relations.comparison import Bounded, Growing
+from ..relations.relation import Relation
+from ..relations.superposition import Superposed
+from ..relations.symmetry import Symmetric, at_all_times, motions, permuted
 from ..size import powers
 
 
@@ -107,6 +111,31 @@ class Heat(EvolutionProblem):
         motions = rectangle_group(self.blocks, self.grid_shape)
         nodes = self.shape[1] * np.arange(self.shape[0])[:, None]
         return tuple(Symmetry(np.append(g.inputs, len(g.inputs)), (nodes + g.entries).ravel()) for g in motions)
+
+    @cached_property
+    def relations(self) -> tuple[Relation, ...]:
+        """Motions of the blocks; affine in the source, on which the norm does not depend. By implicit Euler (M/dt + A
+        is an M-matrix) u grows with the source, and is positive where source and initial state are.
+        """
+        d = self.inputs.dimension
+        found: list[Relation] = [Superposed("superposition", "u is affine in s", np.array([d - 1]))]
+        if self.mode == (1, 1):
+            blocks, nodes = motions(self.blocks), motions(self.grid_shape)
+            for name in blocks.keys() & nodes.keys():
+                there, entries = permuted(np.append(blocks[name], d - 1)), at_all_times(nodes[name], self.shape[0])
+                found.append(Symmetric(name, "u(g k, s) = g u(k, s)", there, entries))
+        if self.scheme == "implicit-euler":
+            found.append(Growing("monotonicity", "u grows with s", self._least, d - 1))
+            if self.mode == (1, 1) and self.initial_amplitude >= 0:
+                found.append(Bounded("maximum principle", "u >= 0 for s >= 0", self._least, 0.0, np.inf, _heated))
+        return tuple(sorted(found, key=lambda relation: relation.name))
+
+    def _least(self, p: Float[Array, " d"]) -> Float[Array, " N"]:
+        """kappa^2 = dt times the least eigenvalue of A(p) for what is free: |v|^2 = sum_n dt |v^n|_A^2, n >= 1."""
+        inside = np.tile(q1.interior(self.cells, self.cells).ravel(), (self.shape[0], 1))
+        inside[0] = False
+        least = self.time_step * jnp.min(p[:-1]) * q1_sine.smallest_eigenvalue(self.cells, self.cells)
+        return jnp.where(inside.ravel(), jnp.sqrt(least), 0.0)
 
     @property
     def order(self) -> int:
@@ -236,3 +265,7 @@ class Heat(EvolutionProblem):
 
         # step by step, what is in cache: three times as fast as all at once
         return jnp.sqrt(self.time_step * jnp.sum(lax.map(square, (states[:-1], states[1:]))))
+
+
+def _heated(P: Float[np.ndarray, "n d"]) -> Bool[np.ndarray, " n"]:
+    return np.asarray(P[:, -1] >= 0)

@@ -30,6 +30,8 @@ from ..field_norm import homogeneous
 from ..outputs import Output, named, nodal
 from ..precision import gamma
 from ..problem import Attempt, nan_unless
+from ..relations.relation import Relation
+from ..relations.symmetry import Symmetric, mirrored, motions, permuted
 from ..settings import check_cells, check_range, halved
 
 TOLERANCE = 1e-11
@@ -109,6 +111,19 @@ class Helmholtz(IndefiniteProblem):
     @property
     def grid_shape(self) -> tuple[int, int]:
         return (self.cells + 1, self.cells + 1)
+
+    @cached_property
+    def relations(self) -> tuple[Relation, ...]:
+        """The source is moved, the operator and the norm stay as they are."""
+        moved = {
+            "reflection of x": mirrored(2, 1.0),
+            "reflection of y": mirrored(3, 1.0),
+            "swap of x and y": permuted(np.array([0, 1, 3, 2])),
+        }
+        entries = motions(self.grid_shape, 2)
+        return tuple(
+            Symmetric(name, "u(g source) = g u(source)", there, entries[name]) for name, there in moved.items()
+        )
 
     @property
     def order(self) -> int:

@@ -47,6 +47,10 @@ from ..linear_algebra.implicit import Root, chord
 from ..linear_algebra.sparse_lu import ProbedJacobian
 from ..outputs import Output, named, nodal
 from ..problem import ZERO_SHARE, Attempt, nan_unless
+from ..relations.limit import Vanishing
+from ..relations.relation import Relation
+from ..relations.scaling import Homogeneous
+from ..relations.symmetry import Symmetric, permuted
 from ..settings import check_range
 
 TOLERANCE = 1e-11
@@ -126,6 +130,24 @@ class Hyperelastic(NonlinearProblem):
     @property
     def grid_shape(self) -> tuple[int, int]:
         return (self.cells + 1, self.cells + 1)
+
+    @cached_property
+    def relations(self) -> tuple[Relation, ...]:
+        """Only ratios of the moduli matter; at rest nothing moves; a shear looks the same turned by 180 degrees."""
+        count, (low, high), rest = len(self.inputs.names) - 1, self.load_range, REST[self.loading]
+        found: list[Relation] = [Homogeneous("homogeneity", "u(c E) = u(E)", np.arange(count), 0.0)]
+        if low <= rest <= high:
+            found.append(Vanishing("limit", "u = 0 without a load", np.array([count]), np.array([rest])))
+        if self.loading == "shear":
+            turned = permuted(np.append(np.arange(count)[::-1], count))
+            nodes = np.arange(self.size).reshape(-1, 2)[::-1].ravel()
+
+            def constant(p: Array) -> Array:
+                return jnp.tile(jnp.stack([p[-1], jnp.zeros(())]), self.shape[1])
+
+            about = "u(g E)(x) = (shear, 0) - u(E)(1 - x)"
+            found.append(Symmetric("half turn", about, turned, nodes, -1.0, constant))
+        return tuple(found)
 
     @property
     def order(self) -> int:

@@ -21,8 +21,10 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from ..box import Box
-from ..classes.diffusion import CellDiffusion
+from ..classes.diffusion import CellDiffusion, nonnegative
 from ..discretisations import karhunen_loeve
+from ..relations.relation import Relation
+from ..relations.symmetry import Symmetric, flipped, motions, permuted
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,6 +124,19 @@ class LognormalDiffusion(CellDiffusion):
         spread[along_x, along_y] = self.sigma * np.sqrt(values)
         largest = float((size @ spread @ size.T).max()) * float(np.abs(self.inputs.upper).max())
         return int(np.ceil(1.01 * (2 * size.shape[1] + 2) * largest)) + 33
+
+    @cached_property
+    def relations(self) -> tuple[Relation, ...]:
+        """Eigenfunctions are even or odd about the middle: a reflection changes the signs of some coefficients."""
+        along_x, along_y, _ = self._modes
+        order = {mode: k for k, mode in enumerate(zip(along_x.tolist(), along_y.tolist(), strict=True))}
+        swapped = [order.get((j, i)) for i, j in order]
+        moved = {f"reflection of {x}": flipped((-1.0) ** k) for x, k in (("x", along_x), ("y", along_y))}
+        if None not in swapped:  # the last of two equal eigenvalues may be cut off
+            moved["swap of x and y"] = permuted(np.array(swapped))
+        entries = motions(self.grid_shape)
+        found = (Symmetric(name, "u(g xi) = g u(xi)", there, entries[name]) for name, there in moved.items())
+        return (nonnegative(self), *found)
 
     def oscillation(self, p: Float[np.ndarray, " d"]) -> Float[np.ndarray, "n n"]:
         """|g - g(midpoint)| in every cell: the slopes at the midpoint, and a bound of all second derivatives."""

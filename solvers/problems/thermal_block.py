@@ -19,9 +19,12 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from ..box import Box
-from ..classes.diffusion import CellDiffusion
+from ..classes.diffusion import CellDiffusion, nonnegative
 from ..discretisations.blocks import checked_blocks, checked_cells, numbered, spread
 from ..meshes.symmetry import Symmetry, rectangle_group
+from ..relations.relation import Relation
+from ..relations.scaling import Homogeneous
+from ..relations.symmetry import Symmetric, motions, permuted
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,6 +59,20 @@ class ThermalBlock(CellDiffusion):
     @property
     def symmetries(self) -> tuple[Symmetry, ...]:
         return tuple(rectangle_group(self.blocks, (self.cells + 1, self.cells + 1)))
+
+    @cached_property
+    def relations(self) -> tuple[Relation, ...]:
+        blocks = motions(self.blocks)
+        scaled = np.arange(len(self.inputs.names))
+        return (
+            nonnegative(self),
+            Homogeneous("homogeneity", "u(c k) = u(k)/c", scaled, -1.0, 0.5),  # |v|^2 at c k is c times that at k
+            *(
+                Symmetric(name, "u(g k) = g u(k)", permuted(blocks[name]), entries)
+                for name, entries in motions(self.grid_shape).items()
+                if name in blocks
+            ),
+        )
 
     @property
     def rough(self) -> bool:

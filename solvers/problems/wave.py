@@ -36,6 +36,11 @@ from ..discretisations import q1
 from ..discretisations.blocks import checked_blocks, checked_cells, numbered, on_nodes, spread
 from ..field_norm import homogeneous
 from ..problem import ZERO_SHARE
+from ..relations.balance import Balance
+from ..relations.limit import Vanishing
+from ..relations.relation import Relation
+from ..relations.superposition import Superposed
+from ..relations.symmetry import Symmetric, at_all_times, motions
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,6 +108,34 @@ class Wave(EvolutionProblem):
     def components(self) -> int:
         """Two numbers for each node: displacement and velocity."""
         return 2
+
+    @cached_property
+    def relations(self) -> tuple[Relation, ...]:
+        """Linear in the coefficients, on which the norm does not depend; the energy stays; a motion of the blocks moves
+        the modes as well, sin(k pi (1 - x)) = (-1)^(k+1) sin(k pi x).
+        """
+        count, d = int(np.prod(self.blocks)), self.inputs.dimension
+        k = np.unravel_index(np.arange(d - count), (self.modes,) * self._dimension)
+        blocks, nodes = motions(self.blocks), motions(self.grid_shape, 2)
+        coefficients = np.arange(count, d)
+        found: list[Relation] = [
+            Superposed("superposition", "u is affine in a", coefficients),
+            Vanishing("limit", "u = 0 at a = 0", coefficients, np.zeros(d - count)),
+            Balance("conservation of energy", "E(u^n) = E(u^0)", self._energy_lengths, trapezoidal(self.times)),
+        ]
+        for axis in range(self._dimension):
+            name = f"reflection of {'xy'[axis]}"
+            order, signs = np.append(blocks[name], coefficients), np.append(np.ones(count), -((-1.0) ** (k[axis] + 1)))
+
+            def moved(P: np.ndarray, order: np.ndarray = order, signs: np.ndarray = signs) -> np.ndarray:
+                return np.asarray(signs * P[:, order])
+
+            found.append(Symmetric(name, "u(g p) = g u(p)", moved, at_all_times(nodes[name], self.shape[0])))
+        return tuple(found)
+
+    def _energy_lengths(self, p: Float[Array, " d"], u: Float[Array, " N"]) -> Float[Array, " times"]:
+        """The norm of every state; the energy is one half of its square."""
+        return jnp.sqrt(jnp.maximum(2 * self.conserved(p, u), 0.0))
 
     @property
     def order(self) -> int:

@@ -1,0 +1,163 @@
+"""Relations: exact at solutions, and below true errors of whatever breaks them, on every problem that declares some."""
+
+import numpy as np
+import pytest
+
+import assay
+from assay.solvers.box import Box
+from assay.solvers.problems.advection_diffusion import AdvectionDiffusion
+from assay.solvers.problems.allen_cahn import AllenCahn
+from assay.solvers.problems.bratu import Bratu
+from assay.solvers.problems.burgers import Burgers
+from assay.solvers.problems.elasticity import Elasticity
+from assay.solvers.problems.heat import Heat
+from assay.solvers.problems.helmholtz import Helmholtz
+from assay.solvers.problems.hyperelastic import Hyperelastic
+from assay.solvers.problems.lognormal_diffusion import LognormalDiffusion
+from assay.solvers.problems.thermal_block import ThermalBlock
+from assay.solvers.problems.wave import Wave
+from assay.solvers.relations.symmetry import Symmetric, permuted
+
+PROBLEMS = {
+    "thermal block": (ThermalBlock((2, 2), 4), 5),
+    "oblong block": (ThermalBlock((2, 1), 4), 4),
+    "lognormal": (LognormalDiffusion(d=6, cells=8), 4),
+    "elasticity": (Elasticity(cells=4, blocks=(2, 2)), 1),
+    "helmholtz": (Helmholtz(cells=8, width=0.2), 3),
+    "source": (AdvectionDiffusion(cells=8), 3),
+    "step": (AdvectionDiffusion(cells=8, data="step", scheme="upwind", angle=(0.5, 2.8)), 3),
+    "bratu": (Bratu(cells=8), 5),
+    "bratu line": (Bratu(dimension=1, cells=8, branch="upper"), 1),
+    "heat": (Heat(cells=4, steps=3, scheme="implicit-euler", source=(-5.0, 10.0)), 6),
+    "crank-nicolson": (Heat(cells=4, steps=3, scheme="crank-nicolson"), 4),
+    "allen-cahn": (AllenCahn(cells=8, steps=8, modes=3), 3),
+    "allen-cahn square": (AllenCahn(dimension=2, cells=8, steps=8), 4),
+    "burgers": (Burgers(cells=16, steps=4), 3),
+    "periodic burgers": (Burgers(cells=16, steps=4, boundary="periodic", modes=2, scheme="implicit-euler"), 5),
+    "wave": (Wave(cells=8, steps=16), 5),
+    "wave on a line": (Wave(blocks=(2,), cells=8, steps=16, modes=3), 4),
+    "stretch": (Hyperelastic(cells=4, amount=(0.9, 1.3)), 2),
+    "shear": (Hyperelastic(loading="shear", cells=4, amount=(0.1, 0.4)), 2),
+}
+ROWS = 4
+
+
+@pytest.mark.parametrize("name", PROBLEMS)
+def test_kept_by_solutions_and_below_the_errors_of_what_breaks_them(name):
+    problem, count = PROBLEMS[name]
+    assert len(problem.relations) == count
+    rng = np.random.default_rng(5)
+    P, N = problem.inputs.draw(ROWS, 3), problem.size
+    noise, slope = rng.standard_normal(N), rng.standard_normal(problem.inputs.dimension)
+    solved: dict[bytes, np.ndarray] = {}
+
+    def truth(P):
+        return np.stack([solved.setdefault(p.tobytes(), np.asarray(problem.solve_batch(p[None]))[0]) for p in P])
+
+    def smooth(P):  # off by a few per cent of a fixed shape, more or less by input
+        U = truth(P)
+        size = np.abs(U).max() * (0.03 + 0.05 * np.sin(3 * problem.inputs.to_unit(P) @ slope))
+        return U + size[:, None] * np.sin(np.arange(N))
+
+    def rough(P):
+        return truth(P) * (1 + 0.3 * rng.standard_normal((len(P), 1))) + 0.1 * noise
+
+    def lost(P):  # unrelated to the truth, and of the other sign
+        return -2 * np.abs(noise) * (1 + problem.inputs.to_unit(P).sum(axis=1))[:, None]
+
+    for relation in problem.relations:
+        own = relation.violation(problem, truth, P)
+        applies = np.isfinite(own.lower)
+        np.testing.assert_array_equal(own.lower[applies], 0, err_msg=relation.name)
+        assert own.inputs.shape[0] == ROWS and problem.inputs.contains(own.inputs[applies]).all()
+        for surrogate in (smooth, rough, lost):
+            answers = dict[bytes, np.ndarray]()
+
+            def once(P, surrogate=surrogate, answers=answers):  # what is compared is what was answered
+                U = surrogate(P)
+                for p, u in zip(P, U, strict=True):
+                    answers.setdefault(p.tobytes(), []).append(u)
+                return U
+
+            found = relation.violation(problem, once, P)
+            for i in np.flatnonzero(np.isfinite(found.lower)):
+                errors, sizes = [], []
+                for p in found.inputs[i]:
+                    u = truth(p[None])[0]
+                    for v in answers[p.tobytes()]:
+                        errors.append(float(problem.norm(p, u - np.asarray(problem.prescribe(p, v)))))
+                        sizes.append(problem.zero_scale + float(problem.magnitude(p, u)))
+                relative = max(e / s if s > 0 else np.inf for e, s in zip(errors, sizes, strict=True))
+                assert found.absolute[i] <= max(errors) * (1 + 1e-9), relation.name
+                assert found.lower[i] <= relative * (1 + 1e-9), relation.name
+    total = [np.nan_to_num(r.violation(problem, lost, P).lower).max() for r in problem.relations]
+    assert max(total) > 0.1  # something is told of nonsense
+
+
+def test_a_broken_symmetry_is_half_of_what_was_added():
+    """|N(gp) - G N(p)| / 2, where only one of the two is off: exactly half of its error."""
+    block = ThermalBlock((2, 1), 4)
+    relation = next(r for r in block.relations if r.name == "reflection of x")
+    p = np.array([[0.3, 5.0]])
+    shape = np.zeros(block.size)
+    shape[12] = 1.0
+
+    def surrogate(P):
+        return np.asarray(block.solve_batch(P)) + np.where(P[:, :1] < 1, shape, 0)
+
+    found = relation.violation(block, surrogate, p)
+    np.testing.assert_array_equal(found.inputs[0], [[0.3, 5.0], [5.0, 0.3]])
+    assert found.absolute[0] == pytest.approx(float(block.norm(p[0], shape)) / 2, rel=1e-6)
+
+
+def test_homogeneity_goes_to_the_far_end_of_the_box_and_says_nothing_where_there_is_no_room():
+    block = ThermalBlock((2, 1), 4)
+    relation = next(r for r in block.relations if r.name == "homogeneity")
+    Q = relation.images(block, np.array([[0.2, 0.4], [10.0, 0.1], [8.0, 2.0]]), np.random.default_rng(0))
+    np.testing.assert_allclose(Q[0, 1], [5.0, 10.0], rtol=1e-12)
+    assert np.isnan(Q[1, 1]).all()
+    np.testing.assert_allclose(Q[2, 1], [0.4, 0.1], rtol=1e-12)
+
+
+def test_answers_that_are_no_fields_say_nothing():
+    block = ThermalBlock((2, 1), 4)
+    for relation in block.relations:
+        assert np.isnan(
+            relation.violation(block, lambda P: np.full((len(P), block.size), np.nan), [[1.0, 2.0]]).lower
+        ).all()
+
+
+def declared(**more):
+    """u = (a, b): a swap of the inputs swaps the values."""
+    box = Box(("a", "b"), [0.0, 0.0], [1.0, 1.0])
+    swap = Symmetric("swap", "u(b, a) = swapped u(a, b)", permuted(np.array([1, 0])), np.array([1, 0]))
+    return assay.black_box(lambda p: p + 1.0, box, name="pair", relations=[swap], norm="l2", **more)
+
+
+def lopsided(P):
+    return np.stack([1.2 * (P[:, 0] + 1), P[:, 1] + 1], axis=1)
+
+
+def test_relations_of_ones_own_solver():
+    problem = declared()
+    (broken,) = assay.broken_relations(problem, lopsided, 32)
+    assert broken.name == "swap" and broken.broken == broken.compared == 32 and broken.evidence is assay.Evidence.PROVED
+    errors = [float(problem.relative_error(p, lopsided(p[None])[0], p + 1.0)) for p in broken.inputs]
+    assert 0.05 < broken.lower <= max(errors) and broken.absolute <= 0.2 * max(broken.inputs[:, 0] + 1)
+    assert "an error of at least" in broken.words(problem)
+    assert assay.broken_relations(problem, lambda P: P + 1.0) == []
+    at = assay.broken_relations(problem, lopsided, P=[[0.25, 0.75]])[0]
+    np.testing.assert_array_equal(at.inputs, [[0.25, 0.75], [0.75, 0.25]])
+    with pytest.raises(ValueError, match="at least one"):
+        assay.broken_relations(problem, lopsided, 0)
+    with pytest.raises(ValueError, match="relations are objects"):
+        assay.black_box(lambda p: p, problem.inputs, relations=["swap"])
+    assert assay.black_box(lambda p: p, problem.inputs).relations == ()
+
+
+def test_a_search_without_a_solver_tells_of_them():
+    problem = declared()
+    P = problem.inputs.draw(30)
+    data = assay.dataset(P, lopsided(P), names=("a", "b"), box=problem.inputs, norm="l2", relations=problem.relations)
+    found = assay.falsify(data.problem, lopsided, 1e-2, tests=data.snapshots, starts=8)
+    assert any("swap, u(b, a) = swapped u(a, b), is broken at 64 of 64 inputs" in note for note in found.notes)

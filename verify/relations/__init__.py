@@ -1,0 +1,1 @@
+"""Failures that no solve is needed for: relations of solutions that a surrogate breaks."""
