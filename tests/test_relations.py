@@ -24,7 +24,7 @@ PROBLEMS = {
     "lognormal": (LognormalDiffusion(d=6, cells=8), 4),
     "elasticity": (Elasticity(cells=4, blocks=(2, 2)), 1),
     "helmholtz": (Helmholtz(cells=8, width=0.2), 3),
-    "source": (AdvectionDiffusion(cells=8), 3),
+    "source": (AdvectionDiffusion(cells=8), 5),
     "step": (AdvectionDiffusion(cells=8, data="step", scheme="upwind", angle=(0.5, 2.8)), 3),
     "bratu": (Bratu(cells=8), 5),
     "bratu line": (Bratu(dimension=1, cells=8, branch="upper"), 1),
@@ -43,7 +43,8 @@ ROWS = 4
 
 
 @pytest.mark.parametrize("name", PROBLEMS)
-def test_kept_by_solutions_and_below_the_errors_of_what_breaks_them(name):
+def test_exact_and_below(name):
+    """Kept by solutions, and below the true errors of whatever breaks them."""
     problem, count = PROBLEMS[name]
     assert len(problem.relations) == count
     rng = np.random.default_rng(5)
@@ -87,6 +88,8 @@ def test_kept_by_solutions_and_below_the_errors_of_what_breaks_them(name):
                     for v in answers[p.tobytes()]:
                         errors.append(float(problem.norm(p, u - np.asarray(problem.prescribe(p, v)))))
                         sizes.append(problem.zero_scale + float(problem.magnitude(p, u)))
+                if not np.isfinite(errors).all():  # the truth was not solved there
+                    continue
                 relative = max(e / s if s > 0 else np.inf for e, s in zip(errors, sizes, strict=True))
                 assert found.absolute[i] <= max(errors) * (1 + 1e-9), relation.name
                 assert found.lower[i] <= relative * (1 + 1e-9), relation.name
