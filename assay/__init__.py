@@ -62,6 +62,7 @@ from .verify.falsification import Falsification  # noqa: E402
 from .verify.falsify import falsify  # noqa: E402
 from .verify.guard import Answer, Guard, guard  # noqa: E402
 from .verify.guard_steps import StepGuard, StepsAnswer, guard_steps  # noqa: E402
+from .verify.precision.precision import Precision, precision  # noqa: E402
 from .verify.prepare import prepare  # noqa: E402
 from .verify.proofs.constants import Prepared  # noqa: E402
 from .verify.relations.broken_relations import BrokenRelation, broken_relations  # noqa: E402
@@ -95,6 +96,7 @@ __all__ = [
     "Falsification",
     "Guard",
     "Output",
+    "Precision",
     "Prepared",
     "Problem",
     "Region",
@@ -134,6 +136,7 @@ __all__ = [
     "load_trust_map",
     "onnx_surrogate",
     "output",
+    "precision",
     "prepare",
     "problem",
     "repair",

@@ -69,6 +69,7 @@ for _verb in (
     statistics.calibrate,
     statistics.probability,
     robustness.shifts,
+    robustness.precision,
     tangents.tangent,
     audit.audit,
     bench.bench,

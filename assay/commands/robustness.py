@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
+import numpy as np
 import typer
 from rich.console import Console
 
 from ..solvers.tolerance import measured_in
-from ..targets import find_surrogate
+from ..targets import Target, find_surrogate
+from ..verify.precision.precision import precision as changed_answers
+from ..verify.search.counterexample import Counterexample
+from ..verify.search.records import kept_records
 from ..verify.shifts.shifts import KINDS
 from ..verify.shifts.shifts import shifts as shifted_errors
 from .check import RunWord, save_report
 from .errors import DONE, UserError, keeps
 from .output import emit, number, progress_bar, table
-from .settings import Config, Json, ProblemOption, Seed, Set, pairs
+from .settings import Absolute, Config, Json, ProblemOption, Seed, Set, Tolerance, pairs
 from .workers import Workers, pool
 
 AGAIN = "nothing was kept; the same command starts again"
@@ -103,3 +107,78 @@ def shifts(
 
     emit(as_json, payload, people)
     return DONE
+
+
+def precision(
+    run: RunWord,
+    tolerance: Tolerance = 1e-2,
+    absolute: Absolute = None,
+    n: Annotated[int, typer.Option("--n", min=1, help="Draws, beside corners and the failures on record.")] = 256,
+    seed: Seed = 0,
+    problem: ProblemOption = None,
+    set_: Set = None,
+    as_json: Json = False,
+    config: Config = None,
+) -> int:
+    """How far answers move in float32, float16 and bfloat16, by other roundings and orders of sums. Nothing is solved.
+
+    Found by a search, never proved; it adds to the surrogate's own error.
+    """
+    target = find_surrogate(run, problem, pairs(set_ or [], "--set"))
+    owner = target.problem
+    with keeps(lambda: AGAIN), progress_bar("") as bar:
+
+        def progress(stage: str, done: int, total: int) -> None:
+            bar(done, total, "", stage)
+
+        found = changed_answers(
+            owner, target.surrogate, tolerance, n=n, seed=seed, inputs=_on_record(target), absolute=absolute,
+            progress=progress,
+        )  # fmt: skip
+    names = owner.inputs.names
+    payload: dict[str, Any] = {
+        "surrogate": target.label,
+        "problem": owner.name,
+        "keeps": list(found.keeps),
+        "changes": [
+            {
+                "format": change.format,
+                "way": change.way,
+                "mean": change.mean,
+                "worst": change.worst,
+                "worst_inputs": dict(zip(names, change.worst_inputs.tolist(), strict=True)),
+                "keeps": change.keeps,
+            }
+            for change in found.changes
+        ],
+        "tolerance": found.tolerance,
+        "inputs": found.inputs,
+        "measured": measured_in(owner.norm_name, owner.zero_scale),
+        "notes": list(found.notes),
+    }
+    save_report(target, "precision.json", payload)
+
+    def people(console: Console) -> None:
+        shown = table("format", "mean change", "worst found", "how")
+        for change in found.changes:
+            shown.add_row(change.format, number(change.mean), number(change.worst), change.way)
+        console.print(shown)
+        console.print(f"no change beyond {found.tolerance:g} was found in: {', '.join(found.keeps) or 'none of them'}")
+        console.print(
+            f"(changes of the answer in float64, {payload['measured']}, at {found.inputs} inputs and by a climb from "
+            "the worst; they add to the surrogate's own error; nothing is proved)"
+        )
+        for note in found.notes:
+            console.print(f"note: {note}")
+
+    emit(as_json, payload, people)
+    return DONE
+
+
+def _on_record(target: Target) -> np.ndarray | None:
+    """Inputs of the failures that a run has on record."""
+    if target.folder is None:
+        return None
+    file = target.folder.file("counterexamples.jsonl")
+    records = [c.inputs for c in kept_records(file) if isinstance(c, Counterexample)] if file.exists() else []
+    return np.stack(records) if records else None
