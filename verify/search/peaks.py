@@ -24,6 +24,8 @@ CLIMBERS = 32
 OFFSPRING = 8
 GENERATIONS = 40
 BASIN_POINTS = 5
+POLISHED, BY_DIFFERENCES = 8, 3  # peaks, with a gradient and without
+STEP = 1e-5  # of differences, of the box: peaks may be a thousandth of it wide
 
 
 @dataclass(frozen=True)
@@ -111,31 +113,41 @@ class _Climb:
         return x, y
 
     def polish(self, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Quasi-Newton ascent of log signal from the eight best points, where the signal has a gradient."""
-        if self.signal.gradient is None:
-            return x, y
-        gradient, box = self.signal.gradient, self.box
-        _, width = box.scaled_ends()
-        log = np.array(box.log)
+        """Quasi-Newton ascent of log signal from the best points: by its gradient, else by differences from fewer."""
+        known = self.signal.gradient is not None
+        negative = self._by_gradient if known else self._by_differences
         x, y = x.copy(), y.copy()
-        for i in np.argsort(-y)[:8]:
-
-            def negative(t: np.ndarray) -> tuple[float, np.ndarray]:
-                p = box.from_unit(np.clip(t, 0, 1))
-                value, slope = gradient(jnp.asarray(p))
-                if not np.isfinite(value) or not np.isfinite(slope).all():
-                    return 1e10, np.zeros_like(t)
-                return -float(value), -np.asarray(slope) * width * np.where(log, p, 1.0)
-
-            result = minimize(
+        for i in np.argsort(-y)[: POLISHED if known else BY_DIFFERENCES]:
+            found = minimize(
                 negative, x[i], jac=True, method="L-BFGS-B", bounds=[(0, 1)] * len(x[i]), options={"maxiter": 60}
             )
-            self.evaluations += int(result.nfev)
-            t = np.clip(result.x, 0, 1)
-            value = self.signal.values(box.from_unit(t[None]))[0]
+            t = np.clip(found.x, 0, 1)
+            value = self.signal.values(self.box.from_unit(t[None]))[0]
             if value > y[i]:
                 x[i], y[i] = t, value
         return x, y
+
+    def _by_gradient(self, t: np.ndarray) -> tuple[float, np.ndarray]:
+        """-log signal and its slope in unit coordinates."""
+        gradient, box = self.signal.gradient, self.box
+        assert gradient is not None
+        self.evaluations += 1
+        _, width = box.scaled_ends()
+        p = box.from_unit(np.clip(t, 0, 1))
+        value, slope = gradient(jnp.asarray(p))
+        if not np.isfinite(value) or not np.isfinite(slope).all():
+            return 1e10, np.zeros_like(t)
+        return -float(value), -np.asarray(slope) * width * np.where(np.array(box.log), p, 1.0)
+
+    def _by_differences(self, t: np.ndarray) -> tuple[float, np.ndarray]:
+        """The same by central differences inside the box, all points in one batch."""
+        t = np.clip(t, 0, 1)
+        low, high = np.clip(t - STEP * np.eye(len(t)), 0, 1), np.clip(t + STEP * np.eye(len(t)), 0, 1)
+        values = self.values(np.concatenate([t[None], low, high]))
+        if not (values > 0).all():
+            return 1e10, np.zeros_like(t)
+        height, below, above = -np.log(values[0]), *np.split(-np.log(values[1:]), 2)
+        return float(height), (above - below) / np.diag(high - low)
 
     def one_per_basin(self, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Peaks joined by a ridge are one: the signal between them never falls below 0.9 of the lower one."""
