@@ -29,6 +29,7 @@ from ..solvers.problem import Problem, is_traced
 from .training.input_scaling import NORMALISER, unscaled
 from .training.posterior import relative_deviation
 
+BASE = "base."  # what the arrays of a field that a network corrects begin with
 CHUNK = 1024  # rows per compiled call: their coefficients stay in cache
 FIELD_VALUES = 1 << 17  # of fields per compiled call, where a network computes in every node
 PACKAGES = ("numpy", "scipy", "jax", "jaxlib", "flax", "optax")
@@ -112,7 +113,7 @@ class Surrogate:
     @property
     def parameters(self) -> int:
         """How many numbers were fitted, the basis and the normalisers apart."""
-        given = ("basis", "dual", *NORMALISER)
+        given = ("basis", "dual", f"{BASE}basis", f"{BASE}powers", *NORMALISER)
         return sum(a.size for key, a in self.arrays.items() if key not in given and not key.startswith("norm."))
 
     @property

@@ -29,7 +29,7 @@ from .contest import contest, relative_errors
 FINE, POINTS = 8192, 256
 LEARNT, HELD = 1000, 200
 GOAL, MINUTES = 3e-3, 20
-NETWORK = {"precision": "float32", "batch": 5, "width": 32, "layers": 4, "modes": 16, "rate": 2e-3}
+NETWORK = {"precision": "float32", "batch": 5, "width": 32, "layers": 4, "modes": 16, "rate": 5e-4}
 
 
 def initial_states(n: int, points: int = FINE, seed: int = 0) -> Float[np.ndarray, "n points"]:

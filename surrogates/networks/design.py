@@ -1,6 +1,8 @@
 """What a network that gives fields outright is: what it sees of a problem, how it is built, and where it does not fit.
 
-    field(p) = prescribe(p, s (mean + scale * net(view(p)))),    amplitude s: the problem's known scalings
+    field(p) = prescribe(p, s (base + scale * net(view(p)))),    amplitude s: the problem's known scalings
+
+The base is the mean of the fields or a polynomial (``base_field.py``).
 
 A ``Design`` is one architecture. Its ``build`` gives a flax module that maps a ``View`` of n inputs to [n, times,
 nodes, components]; everything around it (normalisers, losses, optimisers, checkpoints, files) is in
@@ -46,6 +48,7 @@ class Design(NamedTuple):
     sees_edges: bool = False
     rate: float = 2e-3  # of Adam
     batch: int = 4  # rows of a step: few where a row is expensive, for snapshots have no noise to average
+    corrects: bool = True  # whether it may learn what a polynomial leaves; not where it steps from state to state
     penalised: bool = False  # whether the module's ``penalty(view, normalised fields)`` is a part of the loss
     report: Callable[[Problem, Mapping[str, np.ndarray]], dict[str, Any]] | None = None  # what training says of it
 

@@ -2,8 +2,9 @@
 
 ``arrays``: the weights, ``net.<path>``; the normalisers of the features (``shift``, ``gain``), of the fields
 (``norm.mean`` [N], ``norm.scale`` [components]) and of the inputs as functions (``norm.fields`` [2, channels], and
-``norm.log`` [channels], one where their logarithm is taken); where the network is projected on a basis V, ``basis`` and
-its ``dual`` M V, so that the coefficients are those of the best approximation of its field.
+``norm.log`` [channels], one where their logarithm is taken); where a polynomial is corrected instead of the mean,
+``base.<key>`` of ``base_field.py``; where the network is projected on a basis V, ``basis`` and its ``dual`` M V, so
+that the coefficients are those of the best approximation of its field.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from jaxtyping import Array, Float
 
 from ...solvers.problem import Problem
 from ..surrogate import scaled_features
+from ..training.base_field import base_fields
 from ..training.residual_loss import built_in, conserves
 from ..training.symmetric import symmetrised
 from .design import Design, View, mesh_of
@@ -58,11 +60,11 @@ class FieldNetwork(NamedTuple):
         out: Any = self.net.apply({"params": weights}, cast(view, self.precision))
         flat = jnp.reshape(out, (len(out), -1)).astype(jnp.float64)
         known = jnp.where(jnp.isfinite(view.x).all(axis=1), s, jnp.nan)  # a network may look at the functions alone
-        return known[:, None] * (jnp.asarray(self.arrays["norm.mean"]) + self._scale * flat)
+        return known[:, None] * (base_fields(self.arrays, view.x) + self._scale * flat)
 
-    def target(self, s: Float[Array, " n"], U: Float[Array, "n N"]) -> Float[Array, "n N"]:
+    def target(self, x: Float[Array, "n m"], s: Float[Array, " n"], U: Float[Array, "n N"]) -> Float[Array, "n N"]:
         """What the network itself would have to give for these fields."""
-        return (U / s[:, None] - jnp.asarray(self.arrays["norm.mean"])) / self._scale
+        return (U / s[:, None] - base_fields(self.arrays, x)) / self._scale
 
     @property
     def _scale(self) -> Float[Array, " N"]:

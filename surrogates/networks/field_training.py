@@ -29,9 +29,9 @@ from jaxtyping import Array, Bool, Float, Int
 from ...solvers.box import Box
 from ...solvers.problem import Problem
 from ...solvers.problems.catalogue import closest
-from ..baselines.regression import RANK, TOLERANCE, Regression
 from ..surrogate import Surrogate
-from ..training.dull import CHEAPEST, DULL, dull_warning
+from ..training.base_field import BASES, Judged, base_arrays, base_fields, judge
+from ..training.dull import CHEAPEST, dull_warning
 from ..training.optimise import Budget, Outcome, Progress, Stages, identity
 from ..training.optimisers import judged_lbfgs
 from ..training.options import checked_weight
@@ -63,6 +63,7 @@ CHOICES = {
     "precision": ("float64", "float32"),
     "constraints": ("hard", "soft"),
     "symmetry": WAYS,
+    "base": ("auto", *BASES),
 }
 
 
@@ -98,6 +99,7 @@ def train_fields(
     norm: str = "problem",
     project: int = 0,
     symmetry: str = "none",
+    base: str = "auto",
     physics_points: int = PHYSICS_POINTS,
     power: int = 2,
     patience: int = PATIENCE,
@@ -120,6 +122,8 @@ def train_fields(
         project: modes of a POD basis that the answers are projected on, which opens the proofs from coefficients;
             0: none.
         symmetry: "average" or "canonical": the problem's own are kept exactly (``symmetric.py``); or "none".
+        base: what the network corrects (``base_field.py``): "mean", "linear", "polynomial", or "auto" for the best of
+            them at the rows held out.
         physics_points: inputs of the physics loss.
         power: 2, or 1 for a loss that is the mean of the errors, not of their squares: a few rows of small solutions
             count less.
@@ -139,7 +143,9 @@ def train_fields(
     data = solve_few(problem, box, FEW, seed) if snapshots is None else prepare(problem, snapshots, box)
     held = _held(data, weight, seed)
     sets = _sets(problem, data, held, weight, physics_points, seed)
-    arrays = _normalisers(design, problem, data) | group_arrays(problem, symmetry)
+    dull = judge(data, held, tuple(dict.fromkeys((*CHEAPEST, *BASES))), seed)
+    corrected = _base(design, problem, dull, base)
+    arrays = _normalisers(design, problem, data, base_arrays(dull, corrected)) | group_arrays(problem, symmetry)
     architecture = {
         "name": design.name,
         "lift": constraints == "hard",
@@ -164,6 +170,7 @@ def train_fields(
         power,
         int(batch),
         rate or design.rate,
+        corrected,
     ]
     path = None if checkpoint is None else Path(checkpoint)
     budget = Budget(count, seconds, start, path, progress, identity(*about), patience)
@@ -184,13 +191,13 @@ def train_fields(
         "physics_weight": weight,
         "physics_points": physics_points if weight else 0,
         "constraints": constraints,
+        "base": corrected,
         "dropped": data.dropped,
         "warnings": _warnings(outcome.stopped),
     }
     if len(sets.held_P):
-        dull = _dull_errors(fit, data, held, sets, seed)
-        training["validation"] = {"network": judged if np.isfinite(judged) else None, "dull": dull}
-        training["warnings"] += dull_warning(dull, judged)
+        training["validation"] = {"network": judged if np.isfinite(judged) else None, "dull": dull.errors}
+        training["warnings"] += dull_warning(dull.errors, judged)
     if design.report is not None:
         training |= design.report(problem, arrays)
     return Surrogate(problem, architecture, arrays, predictor(design), box, seed, data.hash, training)
@@ -233,7 +240,7 @@ class _Fit:
         """What the network adds to the loss of snapshots, of fields as it gives them itself."""
         network = self.network
         view, s = network.view(P)
-        away = network.target(s, U)
+        away = network.target(view.x, s, U)
         ends = [
             jax.vmap(lambda p, v=v: self.problem.prescribe(p, jnp.full(self.problem.size, v)))(P) for v in (0.0, 1.0)
         ]
@@ -303,19 +310,6 @@ def _held(data: Data, weight: float, seed: int) -> Bool[np.ndarray, " n"]:
     return held & ~held.all()
 
 
-def _dull_errors(fit: _Fit, data: Data, held: np.ndarray, sets: Sets, seed: int) -> dict[str, float]:
-    """Mean relative errors of the cheapest baselines, learnt from the same rows, at those held out."""
-    r = Regression.in_basis(data, pod(data, TOLERANCE, RANK))
-    found, judge = {}, jax.jit(fit.held_error)
-    for name in CHEAPEST:
-        try:
-            answers = DULL[name].fit(r.some(np.flatnonzero(~held)), seed)(np.asarray(sets.held_P))
-            found[name] = float(judge(answers, sets))
-        except (ValueError, np.linalg.LinAlgError):
-            continue  # nothing to be compared with
-    return {name: error for name, error in found.items() if np.isfinite(error)}
-
-
 def _sets(problem: Problem, data: Data, held: np.ndarray, weight: float, points: int, seed: int) -> Sets:
     truths = np.asarray(jax.jit(jax.vmap(problem.prescribe))(data.inputs, data.fields))
     sizes = np.asarray(
@@ -327,15 +321,29 @@ def _sets(problem: Problem, data: Data, held: np.ndarray, weight: float, points:
     return Sets(*(jnp.asarray(a) for a in parts))
 
 
-def _normalisers(design: Design, problem: Problem, data: Data) -> dict[str, np.ndarray]:
+def _base(design: Design, problem: Problem, dull: Judged, asked: str) -> str:
+    """The name of what the network corrects."""
+    if not design.corrects or (design.sees_fields and problem.periodic):
+        known = {}
+    else:
+        known = {name: error for name, error in dull.errors.items() if name in BASES}
+    if asked == "auto":
+        return min(known, key=lambda name: known[name], default="mean")
+    if asked != "mean" and asked not in known:
+        raise ValueError(f"{design.name} has no {asked} to correct here: base is mean")
+    return asked
+
+
+def _normalisers(design: Design, problem: Problem, data: Data, base: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     U = data.fields / data.amplitudes[:, None]
     mean = U.mean(axis=0)
     if design.sees_fields and problem.periodic:  # the mean of a sample breaks what a shifted input's answer keeps
         mean = np.broadcast_to(mean.reshape(problem.shape).mean(axis=1, keepdims=True), problem.shape).ravel()
-    by_component = (U - mean).reshape(len(U), -1, problem.shape[2])
+    away = U - np.asarray(base_fields({"norm.mean": mean, **base}, jnp.asarray(data.features)))
+    by_component = away.reshape(len(U), -1, problem.shape[2])
     scale = np.sqrt(np.mean(by_component**2, axis=(0, 1)) / max(data.free.mean(), 1e-12))
     scale = np.where(scale > 0, scale, 1.0)
-    arrays = {**data.arrays, "norm.mean": mean, "norm.scale": scale}
+    arrays = {**data.arrays, **base, "norm.mean": mean, "norm.scale": scale}
     if design.sees_fields:
         arrays |= field_normaliser(np.asarray(problem.input_fields(data.inputs)))
     return arrays

@@ -125,5 +125,5 @@ def misfit(problem: Problem) -> str:
 
 ROLLOUT = Design(
     "rollout", build, misfit, needs="several times, and nodes that form a tensor grid", sees_fields=True,
-    penalised=True,
+    penalised=True, corrects=False,
 )  # fmt: skip

@@ -1,0 +1,73 @@
+"""The field that a network corrects: the best of what costs nothing, at rows that were left out.
+
+    field(p) = prescribe(p, s (base(p) + scale * net(p))),    base: the mean, or a polynomial V c(x) of the features
+
+Where solutions depend smoothly on few inputs a polynomial is within a thousandth after a second, and a network that has
+to find that first is still far from it when its time is over. What the base leaves is what the network learns, and its
+record says what that base was and how well it did alone.
+
+The polynomial is one in coefficients of a POD basis (``polynomial.py``). There is none where inputs are seen as
+functions on a periodic grid, for a polynomial of the numbers does not shift with them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float
+
+from ..baselines import polynomial
+from ..baselines.regression import RANK, TOLERANCE, Regression
+from ..surrogate import BASE
+from .dull import DULL, targets_of
+from .pod import Data, pod
+
+BASES = ("mean", "linear", "polynomial")
+ROWS = 2048  # that baselines are fitted to: more cost minutes
+
+
+class Judged(NamedTuple):
+    """Baselines fitted to the rows that are not held out, and their errors at those that are."""
+
+    regression: Regression  # of all rows
+    fitted: dict[str, Any]
+    errors: dict[str, float]  # mean, relative
+
+
+def judge(data: Data, held: Bool[np.ndarray, " n"], names: tuple[str, ...], seed: int) -> Judged:
+    """The baselines that can be fitted; none without rows held out."""
+    r = Regression.in_basis(data, pod(data, TOLERANCE, RANK))
+    fitted, errors = {}, {}
+    rows, left = np.flatnonzero(~held)[:ROWS], np.flatnonzero(held)
+    for name in names if len(left) else ():
+        try:
+            fitted[name] = DULL[name].fit(r.some(rows), seed)
+            errors[name] = r.mean_error(targets_of(fitted[name], r.x[left]), left)
+        except (ValueError, np.linalg.LinAlgError):
+            continue  # nothing to start from
+    return Judged(r, fitted, {name: error for name, error in errors.items() if np.isfinite(error)})
+
+
+def base_arrays(found: Judged, name: str) -> dict[str, np.ndarray]:
+    """What a surrogate keeps of its base: none of the mean, which is another array."""
+    if name == "mean":
+        return {}
+    arrays = found.fitted[name].arrays
+    if name == "linear":
+        m = arrays["slope"].shape[0]
+        powers, values = np.vstack([np.eye(m), np.zeros((1, m))]), np.vstack([arrays["slope"], arrays["constant"]])
+    else:
+        powers, values = arrays["powers"], arrays["values"]
+    kept = {"basis": found.regression.basis, "powers": powers.astype(np.int64), "values": values}
+    return {BASE + key: np.asarray(array) for key, array in kept.items()}
+
+
+def base_fields(arrays: Mapping[str, Any], x: Float[Array, "n m"]) -> Float[Array, "n N"] | Float[Array, " N"]:
+    """The base at scaled features, in units of the amplitude."""
+    if BASE + "values" not in arrays:
+        return jnp.asarray(arrays["norm.mean"])
+    parts = {key: arrays[BASE + key] for key in ("powers", "values")}
+    return polynomial.values({}, parts, x) @ jnp.asarray(arrays[BASE + "basis"]).T
