@@ -73,10 +73,38 @@ def test_the_weights_that_were_best_at_held_out_rows_are_kept(trained):
 def test_a_dull_baseline_that_is_better_is_told(problem, snapshots):
     little = train(problem, "mlp", snapshots, steps=2, **SMALL)
     dull = little.training["validation"]["dull"]
-    assert set(dull) == {"mean", "linear", "kernel-ridge"} and dull["kernel-ridge"] < dull["mean"]
-    assert (
-        len(little.training["warnings"]) == 1 and "kernel-ridge, which costs nothing" in little.training["warnings"][0]
+    assert set(dull) == {"mean", "linear", "polynomial", "kernel-ridge"} and dull["kernel-ridge"] < dull["mean"]
+    assert little.training["base"] == min(("mean", "linear", "polynomial"), key=lambda name: dull[name])
+    (warning,) = train(problem, "mlp", snapshots, steps=2, base="mean", **SMALL).training["warnings"]
+    assert f"{min(dull, key=lambda name: dull[name])}, which costs nothing" in warning
+
+
+@pytest.mark.parametrize(("base", "power"), [("linear", 1), ("polynomial", 3)])
+def test_what_a_baseline_knows_is_not_learnt_again(base, power):
+    """Fields that are a polynomial of the inputs: the network starts from them, in a file too."""
+    exact = black_box(
+        lambda p: np.array([1 + p[0] ** power, 2 - p[1], p[0] * (base != "linear") * p[1]]),
+        Box(("a", "b"), [0.0, 0.0], [1.0, 1.0]),
+        size=3,
     )
+    model = train(exact, "mlp", sample(exact, 40), steps=1, **SMALL)
+    assert model.training["base"] == base
+    P = exact.inputs.sample(50, seed=3)
+    U = np.asarray(exact.solve_batch(P))
+    # what the polynomial leaves, 1e-13, times a network that has learnt nothing
+    assert np.abs(model(P) - U).max() <= 1e-10
+    assert model.parameters == train(exact, "mlp", sample(exact, 40), steps=1, base="mean", **SMALL).parameters + (
+        model.arrays["base.values"].size
+    )
+
+
+def test_a_network_that_steps_from_state_to_state_corrects_nothing():
+    problem = Heat(cells=4, steps=4)
+    data = sample(problem, 16)
+    model = train(problem, "rollout", data, steps=1, width=4)
+    assert model.training["base"] == "mean" and not [key for key in model.arrays if key.startswith("base.")]
+    with pytest.raises(ValueError, match="rollout has no polynomial to correct here: base is mean"):
+        train(problem, "rollout", data, steps=1, base="polynomial")
 
 
 def test_prescribed_values_are_built_in_or_left_to_the_loss():

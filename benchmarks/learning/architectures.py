@@ -2,9 +2,9 @@
 
 Thermal block, lognormal diffusion of ten inputs, Burgers, elasticity, the cavity, each on the same snapshots for all. A
 row: mean and 95 % quantile at other inputs, the largest error that a search with 50 solver calls finds, parameters,
-seconds of training with compilation, the mean over the seeds (of the largest error the largest); a network's verdict is
-against the best baseline's mean on that problem, win below 0.9 of it, lose above 1.1. Surrogates that do not fit a
-problem have a row that says why.
+seconds of training with compilation, the mean over the seeds (of the largest error the largest), and what a network of
+fields corrects (``base_field.py``). A network's verdict is against the best baseline's mean on that problem, win below
+0.9 of it, lose above 1.1. Surrogates that do not fit a problem have a row that says why.
 
     python -m assay.benchmarks.learning.architectures [--quick] [--problems a,b] [--surrogates a,b] [--seeds N]
         [--seconds S] [--snapshots N] [--keep FILE] [--json]
@@ -65,6 +65,7 @@ def one(problem: Problem, name: str, sets: list[Snapshots], seed: int, seconds: 
         "seconds": spent,
         "us_an_answer": 1e6 * answer,
         "warned": bool(model.training.get("warnings")),
+        "corrects": str(model.training.get("base", "")),
     }
 
 
@@ -91,8 +92,13 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
                 make = partial(one, problem, architecture, sets, seed, options.seconds)
                 found.append(kept.row(key, make))
             whole: dict[str, Any] = {"problem": label, "surrogate": architecture, "why": ""}
-            whole |= {key: float(np.mean([one[key] for one in found])) for key in found[0] if key != "warned"}
+            whole |= {
+                key: float(np.mean([one[key] for one in found]))
+                for key in found[0]
+                if key not in ("warned", "corrects")
+            }
             whole["worst"] = max(one["worst"] for one in found)
+            whole["corrects"] = "/".join(dict.fromkeys(one["corrects"] for one in found))
             whole["warned"] = sum(one["warned"] for one in found)
             rows.append(whole)
     return {"rows": rows, "seeds": options.seeds, **verdicts(rows)}
@@ -134,6 +140,7 @@ def show(result: dict[str, Any], console: Console) -> None:
                 "parameters": str(round(row["parameters"])),
                 "seconds": row["seconds"],
                 "us an answer": row["us_an_answer"],
+                "corrects": row["corrects"],
                 "warned": row["warned"],
                 "verdict": row["verdict"],
             }
