@@ -38,7 +38,7 @@ from .residual_loss import error_field, relative_square, residual_loss
 
 ROUNDS = 8
 MOST = 0.95  # of the inputs: the residual that their fields are below is judged by
-GAIN = 0.7  # of a round in that residual: with less it was the last
+GAIN = 0.7  # of a round in that residual, or in the median: with less in both it was the last
 NEAR = 1.5  # times what the basis leaves out: a residual that can hardly fall further
 POINTS, A_DIMENSION = 1024, 192  # inputs at most, and for each number that they consist of
 ENOUGH = 3e-4  # a relative residual below what networks reach; the last correction leaves a tenth of it at most
@@ -100,7 +100,7 @@ def least_residual(
     x, s = data.scaled(P)
     rows = replace(data, inputs=P, features=x, amplitudes=s)
     C = _guess(data, known, rows)
-    before, last, rounds = np.inf, np.full(len(P), np.inf), 0
+    before, last, rounds = np.full(2, np.inf), np.full(len(P), np.inf), 0
     while True:
         began = time.perf_counter()
         W, size = step(P, C, V)
@@ -115,11 +115,13 @@ def least_residual(
         if corrected:
             V = pod(found, tolerance, max(max_rank, len(P) // 2))
         kept = project(found, V)
-        most = float(np.quantile(np.where(np.isfinite(size), size, np.inf), MOST, method="lower"))
+        sizes = np.where(np.isfinite(size), size, np.inf)
+        now_at = np.quantile(sizes, (MOST, 0.5), method="lower")  # of stiff ones the last come when others are there
+        most = float(now_at[0])
         left = np.quantile(np.sqrt(np.maximum(1 - np.sum(kept**2, axis=1) / found.norms**2, 0.0)), MOST)
         if progress is not None:
             progress(float(rounds), None, f"fields of least residual at {len(P)} inputs, {most:.1e} so far")
-        fell = rounds == 1 or most < GAIN * before
+        fell = rounds == 1 or bool((now_at < GAIN * before).any())
         now = time.perf_counter()
         late = until is not None and 2 * now - began > until
         if late or rounds == plan.rounds or not fell or (rounds > 1 and most < max(NEAR * left, ENOUGH)):
@@ -128,7 +130,7 @@ def least_residual(
         C[good] = kept
         if not good.all():
             C[~good] = _guess(found, kept, _chosen(rows, ~good))
-        before, last = most, size
+        before, last = now_at, size
 
 
 def _in_time(step: Step, data: Data, C: np.ndarray, V: np.ndarray, count: int, until: float) -> int:
