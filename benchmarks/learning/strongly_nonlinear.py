@@ -2,7 +2,9 @@
 
 1024 solves (Burgers) and 256 (cavity), and at most five minutes of training by the clock; ``worst`` is the largest of
 200 other inputs and of what a search with 200 further solves finds, relative to the size of the solution and the
-problem's ``zero_scale``. Beside the network the dull baselines that did best.
+problem's ``zero_scale``. Beside the network the dull baselines that did best. "With physics" half of the loss is that of
+fields of least residual at further inputs (``physics_fields.py``), with the corners of the box among them: these are no
+solves of the problem and not counted as such, but each takes several linear ones, within the seconds of training.
 """
 
 from __future__ import annotations
@@ -27,7 +29,7 @@ TESTS, BUDGET, SECONDS = 200, 200, 280.0
 MEAN, WORST = 3e-3, 5e-2
 ROWS: dict[str, tuple[str, dict[str, Any]]] = {
     "pod-mlp, defaults": ("pod-mlp", {}),
-    "pod-mlp, five minutes": ("pod-mlp", {"seconds": SECONDS, "max_rank": 96}),
+    "pod-mlp, with physics": ("pod-mlp", {"physics_weight": 0.5, "seconds": SECONDS}),
     "kernel-ridge": ("kernel-ridge", {}),
     "random-features": ("random-features", {}),
 }

@@ -30,6 +30,7 @@ class View(NamedTuple):
     coordinates: Float[Array, "nodes axes"]  # of the nodes, over [-1, 1]
     times: Float[Array, " times"]  # over [-1, 1]; one zero where the problem is stationary
     edges: Int[Array, "e 2"] | None = None  # of the mesh
+    start: Float[Array, "n nodes components"] | None = None  # the prescribed part of the first state, normalised
 
 
 class Design(NamedTuple):
@@ -46,6 +47,7 @@ class Design(NamedTuple):
     needs: str = "nothing"  # of a problem, in words
     sees_fields: bool = False  # the inputs as functions on the nodes
     sees_edges: bool = False
+    sees_start: bool = False
     rate: float = 2e-3  # of Adam
     batch: int = 4  # rows of a step: few where a row is expensive, for snapshots have no noise to average
     corrects: bool = True  # whether it may learn what a polynomial leaves; not where it steps from state to state

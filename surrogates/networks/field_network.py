@@ -18,7 +18,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import traverse_util
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 from ...solvers.problem import Problem
 from ..surrogate import scaled_features
@@ -49,7 +49,23 @@ class FieldNetwork(NamedTuple):
         if design.sees_fields:
             fields = normalised(jax.vmap(problem.input_field)(P), self.arrays)
         edges = jnp.asarray(problem.edges) if design.sees_edges else None
-        return View(x, fields, jnp.asarray(coordinates), jnp.asarray(times), edges), s
+        start = self._start(x, s, P) if design.sees_start else None
+        return View(x, fields, jnp.asarray(coordinates), jnp.asarray(times), edges, start), s
+
+    def _start(self, x: Array, s: Array, P: Float[Array, "n d"]) -> Float[Array, "n nodes components"]:
+        """The first state where it is prescribed, zero elsewhere."""
+        given, values = self.prescribed(P)
+        u = jnp.where(given, self.target(x, s, values), 0.0)
+        return u.reshape((len(P), *self.problem.shape))[:, 0]
+
+    def prescribed(self, P: Float[Array, "n d"]) -> tuple[Bool[Array, "n N"], Float[Array, "n N"]]:
+        """Which values the problem prescribes, and these; zero elsewhere."""
+
+        def filled(value: float) -> Float[Array, "n N"]:
+            return jax.vmap(lambda p: self.problem.prescribe(p, jnp.full(self.problem.size, value)))(P)
+
+        values = filled(0.0)
+        return values == filled(1.0), values
 
     def fields(self, weights: Any, P: Float[Array, "n d"]) -> Float[Array, "n N"]:
         """Its fields before anything is prescribed."""

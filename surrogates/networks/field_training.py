@@ -241,10 +241,7 @@ class _Fit:
         network = self.network
         view, s = network.view(P)
         away = network.target(view.x, s, U)
-        ends = [
-            jax.vmap(lambda p, v=v: self.problem.prescribe(p, jnp.full(self.problem.size, v)))(P) for v in (0.0, 1.0)
-        ]
-        u = jnp.where(ends[0] == ends[1], 0.0, away).reshape((len(P), *self.problem.shape))
+        u = jnp.where(network.prescribed(P)[0], 0.0, away).reshape((len(P), *self.problem.shape))
         seen = cast(view, network.precision), cast(u, network.precision)
         found: Any = network.net.apply({"params": weights}, *seen, method="penalty")
         return jnp.asarray(found, dtype=jnp.float64)

@@ -1,12 +1,15 @@
 """rollout: a network of one time step, applied again and again to its own answers.
 
-    u_0 = start(p),    u_{k+1} = u_k + step(u_k; functions of p, t_k),    trained on whole trajectories, and with
+    u_0 = start(p),    u_{k+1} = S u_k = u_k + rate(u_k; functions of p, t_k)/K,    k = 0..K - 1,
 
-    |step(u_k) - u_{k+1}|^2 + |step(stop(step(u_k))) - u_{k+2}|^2        at the truths u_k of the snapshots
+trained on whole trajectories, and with
+
+    K^2 |S u_k - u_{k+1}|^2 + K^2 |S stop(S u_k) - u_{k+2}|^2        at the truths u_k of the snapshots
 
 The same convolutions take every step, as the solver's scheme does, so that what they learn of one time serves all. A
 step that is trained on truths alone meets its own errors for the first time when it is rolled out: the second term
-hands it states that are a little wrong as they will be (push-forward; ``stop`` lets no gradient through). It needs
+hands it states that are a little wrong as they will be (push-forward; ``stop`` lets no gradient through). K steps add
+their errors up, hence the K^2. Where the problem prescribes the initial state, that is where it starts. It needs
 times and a tensor grid, and learns slowly where a step reaches far beyond ``layers`` nodes. Good values: width 24, 3
 layers.
 References: Brandstetter, Worrall, Welling 2022 (push-forward); Sanchez-Gonzalez et al. 2020 (rolled out).
@@ -32,6 +35,7 @@ class OneStep(nn.Module):
     width: int
     layers: int
     periodic: bool
+    steps: int
 
     @nn.compact
     def __call__(self, u: Array, known: tuple[Array, Array, Array]) -> tuple[Array, Array]:
@@ -41,7 +45,7 @@ class OneStep(nn.Module):
         for layer in range(self.layers):
             around = nn.Dense(self.width, name=f"inputs_{layer}")(c).reshape((len(c), *(1,) * (u.ndim - 2), self.width))
             h = jnp.tanh(Convolution(self.width, self.periodic, name=f"level_{layer}")(h) + around)
-        new = u + nn.Dense(u.shape[-1], name="head", kernel_init=nn.initializers.normal(1e-2))(h)
+        new = u + nn.Dense(u.shape[-1], name="head", kernel_init=nn.initializers.normal(1e-2))(h) / self.steps
         return new, new
 
 
@@ -55,7 +59,7 @@ class Rollout(nn.Module):
     shape: tuple[int, int, int]
 
     def setup(self) -> None:
-        self.one = OneStep(self.width, self.layers, self.periodic)
+        self.one = OneStep(self.width, self.layers, self.periodic, self.shape[0] - 1)
         self.inputs = Conditions(self.width)
         self.begin = nn.Dense(self.shape[2], kernel_init=nn.initializers.zeros)
 
@@ -63,6 +67,8 @@ class Rollout(nn.Module):
         fields, c = self._known(view)
         around = jnp.broadcast_to(c.reshape((len(c), *(1,) * len(self.grid), -1)), (*fields.shape[:-1], c.shape[1]))
         u = self.begin(jnp.concatenate([fields, around], axis=-1))
+        if view.start is not None:
+            u = u + view.start.reshape(u.shape)
         if self.is_initializing():
             self.one(u, (fields, c, view.times[0]))
 
@@ -90,11 +96,11 @@ class Rollout(nn.Module):
             return jnp.reshape(new, start.shape)
 
         once = from_all(states[:, :-1], 0)
-        total = jnp.mean((once - states[:, 1:]) ** 2)
+        total = (times - 1) ** 2 * jnp.mean((once - states[:, 1:]) ** 2)
         if times < 3:
             return total
         twice = from_all(lax.stop_gradient(once[:, :-1]), 1)
-        return total + jnp.mean((twice - states[:, 2:]) ** 2)
+        return total + (times - 1) ** 2 * jnp.mean((twice - states[:, 2:]) ** 2)
 
     def _known(self, view: View) -> tuple[Array, Array]:
         return channels_of(view, self.grid, not self.periodic), self.inputs(view.x)
@@ -125,5 +131,5 @@ def misfit(problem: Problem) -> str:
 
 ROLLOUT = Design(
     "rollout", build, misfit, needs="several times, and nodes that form a tensor grid", sees_fields=True,
-    penalised=True, corrects=False,
+    sees_start=True, penalised=True, corrects=False,
 )  # fmt: skip
