@@ -2,7 +2,7 @@
 
 1024 solves (Burgers) and 256 (cavity), and at most five minutes of training by the clock; ``worst`` is the largest of
 200 other inputs and of what a search with 200 further solves finds, relative to the size of the solution and the
-problem's ``zero_scale``. Beside the network the dull baselines that did best. "With physics" half of the loss is that of
+problem's ``zero_scale``. Beside the network the dull baselines that did best. "With physics" half of the loss is of
 fields of least residual at further inputs (``physics_fields.py``), with the corners of the box among them: these are no
 solves of the problem and not counted as such, but each takes several linear ones, within the seconds of training.
 """
