@@ -194,7 +194,8 @@ def test_every_input_at_which_the_truth_fails_is_listed_once_with_its_reason():
     assert {u.inputs.tobytes() for u in result.unsolved} == {p.tobytes() for p in asked}
     assert len(result.unsolved) == len(asked) > 2 and all(u.inputs[0] > 0.6 for u in result.unsolved)
     assert all("the solver raised RuntimeError: licence server" in u.reason for u in result.unsolved)
-    assert {"test input", "explored"} <= {u.found for u in result.unsolved}
+    found = {u.found for u in result.unsolved}
+    assert "test input" in found and any("Gaussian process" in how or "evolution" in how for how in found)
 
 
 def test_where_no_solve_succeeds_nothing_is_decided():

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from .certificate import Against
 from .search.counterexample import Counterexample
@@ -21,13 +21,13 @@ class Falsification:
     tolerance``.
 
     ``worst`` is the largest *confirmed* error, NaN where no error was; ``component_errors``: likewise of each component
-    by itself, where there are several. ``verdict`` is "undecided" where no failure is
-    confirmed, and either nothing could be compared, or an error is not a number, or it lies above the tolerance by no
-    more than the solver's own error. ``failure_probability_upper``: 95 % Clopper-Pearson bound from the independent
-    draws alone (statistical evidence), of the inputs that the solver answers; ``failure_or_unsolved_upper`` counts as
-    failures those that it does not. ``unsolved``: every input at which the truth failed, with the reason; ``regions``:
-    failing inputs, gathered by basin. ``shrink_calls`` and ``finer_calls``: solves beside the search, for shrinking and
-    on the doubled grid.
+    by itself, where there are several. In ``solver_calls`` a slope of the true error counts as two. ``verdict`` is
+    "undecided" where no failure is confirmed, and either nothing could be compared, or an error is not a number, or it
+    lies above the tolerance by no more than the solver's own error. ``failure_probability_upper``: 95 % Clopper-Pearson
+    bound from the independent draws alone (statistical evidence), of the inputs that the solver answers;
+    ``failure_or_unsolved_upper`` counts as failures those that it does not. ``unsolved``: every input at which the
+    truth failed, with the reason; ``regions``: failing inputs, gathered by basin. ``shrink_calls`` and ``finer_calls``:
+    solves beside the search, for shrinking and on the doubled grid.
     """
 
     counterexamples: list[Counterexample]
@@ -56,6 +56,7 @@ class Falsification:
     finer_calls: int = 0
     asked: Float[np.ndarray, "n d"] = field(default_factory=lambda: np.zeros((0, 0)))  # inputs that were compared
     errors: Float[np.ndarray, " n"] = field(default_factory=lambda: np.zeros(0))  # with solutions, and their errors
+    spent: Int[np.ndarray, " n"] = field(default_factory=lambda: np.zeros(0, dtype=int))  # solver calls until then
 
     @property
     def words(self) -> str:

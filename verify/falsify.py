@@ -33,14 +33,16 @@ from .falsification import VERDICTS, Falsification
 from .proofs.prover import unchanged
 from .search.confirmation import Confirmation
 from .search.counterexample import Counterexample
+from .search.estimate import further_signals
 from .search.findings import findings
-from .search.methods.catalogue import STANDARD, find_method
+from .search.independent import IndependentDraws
+from .search.methods.catalogue import STANDARD, check_method, find_method
 from .search.methods.search import Search
 from .search.methods.without_solver import search_without_solver
 from .search.peaks import STARTS
 from .search.records import add_records, database_file, known_failures
 from .search.shrinking import CALLS, checked_nominal
-from .search.signal import BROKEN, Signal, make_signal
+from .search.signal import make_signal
 from .statistics.draws import Draws
 from .unsolved import unsolved_inputs
 
@@ -116,19 +118,23 @@ def falsify(
     rng = np.random.default_rng([seed, 1])
     if not problem.has_solver:
         budget = draws = 0
-    count = draws if draws is not None else (max(1, budget // 10) if budget > 1 else 0)
-    within = budget if draws is None else count
-    confirm = Confirmation(problem, model, allowed, within, seed, report, about, executor)
+    count = draws if draws is not None else (-(-budget // 10) if budget > 1 else 0)
+    confirm = Confirmation(problem, model, allowed, budget, seed, report, about, executor)
+    others = further_signals(problem, model, signal, allowed.scale, about) if problem.has_solver else ()
+    if problem.has_solver:
+        check_method(method, signal.kind != "none" or bool(others), confirm.slope.exists, problem.name)
     notes = [note for note in (batch_remark(problem, model, alone, of_fields),) if note]
     tested = _test(confirm, tests, notes)
-    drawn = tested + _draw(confirm, signal, box.from_law(rng.random((count, box.dimension))), report)
-    if draws is not None:
-        confirm.budget = confirm.calls + budget
+    apart = IndependentDraws(confirm, signal, box.from_law(rng.random((count, box.dimension))), report)
+    confirm.budget = budget if draws is not None else budget - apart.solves
+    if signal.kind == "none":  # the draws are all that a search may begin with
+        apart.solve()
     notes += remarks
     if known is not None and problem.has_solver:
         _try_known(confirm, known, notes)
-    search = Search(confirm, signal, seed, starts, rng, report, notes)
+    search = Search(confirm, signal, seed, starts, rng, report, notes, others=others)
     (how if problem.has_solver else search_without_solver)(search)
+    drawn = tested + apart.solve()
     made = findings(confirm, signal, min(shrink, budget), centre if shrink else None)
     notes += made.notes
     found = made.counterexamples
@@ -161,6 +167,7 @@ def falsify(
         finer_calls=made.finer_calls,
         asked=np.array(confirm.asked).reshape(-1, box.dimension),
         errors=np.array(confirm.errors),
+        spent=np.array(confirm.spent, dtype=int),
     )
 
 
@@ -232,23 +239,3 @@ def _test(confirm: Confirmation, tests: Snapshots | None, notes: list[str]) -> D
     return Draws(
         len(tests) - unsolved, len(tests) - unsolved - int((errors <= confirm.allowed.relative).sum()), 0, unsolved
     )
-
-
-def _draw(
-    confirm: Confirmation, signal: Signal, P: Float[np.ndarray, "n d"], report: Callable[[str, int, int], None]
-) -> Draws:
-    """Independent draws, each decided by a proof, or by a solve."""
-    if not len(P):
-        return Draws(0, 0)
-    tolerance = confirm.allowed.relative
-    upper = np.full(len(P), np.inf)
-    if signal.proved is not None:
-        for i in range(0, len(P), 512):
-            upper[i : i + 512] = signal.proved(P[i : i + 512])
-            report("proving draws", min(i + 512, len(P)), len(P))
-    proved = (upper <= tolerance) & (upper < BROKEN)
-    errors = confirm.check(P[~proved], "independent draw")
-    unsolved = confirm.failed_solves
-    # an error that is no number is no success
-    failed = len(errors) - unsolved - int((errors <= tolerance).sum())
-    return Draws(len(P) - unsolved, failed, int(proved.sum()), unsolved)

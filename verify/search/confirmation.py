@@ -11,16 +11,19 @@ from jaxtyping import Float
 
 from ...solvers.component_errors import component_errors
 from ...solvers.outputs import Output
-from ...solvers.problem import Problem
-from ...solvers.processes.rows import attempt_rows
+from ...solvers.problem import Attempt, Problem
+from ...solvers.processes.rows import attempt_rows, why_not
 from ...solvers.tolerance import Tolerance
-from ..answers.evaluate import evaluate
+from ..answers.evaluate import captured, evaluate
 from ..evidence import Evidence
 from ..measured_error import exceeds, measured
 from ..unsolved import unsolved_inputs, with_others
 from .counterexample import Counterexample
+from .slopes import TrueSlope
 from .unseen import Unseen
 from .unsolved_input import UnsolvedInput
+
+ENTRIES = 1024  # of a field that are kept of each error
 
 
 class Confirmation:
@@ -28,8 +31,9 @@ class Confirmation:
 
     ``found`` holds a record of each error above the tolerance; ``worst`` and ``worst_inputs`` are of the largest error;
     ``unsolved`` a record of each input at which the solver failed; ``compared`` counts errors that are numbers,
-    ``calls`` the solver's; ``asked`` and ``errors`` are the inputs that were compared with solutions, and their errors;
-    ``notes`` says what is not known.
+    ``calls`` the solver's, of which ``adjoints`` were spent on slopes; ``asked`` and ``errors`` are the inputs that
+    were compared with solutions, and their errors, ``spent`` the calls until then; ``known`` is the error by input, to
+    the bit, ``differences`` are of solution and answer, in some of the entries; ``notes`` says what is not known.
     """
 
     def __init__(
@@ -44,9 +48,15 @@ class Confirmation:
         executor: Executor | None = None,
     ) -> None:
         self.executor = executor
-        self.problem, self.surrogate, self.allowed = problem, surrogate, allowed
+        self.problem, self.allowed = problem, allowed
         self.budget, self.seed, self.report, self.output = budget, seed, report, output
         self.calls, self.compared, self.failed_solves, self.not_numbers, self.open = 0, 0, 0, 0, 0
+        self.adjoints, self.spent = 0, list[int]()
+        self.known: dict[bytes, float] = {}
+        self.slopes: dict[bytes, np.ndarray] = {}
+        self.differences: list[np.ndarray] = []
+        self.model = captured(surrogate)
+        self.slope = TrueSlope(problem, self.model, allowed.scale, output)
         self.asked: list[np.ndarray] = []
         self.errors: list[float] = []
         self._unsolved: dict[tuple[Any, ...], UnsolvedInput] = {}
@@ -67,13 +77,30 @@ class Confirmation:
             return np.zeros(0)
         self.report("solving", self.calls, self.budget)
         attempts, reasons = attempt_rows(self.problem, P, self.executor)
-        truths = np.asarray(attempts.u)
+        errors = self._solved(P, attempts, reasons, how)
+        self.report("solving", self.calls, self.budget)
+        return errors
+
+    def check_slope(self, p: Float[np.ndarray, " d"], how: str) -> tuple[float, Float[np.ndarray, " d"]]:
+        """The confirmed error at p and the slope of its logarithm in unit coordinates, by a solve and its adjoint, here
+        and not by the executor: two calls, which must be left; none where it was asked before.
+        """
+        if p.tobytes() in self.slopes:
+            return self.known[p.tobytes()], self.slopes[p.tobytes()]
+        assert self.left >= 2
+        attempt, slope = self.slope(p)
+        self.slopes[p.tobytes()] = slope
+        self.calls, self.adjoints = self.calls + 1, self.adjoints + 1
+        rows = Attempt(*(np.asarray(part)[None] for part in attempt))  # type: ignore[arg-type]
+        error = float(self._solved(p[None], rows, [why_not(self.problem, p, attempt)], how)[0])
+        self.report("solving", self.calls, self.budget)
+        return error, slope
+
+    def _solved(self, P: np.ndarray, attempts: Attempt, reasons: list[str], how: str) -> Float[np.ndarray, " n"]:
         failed = unsolved_inputs(self.problem, P, attempts, reasons, how, self.seed)
         self.failed_solves += len(failed)
         self.not_solved(failed)
-        errors = self.compare(P, truths, how, solved=True)
-        self.report("solving", self.calls, self.budget)
-        return errors
+        return self.compare(P, np.asarray(attempts.u), how, solved=True)
 
     @property
     def unsolved(self) -> list[UnsolvedInput]:
@@ -91,7 +118,7 @@ class Confirmation:
             how: how the inputs were found, for the records.
             solved: each truth cost a call.
         """
-        evaluation = evaluate(self.surrogate, P, self.problem)
+        evaluation = evaluate(self.model, P, self.problem)
         self.trouble.update(dict.fromkeys(evaluation.trouble))
         errors = np.full(len(P), np.nan)
         rows = zip(P, evaluation.fields, evaluation.answered, truths, strict=True)
@@ -99,8 +126,11 @@ class Confirmation:
             self.calls += int(solved)
             if np.isfinite(truth).all():
                 errors[i] = self._measure(p, field, truth, how, bool(answered))
+            self.spent.append(self.calls)
+            self.known[p.tobytes()] = errors[i]
         self.asked += list(P)
         self.errors += errors.tolist()
+        self.differences += list(differences(truths, evaluation.fields))
         return errors
 
     def _measure(self, p: np.ndarray, field: np.ndarray, truth: np.ndarray, how: str, answered: bool) -> float:
@@ -158,9 +188,10 @@ class Confirmation:
         """What is not known, and why."""
         said = []
         if self.failed_solves:
+            solves = self.calls - self.adjoints
             said.append(
-                f"the solver failed at {self.failed_solves} of {self.calls} inputs: nothing is known about the "
-                f"surrogate there. The first: {with_others(self.problem, self.unsolved[0].reason)}"
+                f"the solver failed at {self.failed_solves} of {solves} inputs: nothing is known about the surrogate "
+                f"there. The first: {with_others(self.problem, self.unsolved[0].reason)}"
             )
         if self.not_numbers:
             said.append(
@@ -172,3 +203,10 @@ class Confirmation:
                 "the surrogate is: solve more accurately"
             )
         return [*said, *self.unseen.notes(), *self.trouble]
+
+
+def differences(truths: Float[np.ndarray, "n N"], fields: Float[np.ndarray, "n N"]) -> Float[np.ndarray, "n m"]:
+    """What tells fields of errors apart: their values in some of the entries, zero where they are not known."""
+    some = np.linspace(0, truths.shape[1] - 1, min(truths.shape[1], ENTRIES)).astype(int)
+    with np.errstate(over="ignore", invalid="ignore"):
+        return np.nan_to_num(truths[:, some] - fields[:, some], nan=0.0, posinf=0.0, neginf=0.0)

@@ -47,7 +47,7 @@ def findings(
     stand = {record.inputs.tobytes() for record in found}
     rejected = [record.inputs for record in alike if record.inputs.tobytes() not in stand]
     within = Confirmation(
-        confirm.problem, confirm.surrogate, confirm.allowed, calls, confirm.seed, confirm.report, confirm.output,
+        confirm.problem, confirm.model, confirm.allowed, calls, confirm.seed, confirm.report, confirm.output,
         confirm.executor,
     )  # fmt: skip
     if nominal is not None and confirm.problem.has_solver:

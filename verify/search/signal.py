@@ -55,7 +55,7 @@ def make_signal(problem: Problem, surrogate: Any, scale: float = 0.0, output: Ou
             *_, found = proof.output_bounds(P, u, 1, output)
             return output_errors(*found, scale)[1]
 
-        bounds = _of_fields(problem, surrogate, of_output)
+        bounds = of_fields(problem, surrogate, of_output)
         return Signal("bound", bounds, proved=bounds)
     if output is not None:
         return _of_residuals(problem, surrogate)
@@ -63,7 +63,7 @@ def make_signal(problem: Problem, surrogate: Any, scale: float = 0.0, output: Ou
         return _of_coefficients(problem, surrogate, provable.reduced, scale)
     if not provable.proof.proves:
         return _of_residuals(problem, surrogate)
-    bounds = _of_fields(problem, surrogate, lambda P, u: scaled_upper(provable.proof.bounds(P, u, 1)[1], scale))
+    bounds = of_fields(problem, surrogate, lambda P, u: scaled_upper(provable.proof.bounds(P, u, 1)[1], scale))
     return Signal("bound", bounds, proved=bounds)
 
 
@@ -106,7 +106,7 @@ def _of_residuals(problem: Problem, surrogate: Model) -> Signal:
     """The size of the residual, where the problem has one."""
     residual = getattr(problem, "residual", None)
     if residual is None:
-        return _of_error_bar(problem, surrogate)
+        return error_bar(problem, surrogate)
 
     def start(p: Array) -> Array:
         """The size of the zero field's residual: of the data, where these are no part of the field."""
@@ -121,10 +121,10 @@ def _of_residuals(problem: Problem, surrogate: Model) -> Signal:
     def one(p: Array, u: Array) -> Array:
         return jnp.linalg.norm(residual(p, problem.prescribe(p, u))) / (start(p) + least)
 
-    return Signal("residual", _of_fields(problem, surrogate, RowMap(one)))
+    return Signal("residual", of_fields(problem, surrogate, RowMap(one)))
 
 
-def _of_error_bar(problem: Problem, surrogate: Model) -> Signal:
+def error_bar(problem: Problem, surrogate: Model) -> Signal:
     """What the surrogate says of its own error, where it says anything."""
     none = Signal("none", lambda P: np.zeros(len(P)))
     if surrogate.error_bar is None:
@@ -145,7 +145,7 @@ def _of_error_bar(problem: Problem, surrogate: Model) -> Signal:
     return none if (values(some) >= BROKEN).all() else Signal("error bar", values)
 
 
-def _of_fields(
+def of_fields(
     problem: Problem, surrogate: Any, measure: Callable[[np.ndarray, np.ndarray], Any]
 ) -> Callable[[np.ndarray], np.ndarray]:
     """``measure(P, fields)`` of the surrogate's fields; BROKEN where it did not answer with one."""

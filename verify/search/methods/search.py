@@ -14,8 +14,9 @@ from ..signal import Signal
 
 @dataclass
 class Search:
-    """What a method has: solves (``confirm.check(P, how)``, of which ``confirm.left`` are left), a signal that costs
-    none, and chance. Everything random comes from ``rng`` or ``seed``, so that a seed says all.
+    """What a method has: solves (``confirm.check(P, how)``, of which ``confirm.left`` are left, or through
+    ``TrueError``), signals that cost none, and chance. Everything random comes from ``rng`` or ``seed``, so that a
+    seed says all.
 
     A method adds to ``notes`` what its user has to know of it, and to ``evaluations`` how often it asked the signal.
     """
@@ -28,6 +29,7 @@ class Search:
     report: Callable[[str, int, int], None]  # stage in words, done, of how much
     notes: list[str] = field(default_factory=list)
     evaluations: int = 0
+    others: tuple[Signal, ...] = ()  # further signals, the sharpest first, for where ``signal`` says nothing
 
     @property
     def box(self) -> Box:

@@ -1,41 +1,105 @@
-"""``standard-v1``: the signal first, its distinct peaks confirmed by solves, then the true error.
+"""``standard-v1``: the signals first, their distinct peaks confirmed by solves, then the true error.
 
 Fixed and versioned, without anything to tune: what it finds is comparable. Where the signal is a proved bound, points
-whose bound is within the tolerance cost nothing; where there is no signal, or none that is finite, all of the budget
-goes to the true error."""
+whose bound is within the tolerance cost nothing, and the search ends where all peaks are; where bounds are infinite, or
+there are none, errors are estimated too. Then the true error is climbed from the best points known: by its slope where
+the solver has derivatives, but never by that alone, for a failure may stand on a plateau or behind a kink."""
 
 from __future__ import annotations
 
+import numpy as np
+from jaxtyping import Float
+
 from ..peaks import find_peaks
-from ..signal import BROKEN
-from .evolution import climb_truth
+from ..signal import BROKEN, Signal
+from .cma_es import evolve
+from .gaussian_process import promises
+from .l_bfgs import ascend
 from .search import Search
+from .true_error import TrueError
+
+SHARE = 3  # one call in so many for the peaks of signals, at least ``FEW``
+FEW = 4
+APART = 0.05  # of the box: nearer points are one start
+WIDTH = 0.15  # of a population around a known point
+FREE = 3  # calls by slopes for each without
+PROMISES = 6  # times d calls for these, twice d for evolution
+WORTH = 16  # calls left, at least, for slopes: they have to be compiled
 
 
 def standard_v1(search: Search) -> None:
-    """Spend the budget on the peaks of the signal, and what is left on the true error."""
-    confirm, signal, box, notes = search.confirm, search.signal, search.box, search.notes
-    if signal.kind == "none":
+    """Spend the budget on the peaks of the signals, and what is left on the true error."""
+    confirm = search.confirm
+    if confirm.left and confirm_peaks(search, max(confirm.left // SHARE, min(confirm.left, FEW))):
         climb_truth(search)
-        notes.append("no residual and no bound to climb: the true error itself was climbed, one solve a point")
-        return
-    peaks = find_peaks(signal, box, search.seed, search.starts, search.report)
-    search.evaluations += peaks.evaluations
-    points = peaks.points
-    if signal.kind == "bound":  # a proved bound within the tolerance excludes a point at no cost
-        points = points[~(peaks.values <= confirm.allowed.relative)]
-    confirm.check(box.from_unit(points), f"climbed the {signal.kind}")
-    blind = bool((peaks.values >= BROKEN).all())
-    if blind and confirm.left:
-        notes.append(
-            f"no finite {signal.kind} to climb was found: the true error itself was climbed, one solve a point"
-        )
-    if blind or signal.kind != "bound":
-        climb_truth(search)
-    if not len(points):
-        confirm.check(box.from_unit(peaks.points[:3]), f"climbed the {signal.kind}")
     if confirm.left:
-        notes.append(
-            f"{confirm.left} solver calls of the budget were not spent: no other peak of the {signal.kind} lies above "
+        search.notes.append(
+            f"{confirm.left} solver calls of the budget were not spent: no peak of the {search.signal.kind} lies above "
             "the tolerance"
         )
+
+
+def confirm_peaks(search: Search, most: int) -> bool:
+    """Solve at the signals' highest peaks; whether errors above the tolerance are possible elsewhere."""
+    confirm, signal, box = search.confirm, search.signal, search.box
+    ranked: list[list[tuple[np.ndarray, str]]] = []
+    known = False
+    if signal.kind != "none":
+        points, values = _peaks(search, signal)
+        if signal.kind == "bound":  # a proved bound within the tolerance excludes a point at no cost
+            above = ~(values <= confirm.allowed.relative)
+            if not above.any():
+                confirm.check(box.from_unit(points[:3])[:most], f"climbed the {signal.kind}")
+                return False
+            points, known = points[above], bool((values < BROKEN).all())
+        ranked.append([(x, signal.kind) for x in points])
+        if (values >= BROKEN).all():
+            search.notes.append(f"no finite {signal.kind} to climb was found")
+    for other in () if known else search.others:
+        ranked.append([(x, other.kind) for x in _peaks(search, other)[0]])
+    if not ranked:
+        search.notes.append("no residual and no bound to climb: the true error itself was climbed, one solve a point")
+    for x, kind in _in_turn(ranked)[:most]:
+        confirm.check(box.from_unit(x[None]), f"climbed the {kind}")
+    return True
+
+
+def _peaks(search: Search, signal: Signal) -> tuple[Float[np.ndarray, "m d"], Float[np.ndarray, " m"]]:
+    peaks = find_peaks(signal, search.box, search.seed, search.starts, search.report)
+    search.evaluations += peaks.evaluations
+    return peaks.points, peaks.values
+
+
+def _in_turn(ranked: list[list[tuple[np.ndarray, str]]]) -> list[tuple[np.ndarray, str]]:
+    """The best of each list, the last list's first, then the second of each, but for what is close to one before."""
+    kept: list[tuple[np.ndarray, str]] = []
+    for i in range(max(map(len, ranked), default=0)):
+        for points in ranked[::-1]:
+            if i < len(points) and all(np.abs(points[i][0] - x).max() > APART for x, _ in kept):
+                kept.append(points[i])
+    return kept
+
+
+def climb_truth(search: Search) -> None:
+    """Turn after turn until the solves are spent: by slopes from the best points known, where there are slopes, by
+    promises of a Gaussian process of the error field, by evolution from the worst point known.
+    """
+    confirm, rng, d = search.confirm, search.rng, search.box.dimension
+    truth = TrueError(search, "explored")
+    slopes = confirm.slope.exists and confirm.left >= WORTH
+    if search.signal.kind == "none" and not search.others:
+        promises(search, 2 * d)
+    starts = list(truth.best(APART, len(confirm.errors)))
+    by_slope, free, failed, turn = 0, 0, 0, 0
+    while confirm.left:
+        before = confirm.calls
+        if slopes and failed < 3 and by_slope <= FREE * (free + 2 * d):
+            failed = 0 if ascend(search, starts.pop(0) if starts else rng.random(d)) else failed + 1
+            by_slope += confirm.calls - before
+            continue
+        turn += 1
+        if turn % 2:
+            promises(search, PROMISES * d)
+        else:
+            evolve(search, truth.best()[0] if len(truth.best()) else rng.random(d), WIDTH, limit=2 * d)
+        free += confirm.calls - before

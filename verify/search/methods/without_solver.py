@@ -18,4 +18,4 @@ def search_without_solver(search: Search) -> None:
         peaks = find_peaks(signal, box, search.seed, search.starts, search.report)
         search.evaluations += peaks.evaluations
         points = box.from_unit(peaks.points)
-    search.notes += broken_relation(confirm.problem, confirm.surrogate, points)
+    search.notes += broken_relation(confirm.problem, confirm.model, points)

@@ -1,0 +1,123 @@
+"""``gaussian-process``: where a Gaussian process of the error *field* promises most, one solve after another.
+
+A solve tells not one number but the whole field u(p) - v(p), whose size is the error. It is smooth where its size is
+not, so that it, and not the error, is what is learnt (Astudillo and Frazier 2019): its coefficients in few leading
+modes, scaled to be as long as the error is large. The expected improvement on the worst error known is a mean over
+draws of these. Where a solve failed nothing is promised: the field counts as zero. Reference: Jones, Schonlau, Welch
+1998."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+
+import numpy as np
+from jaxtyping import Float
+
+from ..kriging import Kriging
+from .search import Search
+from .true_error import Spent, TrueError
+
+HOW = "promised by a Gaussian process of the error field"
+MODES, TAIL = 8, 1e-3  # of the error fields, at most; what is left out, relative
+POINTS = 300  # that are learnt from, at most: the worst, and the latest
+REFIT = 1.2  # times as many points as before, until the lengths are fitted anew
+CANDIDATES, BEST, ROUNDS = 512, 8, 3
+DRAWS = 16
+
+
+def gaussian_process(search: Search) -> None:
+    """A few uniform points, then one promise after another until the solves are spent."""
+    d = search.box.dimension
+    first = min(max(d + 1, 5), search.confirm.left)
+    known = sum(np.isfinite(search.confirm.errors))
+    search.confirm.check(search.box.from_unit(search.rng.random((max(first - known, 0), d))), "explored")
+    promises(search)
+
+
+def promises(search: Search, limit: float = np.inf) -> None:
+    """One promise after another, of at most ``limit`` calls."""
+    truth = TrueError(search, HOW)
+    truth.limit = limit
+    process = ErrorProcess(search)
+    with suppress(Spent):
+        while True:
+            truth(process.next())
+
+
+class ErrorProcess:
+    """``next()``: the point that promises most, from all that the search knows by then."""
+
+    def __init__(self, search: Search) -> None:
+        self.search, self.rng = search, search.rng
+        self._lengths: np.ndarray | None = None
+        self._fitted = 0
+
+    def next(self) -> Float[np.ndarray, " d"]:
+        confirm, d = self.search.confirm, self.search.box.dimension
+        errors = np.array(confirm.errors)
+        if not np.isfinite(errors).any():
+            return self.rng.random(d)
+        X, Y = self._learnt(errors)
+        refit = self._lengths is None or len(errors) >= REFIT * self._fitted
+        process = Kriging(X, Y, self._lengths, refit)
+        if refit:
+            self._lengths, self._fitted = process.lengths, len(errors)
+        top = float(errors[np.isfinite(errors)].max())
+        noise = self.rng.standard_normal((DRAWS, 1, Y.shape[1]))
+
+        def promise(Z: Float[np.ndarray, "k d"]) -> Float[np.ndarray, " k"]:
+            mean, deviation = process(Z)
+            c = mean + deviation * noise
+            sizes = np.linalg.norm(c, axis=2)
+            found: np.ndarray = np.maximum(sizes - top, 0).mean(axis=0) + 1e-6 * sizes.mean(axis=0)
+            return found
+
+        return self._climb(promise)
+
+    def _climb(self, promise: Callable[[np.ndarray], np.ndarray]) -> Float[np.ndarray, " d"]:
+        """The most promising point: of uniform ones and of changes of the known, then of changes of the best."""
+        d, rng = self.search.box.dimension, self.rng
+        errors = np.array(self.search.confirm.errors)
+        asked = self.search.box.to_unit(np.array(self.search.confirm.asked))
+        order = np.argsort(-np.nan_to_num(errors, nan=-1.0, posinf=-1.0), kind="stable")[:BEST]
+        near = [self._changed(asked[order], step) for step in (0.3, 0.1)]
+        Z = np.concatenate([self._spread(), *near])
+        values = promise(Z)
+        for step in 0.1 * 0.4 ** np.arange(ROUNDS):
+            best = np.argsort(-values, kind="stable")[:BEST]
+            more = self._changed(Z[best], step)
+            Z, values = np.concatenate([Z[best], more]), np.concatenate([values[best], promise(more)])
+        for i in np.argsort(-values, kind="stable") if values.max() > 0 else ():
+            if self.search.box.from_unit(Z[i]).tobytes() not in self.search.confirm.known:
+                return Z[i]
+        return rng.random(d)
+
+    def _spread(self) -> Float[np.ndarray, "k d"]:
+        """Uniform points, a third with half of their inputs at an end, a third corners: there errors are largest."""
+        Z, d = self.rng.random((CANDIDATES, self.search.box.dimension)), self.search.box.dimension
+        ends = self.rng.random((CANDIDATES, d)) < self.rng.choice([0.0, 0.5, 1.0], (CANDIDATES, 1))
+        return np.where(ends, np.round(Z), Z)
+
+    def _changed(self, Z: Float[np.ndarray, "k d"], step: float) -> Float[np.ndarray, "m d"]:
+        """Normal steps, of all inputs or of some, that end at the sides of the box."""
+        many = np.repeat(Z, CANDIDATES // BEST // 4, axis=0)
+        moved = self.rng.random(many.shape) < self.rng.choice([1.0, 0.5, 2 / Z.shape[1]], (len(many), 1))
+        return np.clip(many + step * moved * self.rng.standard_normal(many.shape), 0, 1)
+
+    def _learnt(self, errors: Float[np.ndarray, " n"]) -> tuple[Float[np.ndarray, "k d"], Float[np.ndarray, "k m"]]:
+        """Points, and vectors as long as the errors there, in the directions of the error fields."""
+        confirm = self.search.confirm
+        keep = np.arange(len(errors))
+        if len(keep) > POINTS:
+            worst = np.argsort(-np.nan_to_num(errors, nan=-1.0), kind="stable")[: POINTS // 2]
+            keep = np.unique(np.concatenate([worst, keep[-(POINTS - len(worst)) :]]))
+        size = np.where(np.isfinite(errors[keep]), errors[keep], 0.0)
+        W = np.array([confirm.differences[i] for i in keep])
+        W = W / np.maximum(np.linalg.norm(W, axis=1, keepdims=True), np.finfo(float).tiny) * size[:, None]
+        _, weights, V = np.linalg.svd(W, full_matrices=False)
+        c = W @ V[: int(np.clip((weights > TAIL * weights[0]).sum(), 1, MODES))].T
+        length = np.linalg.norm(c, axis=1)
+        c[length == 0, 0] = size[length == 0]
+        scale = np.where(length > 0, size / np.where(length > 0, length, 1.0), 1.0)
+        return self.search.box.to_unit(np.array(confirm.asked))[keep], c * scale[:, None]
