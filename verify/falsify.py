@@ -33,8 +33,8 @@ from .falsification import VERDICTS, Falsification
 from .proofs.prover import unchanged
 from .search.confirmation import Confirmation
 from .search.counterexample import Counterexample
-from .search.estimate import further_signals
 from .search.findings import findings
+from .search.further import further_signals
 from .search.independent import IndependentDraws
 from .search.methods.catalogue import STANDARD, check_method, find_method
 from .search.methods.search import Search
@@ -74,7 +74,8 @@ def falsify(
     Args:
         absolute: an error allowed whatever the size of the solution, in the problem's norm; None for the problem's own
             (``Problem.zero_scale``).
-        method: how it is searched, by name (``search/methods/catalogue.py``); the default is fixed, untuned.
+        method: how it is searched, by name (``search/methods/catalogue.py``); the default is fixed, untuned. Where a
+            method asks for the slope of the true error, a solve and its adjoint, that counts as two calls.
         executor: where the solves run, as in ``sample``; the same solves, wherever. Left out, here.
         draws: independent draws from the sampling law for the probability of failure, beside the search: each costs
             a solve above the budget, unless its error is proved to be within the tolerance. None: a tenth of the

@@ -21,7 +21,7 @@ from ..solvers.tolerance import Tolerance
 from ..targets import Target, find_surrogate
 from ..verify.falsification import VERDICTS, Falsification
 from ..verify.falsify import falsify as search
-from ..verify.search.methods.catalogue import STANDARD, find_method
+from ..verify.search.methods.catalogue import METHODS, STANDARD, find_method
 from ..verify.search.records import add_records, kept_records
 from ..verify.search.shrinking import CALLS
 from .errors import DONE, FAILED, UNDECIDED, keeps
@@ -58,7 +58,7 @@ def falsify(
         ),
     ] = None,
     seed: Seed = 0,
-    method: Annotated[str, typer.Option(metavar="NAME", help="How it is searched.")] = STANDARD,
+    method: Annotated[str, typer.Option(metavar="NAME", help=f"How it is searched: {', '.join(METHODS)}.")] = STANDARD,
     workers: Workers = None,
     output: OutputOption = None,
     problem: ProblemOption = None,

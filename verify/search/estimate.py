@@ -19,7 +19,7 @@ from ...solvers.outputs import Output
 from ...solvers.problem import Problem
 from ...solvers.representative import kept_by_problem
 from ..answers.evaluate import Model, evaluate
-from .signal import Signal, error_bar, of_fields
+from .signal import Signal, of_fields
 from .slopes import Program, answers_slope, log_error, to_unit_slope
 
 
@@ -42,15 +42,6 @@ def estimated_error(problem: Problem, model: Model, scale: float, output: Output
         return np.exp(rows(P, fields, given=(np.float64(scale),)))
 
     return Signal("estimate", of_fields(problem, model, measure), gradient)
-
-
-def further_signals(
-    problem: Problem, model: Model, signal: Signal, scale: float, output: Output | None
-) -> tuple[Signal, ...]:
-    """Beside ``signal``: the estimate of the error, and what the surrogate says of its own, where there are these."""
-    bar = error_bar(problem, model) if signal.kind != "error bar" else None
-    estimate = estimated_error(problem, model, scale, output)
-    return tuple(x for x in (estimate, bar) if x is not None and x.kind != "none")
 
 
 @kept_by_problem(16)

@@ -86,7 +86,7 @@ def _of_coefficients(problem: Problem, surrogate: Model, reduced: ReducedProof, 
         return c
 
     def bound(P: np.ndarray, c: np.ndarray) -> np.ndarray:
-        return _finite(bounds(P, np.nan_to_num(c, nan=np.inf)))
+        return finite(bounds(P, np.nan_to_num(c, nan=np.inf)))
 
     def proved(P: np.ndarray) -> np.ndarray:
         """The bound is of V c: it holds where that is what the surrogate answers."""
@@ -139,7 +139,7 @@ def error_bar(problem: Problem, surrogate: Model) -> Signal:
     def values(P: np.ndarray) -> np.ndarray:
         bars = np.full((len(P), 1), np.nan)
         asked_in_parts(ask, P, bars)
-        return _finite(bars[:, 0])
+        return finite(bars[:, 0])
 
     some = problem.inputs.sample(TYPICAL, seed=0)
     return none if (values(some) >= BROKEN).all() else Signal("error bar", values)
@@ -155,13 +155,13 @@ def of_fields(
         found = np.full(len(P), BROKEN)
         rows = np.flatnonzero(evaluation.good)
         if len(rows):
-            found[rows] = _finite(measure(P[rows], evaluation.fields[rows]))
+            found[rows] = finite(measure(P[rows], evaluation.fields[rows]))
         return found
 
     return values
 
 
-def _finite(values: Any) -> np.ndarray:
+def finite(values: Any) -> np.ndarray:
     return np.nan_to_num(np.asarray(values, dtype=np.float64), nan=BROKEN, posinf=BROKEN)
 
 

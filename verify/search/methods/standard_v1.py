@@ -22,8 +22,7 @@ SHARE = 3  # one call in so many for the peaks of signals, at least ``FEW``
 FEW = 4
 APART = 0.05  # of the box: nearer points are one start
 WIDTH = 0.15  # of a population around a known point
-FREE = 3  # calls by slopes for each without
-PROMISES = 6  # times d calls for these, twice d for evolution
+FREE = 1  # calls by slopes for each without
 WORTH = 16  # calls left, at least, for slopes: they have to be compiled
 
 
@@ -87,19 +86,20 @@ def climb_truth(search: Search) -> None:
     confirm, rng, d = search.confirm, search.rng, search.box.dimension
     truth = TrueError(search, "explored")
     slopes = confirm.slope.exists and confirm.left >= WORTH
+    begun = confirm.calls
     if search.signal.kind == "none" and not search.others:
         promises(search, 2 * d)
     starts = list(truth.best(APART, len(confirm.errors)))
-    by_slope, free, failed, turn = 0, 0, 0, 0
+    by_slope, free, failed, turn = 0, confirm.calls - begun, 0, 0
     while confirm.left:
         before = confirm.calls
-        if slopes and failed < 3 and by_slope <= FREE * (free + 2 * d):
+        if slopes and failed < 3 and by_slope <= FREE * free:
             failed = 0 if ascend(search, starts.pop(0) if starts else rng.random(d)) else failed + 1
             by_slope += confirm.calls - before
             continue
         turn += 1
-        if turn % 2:
-            promises(search, PROMISES * d)
+        if turn % 4:
+            promises(search, 2 * d)
         else:
             evolve(search, truth.best()[0] if len(truth.best()) else rng.random(d), WIDTH, limit=2 * d)
         free += confirm.calls - before
