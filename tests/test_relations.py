@@ -164,3 +164,16 @@ def test_a_search_without_a_solver_tells_of_them():
     data = assay.dataset(P, lopsided(P), names=("a", "b"), box=problem.inputs, norm="l2", relations=problem.relations)
     found = assay.falsify(data.problem, lopsided, 1e-2, tests=data.snapshots, starts=8)
     assert any("swap, u(b, a) = swapped u(a, b), is broken at 64 of 64 inputs" in note for note in found.notes)
+
+
+def test_a_broken_symmetry_is_climbed_where_nothing_else_is_known():
+    """Wrong in a four-hundredth of the box alone."""
+    problem = declared()
+
+    def corner(P):
+        return (P + 1.0) * np.where((P[:, :1] > 0.95) & (P[:, 1:] < 0.05), 1.2, 1.0)
+
+    found = assay.falsify(problem, corner, 1e-2, 12, 0, starts=256, shrink=0)
+    assert found.verdict == "falsified" and "relation" in found.counterexamples[0].found
+    right = assay.falsify(problem, lambda P: P + 1.0, 1e-2, 12, 0, starts=64, shrink=0)
+    assert right.verdict == "not falsified"
