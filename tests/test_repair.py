@@ -40,12 +40,12 @@ def repaired(curve, rows, tests):
     return assay.repair(curve, "polynomial", rows, rounds=2, budget=6, search=8, tests=tests)
 
 
-def test_half_of_a_round_is_where_the_signal_is_high_and_half_goes_on_with_the_design(curve, rows, repaired):
+def test_a_round_is_where_the_signal_is_high_and_goes_on_with_the_design(curve, rows, repaired):
     P = repaired.snapshots.inputs
     assert len(P) == 24 == repaired.solver_calls and (P[:12] == rows.inputs).all()
     assert [row.rows for row in repaired.rounds] == [12, 18, 24]
-    design = assay.sample(curve, 18).inputs[12:]
-    assert np.array_equal(P[15:18], design[:3]) and np.array_equal(P[21:24], design[3:6])
+    design = assay.sample(curve, 16).inputs[12:]
+    assert np.array_equal(P[16:18], design[:2]) and np.array_equal(P[22:24], design[2:])
     assert len(np.unique(P, axis=0)) == 24
     np.testing.assert_allclose(repaired.snapshots.fields, np.stack([answer(p) for p in P]), rtol=1e-12)
     assert [row.signal for row in repaired.rounds] == ["", "disagreement", "disagreement"]

@@ -1,9 +1,9 @@
 """``repair``: rounds of looking where a surrogate fails, solving there, and training again; beside random samples.
 
-Each round of B solver calls adds a mixture to the rows that are learnt from: B/2 inputs where the surrogate's own
-signal is high, apart from each other (``choose.py``), and B/2 fresh ones of the design that a larger sample would have
-gone on with. Counterexamples alone leave the mean worse than nothing (what is learnt from is no longer the law that the
-mean is over); the mixture keeps it, and lowers the worst. What judges is never trained on (``judge.py``).
+Each round adds a mixture to the rows that are learnt from: ``SHARE`` of its solver calls where the surrogate's own
+signal is high, apart from each other (``choose.py``), the others at fresh inputs of the design that a larger sample
+would have gone on with. Counterexamples alone leave the mean worse than nothing (what is learnt from is no longer the
+law that the mean is over); the mixture keeps it, and lowers the worst. What judges is never trained on (``judge.py``).
 
 With ``compare`` the same architecture learns, beside, from the same number of random samples: as many calls again,
 which are not among those that the repaired surrogate is said to cost.
@@ -34,7 +34,7 @@ from .record import Record, Round
 from .rows import kept, solved_at, together
 from .signals import signal_of
 
-SHARE = 0.5  # of a round, where the signal is high
+SHARE = 0.75  # of a round, where the signal is high
 TESTS = 256  # independent draws that the mean is over
 SEARCH = 50  # solver calls of the search for the worst error
 TEST_SEED, FILL_SEED = 1_000_003, 3_000_017  # added to the seed: nothing of one is in another
