@@ -29,10 +29,12 @@ TESTS, BUDGET, SECONDS = 200, 200, 280.0
 MEAN, WORST = 3e-3, 5e-2
 ROWS: dict[str, tuple[str, dict[str, Any]]] = {
     "pod-mlp, defaults": ("pod-mlp", {}),
-    "pod-mlp, with physics": ("pod-mlp", {"physics_weight": 0.5, "seconds": SECONDS}),
     "kernel-ridge": ("kernel-ridge", {}),
     "random-features": ("random-features", {}),
 }
+
+
+PHYSICS = {"pod-mlp, with physics": ("pod-mlp", {"physics_weight": 0.5, "seconds": SECONDS})}  # the cavity needs none
 
 
 def measure(quick: bool) -> dict[str, Any]:
@@ -44,7 +46,7 @@ def measure(quick: bool) -> dict[str, Any]:
     for title, (problem, n) in problems.items():
         snapshots = sample(problem, n)
         tests = sample(problem, TESTS, seed=77)
-        for label, (name, options) in ROWS.items():
+        for label, (name, options) in (ROWS | (PHYSICS if title == "Burgers" else {})).items():
             given = {**options, **({"seconds": 5.0} if quick and "seconds" in options else {})}
             started = time.perf_counter()
             surrogate = train(problem, name, snapshots, **given)
