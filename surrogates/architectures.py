@@ -27,11 +27,12 @@ from .baselines import (
     random_features,
     reduced_basis,
 )
-from .networks import autoencoder, deeponet, fno, mlp, pod_mlp, resnet, rollout, unet
+from .networks import autoencoder, deeponet, fno, mlp, resnet, rollout, unet
 from .networks.design import Design, fits_all
 from .networks.field_network import predictor
 from .networks.field_training import check_settings, train_fields
 from .networks.places import coordinate, graph, transformer
+from .networks.pod import pod_mlp
 from .surrogate import Predict
 from .training.optimisers import checked_optimiser
 from .training.options import accepts_all, kinds_of

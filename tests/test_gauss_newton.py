@@ -10,7 +10,7 @@ from assay.solvers.box import Box
 from assay.solvers.problems.black_box import black_box
 from assay.solvers.snapshots.sample import sample
 from assay.surrogates import train
-from assay.surrogates.networks.energy_loss import Rows, as_squares
+from assay.surrogates.networks.pod.energy_loss import Rows, as_squares
 from assay.surrogates.training.gauss_newton import levenberg_marquardt, serves
 from assay.surrogates.training.optimise import Budget, steps_done
 from assay.surrogates.training.optimisers import minimise_by

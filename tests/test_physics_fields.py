@@ -91,7 +91,7 @@ def test_a_clock_that_has_run_out_leaves_one_round_of_the_least(few, monkeypatch
 def test_a_run_goes_on_with_the_fields_that_its_clock_let_it_find(bratu, tmp_path, monkeypatch):
     """Another clock's fields would make another run of it."""
     clock = Clock(monkeypatch)
-    for module in ("networks.pod_mlp", "training.optimise"):
+    for module in ("networks.pod.pod_mlp", "training.optimise"):
         monkeypatch.setattr(f"assay.surrogates.{module}.time", clock)
 
     def trained(seconds, **more):

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 import assay
-from assay.surrogates.networks.energy_loss import assemble, field_rows
-from assay.surrogates.networks.pod_network import Mlp, last_layer
-from assay.surrogates.networks.slopes import slope_rows, slopes
+from assay.surrogates.networks.pod.energy_loss import assemble, field_rows
+from assay.surrogates.networks.pod.pod_network import Mlp, last_layer
+from assay.surrogates.networks.pod.slopes import slope_rows, slopes
 from assay.surrogates.surrogate import scaled_features
 from assay.surrogates.training.pod import pod, prepare
 from assay.surrogates.training.reduced_operator import ReducedOperator

@@ -10,7 +10,7 @@ from assay.solvers.problems.lognormal_diffusion import LognormalDiffusion
 from assay.solvers.problems.thermal_block import ThermalBlock
 from assay.solvers.snapshots.sample import sample
 from assay.surrogates import load, save, train
-from assay.surrogates.networks.energy_loss import (
+from assay.surrogates.networks.pod.energy_loss import (
     RIDGE,
     assemble,
     best_head,

@@ -10,8 +10,8 @@ from assay.solvers.problems.black_box import black_box
 from assay.solvers.snapshots.sample import sample
 from assay.surrogates import load, save, train
 from assay.surrogates.baselines.regression import Regression
-from assay.surrogates.networks.energy_loss import LossRows
-from assay.surrogates.networks.teacher import find_teacher, less, taught_rows, without
+from assay.surrogates.networks.pod.energy_loss import LossRows
+from assay.surrogates.networks.pod.teacher import find_teacher, less, taught_rows, without
 from assay.surrogates.training.dull import held_out, splits
 from assay.surrogates.training.pod import pod, prepare
 

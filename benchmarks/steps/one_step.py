@@ -22,7 +22,7 @@ from jaxtyping import Array, Float
 
 from ...solvers.batching import RowMap
 from ...solvers.classes.evolution import EvolutionProblem
-from ...surrogates.networks.pod_mlp import Mlp
+from ...surrogates.networks.pod.pod_mlp import Mlp
 from ...surrogates.training.optimise import Budget
 from ...surrogates.training.optimisers import minimise
 

@@ -22,9 +22,9 @@ from jaxtyping import Array, Bool, Float
 
 from ...solvers.problem import Problem
 from ..surrogate import scaled_features
-from ..training.base_field import base_fields
 from ..training.residual_loss import built_in, conserves
 from ..training.symmetric import symmetrised
+from .base_field import base_fields
 from .design import Design, View, mesh_of
 
 SETTINGS = "settings"  # of the architecture, in its record

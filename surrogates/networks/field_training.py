@@ -30,7 +30,6 @@ from ...solvers.box import Box
 from ...solvers.problem import Problem
 from ...solvers.problems.catalogue import closest
 from ..surrogate import Surrogate
-from ..training.base_field import BASES, Judged, base_arrays, base_fields, judge
 from ..training.dull import CHEAPEST, dull_warning
 from ..training.optimise import Budget, Outcome, Progress, Stages, identity
 from ..training.optimisers import judged_lbfgs
@@ -40,6 +39,7 @@ from ..training.residual_loss import built_in, constraint_loss, residual_loss
 from ..training.stochastic import Stochastic
 from ..training.symmetric import WAYS, group_arrays
 from ..training.twins import groups_of
+from .base_field import BASES, Judged, base_arrays, base_fields, judge
 from .design import Design
 from .field_network import (
     SETTINGS,

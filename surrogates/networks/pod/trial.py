@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-from ..baselines.regression import Regression
-from ..training.dull import Split
-from ..training.optimisers import RATE, first_order, lbfgs
+from ...baselines.regression import Regression
+from ...training.dull import Split
+from ...training.optimisers import RATE, first_order, lbfgs
 from .energy_loss import Rows
 
 EVERY = 50  # steps

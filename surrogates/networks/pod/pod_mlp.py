@@ -37,17 +37,17 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from ...solvers.box import Box
-from ...solvers.problem import Problem
-from ..baselines import polynomial
-from ..surrogate import Surrogate
-from ..training.gauss_newton import levenberg_marquardt, serves
-from ..training.optimise import Budget, Outcome, Progress, Stages, identity, identity_kept
-from ..training.optimisers import minimise_by
-from ..training.options import checked_weight
-from ..training.physics_fields import LeastResidual, Plan, joined, least_residual
-from ..training.pod import Data, box_points, pod, prepare, solve_few
-from ..training.reduced_operator import ReducedOperator, affine_in_few_terms
+from ....solvers.box import Box
+from ....solvers.problem import Problem
+from ...baselines import polynomial
+from ...surrogate import Surrogate
+from ...training.gauss_newton import levenberg_marquardt, serves
+from ...training.optimise import Budget, Outcome, Progress, Stages, identity, identity_kept
+from ...training.optimisers import minimise_by
+from ...training.options import checked_weight
+from ...training.physics_fields import LeastResidual, Plan, joined, least_residual
+from ...training.pod import Data, box_points, pod, prepare, solve_few
+from ...training.reduced_operator import ReducedOperator, affine_in_few_terms
 from .energy_loss import (
     LossRows,
     Rows,

@@ -11,11 +11,11 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from ...solvers.problem import Problem
-from ..baselines import polynomial
-from ..surrogate import scaled_features
-from ..training.input_scaling import declared
-from ..training.pod import Data
+from ....solvers.problem import Problem
+from ...baselines import polynomial
+from ...surrogate import scaled_features
+from ...training.input_scaling import declared
+from ...training.pod import Data
 from .energy_loss import Rows, Sloped, Squares, best_head, loss_of, with_constant
 
 PARTS = ("kernel", "bias")

@@ -18,10 +18,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float, Int
 
-from ..baselines.regression import Regression
-from ..training.dull import DULL, HeldOut, Split, held_out, splits, targets_of
-from ..training.pod import Data, box_points
-from ..training.reduced_operator import ReducedOperator
+from ...baselines.regression import Regression
+from ...training.dull import DULL, HeldOut, Split, held_out, splits, targets_of
+from ...training.pod import Data, box_points
+from ...training.reduced_operator import ReducedOperator
 from .energy_loss import LossRows
 
 TAUGHT = 1024

@@ -31,9 +31,9 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Float
 
-from ...solvers.linear_algebra.dense import gauss_jordan
-from ..training.pod import Data, project
-from ..training.reduced_operator import ReducedOperator
+from ....solvers.linear_algebra.dense import gauss_jordan
+from ...training.pod import Data, project
+from ...training.reduced_operator import ReducedOperator
 
 RIDGE = 1e-11  # of a last layer of tanh features, against a mean diagonal of about one
 CG_TOLERANCE = 1e-9  # well below the errors reached: the gradient above is exact only at the minimum

@@ -9,9 +9,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from ..training.dull import dull_warning
-from ..training.pod import Data
-from ..training.reduced_operator import ReducedOperator
+from ...training.dull import dull_warning
+from ...training.pod import Data
+from ...training.reduced_operator import ReducedOperator
 from .energy_loss import Rows, assemble, field_rows
 from .pod_network import Mlp, compiled_parts, targets_of_network
 from .teacher import CHECKED, TEACHER_SEED, TRIAL, Teacher, without

@@ -19,12 +19,12 @@ import jax
 import numpy as np
 from jaxtyping import Array, Float
 
-from ...solvers.batching import RowMap
-from ...solvers.problem import Problem
-from ...solvers.representative import kept_by_problem
-from ..surrogate import scaled_features
-from ..training.pod import Data, inner_product
-from ..training.reduced_operator import ReducedOperator
+from ....solvers.batching import RowMap
+from ....solvers.problem import Problem
+from ....solvers.representative import kept_by_problem
+from ...surrogate import scaled_features
+from ...training.pod import Data, inner_product
+from ...training.reduced_operator import ReducedOperator
 from .energy_loss import LossRows, Sloped
 
 

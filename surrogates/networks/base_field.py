@@ -22,8 +22,8 @@ from jaxtyping import Array, Bool, Float
 from ..baselines import polynomial
 from ..baselines.regression import RANK, TOLERANCE, Regression
 from ..surrogate import BASE
-from .dull import DULL, targets_of
-from .pod import Data, pod
+from ..training.dull import DULL, targets_of
+from ..training.pod import Data, pod
 
 BASES = ("mean", "linear", "polynomial")
 ROWS = 2048  # that baselines are fitted to: more cost minutes
