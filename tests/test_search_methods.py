@@ -237,9 +237,12 @@ def test_minimisers_are_told_that_nothing_is_left():
 
 
 def test_draws_are_solved_once_and_come_on_top():
-    confirm = confirmation(Hill().problem(), ones, 5)
-    draws = IndependentDraws(confirm, Signal("none", lambda P: np.zeros(len(P))), BOX.draw(3, 0), confirm.report)
+    hill = Hill(limit=0.8)
+    confirm, P = confirmation(hill.problem(), ones, 5), BOX.from_unit(np.array([[0.6, 0.3], [0.9, 0.1], [0.0, 1.0]]))
+    draws = IndependentDraws(confirm, Signal("none", lambda P: np.zeros(len(P))), P, confirm.report)
     assert draws.solves == 3 and confirm.left == 5
-    first = draws.solve()
-    assert (first.decided, confirm.calls, confirm.left) == (3, 3, 5)
-    assert draws.solve() is first and confirm.calls == 3
+    first = draws.solve(2)
+    assert (first.decided, first.failed, first.unsolved, confirm.calls, confirm.left) == (1, 1, 1, 2, 5)
+    rest = draws.solve()
+    assert (rest.decided, rest.failed, rest.unsolved, confirm.calls, confirm.left) == (2, 1, 1, 3, 5)
+    assert draws.solve() == rest and confirm.calls == 3

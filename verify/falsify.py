@@ -128,8 +128,8 @@ def falsify(
     tested = _test(confirm, tests, notes)
     apart = IndependentDraws(confirm, signal, box.from_law(rng.random((count, box.dimension))), report)
     confirm.budget = budget if draws is not None else budget - apart.solves
-    if signal.kind == "none":  # the draws are all that a search may begin with
-        apart.solve()
+    if signal.kind == "none":  # some of the draws are all that a search may begin with
+        apart.solve(box.dimension + 1)
     notes += remarks
     if known is not None and problem.has_solver:
         _try_known(confirm, known, notes)

@@ -13,8 +13,8 @@ from .signal import BROKEN, Signal
 
 
 class IndependentDraws:
-    """Draws P from the sampling law, each decided by a proof, or by one of ``solves`` solves, once: before the search
-    or after it, for they are drawn before either. Their calls come on top of the search's budget.
+    """Draws P from the sampling law, each decided by a proof, or by one of ``solves`` solves, once: some before the
+    search and the rest after it, for all are drawn before either. Their calls come on top of the search's budget.
     """
 
     def __init__(
@@ -30,27 +30,23 @@ class IndependentDraws:
             for i in range(0, len(P), 512):
                 upper[i : i + 512] = signal.proved(P[i : i + 512])
                 report("proving draws", min(i + 512, len(P)), len(P))
-        self._proved = (upper <= confirm.allowed.relative) & (upper < BROKEN)
-        self._open = P[~self._proved]
-        self._result: Draws | None = None
+        proved = (upper <= confirm.allowed.relative) & (upper < BROKEN)
+        self._proved, self._open = int(proved.sum()), P[~proved]
+        self._solved = self._failed = self._unsolved = 0
 
     @property
     def solves(self) -> int:
         """Calls that they cost."""
         return len(self._open)
 
-    def solve(self) -> Draws:
-        """What they say; a second time nothing is solved."""
-        if self._result is None:
-            self._result = self._solved()
-        return self._result
-
-    def _solved(self) -> Draws:
-        confirm, tolerance = self._confirm, self._confirm.allowed.relative
-        before = confirm.failed_solves
-        confirm.budget += self.solves
-        errors = confirm.check(self._open, "independent draw")
+    def solve(self, most: int | None = None) -> Draws:
+        """Solve those that are left, or so many of them; what all so far say."""
+        confirm, end = self._confirm, self.solves if most is None else min(self._solved + most, self.solves)
+        before, count = confirm.failed_solves, end - self._solved
+        confirm.budget += count
+        errors = confirm.check(self._open[self._solved : end], "independent draw")
         unsolved = confirm.failed_solves - before
         # an error that is no number is no success
-        failed = len(errors) - unsolved - int((errors <= tolerance).sum())
-        return Draws(len(self._proved) - unsolved, failed, int(self._proved.sum()), unsolved)
+        self._failed += count - unsolved - int((errors <= confirm.allowed.relative).sum())
+        self._solved, self._unsolved = end, self._unsolved + unsolved
+        return Draws(self._proved + end - self._unsolved, self._failed, self._proved, self._unsolved)

@@ -22,7 +22,7 @@ SHARE = 3  # one call in so many for the peaks of signals, at least ``FEW``
 FEW = 4
 APART = 0.05  # of the box: nearer points are one start
 WIDTH = 0.15  # of a population around a known point
-FREE = 1  # calls by slopes for each without
+FREE = 2  # calls by slopes for each without
 WORTH = 16  # calls left, at least, for slopes: they have to be compiled
 
 
@@ -50,7 +50,9 @@ def confirm_peaks(search: Search, most: int) -> bool:
             if not above.any():
                 confirm.check(box.from_unit(points[:3])[:most], f"climbed the {signal.kind}")
                 return False
-            points, known = points[above], bool((values < BROKEN).all())
+            known = bool((values < BROKEN).all())
+            # infinite bounds are alike: where errors can be estimated, these tell which is worse
+            points = points[above & (values < BROKEN)] if search.others else points[above]
         ranked.append([(x, signal.kind) for x in points])
         if (values >= BROKEN).all():
             search.notes.append(f"no finite {signal.kind} to climb was found")
@@ -90,11 +92,13 @@ def climb_truth(search: Search) -> None:
     if search.signal.kind == "none" and not search.others:
         promises(search, 2 * d)
     starts = list(truth.best(APART, len(confirm.errors)))
-    by_slope, free, failed, turn = 0, confirm.calls - begun, 0, 0
+    by_slope, free, failed, turn, run = 0, confirm.calls - begun, 0, 0, 0
     while confirm.left:
         before = confirm.calls
         if slopes and failed < 3 and by_slope <= FREE * free:
-            failed = 0 if ascend(search, starts.pop(0) if starts else rng.random(d)) else failed + 1
+            run += 1  # from the best points known and from anywhere, in turn: peaks may lie in one basin
+            x = starts.pop(0) if starts and run % 2 else rng.random(d)
+            failed = 0 if ascend(search, x) else failed + 1
             by_slope += confirm.calls - before
             continue
         turn += 1
