@@ -16,7 +16,11 @@ from assay.solvers.problems.hyperelastic import Hyperelastic
 from assay.solvers.problems.lognormal_diffusion import LognormalDiffusion
 from assay.solvers.problems.thermal_block import ThermalBlock
 from assay.solvers.problems.wave import Wave
+from assay.solvers.relations.balance import Balance
+from assay.solvers.relations.comparison import Bounded
+from assay.solvers.relations.scaling import Homogeneous
 from assay.solvers.relations.symmetry import Symmetric, permuted
+from assay.verify.relations.held_relations import held_relations
 
 PROBLEMS = {
     "thermal block": (ThermalBlock((2, 2), 4), 5),
@@ -177,3 +181,73 @@ def test_a_broken_symmetry_is_climbed_where_nothing_else_is_known():
     assert found.verdict == "falsified" and "relation" in found.counterexamples[0].found
     right = assay.falsify(problem, lambda P: P + 1.0, 1e-2, 12, 0, starts=64, shrink=0)
     assert right.verdict == "not falsified"
+
+
+class Sink(ThermalBlock):
+    """-div(k grad u) = -1: nothing of it is positive."""
+
+    def load(self, p):
+        return -super().load(p)
+
+
+class Vouched(Sink):
+    relations = property(lambda self: ThermalBlock.relations.func(self)[1:])
+
+
+class Renamed(ThermalBlock):
+    name = "renamed"
+
+
+def test_a_class_that_defines_the_equations_anew_inherits_no_relation():
+    problem = Sink((2, 1), 4)
+    assert len(problem.relations) == 4 and held_relations(problem) == ()
+    assert assay.broken_relations(problem, lambda P: np.asarray(problem.solve_batch(P)), 4) == []
+    assert len(held_relations(Vouched((2, 1), 4))) == 3 and len(held_relations(Renamed((2, 1), 4))) == 4
+    assert len(held_relations(declared())) == 1
+
+
+def test_sizes_whose_squares_leave_float64():
+    """c of rows of moduli near 1e-160 and lengths near 1e200: as those near one."""
+    scaled = Homogeneous("homogeneity", "u(c k) = u(k)/c", np.arange(2), -1.0, 0.5)
+    Q = np.array([[1.0, 3.0], [2.0, 6.0]])
+    for size in (1e-161, 1.0, 1e161):
+        assert float(scaled._factor(size * Q)) == pytest.approx(2.0, rel=1e-14)
+    U = np.array([[-3.0, 4.0, -4.0]])
+    below = Bounded("maximum principle", "u >= 0", lambda p: np.ones(3), low=0.0)
+    kept = Balance("mass", "M(u^n) = M(u^0)", lambda p, u: u**2 / abs(u).max(), np.ones(3))
+    for size in (1e-170, 1.0, 1e200):
+        assert float(below.defect(None, Q[:1], size * U)) == pytest.approx(5 * size, rel=1e-14)
+        assert float(kept.defect(None, Q[:1], size * U)) == pytest.approx(np.sqrt(2) * 1.75 * size, rel=1e-14)
+
+
+def test_what_is_beyond_float64_says_nothing():
+    pair = declared()
+    found = pair.relations[0].violation(pair, lambda P: np.array([[1e308, -1e308], [-1e308, 1e308]]), [[0.2, 0.3]])
+    assert np.isnan(found.lower[0]) or found.lower[0] == 0.0
+
+
+def test_a_relation_that_does_not_fit_the_norm_is_refused():
+    """u(b, a) is u(a, b) swapped; but of an error of 0.1 in one value the swapped one is ten times as large here."""
+    box = Box(("a", "b"), [0.0, 0.0], [1.0, 1.0])
+    swap = declared().relations[0]
+    mass = Balance("mass", "M(u^n) = M(u^0)", lambda p, u: u, np.ones(2))  # black boxes prescribe no initial state
+    positive = Bounded("positive", "u >= 0", lambda p: np.ones(2), low=0.0)
+    for relation, norm in ((swap, [1.0, 100.0]), (mass, "l2"), (positive, "rms")):
+        with pytest.raises(ValueError, match="says nothing of errors in the"):
+            assay.black_box(lambda p: p + 1.0, box, size=2, relations=[relation], norm=norm)
+    assert len(assay.black_box(lambda p: p + 1.0, box, size=2, relations=[swap, positive], norm="l2").relations) == 2
+    P = box.draw(9, 0)
+    with pytest.raises(ValueError, match="says nothing of errors in the"):
+        assay.dataset(P, P + 1.0, names=("a", "b"), box=box, norm=[1.0, 100.0], relations=[swap])
+    short = Symmetric("swap", "of three values", permuted(np.array([1, 0])), np.array([1, 0, 2]))
+    with pytest.raises(ValueError, match="the relation 'swap' raised"):
+        assay.black_box(lambda p: p + 1.0, box, size=2, relations=[short], norm="l2")
+
+
+def test_an_input_outside_the_box_is_not_moved_into_it():
+    """Half of 1e-6 is outside of [1e-6, 1e6], if by less than the box's slack: its answer is to another question."""
+    box = Box(("a",), [1e-6], [1e6])
+    half = Symmetric("half", "u(a/2) = u(a)", lambda P: P / 2, np.arange(1))
+    problem = assay.black_box(lambda p: np.ones(1), box, size=1, norm="l2")
+    images = half.images(problem, np.array([[1e-6], [4e-6]]), np.random.default_rng(0))
+    assert np.isnan(images[0, 1, 0]) and images[1, 1, 0] == 2e-6

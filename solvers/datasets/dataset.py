@@ -14,7 +14,7 @@ from ..box import Box
 from ..field_norm import field_norm
 from ..problems.dataset import DatasetProblem
 from ..real import real_array
-from ..relations.relation import Relation, checked_relations
+from ..relations.relation import Relation, check_bounds_errors, checked_relations
 from ..seed import checked_seed
 from ..snapshots.snapshot_file import Snapshots
 
@@ -125,6 +125,7 @@ def dataset(
     measure = field_norm(norm, box.centre, U.shape[1] // len(parts), len(parts))
     about_it = (_name(name), residual, bool(periodic), checked_relations(relations))
     problem = DatasetProblem(P, U, box, points, ticks, parts, channels, measure, *about_it)
+    check_bounds_errors(problem, problem.declared)
     for array in (P, U, points, ticks):
         array.setflags(write=False)
     about = (0, problem.name, problem.settings, box, problem.fingerprint)

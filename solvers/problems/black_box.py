@@ -28,7 +28,7 @@ from ..meshes.tensor_grid import grid_edges, grid_of, only_numbered
 from ..problem import Attempt, Problem, SolveError
 from ..processes.timed import CannotStart, TimedCalls
 from ..real import real_array
-from ..relations.relation import Relation, checked_relations
+from ..relations.relation import Relation, check_bounds_errors, checked_relations
 
 REASONS = 5  # distinct ones of failed solves that are remembered
 PLACES = 64  # inputs of failed solves whose reasons are remembered
@@ -342,6 +342,7 @@ def black_box(
         gradient=gradient,
         declared=checked_relations(relations),
     )
+    check_bounds_errors(made, made.declared)
     if residual is not None:
         try:
             made._residual_shape  # noqa: B018  (tried here, where the mistake can be named)

@@ -6,7 +6,8 @@ In a norm ||u||^2 = sum_n tau_n |u^n|^2 over the states, let x_n be a lower boun
     a norm |u^n| = |u^0|:             x_n = ||N^n| - |u^0||,          the triangle's inequality, reversed
     a norm |u^n| <= |u^0|:            x_n = max(|N^n| - |u^0|, 0)
 
-u^0 is prescribed. Then defect = (sum_n tau_n x_n^2)^(1/2) <= ||e||.
+u^0 is prescribed. Then defect = (sum_n tau_n x_n^2)^(1/2) <= ||e||. Amounts are measured at a size near one,
+whose squares neither under- nor overflow: |c u| = c |u| for c > 0, and M is linear.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from ..size import powers
 from .relation import Relation
 
 
@@ -38,10 +40,11 @@ class Balance(Relation):
         return P[:, None, :]
 
     def defect(self, problem: Any, Q: Array, U: Array) -> Array:
-        amounts = self.amount(Q[0], U[0])
+        down, up = powers(U[0])
+        amounts = self.amount(Q[0], U[0] * down)
         change = amounts - amounts[0]
         x = jnp.maximum(change, 0.0) if self.may_fall else jnp.abs(change)
-        return jnp.sqrt(jnp.sum(jnp.asarray(self.tau) * x**2))
+        return jnp.sqrt(jnp.sum(jnp.asarray(self.tau) * x**2)) * up
 
     def weights(self, problem: Any, Q: Array) -> Array:
         return jnp.ones(1)

@@ -23,6 +23,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
+from ..size import length
 from .relation import Relation
 
 Sizes = Callable[[Float[Array, " d"]], Float[Array, " N"]]
@@ -45,7 +46,7 @@ class Bounded(Relation):
 
     def defect(self, problem: Any, Q: Array, U: Array) -> Array:
         beyond = jnp.maximum(jnp.maximum(self.low - U[0], U[0] - self.high), 0.0)
-        return jnp.linalg.norm(self.sizes(Q[0]) * beyond)
+        return length(self.sizes(Q[0]) * beyond)
 
     def weights(self, problem: Any, Q: Array) -> Array:
         return jnp.ones(1)
@@ -67,7 +68,7 @@ class Growing(Relation):
 
     def defect(self, problem: Any, Q: Array, U: Array) -> Array:
         free = self.sizes(Q[0]) > 0
-        return jnp.linalg.norm(jnp.where(free, jnp.maximum(U[0] - U[1], 0.0), 0.0))
+        return length(jnp.where(free, jnp.maximum(U[0] - U[1], 0.0), 0.0))
 
     def weights(self, problem: Any, Q: Array) -> Array:
         kappa = jnp.stack([self.sizes(q) for q in Q])

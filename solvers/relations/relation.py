@@ -14,7 +14,9 @@ most r (s + ||N_i||) / (1 - r), so that with D = defect / sum_i w_i (s + ||N_i||
     max_i r_i >= D / (1 + D).
 
 What is exact in the scheme holds of computed solutions up to the solver's tolerance and to rounding: a defect counts
-only as far as it lies above ``floor`` times sum_i w_i (s + ||N_i||).
+only as far as it lies above ``floor`` times sum_i w_i (s + ||N_i||). Where rounding grows in time (waves that viscosity
+does not resolve, a symmetric state that is unstable) computed solutions are further from the exact ones than that, and
+break relations themselves: what is proved is of errors to the exact discrete solutions, where there are any.
 """
 
 from __future__ import annotations
@@ -29,8 +31,11 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from ..batching import RowMap
+from ..box import Box
 from ..representative import kept_by_problem
 
+TRIED, LARGE = 4, 1e6  # inputs and fields that a declared relation is tried with, and their size
+ROUNDING = 1e-12  # of an input
 FLOOR = 1e-8  # far above a solver's tolerance of 1e-12, and far below any tolerance that is asked for
 
 
@@ -79,13 +84,21 @@ class Relation(abc.ABC):
             asked = Q[rows].reshape(-1, d)
             U = np.asarray(surrogate(asked), dtype=np.float64).reshape(len(rows), k, problem.size)
             defect, weights, sizes = (np.asarray(x) for x in _measured(problem, self)(Q[rows], U))
-            whole = (weights * (problem.zero_scale + sizes)).sum(axis=1)
-            above = np.maximum(defect - self.floor * whole, 0.0)  # NaN stays NaN
-            with np.errstate(divide="ignore", invalid="ignore"):
+            with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
+                whole = (weights * (problem.zero_scale + sizes)).sum(axis=1)
+                defect = np.where(np.isfinite(defect), defect, np.nan)  # what left float64 says nothing
+                above = np.maximum(defect - self.floor * whole, 0.0)  # NaN stays NaN
                 share = np.where(above == 0, 0.0, above / whole)
                 absolute[rows] = np.where(above == 0, 0.0, above / weights.sum(axis=1))
                 lower[rows] = np.where(np.isinf(share), 1.0, share / (1 + share))
         return Violations(Q, lower, absolute)
+
+
+def held_in(box: Box, P: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "n d"]:
+    """Rows of the box, those beyond a face by rounding brought back to it; NaN where a row is not of it."""
+    inside = np.clip(P, box.lower, box.upper)
+    same = np.abs(inside - P) <= ROUNDING * np.abs(P)  # the box's own slack is of its width: far more, of small numbers
+    return np.where(same.all(axis=1)[:, None], inside, np.nan)
 
 
 @kept_by_problem(64)
@@ -99,6 +112,52 @@ def _measured(problem: Any, relation: Relation) -> RowMap:
         return relation.defect(problem, Q, V), relation.weights(problem, Q), sizes
 
     return RowMap(one, chunk=8)
+
+
+@kept_by_problem(16)
+def _beside(problem: Any, relation: Relation) -> RowMap:
+    """(Q, U) -> defects of U and of zero, and sum_i w_i ||U_i||, of rows."""
+
+    def one(Q: Array, U: Array) -> tuple[Array, Array, Array]:
+        k = len(Q)
+        sizes = jnp.stack([jnp.asarray(problem.norm(Q[i], U[i])) for i in range(k)])
+        zero = relation.defect(problem, Q, jnp.zeros_like(U))
+        return relation.defect(problem, Q, U), zero, jnp.sum(relation.weights(problem, Q) * sizes)
+
+    return RowMap(one, chunk=8)
+
+
+def check_bounds_errors(problem: Any, relations: tuple[Relation, ...]) -> None:
+    """Whether defects are no larger than errors are in the norm of a problem that prescribes nothing: of fields that
+    differ by V, whatever these are, they may differ by sum_i w_i ||V_i|| at most. Tried with a few V.
+
+    Raises:
+        ValueError: they are larger: a motion, say, that does not keep the norm, or a factor that is not the norm's.
+    """
+    rng, N = np.random.default_rng(0), problem.size
+    for relation in relations:
+        try:
+            Q = relation.images(problem, problem.inputs.draw(TRIED, 0), np.random.default_rng(1))
+            Q = Q[np.isfinite(Q).all(axis=(1, 2))]
+            k = Q.shape[1]
+            which = np.linspace(0, k * N - 1, min(k * N, 2 * TRIED)).astype(int)
+            entries = np.zeros((len(which), k * N))
+            entries[np.arange(len(which)), which] = 1.0
+            fields = np.eye(k)[np.arange(2 * k) // 2][:, :, None] * rng.standard_normal((2 * k, 1, N))  # one of the k
+            both = rng.standard_normal((1, k, N))
+            U = LARGE * np.concatenate([both, -both, fields, entries.reshape(-1, k, N)])
+            rows, U = np.repeat(Q, len(U), axis=0), np.tile(U, (len(Q), 1, 1))
+            if not len(rows):
+                continue
+            defect, zero, most = (np.asarray(x) for x in _beside(problem, relation)(rows, U))
+        except Exception as error:  # somebody's own relation
+            raise ValueError(f"the relation {relation.name!r} raised {type(error).__name__}: {error}") from None
+        if (defect > (1 + FLOOR) * (most + zero)).any():
+            raise ValueError(
+                f"the relation {relation.name!r} says nothing of errors in the {problem.norm_name}: what it measures "
+                "may be larger than they are. A motion has to keep this norm, sizes and factors have to be this "
+                "norm's, and what is compared with a start has a prescribed one, which is not known here"
+            )
 
 
 def checked_relations(relations: Any) -> tuple[Relation, ...]:

@@ -14,7 +14,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Int
 
-from .relation import Relation
+from ..size import length
+from .relation import Relation, held_in
 
 LARGEST = 100.0  # c and 1/c
 LEAST = 1.01  # nearer to one it tells nothing
@@ -41,13 +42,12 @@ class Homogeneous(Relation):
         log = np.clip(np.where(-down > up, down, up), -np.log(LARGEST), np.log(LARGEST))
         there = P.copy()
         there[:, self.scaled] = np.exp(log)[:, None] * p
-        good = box.contains(there) & (np.abs(log) > np.log(LEAST))
-        there = np.clip(there, box.lower, box.upper)
-        return np.stack([P, np.where(good[:, None], there, np.nan)], axis=1)
+        there[~(np.abs(log) > np.log(LEAST))] = np.nan
+        return np.stack([P, held_in(box, there)], axis=1)
 
     def _factor(self, Q: Array) -> Array:
         """c, by the lengths of what was multiplied."""
-        before, after = (jnp.linalg.norm(q[self.scaled]) for q in Q)
+        before, after = (length(q[self.scaled]) for q in Q)
         return after / before
 
     def defect(self, problem: Any, Q: Array, U: Array) -> Array:

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from .relation import Relation
+from .relation import Relation, held_in
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,9 +32,7 @@ class Symmetric(Relation):
 
     def images(self, problem: Any, P: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         there = self.moved(P.copy())
-        inside = problem.inputs.contains(there)
-        there = np.clip(there, problem.inputs.lower, problem.inputs.upper)  # rounding at a face
-        return np.stack([P, np.where(inside[:, None], there, np.nan)], axis=1)
+        return np.stack([P, held_in(problem.inputs, there)], axis=1)
 
     def defect(self, problem: Any, Q: Array, U: Array) -> Array:
         image = jnp.asarray(self.signs) * U[0][self.entries]

@@ -46,7 +46,7 @@ SOLVERS = __package__.rsplit(".", 2)[0] + ".solvers."
 def proof_of(problem: Problem) -> Proof:
     """The theorem about a problem, one object for all equal problems; ``NoProof`` where none is known."""
     kind, place, cls = _proof_class(type(problem))
-    anew = _defined_anew(problem, cls) if place else set()
+    anew = defined_anew(problem, cls) if place else set()
     anew = anew - NOT_READ if place in FORMULAS else anew & MEASURES
     if anew:
         what = f"{', '.join(sorted(anew)[:3])}{' and more' if len(anew) > 3 else ''}"
@@ -100,7 +100,7 @@ def _proof_class(kind: type) -> tuple[type[Proof], str, type]:
     return NoProof, "", kind
 
 
-def _defined_anew(problem: Problem, cls: type) -> set[str]:
+def defined_anew(problem: Problem, cls: type) -> set[str]:
     """What of a class of this library is no longer its own in this problem: methods and properties, by name."""
     kinds = type(problem).__mro__
     own = [dict(vars(x)) for x in kinds[: kinds.index(cls)] if not x.__module__.startswith(SOLVERS)]

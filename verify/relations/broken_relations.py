@@ -19,12 +19,13 @@ from ...solvers.seed import checked_seed
 from ..answers.evaluate import Model, captured, evaluate
 from ..answers.first_call import check_answers
 from ..evidence import Evidence
+from .held_relations import held_relations
 
 
 @dataclass(frozen=True)
 class BrokenRelation:
     """One of ``inputs``, those of the worst case, has a relative error of at least ``lower``: proved, for the exact
-    discrete solution and, up to the relation's floor, for the computed one.
+    discrete solutions, where there are any, and for computed ones as far as these are accurate to the relation's floor.
     """
 
     name: str
@@ -42,7 +43,7 @@ class BrokenRelation:
         where = f"at {places[0]}" if len(places) == 1 else f"at one of {len(places)} inputs, the first {places[0]}"
         return (
             f"{self.name}, {self.statement}, is broken at {self.broken} of {self.compared} inputs: an error of at "
-            f"least {self.lower:.3g} {where} (proved, without a solve)"
+            f"least {self.lower:.3g} {where} (proved of exact discrete solutions, without a solve)"
         )
 
 
@@ -66,14 +67,14 @@ def broken_relations(
     P = problem.inputs.check(P)
     model = captured(surrogate)
     check_answers(problem, model)
-    found = [_worst(problem, relation, model, P, seed) for relation in problem.relations]
+    found = [_worst(problem, relation, model, P, seed) for relation in held_relations(problem)]
     return sorted((one for one in found if one is not None), key=lambda one: -one.lower)
 
 
 def relation_errors(problem: Problem, model: Model, P: Float[np.ndarray, "n d"]) -> Float[np.ndarray, " n"]:
     """The largest lower bound at each row over all relations; 0 where none applies, infinite where no field came."""
     answers = _answering(problem, model)
-    bounds = [relation.violation(problem, answers, P).lower for relation in problem.relations]
+    bounds = [relation.violation(problem, answers, P).lower for relation in held_relations(problem)]
     largest = np.nan_to_num(np.array(bounds).reshape(len(bounds), len(P)), nan=0.0).max(axis=0, initial=0.0)
     return np.where(evaluate(model, P, problem).good, largest, np.inf)
 

@@ -9,6 +9,7 @@ from ...solvers.outputs import Output
 from ...solvers.problem import Problem
 from ..answers.evaluate import Model
 from ..relations.broken_relations import relation_errors
+from ..relations.held_relations import held_relations
 from .estimate import estimated_error
 from .signal import Signal, error_bar, finite
 
@@ -18,7 +19,7 @@ def further_signals(
 ) -> tuple[Signal, ...]:
     """Beside ``signal``, those that there are."""
     found = [estimated_error(problem, model, scale, output)]
-    if found[0] is None and problem.relations:
+    if found[0] is None and held_relations(problem):
         found.append(Signal("relation", lambda P: finite(relation_errors(problem, model, P))))
     if signal.kind != "error bar":
         found.append(error_bar(problem, model))
