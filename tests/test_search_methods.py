@@ -246,3 +246,19 @@ def test_draws_are_solved_once_and_come_on_top():
     rest = draws.solve()
     assert (rest.decided, rest.failed, rest.unsolved, confirm.calls, confirm.left) == (2, 1, 1, 3, 5)
     assert draws.solve() == rest and confirm.calls == 3
+
+
+@pytest.mark.parametrize("method", [name for name in ALL if name != "random"])
+def test_a_box_of_two_numbers_ends_the_search(method, monkeypatch):
+    """Both are known soon, and there is nothing else to ask."""
+    monkeypatch.setattr("assay.verify.search.methods.true_error.REPEATS", 8)
+    asked = []
+
+    def solve(p):
+        asked.append(p.tobytes())
+        return p * np.ones(3)
+
+    narrow = Box(("a",), np.array([1.0]), np.array([np.nextafter(1.0, 2.0)]))
+    problem = black_box(solve, narrow, size=3, gradient=lambda p, w: np.array([w.sum()]))
+    found = falsify(problem, ones, 1e-2, 20, method=method, draws=0, shrink=0, starts=8)
+    assert found.verdict == "not falsified" and len(set(asked)) <= 2 and found.solver_calls <= 8  # of 20

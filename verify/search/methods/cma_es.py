@@ -20,7 +20,7 @@ LARGEST = 8  # times the first population
 def cma_es(search: Search) -> None:
     """Restarts from uniform points until the solves are spent."""
     larger = 1
-    while search.confirm.left:
+    while search.goes_on():
         evolve(search, search.rng.random(search.box.dimension), WIDTH, larger)
         larger = min(2 * larger, LARGEST)
 

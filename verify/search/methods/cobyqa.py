@@ -19,7 +19,7 @@ MANY = 10**6  # evaluations, which the budget ends before
 
 def cobyqa(search: Search) -> None:
     """One run after another, from points that are uniform in the box."""
-    while search.confirm.left:
+    while search.goes_on():
         model_ascent(search, search.rng.random(search.box.dimension))
 
 

@@ -22,7 +22,7 @@ FAR = 10.0  # below the start, in logarithms: where nothing is known
 
 def l_bfgs(search: Search) -> None:
     """One run after another, from points that are uniform in the box."""
-    while search.confirm.left:
+    while search.goes_on():
         ascend(search, search.rng.random(search.box.dimension))
 
 

@@ -31,6 +31,7 @@ def standard_v1(search: Search) -> None:
     confirm = search.confirm
     if confirm.left and confirm_peaks(search, max(confirm.left // SHARE, min(confirm.left, FEW))):
         climb_truth(search)
+        return
     if confirm.left:
         search.notes.append(
             f"{confirm.left} solver calls of the budget were not spent: no peak of the {search.signal.kind} lies above "
@@ -93,7 +94,7 @@ def climb_truth(search: Search) -> None:
         promises(search, 2 * d)
     starts = list(truth.best(APART, len(confirm.errors)))
     by_slope, free, failed, turn, run = 0, confirm.calls - begun, 0, 0, 0
-    while confirm.left:
+    while search.goes_on():
         before = confirm.calls
         if slopes and failed < 3 and by_slope <= FREE * free:
             run += 1  # from the best points known and from anywhere, in turn: peaks may lie in one basin
