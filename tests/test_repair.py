@@ -204,3 +204,23 @@ def test_the_verb_makes_a_run_of_its_own(tmp_path, monkeypatch, capsys):
         assert code == 2 and message in err and err.count("\n") == 1, err
     code, out, _ = said(*words, "--no-compare", "--out", "c")
     assert code == 0 and "worst found" in out and "next: assay falsify c" in out
+
+
+def test_a_test_of_the_design_or_a_corner_is_not_learnt_from(curve, rows):
+    """The rows go on with their design, and the signal is high in corners: what judges is left out of both."""
+    design = assay.sample(curve, 20)
+    corners = np.array([[a, b] for a in (1.0, 2.0) for b in (0.0, 1.0)])
+    judging = together(design, module.solved_at(curve, corners, 0))
+    found = assay.repair(curve, "polynomial", rows, rounds=1, budget=8, search=0, tests=judging, compare=False)
+    learnt = found.snapshots.inputs[12:]
+    assert len(np.unique(learnt, axis=0)) == 8
+    away = np.abs(learnt[:, None] - judging.inputs).max(axis=2)
+    assert away.min() > 1e-9
+
+
+def test_a_folder_begun_with_another_surrogate_is_refused(curve, rows, tests, tmp_path):
+    one, other = (assay.train(curve, "polynomial", rows, degree=k) for k in (1, 2))
+    asked = {"rounds": 1, "budget": 4, "search": 0, "tests": tests, "compare": False, "folder": tmp_path}
+    assay.repair(curve, one, rows, **asked)
+    with pytest.raises(ValueError, match="of another repair"):
+        assay.repair(curve, other, rows, **asked)

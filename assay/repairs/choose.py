@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import numpy as np
 from jaxtyping import Float
+from scipy.spatial import cKDTree
 from scipy.stats import qmc
 
 from ..solvers.box import Box
@@ -23,13 +24,17 @@ CANDIDATES = 2048
 STARTS = 256  # of the climb to the peaks
 CORNERS = 8  # inputs up to which all corners are candidates
 WIDTH = 0.15
+SAME = 1e-9  # of the box: nearer inputs are one
 HIGHEST = 1e12  # times the median: what is broken is not so bad that nothing else counts
 
 
-def choose_inputs(signal: Signal, box: Box, n: int, seed: int) -> Float[np.ndarray, "n d"]:
-    """n distinct inputs, most wanted first."""
+def choose_inputs(
+    signal: Signal, box: Box, n: int, seed: int, never: Float[np.ndarray, "k d"] | None = None
+) -> Float[np.ndarray, "n d"]:
+    """n distinct inputs, most wanted first; none of ``never``: what is known teaches nothing, what judges may not."""
     X = np.concatenate([_candidates(box.dimension, seed), find_peaks(signal, box, seed, STARTS).points])
     X = np.unique(X, axis=0)
+    X = X if never is None else without(X, box.to_unit(never))
     values = np.asarray(signal.values(box.from_unit(X)), dtype=np.float64)
     typical = float(np.median(values))
     values = np.minimum(values, HIGHEST * typical) if typical > 0 else values
@@ -42,6 +47,11 @@ def choose_inputs(signal: Signal, box: Box, n: int, seed: int) -> Float[np.ndarr
         squares = ((X - X[i]) ** 2).sum(axis=1)
         values = values * -np.expm1(-squares / (2 * WIDTH**2 * box.dimension))
     return box.from_unit(X[taken])
+
+
+def without(X: Float[np.ndarray, "m d"], never: Float[np.ndarray, "k d"]) -> Float[np.ndarray, "n d"]:
+    """The rows of X that are none of ``never``, to rounding; all in unit coordinates."""
+    return X[cKDTree(never).query(X)[0] > SAME] if len(never) else X
 
 
 def _candidates(d: int, seed: int) -> Float[np.ndarray, "m d"]:

@@ -11,6 +11,8 @@ which are not among those that the repaired surrogate is said to cost.
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass
@@ -28,7 +30,7 @@ from ..solvers.tolerance import Tolerance
 from ..surrogates import Surrogate, load, save, train
 from ..surrogates.architectures import surrogate_name
 from ..surrogates.surrogate import versions
-from .choose import CANDIDATES, choose_inputs
+from .choose import CANDIDATES, choose_inputs, without
 from .judge import Judged, judge
 from .record import Record, Round
 from .rows import kept, solved_at, together
@@ -108,7 +110,7 @@ def repair(
     name = start.name if start is not None else surrogate_name(str(surrogate))
     about = {
         "problem": [problem.name, problem.settings, problem.fingerprint],
-        "surrogate": [name, None if start is None else start.seed, training],
+        "surrogate": [name, None if start is None else [start.seed, _content(start)], training],
         "snapshots": snapshots.hash,
         "tests": TESTS if tests is None else tests.hash,
         "settings": [budget, tolerance, seed, search, bool(compare)],
@@ -125,7 +127,7 @@ def repair(
     )
     draws = tests if tests is not None else rounds_of.tests(seed)
     fresh = budget - round(SHARE * budget)
-    fill = _design(problem, snapshots, rounds * (budget if compare else fresh), seed)
+    fill = _design(problem, snapshots, rounds * (budget if compare else fresh), seed, draws.inputs)
 
     def judged(model: Surrogate) -> Judged:
         return judge(problem, model, draws, tolerance, search, seed, executor)
@@ -135,7 +137,7 @@ def repair(
     for number in range(rounds + 1):
         if number:
             some = fill[(number - 1) * fresh : number * fresh]
-            signal, P = rounds_of.chosen(number, model, rows, budget - fresh, some, seed)
+            signal, P = rounds_of.chosen(number, model, rows, budget - fresh, some, seed, draws.inputs)
             rows = together(rows, rounds_of.solved(f"round-{number}", P, snapshots.seed))
             model = rounds_of.learnt(f"round-{number}", rows)
         if number and compare:
@@ -173,12 +175,21 @@ class _Rounds:
         )  # fmt: skip
 
     def chosen(
-        self, number: int, model: Surrogate, rows: Snapshots, n: int, fresh: Float[np.ndarray, "m d"], seed: int
+        self,
+        number: int,
+        model: Surrogate,
+        rows: Snapshots,
+        n: int,
+        fresh: Float[np.ndarray, "m d"],
+        seed: int,
+        judging: Float[np.ndarray, "t d"],
     ) -> tuple[str, Float[np.ndarray, "k d"]]:
         def choose() -> tuple[str, np.ndarray]:
             self.told(f"round {number}: looking where it fails", 0, None, "")
             signal = signal_of(self.problem, model, rows)
-            return signal.kind, np.concatenate([choose_inputs(signal, self.problem.inputs, n, seed + number), fresh])
+            never = np.concatenate([rows.inputs, fresh, judging])
+            wanted = choose_inputs(signal, self.problem.inputs, n, seed + number, never)
+            return signal.kind, np.concatenate([wanted, fresh])
 
         return self.record.chosen(number, self.problem.inputs.dimension, choose)
 
@@ -214,6 +225,14 @@ def _whole(what: str, value: Any, least: int, most: int = 10**9) -> int:
     return int(value)
 
 
+def _content(surrogate: Surrogate) -> str:
+    """A hash of what it is: with other options the same snapshots teach another one."""
+    digest = hashlib.sha256(json.dumps(surrogate.architecture, sort_keys=True).encode())
+    for key, array in sorted(surrogate.arrays.items()):
+        digest.update(json.dumps([key, str(array.dtype), list(array.shape)]).encode() + array.tobytes())
+    return digest.hexdigest()
+
+
 def _start(problem: Problem, surrogate: Any, snapshots: Any) -> Surrogate | None:
     """The trained surrogate that is repaired; None where an architecture is named.
 
@@ -244,10 +263,15 @@ def _start(problem: Problem, surrogate: Any, snapshots: Any) -> Surrogate | None
     return surrogate
 
 
-def _design(problem: Problem, snapshots: Snapshots, n: int, seed: int) -> Float[np.ndarray, "n d"]:
-    """n fresh samples: the design of the snapshots goes on where they are the beginning of one."""
-    box, had = problem.inputs, len(snapshots)
-    design = box.sample(had + n, snapshots.seed)
+def _design(
+    problem: Problem, snapshots: Snapshots, n: int, seed: int, judging: Float[np.ndarray, "t d"]
+) -> Float[np.ndarray, "n d"]:
+    """n fresh samples, none of ``judging``: the design of the snapshots goes on where they are the beginning of one."""
+    box, had, more = problem.inputs, len(snapshots), n + len(judging)
+    design = box.sample(had + more, snapshots.seed)
     if had and np.allclose(box.to_unit(design[:had]), box.to_unit(snapshots.inputs), rtol=0, atol=1e-9):
-        return design[had:]
-    return box.sample(n, (seed + FILL_SEED) % MOST)
+        design = design[had:]
+    else:
+        design = box.sample(more, (seed + FILL_SEED) % MOST)
+    kept = without(box.to_unit(design), box.to_unit(judging))
+    return design[:n] if len(kept) == more else box.from_unit(kept)[:n]
