@@ -161,3 +161,26 @@ def test_the_verb(tmp_path, monkeypatch, capsys):
     assert "no change beyond 0.0001 was found in: float32" in out and "note: JAX cannot trace" in out
     assert run([*words, "--tolerance", "-1"]) == 2
     assert "must be positive" in capsys.readouterr().err
+
+
+def test_answers_that_are_no_numbers_keep_nothing(plane):
+    found = assay.precision(plane, lambda P: jnp.full((len(P), 3), jnp.nan), n=4)
+    assert found.keeps == () and all(np.isnan(c.worst) and not c.keeps for c in found.changes)
+    assert any("NaN or infinite" in note for note in found.notes)
+
+
+def test_a_callback_is_not_rounded_inside_and_that_is_said(plane):
+    def hosted(P):
+        out = jax.ShapeDtypeStruct((P.shape[0], 3), jnp.float64)
+        return jax.jit(lambda P: jax.pure_callback(lambda P: np.column_stack([P, np.ones(len(P))]), out, P))(P)
+
+    found = assay.precision(plane, hosted, n=4)
+    assert "computes outside of JAX" in found.notes[0]
+    assert {c.way for c in found.changes} == {"inputs and answers alone"}
+
+
+def test_what_is_prescribed_changes_nothing():
+    """Errors are of fields with the problem's own boundary, whatever is answered there."""
+    block = assay.problem("thermal-block", blocks=(1, 2), cells=2)
+    found = assay.precision(block, lambda P: P[:, :1] * jnp.ones(block.size), n=4)
+    assert found.worst("float64") < 1e-14 and "float64" in found.keeps

@@ -254,3 +254,14 @@ def test_the_command(tmp_path, monkeypatch, capsys):
     text = capsys.readouterr().out
     assert "observed at 32 of 32 points" in text and "low match, above 0.1" in text
     assert run([*words, "--out", "map.npz"]) == 2 and "map.npz exists" in capsys.readouterr().err
+
+
+def test_the_units_of_fields_do_not_matter(problem):
+    metric, p = Metric(problem), PLANE.centre
+    J = np.random.default_rng(0).standard_normal((2, SIZE))
+    plain = metric.directions(p, J)
+    for size in (1e-170, 1e170):
+        found = metric.directions(p, size * J)
+        np.testing.assert_allclose(found.values / size, plain.values, rtol=1e-12)
+        assert found.rank == plain.rank
+        np.testing.assert_allclose(metric.angles(p, found, plain), 0, atol=1e-9)

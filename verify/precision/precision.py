@@ -25,9 +25,9 @@ from ...solvers.seed import checked_seed
 from ...solvers.tolerance import Tolerance
 from ..answers.evaluate import Evaluation, Model, captured, evaluate
 from ..answers.first_call import check_answers
-from ..statistics.errors import scaled_errors
+from ..statistics.errors import prescribed, scaled_errors
 from .formats import FORMATS, Format
-from .rounded import Rounded, rounded
+from .rounded import Rounded, calls_back, rounded
 
 ROWS = 64  # evaluated at once
 TURNS, SPREAD = 6, 0.1  # of the climb: how often, and how far at first
@@ -45,7 +45,8 @@ PLAN = {  # which arithmetics are tried: nearest is what float64 has
 @dataclass(frozen=True)
 class Change:
     """``worst`` at ``worst_inputs``, and ``mean`` over the draws, of one arithmetic; infinite where an answer is no
-    number there. ``way``: of ``rounded.py``, or that only inputs and answers were rounded.
+    number there, NaN where none of the surrogate's own is one. ``way``: of ``rounded.py``, or that only inputs and
+    answers were rounded.
     """
 
     format: str
@@ -108,8 +109,13 @@ def precision(
     own = evaluate(model, P, problem)
     notes = list(own.trouble)
     try:
-        jax.make_jaxpr(lambda rows: model(rows))(np.zeros((ROWS, box.dimension)))
-        traced = True
+        program = jax.make_jaxpr(lambda rows: model(rows))(np.zeros((ROWS, box.dimension)))
+        traced = not calls_back(program.jaxpr)
+        if not traced:
+            notes.append(
+                "the surrogate computes outside of JAX (a callback): its own arithmetic cannot be changed here, and "
+                "only its inputs and answers were rounded"
+            )
     except Exception as error:  # numpy, another framework, or a file
         said = " ".join(str(error).split()).partition(". ")[0]
         notes.append(
@@ -169,10 +175,11 @@ def _largest(
     seed: int,
 ) -> Change:
     """The largest change among P, and near the largest of these: steps that shrink, half of them along one input."""
-    box, rng = problem.inputs, np.random.default_rng([seed, 31])
+    box, rng, own_values = problem.inputs, np.random.default_rng([seed, 31]), prescribed(problem)
 
     def measured(rows: np.ndarray, answers: Evaluation) -> np.ndarray:
-        found, _ = scaled_errors(problem, rows, other(rows), answers.fields, allowed.scale)
+        fields = np.asarray(own_values(rows, answers.fields))  # as errors are: not of entries that are prescribed
+        found, _ = scaled_errors(problem, rows, other(rows), fields, allowed.scale)
         return np.where(np.isnan(found), -1.0, found)  # where it has no answer of its own nothing can change
 
     changes = measured(P, own)
@@ -193,7 +200,7 @@ def _largest(
         x = np.where(better[:, None], children.reshape(len(x), -1, box.dimension)[np.arange(len(x)), top], x)
         y, step = np.maximum(y, found.max(axis=1)), step / 2
     i = int(np.argmax(y))
-    worst = float(max(y[i], 0.0))
+    worst = float(y[i]) if y[i] >= 0 else float("nan")  # no answer anywhere: nothing is known, and nothing kept
     mean = float(np.mean(known)) if len(known) else float("nan")
     return Change(*about, mean, worst, box.from_unit(x[i]), bool(worst <= allowed.relative))
 

@@ -45,6 +45,14 @@ def rounded(function: Callable[[Any], Any], rows: int, d: int, form: Format, way
     return jax.jit(evaluated)
 
 
+def calls_back(program: Jaxpr) -> bool:
+    """Whether anything in it is computed by the host, where no operation can be rounded."""
+    return any(
+        "callback" in eqn.primitive.name or any(calls_back(inner.jaxpr) for inner in inner_programs(eqn.params))
+        for eqn in program.eqns
+    )
+
+
 class _Walk:
     def __init__(self, form: Format, way: str, key: Array) -> None:
         self.form, self.way, self._key = form, way, key

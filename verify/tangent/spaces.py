@@ -69,12 +69,14 @@ class Metric:
         The rank counts those above ``SHARE`` of the largest: the rest hardly moves the solution, and where it moves it
         to is told by rounding, differences and solver alike.
         """
+        size = float(np.abs(J).max(initial=0.0))  # squares of what is far from one leave float64
+        J = J / size if size > 0 else J
         found, turned = np.linalg.eigh(self.products(p, J, J))
         values = np.sqrt(np.clip(found[::-1], 0, None))
         rank = int((values > SHARE * values[0]).sum())
         fields = np.zeros_like(J)
         fields[:rank] = turned[:, ::-1][:, :rank].T @ J / values[:rank, None]
-        return Directions(values, fields, rank)
+        return Directions(values * size, fields, rank)
 
     def angles(self, p: Float[np.ndarray, " d"], one: Directions, other: Directions) -> Float[np.ndarray, " k"]:
         """Principal angles in radians, smallest first, as many as the smaller space has dimensions."""

@@ -18,6 +18,7 @@ from ...solvers.box import Box
 from ...solvers.identity import check_rows
 from ...solvers.precision import in_float64
 from ...solvers.problem import Problem
+from ...solvers.size import length
 from ...solvers.snapshots.snapshot_file import Snapshots
 from ...solvers.tolerance import scaled
 from ..answers.evaluate import captured
@@ -189,7 +190,7 @@ class _Comparison:
 
     def _row(self, p: np.ndarray, J: np.ndarray, of_surrogate: np.ndarray) -> dict[str, Any]:
         metric = self.metric
-        off, size = (float(np.linalg.norm(metric.lengths(p, rows))) for rows in (of_surrogate - J, J))
+        off, size = (float(length(metric.lengths(p, rows))) for rows in (of_surrogate - J, J))
         true, own = metric.directions(p, J), metric.directions(p, of_surrogate)
         angles = np.full(len(J), np.nan)
         between = metric.angles(p, true, own)
