@@ -183,6 +183,13 @@ def test_a_broken_symmetry_is_climbed_where_nothing_else_is_known():
     assert right.verdict == "not falsified"
 
 
+def test_an_answer_that_is_no_number_is_not_taken_for_one_that_keeps_all_relations():
+    problem = declared()
+    first, *_ = assay.broken_relations(problem, lambda P: np.where(P[:, :1] > 0.5, np.nan, 1.0) * (P + 1.0), 32)
+    assert first.name == "answers" and first.lower == np.inf and 0 < first.broken < first.compared == 32
+    assert first.inputs[0, 0] > 0.5
+
+
 class Sink(ThermalBlock):
     """-div(k grad u) = -1: nothing of it is positive."""
 
@@ -201,7 +208,8 @@ class Renamed(ThermalBlock):
 def test_a_class_that_defines_the_equations_anew_inherits_no_relation():
     problem = Sink((2, 1), 4)
     assert len(problem.relations) == 4 and held_relations(problem) == ()
-    assert assay.broken_relations(problem, lambda P: np.asarray(problem.solve_batch(P)), 4) == []
+    with pytest.raises(ValueError, match="Sink defines load anew, and whether the relations of ThermalBlock hold"):
+        assay.broken_relations(problem, lambda P: np.asarray(problem.solve_batch(P)), 4)
     assert len(held_relations(Vouched((2, 1), 4))) == 3 and len(held_relations(Renamed((2, 1), 4))) == 4
     assert len(held_relations(declared())) == 1
 

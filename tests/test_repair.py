@@ -10,6 +10,7 @@ import assay
 from assay.cli import run
 from assay.repairs import repair as module
 from assay.repairs.choose import choose_inputs
+from assay.repairs.record import Record
 from assay.repairs.rows import together
 from assay.verify.search.signal import Signal
 
@@ -224,3 +225,15 @@ def test_a_folder_begun_with_another_surrogate_is_refused(curve, rows, tests, tm
     assay.repair(curve, one, rows, **asked)
     with pytest.raises(ValueError, match="of another repair"):
         assay.repair(curve, other, rows, **asked)
+
+
+def test_a_file_of_a_round_knows_whose_it_is(tmp_path):
+    folders = [tmp_path / "one", tmp_path / "other"]
+    one, other = (Record(folder, {"seed": i}) for i, folder in enumerate(folders))
+    P = np.array([[0.1], [1 / 3]])
+    assert one.chosen(1, 1, lambda: ("bound", P))[0] == "bound"
+    signal, same = Record(folders[0], {"seed": 0}).chosen(1, 1, lambda: ("never asked", P[:0]))
+    assert signal == "bound" and np.array_equal(same, P)
+    (folders[1] / "round-1.json").write_text((folders[0] / "round-1.json").read_text())
+    with pytest.raises(ValueError, match="round-1.json is of another repair: delete it"):
+        other.chosen(1, 1, lambda: ("bound", P))

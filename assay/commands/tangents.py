@@ -61,7 +61,8 @@ def tangent(
     payload = {"surrogate": target.label, "problem": owner.name, **_facts(found, owner.inputs.names), "seed": seed}
     payload["measured"] = measured_in(owner.norm_name, owner.zero_scale)
     if out is not None:
-        write_arrays(out, **_arrays(found))
+        whose = {"problem": np.array(owner.name), "surrogate": np.array(target.label)}
+        write_arrays(out, **whose, **_arrays(found))
     payload["out"] = None if out is None else str(out)
     payload["plot"] = None if plot is None else str(plot_tangents(owner, found, plot))
     save_report(target, "tangent.json", payload)

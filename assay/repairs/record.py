@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -84,13 +85,21 @@ class Record:
         if file is not None and file.exists():
             try:
                 found = parse_json(read_text(file, LARGEST))
-                return str(found["signal"]), np.array(found["inputs"], dtype=np.float64).reshape(-1, d)
+                owner, signal = str(found["of"]), str(found["signal"])
+                P = np.array(found["inputs"], dtype=np.float64).reshape(-1, d)
             except (ValueError, KeyError, TypeError) as error:
                 raise ValueError(f"{file} is damaged ({type(error).__name__}): delete it") from None
+            if owner != self._owner:
+                raise ValueError(f"{file} is of another repair: delete it")
+            return signal, P
         signal, P = choose()
         if file is not None:
-            replace(file, json.dumps({"signal": signal, "inputs": P.tolist()}))
+            replace(file, json.dumps({"of": self._owner, "signal": signal, "inputs": P.tolist()}))
         return signal, P
+
+    @property
+    def _owner(self) -> str:
+        return hashlib.sha256(json.dumps(self.about, sort_keys=True).encode()).hexdigest()
 
     def _write(self) -> None:
         file = self.file("repair.json")

@@ -19,7 +19,7 @@ from ...solvers.seed import checked_seed
 from ..answers.evaluate import Model, captured, evaluate
 from ..answers.first_call import check_answers
 from ..evidence import Evidence
-from .held_relations import held_relations
+from .held_relations import held_relations, why_not_held
 
 
 @dataclass(frozen=True)
@@ -53,13 +53,19 @@ def broken_relations(
 ) -> list[BrokenRelation]:
     """The declared relations that the surrogate breaks, the worst first; [] where it keeps them, or none is declared.
 
+    An answer that is no number is infinitely wrong, whatever is declared: it comes first, as "answers".
+
     Args:
         n: independent draws from the sampling law that are asked for.
         P: these inputs [n, d] instead.
 
     Raises:
-        ValueError: no inputs, or inputs outside the box; a surrogate that does not answer with fields.
+        ValueError: no inputs, or inputs outside the box; a surrogate that does not answer with fields; a class that
+            inherits relations and changed the equations.
     """
+    why = why_not_held(problem)
+    if why:
+        raise ValueError(why)
     if P is None:
         if isinstance(n, bool) or not isinstance(n, int | np.integer) or n < 1:
             raise ValueError(f"n is a whole number of inputs, at least one, not {n!r}")
@@ -67,7 +73,8 @@ def broken_relations(
     P = problem.inputs.check(P)
     model = captured(surrogate)
     check_answers(problem, model)
-    found = [_worst(problem, relation, model, P, seed) for relation in held_relations(problem)]
+    found = [_no_numbers(problem, model, P)]
+    found += [_worst(problem, relation, model, P, seed) for relation in held_relations(problem)]
     return sorted((one for one in found if one is not None), key=lambda one: -one.lower)
 
 
@@ -81,6 +88,14 @@ def relation_errors(problem: Problem, model: Model, P: Float[np.ndarray, "n d"])
 
 def _answering(problem: Problem, model: Model) -> Callable[[Any], np.ndarray]:
     return lambda P: evaluate(model, P, problem).fields
+
+
+def _no_numbers(problem: Problem, model: Model, P: np.ndarray) -> BrokenRelation | None:
+    bad = ~evaluate(model, P, problem).good
+    if not bad.any():
+        return None
+    where = P[np.argmax(bad)][None]
+    return BrokenRelation("answers", "a field of finite numbers", where, np.inf, np.inf, int(bad.sum()), len(P))
 
 
 def _worst(problem: Problem, relation: Relation, model: Model, P: np.ndarray, seed: int) -> BrokenRelation | None:

@@ -17,7 +17,19 @@ DECLARED = (BlackBox, DatasetProblem)  # by whoever made them, for their own equ
 
 
 def held_relations(problem: Problem) -> tuple[Relation, ...]:
-    """The relations of a problem; () where its class inherits them and defines anew what they were derived from."""
+    """The relations of a problem; () where ``why_not_held`` says why."""
+    return () if why_not_held(problem) else tuple(problem.relations)
+
+
+def why_not_held(problem: Problem) -> str:
+    """In a sentence, where its class inherits relations and defines anew what they were derived from; else empty."""
     kind = next(cls for cls in type(problem).__mro__ if "relations" in vars(cls))
-    own = not kind.__module__.startswith(SOLVERS) or type(problem) in DECLARED
-    return tuple(problem.relations) if own or not defined_anew(problem, kind) - NOT_READ - {"relations"} else ()
+    if not kind.__module__.startswith(SOLVERS) or type(problem) in DECLARED:
+        return ""
+    anew = sorted(defined_anew(problem, kind) - NOT_READ - {"relations"})
+    if not anew or not problem.relations:
+        return ""
+    return (
+        f"{type(problem).__name__} defines {', '.join(anew)} anew, and whether the relations of {kind.__name__} hold "
+        f"of its solutions is not known: where they do, say so by `relations = {kind.__name__}.relations` in the class"
+    )
