@@ -19,7 +19,6 @@ from .benchmarks.tables.ranking import Ranked
 from .benchmarks.tables.table import Table, run_table
 from .commands.bench import write as write_table
 from .commands.output import upward
-from .pictures import plot_triptych
 from .run_folder import RunFolder, about_problem
 from .run_training import Plan, run_training
 from .solvers.problem import Problem
@@ -154,6 +153,8 @@ class Demo:
             p = self.problem.inputs.centre
         truth, got = np.asarray(self.problem.solve(p)), np.asarray(surrogate(p[None]))[0]
         title = f"where the search found the largest error, {100 * search.worst:.2g} %"
+        from .drawing.fields import plot_triptych
+
         return plot_triptych(self.problem, p, truth, got, self.folder.file("worst.png"), title)
 
 

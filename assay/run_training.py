@@ -13,7 +13,6 @@ from jaxtyping import Array, Float
 
 from . import surrogates
 from .data_run import DataSource
-from .learning_pictures import keep_curve
 from .run_folder import RunFolder
 from .solvers.batching import RowMap
 from .solvers.component_errors import component_ratios
@@ -176,6 +175,8 @@ def run_training(
     )
     trained = time.perf_counter()
     surrogates.save(model, folder.file("model.safetensors"))
+    from .drawing.learning import keep_curve
+
     keep_curve(folder.path, model.training)
     tested, tests = Errors(np.zeros(0), {}), None
     if plan.test:

@@ -23,7 +23,6 @@ from scipy import stats
 
 from .commands.errors import UserError
 from .data_run import DataSource
-from .learning_pictures import plot_sweep
 from .run_folder import RunFolder, own_file, write_json
 from .run_training import Plan, run_training
 from .solvers.files import parse_json, read_text
@@ -114,6 +113,8 @@ def run_sweep(
         write_json(own_file(path, "sweep.json"), {"format": FORMAT, "about": _plain(about), "rows": rows})
     result = {"format": FORMAT, "about": _plain(about), "rows": rows, "fits": fits(rows)}
     write_json(own_file(path, "sweep.json"), result)
+    from .drawing.learning import plot_sweep
+
     plot_sweep(rows, [axis for axis in ("samples", "parameters") if len(_values(rows, axis)) > 1], path / "sweep.png")
     return result
 

@@ -9,9 +9,9 @@ import pytest
 import assay.commands.boxes as boxes
 from assay.benchmarks.soundness.faulty import Quadratic
 from assay.cli import run
+from assay.drawing.trust_map import COLOURS, _Picture, plot_trust_map
 from assay.solvers import Box
 from assay.solvers.problems.catalogue import problem as find
-from assay.trust_pictures import COLOURS, _Picture, plot_trust_map
 from assay.verify.answers.frozen import Frozen
 from assay.verify.boxes.trust_map import VERDICTS, TrustMap
 from assay.verify.certificate import against

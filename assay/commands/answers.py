@@ -10,7 +10,7 @@ import typer
 from jaxtyping import Float
 from rich.console import Console
 
-from ..pictures import check_path
+from ..drawing.files import check_path
 from ..solvers.box import few
 from ..solvers.outputs import find_output, values
 from ..targets import Target, find_surrogate

@@ -10,7 +10,6 @@ from rich.console import Console
 
 from ..solvers.box import Box
 from ..targets import Target
-from ..trust_pictures import plot_trust_map
 from ..verify.boxes.trust_map import TrustMap
 from ..verify.certify_box import certify_box
 from ..verify.evidence import Evidence
@@ -67,6 +66,8 @@ def over_box(
     if written:
         trust.save(path)
     if plot is not None:
+        from ..drawing.trust_map import plot_trust_map
+
         plot_trust_map(trust, plot)
     payload = _payload(target, box, trust, path if written else None)
     payload["plot"] = None if plot is None else str(plot)

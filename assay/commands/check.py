@@ -10,9 +10,8 @@ import numpy as np
 import typer
 from rich.console import Console
 
+from ..drawing.files import check_path
 from ..own_code import is_own
-from ..pictures import check_path
-from ..region_pictures import plot_regions
 from ..run_folder import write_json
 from ..solvers.box import MANY, SHOWN
 from ..solvers.problem import Problem
@@ -120,6 +119,8 @@ def falsify(
     places = add_records(records, [*result.counterexamples, *result.unsolved])
     payload = _falsification(target, result, records, places)
     payload["database"] = None if database is None else str(database)
+    from ..drawing.regions import plot_regions
+
     payload["plot"] = None if plot is None else str(plot_regions(target.problem, result, plot))
     payload["settings"] = {
         "tolerance": tolerance,

@@ -11,8 +11,8 @@ import numpy as np
 import typer
 from rich.console import Console
 
+from ..drawing.files import check_path
 from ..own_code import find_problem
-from ..pictures import check_path, plot_field
 from ..solvers.problem import Problem
 from ..solvers.problems.catalogue import PROBLEMS
 from ..solvers.snapshots.sample import sample as take_sample
@@ -151,6 +151,8 @@ def solve(
         "out": None if out is None else str(out),
     }
     if plot is not None:
+        from ..drawing.fields import plot_field
+
         plot_field(owner, solution.u, plot, owner.name)
     if out is not None:
         write_arrays(out, coordinates=owner.coordinates, u=solution.u, inputs=p)

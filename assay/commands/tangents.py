@@ -9,11 +9,10 @@ import numpy as np
 import typer
 from rich.console import Console
 
-from ..pictures import check_path
+from ..drawing.files import check_path
 from ..solvers.box import MANY
 from ..solvers.snapshots.sample import load_snapshots
 from ..solvers.tolerance import measured_in
-from ..tangent_pictures import plot_tangents
 from ..targets import find_surrogate
 from ..verify.evidence import Evidence
 from ..verify.tangent.tangent_map import LOW, TangentMap, tangent_map
@@ -64,6 +63,8 @@ def tangent(
         whose = {"problem": np.array(owner.name), "surrogate": np.array(target.label)}
         write_arrays(out, **whose, **_arrays(found))
     payload["out"] = None if out is None else str(out)
+    from ..drawing.tangents import plot_tangents
+
     payload["plot"] = None if plot is None else str(plot_tangents(owner, found, plot))
     save_report(target, "tangent.json", payload)
     emit(as_json, payload, lambda console: _show(console, found, payload))

@@ -18,7 +18,7 @@ def plot(table: Table, path: str | Path) -> None:
     """One panel for each measure of error."""
     from matplotlib.figure import Figure
 
-    from ...pictures import save
+    from ...drawing.files import save
 
     measures = [m for m in ("discrete", "PDE") if m in table.curve[0].errors.mean]
     figure = Figure(figsize=(5 * len(measures) + 2.5, 4.8), layout="constrained")

@@ -9,9 +9,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from scipy.spatial import ConvexHull, QhullError
 
-from .pictures import save
-from .solvers.problem import Problem
-from .verify.falsification import Falsification
+from ..solvers.problem import Problem
+from ..verify.falsification import Falsification
+from .files import save
 
 
 def plot_regions(problem: Problem, result: Falsification, path: Path) -> Path:

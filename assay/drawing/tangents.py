@@ -11,10 +11,10 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm, Normalize
 from matplotlib.figure import Figure
 
-from .pictures import save
-from .region_pictures import outline, telling
-from .solvers.problem import Problem
-from .verify.tangent.tangent_map import TangentMap
+from ..solvers.problem import Problem
+from ..verify.tangent.tangent_map import TangentMap
+from .files import save
+from .regions import outline, telling
 
 SMALLEST = 1e-16  # a Jacobian error that a logarithmic scale can show
 

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from .pictures import save
-from .run_folder import own_file, write_json
-from .surrogates.training.optimise import LOOK
+from ..run_folder import own_file, write_json
+from ..surrogates.training.optimise import LOOK
+from .files import save
 
 
 def keep_curve(folder: Path, training: dict[str, Any]) -> None:

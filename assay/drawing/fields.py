@@ -8,25 +8,10 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from .solvers.files import replace
-from .solvers.problem import Problem
-
-FORMATS = (".png", ".pdf", ".svg")
-
-
-def check_path(path: Path) -> Path:
-    """
-    Raises:
-        ValueError: a picture of another format, or a folder that does not exist.
-    """
-    if path.suffix.lower() not in FORMATS:
-        raise ValueError(f"pictures are written as {', '.join(FORMATS)}, not {path.name!r}")
-    if not path.resolve().parent.is_dir():
-        raise ValueError(f"{path}: there is no folder {path.parent}")
-    return path
+from ..solvers.problem import Problem
+from .files import save
 
 
 class _Layout:
@@ -85,17 +70,6 @@ def _draw(axes: Axes, layout: _Layout, values: np.ndarray, colours: dict[str, An
         )
     x, y, number = grid
     return axes.pcolormesh(x, y, values[-1][number], shading="gouraud", rasterized=True, **colours)
-
-
-def save(figure: Figure, path: Path) -> Path:
-    """Write a picture in one step, of the format that the path's ending names.
-
-    Raises:
-        OSError: the file cannot be written; it names the path.
-    """
-    FigureCanvasAgg(figure)
-    replace(path, lambda stream: figure.savefig(stream, format=path.suffix[1:].lower(), dpi=150))
-    return path
 
 
 def _colours(values: np.ndarray) -> dict[str, Any]:

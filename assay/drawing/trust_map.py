@@ -23,9 +23,9 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import LogFormatterSciNotation, LogLocator, NullFormatter, NullLocator
 
-from .commands.output import downward, upward
-from .pictures import check_path, save
-from .verify.boxes.trust_map import VERDICTS, TrustMap
+from ..commands.output import downward, upward
+from ..verify.boxes.trust_map import VERDICTS, TrustMap
+from .files import check_path, save
 
 COLOURS = ("#56b4e9", "#d55e00", "#e4e4e4")  # of VERDICTS; told apart by all kinds of colour vision
 UNKNOWN = "#4d4d4d"  # no bound
