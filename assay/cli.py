@@ -22,63 +22,21 @@ import typer
 
 import assay
 
-from .commands import (
-    answers,
-    architectures,
-    audit,
-    bench,
-    cache,
-    check,
-    demo,
-    explore,
-    learn,
-    prepare,
-    replaying,
-    robustness,
-    statistics,
-    tangents,
-)
-from .commands.errors import INTERNAL, INTERRUPTED, MISTAKE, UNDECIDED, interruption, is_users_mistake, one_line
-from .commands.output import release_stdout, reserve_stdout, say
-from .compilation_cache import Unusable, keep_compiled
-from .solvers.interrupts import comes_again, raise_kept
-from .solvers.problem import SolveError
+from .commands.verbs import Verbs
+from .terminal.errors import INTERNAL, INTERRUPTED, MISTAKE, UNDECIDED, interruption, is_users_mistake, one_line
+from .terminal.streams import release_stdout, reserve_stdout, say
 
 starting.over()
 
 app = typer.Typer(
+    cls=Verbs,
     help=(assay.__doc__ or "")
     + "\n\nExit codes: 0 done or within tolerance, 1 a counterexample was found or a bound missed, 2 your mistake, "
     "3 undecided, 70 an internal error, 130 interrupted.",
     no_args_is_help=True,
-    add_completion=False,
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-
-for _verb in (
-    explore.problems,
-    explore.solve,
-    architectures.surrogates,
-    learn.train,
-    prepare.prepare,
-    check.falsify,
-    answers.certify,
-    answers.guard,
-    statistics.conformal,
-    statistics.calibrate,
-    statistics.probability,
-    robustness.shifts,
-    robustness.precision,
-    tangents.tangent,
-    audit.audit,
-    bench.bench,
-    explore.sample,
-    replaying.replay,
-    demo.demo,
-    cache.cache,
-):
-    app.command()(_verb)
 
 
 _debug: ContextVar[bool] = ContextVar("debug", default=False)  # of this command: the next one says it again
@@ -93,6 +51,8 @@ def _root(
 ) -> None:
     _debug.set(debug)
     if _own_process.get() and context.invoked_subcommand != "cache":
+        from .compilation_cache import Unusable, keep_compiled
+
         try:
             keep_compiled()
         except Unusable as error:
@@ -108,7 +68,7 @@ def _version(shown: bool) -> None:
 def run(arguments: list[str] | None = None) -> int:
     """Run one command; returns the exit code."""
     words = sys.argv[1:] if arguments is None else arguments
-    hook, sys.unraisablehook = sys.unraisablehook, comes_again
+    hook, sys.unraisablehook = sys.unraisablehook, starting.comes_again
     _debug.set(False)
     try:
         if "--json" in words:
@@ -124,7 +84,10 @@ def run(arguments: list[str] | None = None) -> int:
     except BrokenPipeError:  # the reader of a pipe has gone: nothing more to say
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115  (what Python flushes at exit goes there)
         return 0
-    except SystemExit as error:  # foreign code: its exit code would be read as one of ours
+    except SystemExit as error:
+        if _completes(words):
+            raise
+        # foreign code: its exit code would be read as one of ours
         said = " ".join(str("" if error.code is None else error.code).split())
         say(f"assay: a module, solver or surrogate of your own called sys.exit({said}); {interruption()}")
         return MISTAKE
@@ -135,12 +98,18 @@ def run(arguments: list[str] | None = None) -> int:
         release_stdout()
 
 
+def _completes(words: list[str]) -> bool:
+    """Whether the shell is told what may be written, which ends by sys.exit."""
+    return "_ASSAY_COMPLETE" in os.environ or bool({"--install-completion", "--show-completion"} & set(words[:1]))
+
+
 def _through(words: list[str]) -> Any:
     """What the command returns; an interruption that foreign code or XLA made something else of is one all the same."""
     try:
         return app(args=words, prog_name="assay", standalone_mode=False)
     finally:
-        raise_kept()
+        if (interrupts := sys.modules.get("assay.solvers.interrupts")) is not None:
+            interrupts.raise_kept()
 
 
 def _interrupted() -> int:
@@ -155,7 +124,7 @@ def _failed(error: Exception) -> int:
     if usage is not None:  # the command-line library's own complaints
         context = getattr(error, "ctx", None)
         if type(error).__name__ == "NoArgsIsHelpError":
-            say(usage())
+            print(usage(), file=sys.stderr)
             return MISTAKE
         path = context.command_path if context is not None else "assay"
         say(f"{path}: {' '.join(str(usage()).split())} (`{path} --help` shows what there is)")
@@ -163,6 +132,8 @@ def _failed(error: Exception) -> int:
     if is_users_mistake(error):
         say(f"assay: {one_line(error)}")
         return MISTAKE
+    from .solvers.problem import SolveError
+
     if isinstance(error, SolveError):
         say(f"assay: undecided: {one_line(error)}")
         return UNDECIDED

@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from .commands.errors import UserError
 from .run_folder import DATA, RunFolder
 from .solvers.datasets.dataset import Dataset, rows_of
 from .solvers.datasets.files import load_dataset, save_dataset
 from .solvers.problems.catalogue import closest
 from .solvers.snapshots.snapshot_file import Snapshots, write
+from .terminal.errors import UserError
 from .verify.statistics.conformal import conformal
 
 SHARE = 0.2  # of the rows, held out

@@ -18,13 +18,13 @@ from .benchmarks.tables.effort import Effort
 from .benchmarks.tables.ranking import Ranked
 from .benchmarks.tables.table import Table, run_table
 from .commands.bench import write as write_table
-from .commands.output import upward
 from .run_folder import RunFolder, about_problem
 from .run_training import Plan, run_training
 from .solvers.problem import Problem
 from .solvers.problems.catalogue import problem
 from .solvers.snapshots.sample import load_snapshots
 from .surrogates import train
+from .terminal.output import upward
 from .verify.certificate import Certificate
 from .verify.certify import certify
 from .verify.falsification import Falsification

@@ -13,9 +13,9 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from .commands.errors import UserError
 from .solvers.problem import Problem
 from .solvers.problems.catalogue import problem
+from .terminal.errors import UserError
 
 _OWN = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
 

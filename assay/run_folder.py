@@ -27,7 +27,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from .commands.errors import UserError
 from .own_code import find_problem
 from .solvers.datasets.files import load_dataset
 from .solvers.files import HeldFolder, parse_json, read_text, replace
@@ -36,6 +35,7 @@ from .solvers.problem import Problem
 from .solvers.problems.catalogue import PROBLEMS, stored_problem
 from .surrogates import load
 from .surrogates.surrogate import versions
+from .terminal.errors import UserError
 
 FORMAT = "assay-run-1"
 DATA = "data.h5"

@@ -1,18 +1,21 @@
-"""Ctrl-C while the command line is still being imported: one line and exit code 130, as at any later moment.
+"""Ctrl-C where nobody can catch it: one line and exit code 130, as at any other moment.
 
-Importing JAX takes seconds, in which nothing of the command line is there yet to say what was kept. Between ``begin``
+Importing JAX and a verb takes seconds, in which nothing of that is there yet to say what was kept. Between ``begin``
 and ``over``, around the imports, an interruption therefore ends the process at once. Only a process that is the command
 line is treated so: in a program that imports assay Ctrl-C stays KeyboardInterrupt.
 """
 
 from __future__ import annotations
 
+import _thread
 import os
 import signal
 import sys
 import threading
 from pathlib import Path
 from typing import Any
+
+AGAIN = 0.05  # seconds until an interruption that was lost comes again
 
 
 def begin() -> None:
@@ -39,3 +42,13 @@ def _is_command_line() -> bool:
 def _leave(number: int, frame: Any) -> None:
     os.write(2, b"assay: interrupted; nothing was written\n")
     os._exit(130)
+
+
+def comes_again(unraisable: Any) -> None:
+    """For ``sys.unraisablehook``: Ctrl-C at a moment when nothing can be raised (JAX has a callback in every garbage
+    collection) is not lost, it comes again a moment later.
+    """
+    if unraisable.exc_type is KeyboardInterrupt:
+        threading.Timer(AGAIN, _thread.interrupt_main).start()
+    else:
+        sys.__unraisablehook__(unraisable)

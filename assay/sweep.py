@@ -21,7 +21,6 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-from .commands.errors import UserError
 from .data_run import DataSource
 from .run_folder import RunFolder, own_file, write_json
 from .run_training import Plan, run_training
@@ -30,6 +29,7 @@ from .solvers.identity import first_difference
 from .solvers.problem import Problem
 from .surrogates.training.options import check_amounts
 from .surrogates.training.train import check_options
+from .terminal.errors import UserError
 
 BUDGET = 50  # solver calls of the search for the worst error of a run
 PLAN = {"samples": "snapshots", "seconds": "seconds", "steps": "steps", "physics_weight": "physics_weight"}

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .commands.errors import UserError
 from .own_code import find_problem, is_own, own_object, refuse_file
 from .run_folder import RunFolder
 from .solvers.outputs import find_output
@@ -18,6 +17,7 @@ from .solvers.problem import Problem
 from .surrogates.adapters.known import adapted
 from .surrogates.adapters.onnx_file import onnx_surrogate
 from .surrogates.adapters.torch_module import OF_PICKLES, PICKLES
+from .terminal.errors import UserError
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from ..commands.output import columns, plain
 from ..solvers.files import parse_json, read_text, replace
+from ..terminal.output import columns, plain
 
 
 def run(

@@ -3,25 +3,6 @@
 if __name__ == "solvers":
     raise ImportError("this folder is a room of assay: write `from assay.solvers import ...`")
 
-from .box import Box
-from .classes.coercive import CoerciveProblem
-from .problem import Problem, Solution, SolveError, solve
-from .problems.affine import affine
-from .problems.black_box import black_box
-from .problems.thermal_block import ThermalBlock
-from .snapshots.sample import Snapshots, load_snapshots, sample
+import lazy_loader
 
-__all__ = [
-    "Box",
-    "CoerciveProblem",
-    "Problem",
-    "Snapshots",
-    "Solution",
-    "SolveError",
-    "ThermalBlock",
-    "affine",
-    "black_box",
-    "load_snapshots",
-    "sample",
-    "solve",
-]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -10,7 +10,6 @@ import numpy as np
 from jaxtyping import Float
 from numpy.typing import ArrayLike
 from scipy.special import ndtr, ndtri
-from scipy.stats import qmc
 
 from .real import real_array
 from .seed import checked_seed
@@ -195,6 +194,8 @@ class Box:
         if isinstance(n, bool) or not isinstance(n, int | np.integer) or n < 1:
             raise ValueError(f"a sample needs a whole number, at least one point, not {n!r}")
         power = max(int(np.ceil(np.log2(n))), 0)
+        from scipy.stats import qmc  # half a second, which a solve at given inputs does not need
+
         X = qmc.Sobol(self.dimension, scramble=True, rng=checked_seed(seed)).random_base2(power)[:n]
         return self.from_law(X)
 

@@ -10,7 +10,6 @@ meanwhile takes their client away, which ends in a segmentation fault. ``_settle
 
 from __future__ import annotations
 
-import _thread
 import atexit
 import contextlib
 import os
@@ -25,7 +24,6 @@ import jax.monitoring
 import numpy as np
 
 COMPILED = "/jax/core/compile/backend_compile_duration"
-AGAIN = 0.05  # seconds until an interruption that was lost comes again
 QUIET = 0.3  # seconds without work on other threads, after which they count as done
 LONGEST = 120.0  # seconds that an exit is held up
 
@@ -79,16 +77,6 @@ def raise_kept() -> None:
         return
     _kept.clear()
     raise error
-
-
-def comes_again(unraisable: Any) -> None:
-    """For ``sys.unraisablehook``: Ctrl-C at a moment when nothing can be raised (JAX has a callback in every garbage
-    collection) is not lost, it comes again a moment later.
-    """
-    if unraisable.exc_type is KeyboardInterrupt:
-        threading.Timer(AGAIN, _thread.interrupt_main).start()
-    else:
-        sys.__unraisablehook__(unraisable)
 
 
 def _note_compilation(event: str, duration_secs: float, **kwargs: str | int) -> None:

@@ -3,26 +3,6 @@
 if __name__ == "surrogates":
     raise ImportError("this folder is a room of assay: write `from assay.surrogates import ...`")
 
-from .adapters.jax_module import jax_surrogate
-from .adapters.onnx_file import onnx_surrogate
-from .adapters.sklearn_estimator import sklearn_surrogate
-from .adapters.torch_module import torch_surrogate
-from .architectures import ARCHITECTURES
-from .checkpoint import load, save
-from .ensemble import Ensemble, ensemble
-from .surrogate import Surrogate
-from .training.train import train
+import lazy_loader
 
-__all__ = [
-    "ARCHITECTURES",
-    "Ensemble",
-    "Surrogate",
-    "ensemble",
-    "jax_surrogate",
-    "load",
-    "onnx_surrogate",
-    "save",
-    "sklearn_surrogate",
-    "torch_surrogate",
-    "train",
-]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -58,7 +58,8 @@ def test_every_benchmark_has_one_row():
 
 
 def test_commands_and_their_flags_exist():
-    commands = typer.main.get_command(cli.app).commands
+    group = typer.main.get_command(cli.app)
+    commands = {verb: group.get_command(None, verb) for verb in group.commands}
     flags = {
         verb: {flag for param in command.params for flag in (*param.opts, *param.secondary_opts)}
         for verb, command in commands.items()

@@ -15,13 +15,13 @@ import pytest
 from safetensors.numpy import save as safetensors
 
 from assay import surrogates
-from assay.commands.errors import UserError
 from assay.run_folder import RunFolder, about_problem
 from assay.solvers import ThermalBlock, load_snapshots, sample
 from assay.solvers.files import read_arrays
 from assay.solvers.snapshots.journal import MAGIC, _digest, _header, read
 from assay.solvers.snapshots.snapshot_file import journal_path, owner_of
 from assay.surrogates.checkpoint import load
+from assay.terminal.errors import UserError
 from assay.verify.boxes.map_file import load_trust_map
 from assay.verify.boxes.trust_map import canonical
 from assay.verify.evidence import Evidence

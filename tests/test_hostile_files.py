@@ -8,9 +8,9 @@ import pytest
 
 from assay import problem, surrogates
 from assay.cli import run
-from assay.commands.errors import UserError
 from assay.run_folder import RunFolder
 from assay.solvers import sample
+from assay.terminal.errors import UserError
 from assay.verify.evidence import Evidence
 from assay.verify.search.counterexample import Counterexample
 from assay.verify.search.records import write_records

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 import assay
+from assay import starting
 from assay.cli import run
 from assay.solvers import interrupts
 from assay.solvers.interrupts import finished
@@ -87,7 +88,7 @@ def test_an_interruption_between_xla_and_the_function_it_calls_is_one(monkeypatc
 
 
 def test_an_interruption_where_nothing_can_be_raised_comes_again(monkeypatch):
-    monkeypatch.setattr("sys.unraisablehook", interrupts.comes_again)
+    monkeypatch.setattr("sys.unraisablehook", starting.comes_again)
     lost = []
 
     class Careless:

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+import assay
+
 ROOT = Path(__file__).resolve().parent.parent
 ROOMS = ("solvers", "surrogates", "verify", "benchmarks")
 MAY_IMPORT = {  # besides itself; "assay" stands for the modules of assay/ that are in no room
@@ -167,9 +169,26 @@ def test_links_are_relative(room):
     assert link.readlink() == Path("..") / room
 
 
-def test_importing_assay_turns_64_bit_on():
-    code = "import assay, jax.numpy as jnp; print(jnp.zeros(1).dtype)"
+@pytest.mark.parametrize("first", ["assay", "jax"])
+def test_importing_assay_turns_64_bit_on(first):
+    code = f"import {first}, assay, jax.numpy as jnp; print(jnp.zeros(1).dtype)"
     assert python(code, cwd=ROOT).stdout.strip() == "float64"
+
+
+def test_what_is_not_asked_for_is_not_imported():
+    """Neither by ``import assay`` nor by the command line's help."""
+    code = "import sys, assay.cli; code = assay.cli.run(['--help']); print(code, {'jax', 'scipy'} & {*sys.modules})"
+    assert python(code, cwd=ROOT).stdout.strip().endswith("\n0 set()")
+
+
+def test_public_names_are_there_and_are_all_that_is_named():
+    for package in (assay, assay.solvers, assay.surrogates):
+        stub = ast.parse(Path(package.__file__).with_suffix(".pyi").read_text(encoding="utf-8"))
+        named = {alias.name for node in stub.body if isinstance(node, ast.ImportFrom) for alias in node.names}
+        (listed,) = [node.value for node in stub.body if isinstance(node, ast.Assign)]
+        assert {"__version__", *ROOMS, *named} == {"__version__", *ROOMS, *ast.literal_eval(listed)}
+        for name in named:
+            assert getattr(package, name) is not None
 
 
 def test_a_checkout_without_links_imports(tmp_path):
@@ -181,7 +200,7 @@ def test_a_checkout_without_links_imports(tmp_path):
         (tmp_path / room / "__init__.py").write_text("here = __name__\n")
         (tmp_path / "assay" / room).write_text(f"../{room}")  # what git without symbolic links leaves behind
     code = "import assay, sys; from assay.verify import here; print(here)"
-    cut = (ROOT / "assay" / "__init__.py").read_text(encoding="utf-8").split("# Public names")[0]
+    cut = (ROOT / "assay" / "__init__.py").read_text(encoding="utf-8").split("# The public names")[0]
     (tmp_path / "assay" / "__init__.py").write_text(cut)
     result = python(code, cwd=tmp_path)
     assert result.stdout.strip() == "assay.verify", result.stderr

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from assay.benchmarks import command
-from assay.commands.output import columns, emit, plain, progress_bar, table
+from assay.terminal.output import columns, emit, plain, progress_bar, table
 
 LONG = "a-surrogate-of-somebody-else:" + "with_a_long_name_" * 12  # more than 200 characters, without a space
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from assay.commands.errors import UserError
 from assay.own_code import find_problem
+from assay.terminal.errors import UserError
 
 
 @pytest.fixture

@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from assay.commands.errors import UserError
 from assay.run_folder import RunFolder, about_problem, write_json
 from assay.solvers.problems.catalogue import problem
+from assay.terminal.errors import UserError
 
 SETTINGS = {"problem": {"name": "thermal-block", "settings": {"cells": 8}}, "training": {"seed": 0, "steps": None}}
 

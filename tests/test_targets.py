@@ -2,8 +2,8 @@
 
 import pytest
 
-from assay.commands.errors import UserError
 from assay.targets import find_callable, find_surrogate
+from assay.terminal.errors import UserError
 
 
 def test_files_are_no_surrogates_either():

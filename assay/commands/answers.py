@@ -14,22 +14,9 @@ from ..drawing.files import check_path
 from ..solvers.box import few
 from ..solvers.outputs import find_output, values
 from ..targets import Target, find_surrogate
-from ..verify.answers.evaluate import evaluate
-from ..verify.answers.first_call import check_answers
-from ..verify.certificate import Certificate, OutputInterval
-from ..verify.certify import NOT_FINITE
-from ..verify.certify import certify as bound
-from ..verify.evidence import Evidence
-from ..verify.guard import Answer, Guard
-from ..verify.guard import guard as guarded
-from ..verify.proofs.prover import proof_of
-from ..verify.statistical_guard import StatisticalGuard
-from .boxes import over_box
-from .check import RunWord, measured, save_report
-from .errors import DONE, FAILED, UNDECIDED, UserError, keeps
-from .output import check_new, downward, emit, number, table, upward, write_arrays
-from .prepare import prepared
-from .settings import (
+from ..terminal.errors import DONE, FAILED, UNDECIDED, UserError, keeps
+from ..terminal.output import check_new, downward, emit, number, table, upward, write_arrays
+from ..terminal.settings import (
     Absolute,
     At,
     Config,
@@ -43,7 +30,20 @@ from .settings import (
     point,
     read_inputs,
 )
-from .workers import Workers, pool
+from ..terminal.workers import Workers, pool
+from ..verify.answers.evaluate import evaluate
+from ..verify.answers.first_call import check_answers
+from ..verify.certificate import Certificate, OutputInterval
+from ..verify.certify import NOT_FINITE
+from ..verify.certify import certify as bound
+from ..verify.evidence import Evidence
+from ..verify.guard import Answer, Guard
+from ..verify.guard import guard as guarded
+from ..verify.proofs.prover import proof_of
+from ..verify.statistical_guard import StatisticalGuard
+from .boxes import over_box
+from .check import RunWord, measured, save_report
+from .prepare import prepared
 
 Inputs = Annotated[Path | None, typer.Option("--inputs", metavar="FILE.csv", help="Rows of inputs, header optional.")]
 SHOWN = 12  # rows printed for people

@@ -10,9 +10,9 @@ from rich.console import Console
 
 from ..own_code import find_problem
 from ..surrogates.architectures import ARCHITECTURES, surrogate_name
-from .errors import DONE
-from .output import emit, table
-from .settings import Config, Json, Set, pairs
+from ..terminal.errors import DONE
+from ..terminal.output import emit, table
+from ..terminal.settings import Config, Json, Set, pairs
 
 FLAGS = ("physics_weight", "seconds", "steps")  # of `assay train` themselves
 

@@ -9,12 +9,13 @@ import typer
 from rich.console import Console
 
 from ..targets import find_surrogate
+from ..terminal.errors import DONE, FAILED, UNDECIDED, UserError
+from ..terminal.output import emit, progress_bar
+from ..terminal.settings import Config, Json, ProblemOption, Set, pairs
+from ..terminal.streams import say
 from ..verify.audit import BOXES, Changed, NotReproduced, Refuted
 from ..verify.audit import audit as check
 from ..verify.recheck.workers import processes
-from .errors import DONE, FAILED, UNDECIDED, UserError
-from .output import emit, progress_bar, say
-from .settings import Config, Json, ProblemOption, Set, pairs
 
 ANSWERS: dict[type[ValueError], tuple[str, str, int]] = {
     Changed: ("changed", "the map does not hold", FAILED),

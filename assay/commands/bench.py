@@ -19,9 +19,10 @@ from ..run_folder import RunFolder, about_problem, write_json
 from ..solvers.files import replace
 from ..solvers.problem import Problem, SolveError
 from ..surrogates.architectures import surrogate_name
-from .errors import DONE, UNDECIDED, UserError, keeps, one_line
-from .output import emit, progress_bar, say
-from .settings import Config, Json, Seed, Set, pairs
+from ..terminal.errors import DONE, UNDECIDED, UserError, keeps, one_line
+from ..terminal.output import emit, progress_bar
+from ..terminal.settings import Config, Json, Seed, Set, pairs
+from ..terminal.streams import say
 
 if TYPE_CHECKING:
     from ..benchmarks.tables.effort import Effort

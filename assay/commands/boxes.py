@@ -10,13 +10,14 @@ from rich.console import Console
 
 from ..solvers.box import Box
 from ..targets import Target
+from ..terminal.errors import DONE, FAILED, UNDECIDED, UserError, keeps
+from ..terminal.output import downward, emit, progress_bar, upward
+from ..terminal.settings import box_inside
+from ..terminal.streams import say
 from ..verify.boxes.trust_map import TrustMap
 from ..verify.certify_box import certify_box
 from ..verify.evidence import Evidence
 from .check import measured
-from .errors import DONE, FAILED, UNDECIDED, UserError, keeps
-from .output import downward, emit, progress_bar, say, upward
-from .settings import box_inside
 
 LARGEST = 3  # clusters shown to people, of each kind
 

@@ -9,9 +9,9 @@ from rich.console import Console
 
 from .. import compilation_cache
 from ..solvers.private_folder import NotPrivate
-from .errors import DONE, UserError
-from .output import emit
-from .settings import Json
+from ..terminal.errors import DONE, UserError
+from ..terminal.output import emit
+from ..terminal.settings import Json
 
 
 def cache(

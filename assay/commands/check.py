@@ -18,17 +18,17 @@ from ..solvers.problem import Problem
 from ..solvers.snapshots.sample import Snapshots, load_snapshots
 from ..solvers.tolerance import Tolerance
 from ..targets import Target, find_surrogate
+from ..terminal.errors import DONE, FAILED, UNDECIDED, keeps
+from ..terminal.output import downward, emit, number, plain, progress_bar, table, upward
+from ..terminal.settings import Absolute, Config, Json, OutputOption, ProblemOption, Seed, Set, pairs, point
+from ..terminal.settings import Tolerance as ToleranceOption
+from ..terminal.workers import Workers, pool
 from ..verify.falsification import VERDICTS, Falsification
 from ..verify.falsify import falsify as search
 from ..verify.search.methods.catalogue import METHODS, STANDARD, find_method
 from ..verify.search.records import add_records, kept_records
 from ..verify.search.shrinking import CALLS
-from .errors import DONE, FAILED, UNDECIDED, keeps
-from .output import downward, emit, number, plain, progress_bar, table, upward
 from .prepare import prepared
-from .settings import Absolute, Config, Json, OutputOption, ProblemOption, Seed, Set, pairs, point
-from .settings import Tolerance as ToleranceOption
-from .workers import Workers, pool
 
 FEW = 10  # of a kind that people are shown
 EXIT_CODES = dict(zip(VERDICTS, (FAILED, DONE, UNDECIDED), strict=True))

@@ -10,9 +10,10 @@ import typer
 from rich.console import Console
 
 from ..run_folder import RunFolder
-from .errors import DONE, keeps
-from .output import emit, progress_bar, say
-from .settings import Json, Seed
+from ..terminal.errors import DONE, keeps
+from ..terminal.output import emit, progress_bar
+from ..terminal.settings import Json, Seed
+from ..terminal.streams import say
 
 
 def fresh(folder: Path) -> Path:

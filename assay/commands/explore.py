@@ -16,11 +16,11 @@ from ..own_code import find_problem
 from ..solvers.problem import Problem
 from ..solvers.problems.catalogue import PROBLEMS
 from ..solvers.snapshots.sample import sample as take_sample
+from ..terminal.errors import DONE, UNDECIDED, UserError, keeps
+from ..terminal.output import check_new, emit, number, plain, progress_bar, table, write_arrays
+from ..terminal.settings import At, Config, Json, Seed, Set, pairs, point
+from ..terminal.workers import Workers, pool
 from ..verify.proofs.prover import proof_of
-from .errors import DONE, UNDECIDED, UserError, keeps
-from .output import check_new, emit, number, plain, progress_bar, table, write_arrays
-from .settings import At, Config, Json, Seed, Set, pairs, point
-from .workers import Workers, pool
 
 SHOWN = 10  # failed inputs that people are shown
 ProblemWord = Annotated[str, typer.Argument(metavar="PROBLEM", help="A name of `assay problems`, or module:name.")]

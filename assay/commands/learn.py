@@ -22,12 +22,13 @@ from ..solvers.tolerance import measured_in
 from ..surrogates.architectures import surrogate_name
 from ..surrogates.training.optimise import steps_done
 from ..surrogates.training.train import check_options
+from ..terminal.errors import DONE, UserError, keeps
+from ..terminal.output import emit, number, progress_bar
+from ..terminal.settings import Config, Json, Option, Seed, Set, Tolerance, box_inside, pairs
+from ..terminal.streams import say
+from ..terminal.workers import Workers, pool
 from ..verify.certificate import against
-from .errors import DONE, UserError, keeps
-from .output import emit, number, progress_bar, say
-from .settings import Config, Json, Option, Seed, Set, Tolerance, box_inside, pairs
 from .sweeping import asked_sweep, sweep_verb
-from .workers import Workers, pool
 
 DataOption = Annotated[
     Path | None,

@@ -9,14 +9,14 @@ from rich.console import Console
 
 from ..own_code import find_problem
 from ..solvers.problem import Problem
+from ..terminal.errors import DONE, UNDECIDED, keeps
+from ..terminal.output import emit, progress_bar
+from ..terminal.settings import Config, Json, Set, pairs
 from ..verify.prepare import prepare as make_ready
 from ..verify.proofs.constants import Progress
 from ..verify.proofs.proof import NoProof, Proof
 from ..verify.proofs.prover import proof_of
-from .errors import DONE, UNDECIDED, keeps
 from .explore import ProblemWord
-from .output import emit, progress_bar
-from .settings import Config, Json, Set, pairs
 
 
 def prepare(

@@ -13,13 +13,13 @@ from ..solvers.identity import check_fingerprint
 from ..solvers.problem import Problem, SolveError
 from ..solvers.problems.catalogue import stored_problem
 from ..targets import find_callable
+from ..terminal.errors import DONE, FAILED, UNDECIDED, UserError
+from ..terminal.output import emit, number
+from ..terminal.settings import Absolute, Config, Json, ProblemOption, Set, pairs
 from ..verify.search.counterexample import replay as solve_again
 from ..verify.search.records import Record, read_records
 from ..verify.search.unsolved_input import UnsolvedInput
 from .check import measured
-from .errors import DONE, FAILED, UNDECIDED, UserError
-from .output import emit, number
-from .settings import Absolute, Config, Json, ProblemOption, Set, pairs
 
 
 def replay(

@@ -10,16 +10,16 @@ from rich.console import Console
 
 from ..solvers.tolerance import measured_in
 from ..targets import Target, find_surrogate
+from ..terminal.errors import DONE, UserError, keeps
+from ..terminal.output import emit, number, progress_bar, table
+from ..terminal.settings import Absolute, Config, Json, ProblemOption, Seed, Set, Tolerance, pairs
+from ..terminal.workers import Workers, pool
 from ..verify.precision.precision import precision as changed_answers
 from ..verify.search.counterexample import Counterexample
 from ..verify.search.records import kept_records
 from ..verify.shifts.shifts import KINDS
 from ..verify.shifts.shifts import shifts as shifted_errors
 from .check import RunWord, save_report
-from .errors import DONE, UserError, keeps
-from .output import emit, number, progress_bar, table
-from .settings import Absolute, Config, Json, ProblemOption, Seed, Set, Tolerance, pairs
-from .workers import Workers, pool
 
 AGAIN = "nothing was kept; the same command starts again"
 

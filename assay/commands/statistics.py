@@ -13,6 +13,10 @@ from ..solvers.snapshots.sample import Snapshots, load_snapshots
 from ..solvers.snapshots.sample import sample as take_sample
 from ..solvers.tolerance import measured_in
 from ..targets import Target, find_surrogate
+from ..terminal.errors import DONE, UNDECIDED, UserError, keeps
+from ..terminal.output import check_new, downward, emit, number, progress_bar, upward
+from ..terminal.settings import Absolute, Config, Json, ProblemOption, Seed, Set, Tolerance, pairs
+from ..terminal.workers import Workers, pool
 from ..verify.evidence import Evidence
 from ..verify.search.counterexample import Counterexample
 from ..verify.search.records import kept_records
@@ -20,11 +24,7 @@ from ..verify.statistics.calibrate import calibrate as choose_threshold
 from ..verify.statistics.conformal import conformal as error_bars
 from ..verify.statistics.failure_probability import METHODS, failure_probability
 from .check import RunWord, measured, save_report
-from .errors import DONE, UNDECIDED, UserError, keeps
-from .output import check_new, downward, emit, number, progress_bar, upward
 from .prepare import prepared
-from .settings import Absolute, Config, Json, ProblemOption, Seed, Set, Tolerance, pairs
-from .workers import Workers, pool
 
 AGAIN = "nothing was kept; the same command starts again"
 ROWS = 100  # solved where a run holds no solutions that training never saw

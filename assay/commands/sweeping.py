@@ -12,8 +12,8 @@ from ..solvers.files import parse_json
 from ..solvers.problem import Problem
 from ..surrogates.architectures import ARCHITECTURES
 from ..sweep import Plan, Sweep, run_sweep
-from .errors import DONE, UserError, keeps
-from .output import emit, number, progress_bar, table
+from ..terminal.errors import DONE, UserError, keeps
+from ..terminal.output import emit, number, progress_bar, table
 
 
 def asked_sweep(sweep: list[str], seeds: int, surrogate: str) -> Sweep:

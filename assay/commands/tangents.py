@@ -14,13 +14,13 @@ from ..solvers.box import MANY
 from ..solvers.snapshots.sample import load_snapshots
 from ..solvers.tolerance import measured_in
 from ..targets import find_surrogate
+from ..terminal.errors import DONE, UNDECIDED, keeps
+from ..terminal.output import check_new, emit, number, progress_bar, write_arrays
+from ..terminal.settings import Config, Json, ProblemOption, Seed, Set, pairs
+from ..terminal.workers import Workers, pool
 from ..verify.evidence import Evidence
 from ..verify.tangent.tangent_map import LOW, TangentMap, tangent_map
 from .check import RunWord, save_report
-from .errors import DONE, UNDECIDED, keeps
-from .output import check_new, emit, number, progress_bar, write_arrays
-from .settings import Config, Json, ProblemOption, Seed, Set, pairs
-from .workers import Workers, pool
 
 
 def tangent(

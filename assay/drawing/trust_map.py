@@ -23,7 +23,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import LogFormatterSciNotation, LogLocator, NullFormatter, NullLocator
 
-from ..commands.output import downward, upward
+from ..terminal.output import downward, upward
 from ..verify.boxes.trust_map import VERDICTS, TrustMap
 from .files import check_path, save
 

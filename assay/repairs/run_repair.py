@@ -12,13 +12,13 @@ from concurrent.futures import Executor
 from dataclasses import asdict
 from typing import Any
 
-from ..commands.errors import UserError
 from ..run_folder import RunFolder
 from ..run_training import TEST_SEED, errors_at, failures, summary
 from ..solvers.problem import Problem
 from ..solvers.snapshots.sample import Snapshots, load_snapshots, sample
 from ..solvers.snapshots.snapshot_file import write
 from ..surrogates import Surrogate, save
+from ..terminal.errors import UserError
 from .repair import TESTS, repair
 from .rows import kept
 

@@ -10,11 +10,12 @@ from typing import Any
 import typer
 from rich.console import Console
 
-from ..commands.errors import DONE, UserError, keeps
-from ..commands.output import emit, number, progress_bar, say, table
-from ..commands.workers import pool
 from ..run_folder import RunFolder
 from ..solvers.tolerance import Tolerance, measured_in
+from ..terminal.errors import DONE, UserError, keeps
+from ..terminal.output import emit, number, progress_bar, table
+from ..terminal.streams import say
+from ..terminal.workers import pool
 from .run_repair import check_repairable, run_repair
 
 OF_REPAIR = (

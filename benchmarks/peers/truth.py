@@ -23,12 +23,12 @@ from jax import lax
 from rich.console import Console
 from rich.table import Table
 
-from ...commands.output import columns
 from ...solvers import ThermalBlock
 from ...solvers.classes.coercive import CoerciveProblem
 from ...solvers.discretisations import q1_multigrid as multigrid
 from ...solvers.problems.elasticity import Elasticity
 from ...solvers.problems.lognormal_diffusion import LognormalDiffusion
+from ...terminal.output import columns
 from .truth_peers import RESIDUAL, Method, compare, take_turns
 
 WANTED_GRADIENT = 2.5  # solves

@@ -11,7 +11,7 @@ from rich.console import Group
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from ...commands.output import plain
+from ...terminal.output import plain
 from .fairness import USEFUL
 from .ranking import Ranked
 from .table import Table

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from contextlib import suppress
 
-import cma
 import numpy as np
 from jaxtyping import Float
 
@@ -40,6 +39,8 @@ class Strategy:
     """The package's strategy, silent, drawing from ``rng`` alone. In one dimension a twin that has no say is added."""
 
     def __init__(self, x: Float[np.ndarray, " d"], width: float, population: int, rng: np.random.Generator) -> None:
+        import cma  # with it comes matplotlib, which takes as long as all of JAX
+
         self._d = len(x)
         start = x if self._d > 1 else np.array([x[0], 0.5])
         options = {

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,23 +17,9 @@ from rich.table import Table
 from ..solvers.files import replace
 from ..verify.search.counterexample import json_number
 from .errors import UserError
+from .streams import stdout  # the first for every verb
 
-LONGEST = 1200  # characters of a message
 WIDEST = 10_000  # columns of a table that goes into a file or a pipe
-_stdout: list[TextIO] = []  # the real one, while --json sends everything else that prints to stderr
-
-
-def reserve_stdout() -> None:
-    """From here on only ``emit`` writes to stdout: what a user's own module prints goes to stderr."""
-    if not _stdout:
-        _stdout.append(sys.stdout)
-        sys.stdout = sys.stderr
-
-
-def release_stdout() -> None:
-    """The end of ``reserve_stdout``."""
-    if _stdout:
-        sys.stdout = _stdout.pop()
 
 
 def plain(value: Any) -> Any:
@@ -61,7 +46,7 @@ def emit(as_json: bool, payload: dict[str, Any], people: Callable[[Console], Non
         payload: what ``plain`` takes.
         people: what prints them for people; in a file or a pipe its console is as wide as anything in it.
     """
-    stream = _stdout[-1] if _stdout else sys.stdout
+    stream = stdout()
     if as_json:
         stream.write(json.dumps(plain(payload), indent=2) + "\n")
         stream.flush()
@@ -95,15 +80,6 @@ def write_arrays(path: Path, **arrays: Any) -> None:
         OSError: the file cannot be written; it names the path.
     """
     replace(path, lambda stream: np.savez(stream, **arrays))
-
-
-def say(message: str) -> None:
-    """One line to stderr. Part of it may come from a file: it is cut where nobody would read on, and no terminal obeys
-    it.
-    """
-    if len(message) > LONGEST:
-        message = f"{message[: LONGEST - 300]} ... {message[-280:]}"
-    print("".join(c if c.isprintable() else repr(c)[1:-1] for c in message), file=sys.stderr, flush=True)
 
 
 def table(*headings: str) -> Table:

@@ -19,7 +19,7 @@ from ..solvers.files import parse_json, read_text
 from ..solvers.problems.catalogue import closest
 from ..solvers.seed import MOST
 from .errors import UserError
-from .output import reserve_stdout
+from .streams import reserve_stdout
 
 LARGEST = 1 << 20  # bytes of a configuration file
 

@@ -1,0 +1,1 @@
+"""What the verbs share: their errors, what they print, their common options."""
