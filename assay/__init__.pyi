@@ -8,6 +8,8 @@ from .repairs.repair import Repair, repair
 from .solvers.box import Box
 from .solvers.datasets.dataset import Dataset, dataset
 from .solvers.datasets.files import load_dataset, save_dataset
+from .solvers.external.command import command
+from .solvers.external.umbridge import umbridge
 from .solvers.outputs import Output, output
 from .solvers.problem import Problem, Solution, SolveError, solve
 from .solvers.problems.affine import affine
@@ -96,6 +98,7 @@ __all__ = [
     "calibrate",
     "certify",
     "certify_box",
+    "command",
     "conformal",
     "dataset",
     "enclose",
@@ -126,4 +129,5 @@ __all__ = [
     "tangent_map",
     "torch_surrogate",
     "train",
+    "umbridge",
 ]

@@ -67,7 +67,7 @@ def check_fingerprint(where: str, there: str, problem: Problem) -> None:
     if there and there != problem.fingerprint:
         raise ValueError(
             f"{where} is of another {problem.name}: fingerprint {there[:12]} there, {problem.fingerprint[:12]} here"
-            f"{problem.identity() and ' (other matrices, weights or loads)'}. Choose another file"
+            f"{problem.identity() and ' (other matrices, weights, loads or programs)'}. Choose another file"
         )
 
 

@@ -34,6 +34,7 @@ SOLVERS_MAY_IMPORT = {  # the folders of solvers besides themselves; "" is the f
     },  # the last two for diffusion.py: a class of Q1 elements
     "processes": {""},
     "problems": {"", "linear_algebra", "discretisations", "classes", "meshes", "processes", "relations"},
+    "external": {"", "problems"},
     "snapshots": {"", "processes"},
     "datasets": {"", "problems", "snapshots", "meshes", "relations"},
 }

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Any
@@ -52,6 +53,8 @@ class BlackBox(Problem):
     timed: TimedCalls | None = None  # the solver, where it has a time limit
     gradient: Callable[[np.ndarray, np.ndarray], Any] | None = None
     declared: tuple[Relation, ...] = ()
+    identified: str = ""  # a hash that tells this solver from others, where there is one
+    at_once: int = 1  # calls that may wait at a time, where the solver is a server (``external/umbridge.py``)
 
     def __repr__(self) -> str:
         return f"black_box({self.called!r}, {', '.join(self.box.names)} -> {self.size} values)"
@@ -218,6 +221,14 @@ class BlackBox(Problem):
         if p is not None:
             _keep_newest(self._reason_at, np.asarray(p).tobytes(), why, PLACES)
 
+    def identity(self) -> str:
+        return self.identified
+
+    @cached_property
+    def own_executor(self) -> ThreadPoolExecutor | None:
+        """Where solves run if nobody says where: threads that wait for a server, if it is one."""
+        return ThreadPoolExecutor(self.at_once) if self.at_once > 1 else None
+
     def explain(self, p: Float[np.ndarray, " d"], result: Attempt) -> str:
         return self._reason_at.get(np.asarray(p, dtype=np.float64).tobytes(), next(reversed(self._reasons), ""))
 
@@ -307,7 +318,7 @@ def black_box(
     parts = _checked_components(components)
     loosened = _checked_loosen(loosen, solve)
     call = partial(_solve, solve, loosened, len(parts))
-    timed = None if time_limit is None else TimedCalls(call, _checked_limit(time_limit), "the solver")
+    timed = None if time_limit is None else TimedCalls(call, checked_limit(time_limit), "the solver")
     if size is None:
         try:
             answer = (timed or call)(box.centre, None, None)
@@ -351,7 +362,7 @@ def black_box(
     return made
 
 
-def _checked_limit(limit: Any) -> float:
+def checked_limit(limit: Any) -> float:
     if isinstance(limit, bool) or not isinstance(limit, int | float | np.number) or not 0 < float(limit) < np.inf:
         raise ValueError(f"time_limit is a positive number of seconds, not {limit!r}")
     return float(limit)

@@ -53,6 +53,7 @@ def solved_rows(
 ) -> Iterator[tuple[int, Attempt, str]]:
     """Row number, attempt and why it failed ("" where it did not), each as soon as it is known."""
     solve_row = RowSolver(problem, way)
+    executor = executor if executor is not None else own_executor(problem)
     if executor is None:
         for i in rows:
             yield i, *solve_row(inputs[i])
@@ -79,7 +80,7 @@ def attempt_rows(
     problem: Problem, P: Float[np.ndarray, "n d"], executor: concurrent.futures.Executor | None = None
 ) -> tuple[Attempt, list[str]]:
     """``attempt_batch`` of checked inputs, on an executor or here, with why each row failed."""
-    if executor is not None:
+    if executor is not None or own_executor(problem) is not None:
         found = sorted(solved_rows(problem, P, range(len(P)), executor, among_others), key=lambda row: row[0])
         columns = zip(*(attempt for _, attempt, _ in found), strict=True)
         return Attempt(*(np.stack(column) for column in columns)), [why for *_, why in found]  # type: ignore[arg-type]
@@ -90,6 +91,12 @@ def attempt_rows(
         good = np.isfinite(np.asarray(pieces[-1].u)).all(axis=1)
         reasons += ["" if good[i] else why_not(problem, p, row(pieces[-1], i)) for i, p in enumerate(some)]
     return Attempt(*(np.concatenate(parts) for parts in zip(*pieces, strict=True))), reasons  # type: ignore[arg-type]
+
+
+def own_executor(problem: Problem) -> concurrent.futures.Executor | None:
+    """Threads that wait, where a problem is solved by a server (``problems/black_box.py``)."""
+    found: concurrent.futures.Executor | None = getattr(problem, "own_executor", None)
+    return found
 
 
 def row(attempts: Attempt, i: int) -> Attempt:

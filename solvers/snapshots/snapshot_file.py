@@ -163,7 +163,7 @@ def check_owner(path: Path, there: dict[str, Any], here: dict[str, Any]) -> None
     difference = first_difference(flat(there), flat(here))
     one, other = (owner.get("fingerprint", "")[:12] for owner in (there, here))
     if difference is None and one and other:  # files of before there were fingerprints have none
-        what = "fingerprint (class, matrices, weights, loads)"
+        what = "fingerprint (class, matrices, weights, loads, program)"
         difference = first_difference({what: one}, {what: other})
     if difference is not None:
         raise ValueError(
