@@ -188,8 +188,8 @@ def _understood(status: int, text: bytes) -> dict[str, Any]:
         raise Refused(f"answered with JSON that is no object: {_shown(text)}")
     if "error" in answer or status != 200:
         about = answer.get("error")
-        kind, said = (about.get("type"), about.get("message")) if isinstance(about, dict) else (None, about)
-        raise Unanswered(f"answered with an error, {kind or f'HTTP status {status}'}: {_shown(str(said).encode())}")
+        kind, words = (about.get("type"), about.get("message")) if isinstance(about, dict) else (None, about)
+        raise Unanswered(f"answered with an error, {kind or f'HTTP status {status}'}: {_shown(str(words).encode())}")
     return answer
 
 
