@@ -15,6 +15,7 @@ from .solvers.problem import Problem, Solution, SolveError, solve
 from .solvers.problems.affine import affine
 from .solvers.problems.black_box import black_box
 from .solvers.problems.catalogue import problem
+from .solvers.processes.worker_processes import WorkerProcesses
 from .solvers.snapshots.sample import Snapshots, load_snapshots, sample
 from .surrogates import (
     Ensemble,
@@ -90,6 +91,7 @@ __all__ = [
     "TangentMap",
     "TrustMap",
     "UnsolvedInput",
+    "WorkerProcesses",
     "__version__",
     "affine",
     "audit",

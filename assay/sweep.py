@@ -14,6 +14,7 @@ import itertools
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -81,12 +82,14 @@ def run_sweep(
     command: str,
     progress: Callable[[str, float, float | None, str], None] | None = None,
     source: DataSource | None = None,
+    executor: Executor | None = None,
 ) -> dict[str, Any]:
     """Train all runs, search each for its worst error, fit the exponents; written to ``sweep.json`` and ``sweep.png``.
 
     Args:
         settings: how the run folders name their problem (``about_problem``).
         source: the rows to learn from and to test with, in the place of solves.
+        executor: where the solves run, as in ``sample``.
 
     Raises:
         UserError: the folder holds something else, or another sweep; more rows than the data has.
@@ -109,7 +112,8 @@ def run_sweep(
                 progress(f"{n + 1}/{len(plans)} {label}: {stage}", done, total, note)
 
         run = path / "runs" / label
-        rows.append({"at": _plain(point), **_one(run, problem, settings, plan, command, told, sources[number])})
+        made = _one(run, problem, settings, plan, command, told, sources[number], executor)
+        rows.append({"at": _plain(point), **made})
         write_json(own_file(path, "sweep.json"), {"format": FORMAT, "about": _plain(about), "rows": rows})
     result = {"format": FORMAT, "about": _plain(about), "rows": rows, "fits": fits(rows)}
     write_json(own_file(path, "sweep.json"), result)
@@ -157,6 +161,7 @@ def _one(
     command: str,
     progress: Callable[..., None],
     source: DataSource | None,
+    executor: Executor | None,
 ) -> dict[str, Any]:
     """One run, made or read, and the largest error that a search finds of it; of data that of the rows held out."""
     from .verify.falsify import falsify
@@ -170,12 +175,12 @@ def _one(
         results = folder.facts["results"]
     else:
         folder = RunFolder.start(path, asked, command)
-        results = run_training(folder, problem, plan, progress, source)
+        results = run_training(folder, problem, plan, progress, source, executor)
         folder.complete(results)
     model = folder.surrogate(problem)
     progress("searching", 0.0, None, "")
     tests = source.held if source is not None and len(source.held) else None
-    found = falsify(problem, model, 1e-2, BUDGET, seed=plan.seed, draws=0, tests=tests, shrink=0)
+    found = falsify(problem, model, 1e-2, BUDGET, seed=plan.seed, draws=0, tests=tests, shrink=0, executor=executor)
     kept = ("errors", "parameters", "seconds", "solver_calls")
     training = results["training"]
     return {

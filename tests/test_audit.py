@@ -12,11 +12,11 @@ from assay.benchmarks.soundness.faulty import Quadratic
 from assay.benchmarks.soundness.tampering import LIES, certified, tampered
 from assay.cli import run
 from assay.solvers import Box, ThermalBlock, affine, black_box
+from assay.solvers.processes.worker_processes import WorkerProcesses
 from assay.verify.audit import Changed, NotReproduced, Refuted, audit
 from assay.verify.certify import certify
 from assay.verify.certify_box import certify_box
 from assay.verify.proofs.prover import proof_of
-from assay.verify.recheck.workers import processes
 
 PROBLEM = ThermalBlock((2, 1), 8, low=10**-0.5, high=10**0.5)
 CORNERS = PROBLEM.inputs.from_unit(np.array([[0, 0], [0, 1], [1, 0], [1, 1]], dtype=float))
@@ -86,7 +86,7 @@ def test_leaves_are_proved_by_an_executor(written, surrogate):
     with ThreadPoolExecutor(2) as pool:
         found = audit(written, PROBLEM, surrogate, executor=pool)
     assert found.proved == found.leaves
-    with processes(2) as pool:  # what is sent there is plain data
+    with WorkerProcesses(2) as pool:  # what is sent there is plain data
         assert audit(written, PROBLEM, surrogate, executor=pool, sample=4).proved == 4
 
 

@@ -55,7 +55,7 @@ def test_its_process_ends_with_the_problem():
     made = problem(time_limit=60.0, size=3)
     assert made.solve([0.5, 0.5])[0] == 1.5
     (process,) = made.timed._idle
-    pid = process._process.pid
+    pid = process.pid
     os.kill(pid, 0)
     del made, process
     with pytest.raises(ProcessLookupError):

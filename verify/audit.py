@@ -25,6 +25,7 @@ import numpy as np
 
 from ..solvers.precision import in_float64
 from ..solvers.problem import Problem
+from ..solvers.processes.sending import check_executor
 from ..solvers.seed import checked_seed
 from .answers.evaluate import captured
 from .answers.frozen import Frozen
@@ -94,7 +95,7 @@ def audit(
         progress: told how many leaves are done, and how many there are.
         seconds: stop proving after that long; by default, when all is done.
         boxes: parts that one leaf may be halved into.
-        executor: proves leaves side by side: threads, or processes that are spawned (JAX does not survive a fork).
+        executor: proves leaves side by side, as in ``sample``.
 
     Raises:
         Changed, Refuted, NotReproduced: what does not hold, all of them ``ValueError``.
@@ -102,6 +103,7 @@ def audit(
     """
     start = time.perf_counter()
     seed = checked_seed(seed)
+    check_executor(executor)
     surrogate = captured(surrogate)
     if boxes < 1 or (seconds is not None and not seconds > 0) or (sample is not None and sample < 1):
         raise ValueError(f"budgets must be positive, not seconds={seconds}, boxes={boxes}, sample={sample}")

@@ -21,7 +21,7 @@ from ..solvers.outputs import Output, find_output
 from ..solvers.precision import in_float64
 from ..solvers.problem import Attempt, Problem
 from ..solvers.problems.dataset import DatasetProblem
-from ..solvers.processes.rows import check_executor
+from ..solvers.processes.sending import check_executor
 from ..solvers.seed import checked_seed
 from ..solvers.snapshots.snapshot_file import Snapshots, as_json
 from ..solvers.tolerance import Tolerance

@@ -29,7 +29,8 @@ from ..solvers.foreign import SettingsChanged
 from ..solvers.outputs import Output, find_output
 from ..solvers.precision import in_float64
 from ..solvers.problem import Problem
-from ..solvers.processes.rows import attempt_rows, check_executor
+from ..solvers.processes.rows import attempt_rows
+from ..solvers.processes.sending import check_executor
 from ..solvers.tolerance import Tolerance
 from .answers.batch_remark import batch_difference
 from .answers.evaluate import CHUNK, Model, as_float64, captured, evaluate

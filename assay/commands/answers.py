@@ -30,7 +30,7 @@ from ..terminal.settings import (
     point,
     read_inputs,
 )
-from ..terminal.workers import Workers, pool
+from ..terminal.workers import Dask, Workers, pool
 from ..verify.answers.evaluate import evaluate
 from ..verify.answers.first_call import check_answers
 from ..verify.certificate import Certificate, OutputInterval
@@ -258,6 +258,7 @@ def guard(
     ] = None,
     out: Annotated[Path | None, typer.Option(metavar="FILE.npz", help="The answers, for numpy.load.")] = None,
     workers: Workers = None,
+    dask: Dask = None,
     problem: ProblemOption = None,
     set_: Set = None,
     as_json: Json = False,
@@ -271,7 +272,8 @@ def guard(
     P = chosen_inputs(target, at, inputs, random, seed)
     check_new(out)
     prepared(target.problem)
-    with keeps(lambda: "nothing was written; the same command starts again"), pool(workers) as executor:
+    again = "nothing was written; the same command starts again"
+    with keeps(lambda: again), pool(workers, dask, target.problem) as executor:
         if calibration is None:
             guarding: Guard | StatisticalGuard = guarded(
                 target.problem, target.surrogate, tolerance, trust_map, absolute, output

@@ -13,15 +13,20 @@ from ..terminal.errors import DONE, FAILED, UNDECIDED, UserError
 from ..terminal.output import emit, progress_bar
 from ..terminal.settings import Config, Json, ProblemOption, Set, pairs
 from ..terminal.streams import say
+from ..terminal.workers import Dask, pool
 from ..verify.audit import BOXES, Changed, NotReproduced, Refuted
 from ..verify.audit import audit as check
-from ..verify.recheck.workers import processes
 
 ANSWERS: dict[type[ValueError], tuple[str, str, int]] = {
     Changed: ("changed", "the map does not hold", FAILED),
     Refuted: ("refuted", "the map does not hold", FAILED),
     NotReproduced: ("not reproduced", "undecided", UNDECIDED),
 }
+
+ProvedBy = Annotated[
+    int | None,
+    typer.Option("--workers", min=1, metavar="N", help="Prove leaves in N processes at a time; here if left out."),
+]
 
 
 def audit(
@@ -37,7 +42,8 @@ def audit(
     sample: Annotated[int | None, typer.Option(min=1, help="Prove only so many leaves again, drawn at random.")] = None,
     seconds: Annotated[float | None, typer.Option(help="Stop proving after that long; by default when done.")] = None,
     boxes: Annotated[int, typer.Option(min=1, help="Parts that one leaf may be halved into.")] = BOXES,
-    workers: Annotated[int, typer.Option(min=1, help="Processes that prove leaves side by side.")] = 1,
+    workers: ProvedBy = None,
+    dask: Dask = None,
     problem: ProblemOption = None,
     set_: Set = None,
     as_json: Json = False,
@@ -50,7 +56,7 @@ def audit(
     if not trust_map.is_file():
         raise UserError(f"there is no trust map at {trust_map}: `assay certify RUN --box all` makes one")
     target = find_surrogate(run or str(trust_map.parent), problem, pairs(set_ or [], "--set"))
-    with progress_bar("proving leaves again") as bar, processes(workers) as executor:
+    with progress_bar("proving leaves again") as bar, pool(workers, dask) as executor:
         try:
             found = check(
                 trust_map,

@@ -22,7 +22,7 @@ from ..terminal.errors import DONE, FAILED, UNDECIDED, keeps
 from ..terminal.output import downward, emit, number, plain, progress_bar, table, upward
 from ..terminal.settings import Absolute, Config, Json, OutputOption, ProblemOption, Seed, Set, pairs, point
 from ..terminal.settings import Tolerance as ToleranceOption
-from ..terminal.workers import Workers, pool
+from ..terminal.workers import Dask, Workers, pool
 from ..verify.falsification import VERDICTS, Falsification
 from ..verify.falsify import falsify as search
 from ..verify.search.methods.catalogue import METHODS, STANDARD, find_method
@@ -59,6 +59,7 @@ def falsify(
     seed: Seed = 0,
     method: Annotated[str, typer.Option(metavar="NAME", help=f"How it is searched: {', '.join(METHODS)}.")] = STANDARD,
     workers: Workers = None,
+    dask: Dask = None,
     output: OutputOption = None,
     problem: ProblemOption = None,
     out: Annotated[
@@ -94,7 +95,7 @@ def falsify(
     tests = _tests(target)
     prepared(target.problem)
     lost = "nothing of this search was kept; the same command searches again"
-    with keeps(lambda: lost), progress_bar("") as bar, pool(workers) as executor:
+    with keeps(lambda: lost), progress_bar("") as bar, pool(workers, dask, target.problem) as executor:
 
         def progress(stage: str, done: int, total: int) -> None:
             bar(done, total, "", stage)

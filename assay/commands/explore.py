@@ -19,7 +19,7 @@ from ..solvers.snapshots.sample import sample as take_sample
 from ..terminal.errors import DONE, UNDECIDED, UserError, keeps
 from ..terminal.output import check_new, emit, number, plain, progress_bar, table, write_arrays
 from ..terminal.settings import At, Config, Json, Seed, Set, pairs, point
-from ..terminal.workers import Workers, pool
+from ..terminal.workers import Dask, Workers, pool
 from ..verify.proofs.prover import proof_of
 
 SHOWN = 10  # failed inputs that people are shown
@@ -182,6 +182,7 @@ def sample(
     out: Annotated[Path, typer.Option(metavar="FILE.h5", help="Continued where it exists.")] = Path("snapshots.h5"),
     retry: Annotated[bool, typer.Option(help="Solve rows again that failed when OUT was made.")] = True,
     workers: Workers = None,
+    dask: Dask = None,
     set_: Set = None,
     as_json: Json = False,
     config: Config = None,
@@ -193,7 +194,7 @@ def sample(
     def kept() -> str:
         return f"{done[0]} of {n} snapshots are kept beside {out}; the same command goes on from there"
 
-    with keeps(kept), progress_bar("solving") as bar, pool(workers) as executor:
+    with keeps(kept), progress_bar("solving") as bar, pool(workers, dask, owner) as executor:
 
         def progress(count: int, total: int) -> None:
             done[0] = count

@@ -26,7 +26,7 @@ from ..terminal.errors import DONE, UserError, keeps
 from ..terminal.output import emit, number, progress_bar
 from ..terminal.settings import Config, Json, Option, Seed, Set, Tolerance, box_inside, pairs
 from ..terminal.streams import say
-from ..terminal.workers import Workers, pool
+from ..terminal.workers import Dask, Workers, pool
 from ..verify.certificate import against
 from .sweeping import asked_sweep, sweep_verb
 
@@ -88,6 +88,7 @@ def train(
     tolerance: Tolerance = 1e-2,
     out: Annotated[Path | None, typer.Option(metavar="FOLDER", help="runs/PROBLEM-SURROGATE if left out.")] = None,
     workers: Workers = None,
+    dask: Dask = None,
     set_: Set = None,
     as_json: Json = False,
     config: Config = None,
@@ -101,7 +102,7 @@ def train(
     if repair:
         wanted: dict[str, Any] = {"rounds": rounds, "budget": budget, "search": search, "compare": compare}
         wanted |= {"tolerance": tolerance, "seed": seed}
-        return repair_verb(problem, owner_word, asked, wanted, out, workers, as_json)
+        return repair_verb(problem, owner_word, asked, wanted, out, workers, dask, as_json)
     source = None if data is None else find_data(data, problem, asked, snapshots, test, seed)
     owner: Problem
     if source is not None:
@@ -124,14 +125,13 @@ def train(
         steps,
         pairs(option or [], "--option"),
     )
-    if workers is not None and (sweep or seeds > 1 or source is not None):
-        raise UserError("--workers is about the solves of one training: leave it out with --sweep, --seeds and --data")
     about = about_problem(problem, asked, owner) | ({} if source is None else {"data": str(data)})
     if sweep or seeds > 1:
         path = out or Path("runs") / f"{problem.replace(':', '-')}-{plan.surrogate}-sweep"
         command = shlex.join(["assay", *sys.argv[1:]])
         many = asked_sweep(sweep or [], seeds, plan.surrogate)
-        return sweep_verb(path, owner, about, plan, many, command, as_json, source)
+        with pool(workers, dask, owner) as executor:
+            return sweep_verb(path, owner, about, plan, many, command, as_json, source, executor)
     check_options(owner, plan.surrogate, plan.options, physics_weight, snapshots > 0)
     path = out or Path("runs") / f"{problem.replace(':', '-')}-{plan.surrogate}"
     settings = {"problem": about, "training": plan.settings()}
@@ -142,7 +142,7 @@ def train(
         where = f"training goes on from step {done}" if done else "going on"
         say(f"{path} holds an interrupted run of these settings: {where}")
     with keeps(lambda: f"what was done is kept in {path}; the same command goes on from there"):
-        with progress_bar("") as bar, pool(workers) as executor:
+        with progress_bar("") as bar, pool(workers, dask, owner) as executor:
             results = run_training(
                 folder, owner, plan, lambda stage, done, total, note: bar(done, total, note, stage), source, executor
             )

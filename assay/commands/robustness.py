@@ -13,7 +13,7 @@ from ..targets import Target, find_surrogate
 from ..terminal.errors import DONE, UserError, keeps
 from ..terminal.output import emit, number, progress_bar, table
 from ..terminal.settings import Absolute, Config, Json, ProblemOption, Seed, Set, Tolerance, pairs
-from ..terminal.workers import Workers, pool
+from ..terminal.workers import Dask, Workers, pool
 from ..verify.precision.precision import precision as changed_answers
 from ..verify.search.counterexample import Counterexample
 from ..verify.search.records import kept_records
@@ -41,6 +41,7 @@ def shifts(
     ] = None,
     seed: Seed = 0,
     workers: Workers = None,
+    dask: Dask = None,
     problem: ProblemOption = None,
     set_: Set = None,
     as_json: Json = False,
@@ -54,7 +55,7 @@ def shifts(
         key = next(iter(changed))
         if key not in owner.settings:
             raise UserError(f"--change: {owner.name} has no setting {key!r}: {', '.join(owner.settings) or 'none'}")
-    with keeps(lambda: AGAIN), pool(workers) as executor, progress_bar("solving") as bar:
+    with keeps(lambda: AGAIN), pool(workers, dask, owner) as executor, progress_bar("solving") as bar:
 
         def progress(name: str, done: int, total: int) -> None:
             bar(done, total, "", name)

@@ -16,7 +16,7 @@ from ..targets import Target, find_surrogate
 from ..terminal.errors import DONE, UNDECIDED, UserError, keeps
 from ..terminal.output import check_new, downward, emit, number, progress_bar, upward
 from ..terminal.settings import Absolute, Config, Json, ProblemOption, Seed, Set, Tolerance, pairs
-from ..terminal.workers import Workers, pool
+from ..terminal.workers import Dask, Workers, flag_of, pool
 from ..verify.evidence import Evidence
 from ..verify.search.counterexample import Counterexample
 from ..verify.search.records import kept_records
@@ -34,14 +34,18 @@ Rows = Annotated[
 ]
 
 
-def unseen_rows(target: Target, n: int | None, seed: int, workers: int | None = None) -> Snapshots:
+def unseen_rows(
+    target: Target, n: int | None, seed: int, workers: int | None = None, dask: str | None = None
+) -> Snapshots:
     """Solutions that training never saw: those that the run was tested with, or new ones at ``n`` independent draws."""
     file = None if target.folder is None else target.folder.file("test.h5")
     if n is None and file is not None and file.exists():
+        if flag := flag_of(workers, dask):
+            raise UserError(f"{flag} is about solves, and the run's own test rows serve: leave it out, or say --n")
         return load_snapshots(file, target.problem)
     if not target.problem.has_solver:
         raise UserError(f"{target.label}: no rows were held out of its data, and there is no solver: train with --test")
-    with keeps(lambda: AGAIN), pool(workers) as executor, progress_bar("solving") as bar:
+    with keeps(lambda: AGAIN), pool(workers, dask) as executor, progress_bar("solving") as bar:
         return take_sample(target.problem, n or ROWS, seed, independent=True, executor=executor, progress=bar)
 
 
@@ -51,6 +55,7 @@ def conformal(
     n: Rows = None,
     seed: Seed = 0,
     workers: Workers = None,
+    dask: Dask = None,
     problem: ProblemOption = None,
     set_: Set = None,
     as_json: Json = False,
@@ -62,7 +67,7 @@ def conformal(
     """
     target = find_surrogate(run, problem, pairs(set_ or [], "--set"))
     owner = target.problem
-    bars = error_bars(owner, target.surrogate, unseen_rows(target, n, seed, workers), miscoverage)
+    bars = error_bars(owner, target.surrogate, unseen_rows(target, n, seed, workers, dask), miscoverage)
     found, where = _worst(target, bars.worst)
     payload: dict[str, Any] = {
         "surrogate": target.label,
@@ -133,6 +138,7 @@ def calibrate(
     ] = None,
     seed: Seed = 0,
     workers: Workers = None,
+    dask: Dask = None,
     problem: ProblemOption = None,
     set_: Set = None,
     as_json: Json = False,
@@ -149,8 +155,9 @@ def calibrate(
     if out is None:
         out = Path("calibration.npz") if target.folder is None else target.folder.file("calibration.npz")
     prepared(owner)
-    rows = unseen_rows(target, None, seed, workers) if held_out or not owner.has_solver else None
-    with keeps(lambda: AGAIN), pool(workers) as executor, progress_bar("solving") as bar:
+    rows = unseen_rows(target, None, seed, workers, dask) if held_out or not owner.has_solver else None
+    there = (None, None) if rows is not None else (workers, dask)
+    with keeps(lambda: AGAIN), pool(*there, owner) as executor, progress_bar("solving") as bar:
         made = choose_threshold(
             owner, target.surrogate, rows, n=n, tolerance=tolerance, miscoverage=miscoverage, confidence=confidence,
             seed=seed, absolute=absolute, executor=executor, progress=bar,
@@ -208,6 +215,7 @@ def probability(
     ] = None,
     seed: Seed = 0,
     workers: Workers = None,
+    dask: Dask = None,
     problem: ProblemOption = None,
     set_: Set = None,
     as_json: Json = False,
@@ -216,7 +224,7 @@ def probability(
     """How likely the error is beyond the tolerance, with an interval. Exit code 3: the interval is not reliable."""
     target = find_surrogate(run, problem, pairs(set_ or [], "--set"))
     prepared(target.problem)
-    with keeps(lambda: AGAIN), pool(workers) as executor, progress_bar("") as bar:
+    with keeps(lambda: AGAIN), pool(workers, dask, target.problem) as executor, progress_bar("") as bar:
 
         def progress(stage: str, done: int, total: int) -> None:
             bar(done, total, "", stage)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import Executor
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +51,7 @@ def sweep_verb(
     command: str,
     as_json: bool,
     source: DataSource | None = None,
+    executor: Executor | None = None,
 ) -> int:
     """Run it, and show a table of all runs with the fitted exponents."""
     with (
@@ -65,6 +67,7 @@ def sweep_verb(
             command,
             lambda stage, done, total, note: bar(done, total, note, stage),
             source,
+            executor,
         )
     rows = result["rows"]
 

@@ -17,7 +17,7 @@ from ..targets import find_surrogate
 from ..terminal.errors import DONE, UNDECIDED, keeps
 from ..terminal.output import check_new, emit, number, progress_bar, write_arrays
 from ..terminal.settings import Config, Json, ProblemOption, Seed, Set, pairs
-from ..terminal.workers import Workers, pool
+from ..terminal.workers import Dask, Workers, pool
 from ..verify.evidence import Evidence
 from ..verify.tangent.tangent_map import LOW, TangentMap, tangent_map
 from .check import RunWord, save_report
@@ -29,6 +29,7 @@ def tangent(
     low: Annotated[float, typer.Option(help="Relative Jacobian errors above are a low match.")] = LOW,
     seed: Seed = 0,
     workers: Workers = None,
+    dask: Dask = None,
     problem: ProblemOption = None,
     out: Annotated[Path | None, typer.Option(metavar="FILE.npz", help="Every number at every point.")] = None,
     plot: Annotated[Path | None, typer.Option(metavar="FILE.png", help="A picture of the map.")] = None,
@@ -48,7 +49,7 @@ def tangent(
     file = None if target.folder is None else target.folder.file("snapshots.h5")
     snapshots = load_snapshots(file, owner) if file is not None and file.exists() else None
     again = "nothing was kept; the same command starts again"
-    with keeps(lambda: again), pool(workers) as executor, progress_bar("") as bar:
+    with keeps(lambda: again), pool(workers, dask, owner) as executor, progress_bar("") as bar:
 
         def progress(stage: str, done: int, total: int) -> None:
             bar(done, total, "", stage)

@@ -50,6 +50,7 @@ def repair_verb(
     asked: dict[str, Any],
     out: Path | None,
     workers: int | None,
+    dask: str | None,
     as_json: bool,
 ) -> int:
     """Repair a run into a run folder of its own."""
@@ -71,7 +72,7 @@ def repair_verb(
     with (
         keeps(lambda: f"what was done is kept in {path}; the same command goes on from there"),
         progress_bar("") as bar,
-        pool(workers) as executor,
+        pool(workers, dask, problem) as executor,
     ):
         results = run_repair(
             run, folder, problem, asked, lambda stage, done, total, note: bar(done, total, note, stage), executor

@@ -1,36 +1,54 @@
-"""--workers: solves in processes of their own."""
+"""--workers and --dask: solves in processes of their own, or on a cluster."""
 
 from __future__ import annotations
 
-import multiprocessing
 from collections.abc import Iterator
-from concurrent.futures import Executor, ProcessPoolExecutor
+from concurrent.futures import Executor
 from contextlib import contextmanager
 from typing import Annotated
 
 import typer
 
-from ..solvers.processes.child import begin_child
+from ..solvers.problem import Problem
+from ..solvers.processes.cluster import cluster
+from ..solvers.processes.worker_processes import WorkerProcesses
+from .errors import UserError
 
 Workers = Annotated[
     int | None, typer.Option("--workers", min=1, metavar="N", help="Solve in N processes at a time; here if left out.")
 ]
+Dask = Annotated[
+    str | None,
+    typer.Option(
+        "--dask",
+        metavar="ADDRESS",
+        help="Solve on the workers of this Dask scheduler, tcp://HOST:PORT (on SLURM dask-jobqueue starts one).",
+    ),
+]
+
+
+def flag_of(workers: int | None, dask: str | None) -> str:
+    """Which of the two was given; "" where none was."""
+    return "--workers" if workers is not None else "--dask" if dask is not None else ""
 
 
 @contextmanager
-def pool(workers: int | None) -> Iterator[Executor | None]:
-    """An executor of so many processes; None for none. Where its work is given up they are stopped, busy or not."""
-    if workers is None:
+def pool(workers: int | None, dask: str | None, problem: Problem | None = None) -> Iterator[Executor | None]:
+    """The executor that the flags ask for; None for none. Where its work is given up it is stopped, busy or not.
+
+    Raises:
+        UserError: both flags, or a problem without a solver.
+    """
+    flag = flag_of(workers, dask)
+    if workers is not None and dask is not None:
+        raise UserError("--workers are processes of this machine and --dask those of a cluster: leave one of them out")
+    if flag and problem is not None and not problem.has_solver:
+        raise UserError(f"{flag} is about solves, and there is no solver of {problem.name}: leave it out")
+    if workers is not None:
+        with WorkerProcesses(workers) as processes:
+            yield processes
+    elif dask is not None:
+        with cluster(dask) as executor:
+            yield executor
+    else:
         yield None
-        return
-    context = multiprocessing.get_context("spawn")
-    executor = ProcessPoolExecutor(workers, mp_context=context, initializer=begin_child)
-    try:
-        yield executor
-    except BaseException:
-        processes = list((executor._processes or {}).values())
-        executor.shutdown(wait=False, cancel_futures=True)
-        for process in processes:
-            process.kill()
-        raise
-    executor.shutdown()

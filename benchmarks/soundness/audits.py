@@ -25,10 +25,10 @@ from ...solvers.classes.coercive import CoerciveProblem
 from ...solvers.problems.elasticity import Elasticity
 from ...solvers.problems.lognormal_diffusion import LognormalDiffusion
 from ...solvers.problems.thermal_block import ThermalBlock
+from ...solvers.processes.worker_processes import WorkerProcesses
 from ...verify.audit import Changed, NotReproduced, Refuted, audit
 from ...verify.certify import certify
 from ...verify.certify_box import certify_box
-from ...verify.recheck.workers import processes
 from .. import command
 from .box_networks import Design, Network
 from .tampering import LIES, tampered
@@ -105,7 +105,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     rows: list[dict[str, Any]] = []
     lies: list[dict[str, Any]] = []
     maps = [(kind, share, 10 * i + j) for i, kind in enumerate(KINDS) for j, share in enumerate((TIGHT, LOOSE))]
-    with tempfile.TemporaryDirectory() as folder, processes(options.workers) as executor:
+    with tempfile.TemporaryDirectory() as folder, WorkerProcesses(options.workers) as executor:
         for kind, share, seed in maps[: options.maps]:
             path = Path(folder) / f"map-{len(rows)}.json"
             surrogate, row = honest_map(kind, share, seed, options.seconds, path)

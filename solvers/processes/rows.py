@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import concurrent.futures
 import pickle
+import time
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from typing import Any
 
 import numpy as np
 from jaxtyping import Float
@@ -14,34 +16,32 @@ from jaxtyping import Float
 from ..answers import LONGEST
 from ..precision import in_float64
 from ..problem import Attempt, Problem
+from .sending import TRIES, Lost, Sent
 
-IN_FLIGHT = 64  # tasks handed to an executor at a time: bounds what waits in memory
-TOGETHER = 32  # rows solved here at a time: a problem remembers the reasons of its last failures alone
-Way = Callable[[Problem, np.ndarray], Attempt]  # one input [d] -> its attempt, as host arrays
-
-
-def check_executor(executor: concurrent.futures.Executor | None) -> None:
-    """Check that an executor's processes can run JAX.
-
-    Raises:
-        ValueError: processes made by a fork, which hang at their first solve once JAX has run in this one.
-    """
-    context: Any = getattr(executor, "_mp_context", None)
-    if isinstance(executor, concurrent.futures.ProcessPoolExecutor) and context.get_start_method() == "fork":
-        raise ValueError(
-            "these processes are started by a fork, which JAX does not survive: they would hang. Make them with "
-            "ProcessPoolExecutor(..., mp_context=multiprocessing.get_context('spawn'))"
-        )
+TOGETHER = 32  # rows of one batch: a problem remembers the reasons of its last failures alone
+SECONDS = 0.2  # of work that is sent at a time: an interruption may lose as much for every worker
+MOST = 256  # rows that are sent at a time
+IN_FLIGHT = 1024  # rows that are on their way, of all workers together
+BYTES = 1 << 25  # of fields that come back at a time
+Solved = tuple[Attempt, str]  # one row as host arrays, and why it failed; "" where it did not
+Way = Callable[[Problem, np.ndarray], Iterator[Solved]]
 
 
-def alone(problem: Problem, p: Float[np.ndarray, " d"]) -> Attempt:
-    """A solve by the program for one input."""
-    return Attempt(*(np.asarray(part) for part in problem.attempt_once(p)))  # type: ignore[arg-type]
+def one_by_one(problem: Problem, P: Float[np.ndarray, "n d"]) -> Iterator[Solved]:
+    """Solves by the program for one input."""
+    for p in P:
+        attempt = Attempt(*(np.asarray(part) for part in problem.attempt_once(p)))  # type: ignore[arg-type]
+        yield attempt, why_not(problem, p, attempt)
 
 
-def among_others(problem: Problem, p: Float[np.ndarray, " d"]) -> Attempt:
-    """A solve by the program for many inputs, whose bits it shares."""
-    return Attempt(*(np.asarray(part)[0] for part in problem.attempt_batch(p[None])))
+def batched(problem: Problem, P: Float[np.ndarray, "n d"]) -> Iterator[Solved]:
+    """Solves by the program for many inputs, which gives a row the same bits whatever it is solved with."""
+    for start in range(0, len(P), TOGETHER):
+        some = P[start : start + TOGETHER]
+        attempts = problem.attempt_batch(some)
+        for i, p in enumerate(some):
+            attempt = row(attempts, i)
+            yield attempt, why_not(problem, p, attempt)
 
 
 def solved_rows(
@@ -49,48 +49,92 @@ def solved_rows(
     inputs: Float[np.ndarray, "n d"],
     rows: Iterable[int],
     executor: concurrent.futures.Executor | None,
-    way: Way = alone,
+    way: Way = one_by_one,
 ) -> Iterator[tuple[int, Attempt, str]]:
-    """Row number, attempt and why it failed ("" where it did not), each as soon as it is known."""
-    solve_row = RowSolver(problem, way)
+    """Row number, attempt and why it failed ("" where it did not), each as soon as it is known.
+
+    An executor is sent several rows at a time where they take little; each is solved by the program that solves it
+    here, so that its bits depend neither on that nor on who solves it. Rows whose worker is lost are sent again, each
+    by itself; one that takes ``TRIES`` workers along has failed.
+    """
+    solve = RowSolver(problem, way)
     executor = executor if executor is not None else own_executor(problem)
     if executor is None:
         for i in rows:
-            yield i, *solve_row(inputs[i])
+            ((attempt, why),) = solve(inputs[[i]])[0]
+            yield i, attempt, why
         return
-    waiting = iter(rows)
-    running: dict[concurrent.futures.Future[tuple[Attempt, str]], int] = {}
+    left, again = deque(rows), deque[_Share]()
+    sent = Sent[_Share](executor)
+    pace = _Pace(problem.size, sent.workers)
     try:
         while True:
-            for i in waiting:
-                running[executor.submit(solve_row, inputs[i])] = i
-                if len(running) >= IN_FLIGHT:
-                    break
-            if not running:
+            while sent.room and len(sent) < IN_FLIGHT and (again or left):
+                share = again.popleft() if again else _Share([left.popleft() for _ in range(pace.rows(len(left)))])
+                sent.send(share, solve, inputs[share.rows], share.lost)
+            if not len(sent):
                 return
-            ready, _ = concurrent.futures.wait(running, return_when=concurrent.futures.FIRST_COMPLETED)
-            for future in sorted(ready, key=lambda f: f.exception() is not None):  # what was solved is kept first
-                yield running.pop(future), *future.result()
+            for share, answer in sent.ready():
+                if not isinstance(answer, Lost):
+                    pace.learn(len(answer[0]), answer[1])
+                    yield from share.solved(answer[0])
+                elif len(share.rows) > 1 or share.lost + 1 < TRIES:
+                    again.extend(_Share([i], share.lost + 1) for i in share.rows)
+                else:
+                    yield share.rows[0], _unsolved(problem), f"{answer}, on {TRIES} workers"
+    except GeneratorExit:
+        raise
+    except BaseException:  # an interruption: what was done by then is not lost
+        for share, answer in sent.done():
+            yield from share.solved(answer[0])
+        raise
     finally:
-        for future in running:
-            future.cancel()
+        sent.cancel()
+
+
+@dataclass(frozen=True)
+class _Share:
+    """Rows that one worker is sent, and how many workers were lost with them before."""
+
+    rows: list[int]
+    lost: int = 0
+
+    def solved(self, found: list[Solved]) -> Iterator[tuple[int, Attempt, str]]:
+        for i, (attempt, why) in zip(self.rows, found, strict=True):
+            yield i, attempt, why
+
+
+class _Pace:
+    """How many rows are sent at a time: one until it is known what they take, then ``SECONDS`` of work."""
+
+    def __init__(self, size: int, workers: int) -> None:
+        self._most = max(1, min(MOST, BYTES // (8 * size), IN_FLIGHT // (2 * workers)))
+        self._workers, self._now = workers, 1
+
+    def rows(self, left: int) -> int:
+        """Of those that are left; towards the end fewer, so that no worker waits for another."""
+        return max(1, min(self._now, left // (2 * self._workers)))
+
+    def learn(self, rows: int, seconds: float) -> None:
+        self._now = max(1, min(self._most, 4 * rows, int(SECONDS * rows / max(seconds, 1e-9))))
+
+
+def _unsolved(problem: Problem) -> Attempt:
+    return Attempt(np.full(problem.size, np.nan), np.asarray(np.nan), np.asarray(0), np.asarray(0))  # type: ignore[arg-type]
 
 
 def attempt_rows(
     problem: Problem, P: Float[np.ndarray, "n d"], executor: concurrent.futures.Executor | None = None
 ) -> tuple[Attempt, list[str]]:
     """``attempt_batch`` of checked inputs, on an executor or here, with why each row failed."""
-    if executor is not None or own_executor(problem) is not None:
-        found = sorted(solved_rows(problem, P, range(len(P)), executor, among_others), key=lambda row: row[0])
-        columns = zip(*(attempt for _, attempt, _ in found), strict=True)
-        return Attempt(*(np.stack(column) for column in columns)), [why for *_, why in found]  # type: ignore[arg-type]
-    pieces, reasons = [], list[str]()
-    for start in range(0, len(P), TOGETHER):
-        some = P[start : start + TOGETHER]
-        pieces.append(Attempt(*(np.asarray(part) for part in problem.attempt_batch(some))))  # type: ignore[arg-type]
-        good = np.isfinite(np.asarray(pieces[-1].u)).all(axis=1)
-        reasons += ["" if good[i] else why_not(problem, p, row(pieces[-1], i)) for i, p in enumerate(some)]
-    return Attempt(*(np.concatenate(parts) for parts in zip(*pieces, strict=True))), reasons  # type: ignore[arg-type]
+    if executor is None and own_executor(problem) is None:
+        found = RowSolver(problem, batched)(P)[0]
+    else:
+        rows = solved_rows(problem, P, range(len(P)), executor, batched)
+        by_number = {i: (attempt, why) for i, attempt, why in rows}
+        found = [by_number[i] for i in range(len(P))]
+    columns = zip(*(attempt for attempt, _ in found), strict=True)
+    return Attempt(*(np.stack(column) for column in columns)), [why for _, why in found]  # type: ignore[arg-type]
 
 
 def own_executor(problem: Problem) -> concurrent.futures.Executor | None:
@@ -113,15 +157,18 @@ def why_not(problem: Problem, p: Float[np.ndarray, " d"], attempt: Attempt) -> s
 
 
 class RowSolver:
-    """Solves one row wherever it is called; a process that receives it many times builds and compiles it once."""
+    """Solves rows wherever it is called; a process that receives it many times builds and compiles it once."""
 
-    def __init__(self, problem: Problem, way: Way = alone) -> None:
+    def __init__(self, problem: Problem, way: Way = one_by_one) -> None:
         self.problem, self.way = problem, way
 
     @in_float64
-    def __call__(self, p: Float[np.ndarray, " d"]) -> tuple[Attempt, str]:
-        attempt = self.way(self.problem, p)
-        return attempt, why_not(self.problem, p, attempt)
+    def __call__(self, P: Float[np.ndarray, "n d"], lost: int = 0) -> tuple[list[Solved], float]:
+        """The rows, and the seconds that they took. ``lost`` makes another task of one that is sent again: Dask does
+        not run the same one twice.
+        """
+        start = time.perf_counter()
+        return list(self.way(self.problem, P)), time.perf_counter() - start
 
     @cached_property
     def _pickled(self) -> bytes:

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import multiprocessing
-import os
 import pickle
-import signal
 import threading
 import weakref
 from collections.abc import Callable
@@ -14,14 +11,9 @@ from typing import Any
 
 from ..answers import Refused, Unanswered, reason, words
 from .child import begin_child
+from .process import TOP_LEVEL, CannotStart, Process, end_all
 
-START = 300.0  # seconds in which a process must be there: it imports what the function's module imports
-TOP_LEVEL = "define it at the top level of a module"
-
-
-class CannotStart(ValueError):
-    """A process of ours does not come up, whatever the input: no failed solve, but a mistake to be mended."""
-
+__all__ = ["CannotStart", "TimedCalls"]
 
 _serving: list[bool] = []  # in a process of ours: what its function's module makes starts no further ones
 
@@ -49,9 +41,9 @@ class TimedCalls:
         self._prepare()
 
     def _prepare(self) -> None:
-        self._idle: list[_Process] = []
+        self._idle: list[Process] = []
         self._lock = threading.Lock()
-        self._end = weakref.finalize(self, _end_all, self._idle)
+        self._end = weakref.finalize(self, end_all, self._idle)
 
     def __getstate__(self) -> dict[str, Any]:
         return {"_pickled": self._pickled, "limit": self.limit, "_whose": self._whose}
@@ -73,8 +65,9 @@ class TimedCalls:
         with self._lock:
             process = self._idle.pop() if self._idle else None
         if process is None:
-            process = _Process(self._pickled, self._whose)
+            process = Process(_serve, (self._pickled,), self._whose)
         try:
+            process.wait_until_ready()
             kind, answer = process.ask(args, self.limit)
         except BaseException:  # what it is busy with is not known: also after an interruption
             process.end()
@@ -84,71 +77,6 @@ class TimedCalls:
         if kind == "answered":
             return answer
         raise (Refused if kind == "refused" else Unanswered)(answer)
-
-
-class _Process:
-    """One process, and the pipe to it."""
-
-    def __init__(self, pickled: bytes, whose: str) -> None:
-        context = multiprocessing.get_context("spawn")
-        self._pipe, theirs = context.Pipe()
-        self._process = context.Process(target=_serve, args=(pickled, theirs), daemon=True)
-        try:
-            self._process.start()
-        except Exception as error:
-            raise CannotStart(f"no process could be started for {whose}: {words(error)}") from error
-        theirs.close()
-        try:
-            kind, said = self._received(START)
-        except Unanswered as error:
-            self.end()
-            raise CannotStart(
-                f"{whose} {error} before it was asked anything: that process imports your script again, which is "
-                'to make the problem and to run it under if __name__ == "__main__": alone'
-            ) from None
-        if kind != "ready":
-            self.end()
-            raise CannotStart(f"{whose} cannot be opened in a process of its own ({said}): {TOP_LEVEL}")
-
-    def ask(self, args: tuple[Any, ...], limit: float) -> tuple[str, Any]:
-        try:
-            self._pipe.send(args)
-        except OSError:  # it ended between two calls
-            raise Unanswered(self._how_it_ended()) from None
-        return self._received(limit)
-
-    def _received(self, limit: float) -> tuple[str, Any]:
-        try:
-            if not self._pipe.poll(limit):
-                raise Unanswered(f"did not answer within {limit:g} s")
-            found: tuple[str, Any] = self._pipe.recv()
-            return found
-        except (EOFError, OSError):
-            raise Unanswered(self._how_it_ended()) from None
-
-    def _how_it_ended(self) -> str:
-        self._process.join(5)
-        code = self._process.exitcode
-        if code is not None and code < 0:
-            return f"ended its process by {signal.Signals(-code).name}"
-        return f"ended its process (exit code {code})"
-
-    def end(self) -> None:
-        """Kill it, and what it started."""
-        self._pipe.close()
-        if self._process.pid is not None and self._process.exitcode is None:
-            try:
-                if os.getpgid(self._process.pid) == self._process.pid:  # else it has not come to begin_child yet
-                    os.killpg(self._process.pid, signal.SIGKILL)
-            except (AttributeError, OSError):  # Windows has no groups; or it ended just now
-                pass
-            self._process.kill()
-        self._process.join(5)
-
-
-def _end_all(processes: list[_Process]) -> None:
-    while processes:
-        processes.pop().end()
 
 
 def _serve(pickled: bytes, pipe: Connection) -> None:

@@ -15,7 +15,8 @@ import numpy as np
 from ..identity import check_rows, confirm
 from ..precision import in_float64
 from ..problem import Problem
-from ..processes.rows import IN_FLIGHT, check_executor, solved_rows
+from ..processes.rows import IN_FLIGHT, solved_rows
+from ..processes.sending import check_executor
 from ..seed import checked_seed
 from .journal import Journal
 from .snapshot_file import (
@@ -54,8 +55,10 @@ def sample(
         independent: at n independent draws from the sampling laws (``Box.draw``) instead: tests that statistics may
             count. A Sobol design covers the box more evenly, so that its points depend on each other.
         path: HDF5 file that keeps the rows. One that exists is continued; with n or more rows there it is only read.
-        executor: where the solves run: threads, processes (started by "spawn": JAX does not survive a fork), a cluster;
-            left out, here. Processes and clusters need a problem that can be pickled.
+        executor: where the solves run, a ``concurrent.futures.Executor``: threads, ``WorkerProcesses(N)`` (a
+            ProcessPoolExecutor must be started by "spawn": JAX does not survive a fork), a cluster
+            (``processes/cluster.py``); left out, here. Processes and clusters need a problem that can be pickled. The
+            rows are the same to the bit wherever processors, libraries and their threads are.
         progress: called with (rows done, n) at the start and after every row.
         retry: solve rows again that failed before (the solver may have been away); False keeps them failed.
 
@@ -100,7 +103,7 @@ def _sample_on_disk(
         check_owner(journal.path, journal.owner, owner)
         stored = joined(stored_at(path, owner), owner, {})  # read again, now that nobody else writes
         room = max([n, len(stored), *(i + 1 for i in journal.rows)])
-        if room > max(n, len(stored) + len(journal.rows) + IN_FLIGHT):  # solved in order, but for those in flight
+        if room > max(n, len(stored) + len(journal.rows) + 2 * IN_FLIGHT):  # in order, but for some on their way
             raise ValueError(f"{journal.path} is damaged: it holds row {room - 1} and not those before: delete it")
         rows = _Rows(problem, room, seed, independent)
         rows.adopt(path, stored)

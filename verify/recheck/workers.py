@@ -1,69 +1,24 @@
-"""Leaves proved in parts, here or by an executor's processes, with one clock for all of them."""
+"""Leaves proved in parts, here or by an executor's workers, with one clock for all of them."""
 
 from __future__ import annotations
 
-import multiprocessing
-import signal
-import threading
 import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Executor, ProcessPoolExecutor, wait
-from contextlib import contextmanager
-from typing import Any
+from collections.abc import Callable
+from concurrent.futures import Executor
 
 import numpy as np
 
+from ...solvers.processes.sending import TRIES, Lost, Sent
 from .claims import LeafBound
 from .halving import BUDGET, Leaves, prove
 
 AT_ONCE = 64  # leaves of one part
-_ended: Any = None  # in a process of ``processes``: set where the others are to stop
 
 
-@contextmanager
-def processes(count: int) -> Iterator[Executor | None]:
-    """So many processes, or none for one. An interrupt ends them at their next pass."""
-    if count <= 1:
-        yield None
-        return
-    context = multiprocessing.get_context("spawn")  # JAX does not survive a fork
-    ended = context.Event()
-    pool = ProcessPoolExecutor(count, mp_context=context, initializer=_begin, initargs=(ended,))
-    try:
-        with _no_interrupts():
-            pool.submit(int)  # starts them all
-        yield pool
-    except BaseException:
-        ended.set()
-        raise
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
-
-
-@contextmanager
-def _no_interrupts() -> Iterator[None]:
-    """What is started here is deaf to Ctrl-C from its first line on: a terminal sends it to all."""
-    if threading.current_thread() is not threading.main_thread():  # only there may it be set
-        yield
-        return
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
-
-
-def _begin(ended: Any) -> None:
-    global _ended
-    _ended = ended
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent says when
-
-
-def _part(bound: LeafBound, leaves: Leaves, boxes: int, deadline: float | None) -> tuple[list[str], np.ndarray]:
-    def stop() -> bool:
-        return (_ended is not None and _ended.is_set()) or (deadline is not None and time.time() > deadline)
-
-    return prove(bound, leaves, boxes, stop)
+def _part(
+    bound: LeafBound, leaves: Leaves, boxes: int, deadline: float | None, lost: int = 0
+) -> tuple[list[str], np.ndarray]:
+    return prove(bound, leaves, boxes, lambda: deadline is not None and time.time() > deadline)
 
 
 def prove_all(
@@ -78,7 +33,7 @@ def prove_all(
 
     Args:
         boxes: at most so many for one leaf.
-        seconds: after which to stop; None for no such limit.
+        seconds: after which to stop; None for no such limit. Workers on other machines need clocks that agree.
         executor: leaves are spread over its workers: threads, or processes that were not forked from this one.
         progress: told how many leaves are done, and how many there are.
     """
@@ -102,12 +57,20 @@ def prove_all(
         for rows in parts:
             take(rows, _part(bound, leaves[rows], boxes, deadline))
         return answers, spent
-    waiting = {executor.submit(_part, bound, leaves[rows], boxes, deadline): rows for rows in parts}
+    waiting = [(rows, 0) for rows in reversed(parts)]
+    sent = Sent[tuple[np.ndarray, int]](executor)
     try:
-        while waiting:
-            for future in wait(waiting, return_when=FIRST_COMPLETED).done:
-                take(waiting.pop(future), future.result())
+        while waiting or len(sent):
+            while waiting and sent.room:
+                rows, lost = waiting.pop()
+                sent.send((rows, lost), _part, bound, leaves[rows], boxes, deadline, lost)
+            for (rows, lost), found in sent.ready():
+                if not isinstance(found, Lost):
+                    take(rows, found)
+                elif lost + 1 < TRIES:
+                    waiting.append((rows, lost + 1))
+                else:
+                    take(rows, ([f"lost with its worker, {TRIES} times: it {found}"] * len(rows), np.zeros(1, int)))
     finally:
-        for future in waiting:
-            future.cancel()
+        sent.cancel()
     return answers, spent

@@ -21,7 +21,8 @@ from ...solvers.classes.richardson import restrict
 from ...solvers.precision import in_float64
 from ...solvers.problem import Problem
 from ...solvers.problems.catalogue import closest
-from ...solvers.processes.rows import check_executor, solved_rows
+from ...solvers.processes.rows import solved_rows
+from ...solvers.processes.sending import check_executor
 from ...solvers.seed import checked_seed
 from ..answers.evaluate import captured, evaluate
 from ..answers.first_call import check_answers

@@ -17,7 +17,8 @@ from jaxtyping import Float
 
 from ...solvers.precision import in_float64
 from ...solvers.problem import Problem
-from ...solvers.processes.rows import attempt_rows, check_executor
+from ...solvers.processes.rows import attempt_rows
+from ...solvers.processes.sending import check_executor
 from ...solvers.seed import checked_seed
 from ...solvers.tolerance import Tolerance
 from ..answers.evaluate import captured, evaluate
