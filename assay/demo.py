@@ -13,17 +13,22 @@ from rich.console import Group
 from rich.table import Table as RichTable
 from rich.text import Text
 
+from .benchmarks.tables import table_output
 from .benchmarks.tables.contestants import Trained
 from .benchmarks.tables.effort import Effort
 from .benchmarks.tables.ranking import Ranked
 from .benchmarks.tables.table import Table, run_table
+from .commands.answers import answer_facts, certificate_facts
 from .commands.bench import write as write_table
+from .commands.check import falsification_facts
+from .results import keep_result
 from .run_folder import RunFolder, about_problem
 from .run_training import Plan, run_training
 from .solvers.problem import Problem
 from .solvers.problems.catalogue import problem
 from .solvers.snapshots.sample import load_snapshots
 from .surrogates import train
+from .targets import Target
 from .terminal.output import upward
 from .verify.certificate import Certificate
 from .verify.certify import certify
@@ -106,8 +111,9 @@ class Demo:
         search = falsify(
             self.problem, surrogate, TOLERANCE, chosen.budget, chosen.plan.seed, shrink=0, progress=self.progress
         )
+        records = folder.file("counterexamples.jsonl")
         if search.counterexamples:
-            write_records(folder.file("counterexamples.jsonl"), search.counterexamples)
+            write_records(records, search.counterexamples)
         self.say(f"guarding {chosen.queries} queries")
         Q = box.from_law(rng.random((chosen.queries, box.dimension)))
         guarded = guard(self.problem, surrogate, TOLERANCE)
@@ -117,6 +123,16 @@ class Demo:
         table = self._compare(surrogate, trained, search)
         picture = self._picture(surrogate, search)
         write_table(table, self.folder.path, "table")
+        keep_result(folder, self.problem, "table", table_output.to_json(table))  # and whose it is
+        target = Target(self.problem, surrogate, folder, str(folder.path))
+        places = list(range(len(search.counterexamples)))
+        kept = {
+            "certify": {**certificate_facts(target, P, certificate), "notes": certificate.notes},
+            "falsify": falsification_facts(target, search, records, places),
+            "guard": answer_facts(target, Q, answer, TOLERANCE),
+        }
+        for verb, facts in kept.items():
+            keep_result(folder, self.problem, verb, facts)
         results = {
             **trained,
             "certify": {"n": len(P), "worst_relative_upper": float(certificate.relative_upper.max())},

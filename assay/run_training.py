@@ -13,6 +13,7 @@ from jaxtyping import Array, Float
 
 from . import surrogates
 from .data_run import DataSource
+from .results import file_hash
 from .run_folder import RunFolder
 from .solvers.batching import RowMap
 from .solvers.component_errors import component_ratios
@@ -194,6 +195,8 @@ def run_training(
         "sampling_seconds": sampled - started,
         "solver_calls": plan.snapshots + plan.test + int(model.training.get("solved_in_training", 0)),
         "snapshots_hash": None if snapshots is None else snapshots.hash,
+        "test_hash": None if tests is None else tests.hash,
+        "model_hash": file_hash(folder.file("model.safetensors")),
     }
     checkpoint.unlink(missing_ok=True)
     if source is not None:

@@ -11,6 +11,7 @@ from jaxtyping import Float
 from rich.console import Console
 
 from ..drawing.files import check_path
+from ..results import save_report
 from ..solvers.box import few
 from ..solvers.outputs import find_output, values
 from ..targets import Target, find_surrogate
@@ -42,7 +43,7 @@ from ..verify.guard import guard as guarded
 from ..verify.proofs.prover import proof_of
 from ..verify.statistical_guard import StatisticalGuard
 from .boxes import over_box
-from .check import RunWord, measured, save_report
+from .check import RunWord, measured
 from .prepare import prepared
 
 Inputs = Annotated[Path | None, typer.Option("--inputs", metavar="FILE.csv", help="Rows of inputs, header optional.")]
@@ -110,14 +111,14 @@ def certify(
     check_answers(target.problem, target.surrogate, may_raise=True)
     answers = evaluate(target.surrogate, P, target.problem)
     certificate = bound(target.problem, answers.fields, P, steps=steps, output=output)
-    payload = _certificate(target, P, certificate)
+    payload = certificate_facts(target, P, certificate)
     payload["notes"] = [*answers.trouble, *(note for note in certificate.notes if note != NOT_FINITE)]
     if truth:
         payload["error"], payload["effectivity"], payload["output_truth"] = _effectivity(
             target, P, answers.fields, certificate
         )
     payload["settings"] = {"steps": steps, "tolerance": tolerance, "absolute": absolute, "seed": seed}
-    save_report(target, "certify.json", payload)
+    save_report(target, "certify", payload)
     emit(as_json, payload, lambda console: _show_bounds(console, target, P, certificate, payload))
     return _verdict(target, certificate, tolerance, absolute)
 
@@ -135,7 +136,8 @@ def _verdict(target: Target, certificate: Certificate, tolerance: float | None, 
     return DONE if certificate.within(tolerance, absolute).all() else UNDECIDED
 
 
-def _certificate(target: Target, P: np.ndarray, c: Certificate) -> dict[str, Any]:
+def certificate_facts(target: Target, P: np.ndarray, c: Certificate) -> dict[str, Any]:
+    """What is proved of the fields at P, as JSON values."""
     return {
         "surrogate": target.label,
         "problem": target.problem.name,
@@ -283,7 +285,7 @@ def guard(
         else:
             guarding = guarded(target.problem, target.surrogate, tolerance, None, absolute, calibration=calibration)
         answer = guarding(P, executor=executor)
-    payload = _answers(target, P, answer, tolerance)
+    payload = answer_facts(target, P, answer, tolerance)
     payload["absolute"] = guarding.absolute
     payload["measured"] = measured(target.problem, tolerance, guarding.absolute, output)
     payload["output"] = output
@@ -299,7 +301,7 @@ def guard(
             fields["statistical"] = answer.statistical
         allowed = {"tolerance": np.array(tolerance), "absolute": np.array(guarding.absolute)}
         write_arrays(out, inputs=P, **fields, error_upper=answer.error_upper, **allowed, **about)
-    save_report(target, "guard.json", payload)
+    save_report(target, "guard", payload)
     emit(as_json, payload, lambda console: _show_answers(console, P, answer, payload, out))
     proved = answer.error_upper <= tolerance
     trusted = answer.route == "solved"  # without a bound the solver's own word is what there is
@@ -309,7 +311,8 @@ def guard(
     return DONE if good.all() else UNDECIDED
 
 
-def _answers(target: Target, P: np.ndarray, answer: Answer, tolerance: float) -> dict[str, Any]:
+def answer_facts(target: Target, P: np.ndarray, answer: Answer, tolerance: float) -> dict[str, Any]:
+    """What guarded answers are worth, as JSON values."""
     names = target.problem.inputs.names
     assumed = answer.evidence is not Evidence.NONE
     rows: list[dict[str, Any]] = [

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from ..results import file_hash, save_report
 from ..targets import find_surrogate
 from ..terminal.errors import DONE, FAILED, UNDECIDED, UserError
 from ..terminal.output import emit, progress_bar
@@ -70,11 +71,9 @@ def audit(
             )
         except (Changed, Refuted, NotReproduced) as error:
             answer, said, code = ANSWERS[type(error)]
-            emit(
-                as_json,
-                {"map": str(trust_map), "holds": False, "answer": answer, "reason": str(error)},
-                lambda console: None,
-            )
+            denied = {"map": str(trust_map), "holds": False, "answer": answer, "reason": str(error)}
+            save_report(target, "audit", {**denied, "map_hash": file_hash(trust_map)})
+            emit(as_json, denied, lambda console: None)
             say(f"assay: {said}: {error}")
             return code
     payload = {
@@ -89,6 +88,7 @@ def audit(
         "parts": found.boxes,
         "not_checked": list(found.not_checked),
     }
+    save_report(target, "audit", {**payload, "map_hash": file_hash(trust_map)})
 
     def people(console: Console) -> None:
         console.print(

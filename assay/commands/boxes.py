@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 
+from ..results import file_hash, save_report
 from ..solvers.box import Box
 from ..targets import Target
 from ..terminal.errors import DONE, FAILED, UNDECIDED, UserError, keeps
@@ -72,6 +73,8 @@ def over_box(
         plot_trust_map(trust, plot)
     payload = _payload(target, box, trust, path if written else None)
     payload["plot"] = None if plot is None else str(plot)
+    payload["map_hash"] = file_hash(path) if written else ""
+    save_report(target, "certify-box", payload)
     emit(as_json, payload, lambda console: _show(console, payload))
     if any(note.startswith("interrupted") for note in trust.notes):
         kept = f"the map so far is kept in {path}; the same command with --resume goes on from there"

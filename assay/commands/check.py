@@ -11,15 +11,16 @@ import typer
 from rich.console import Console
 
 from ..drawing.files import check_path
+from ..drawing.files import save as save_picture
 from ..own_code import is_own
-from ..run_folder import write_json
+from ..results import save_report
 from ..solvers.box import MANY, SHOWN
 from ..solvers.problem import Problem
 from ..solvers.snapshots.sample import Snapshots, load_snapshots
 from ..solvers.tolerance import Tolerance
 from ..targets import Target, find_surrogate
 from ..terminal.errors import DONE, FAILED, UNDECIDED, keeps
-from ..terminal.output import downward, emit, number, plain, progress_bar, table, upward
+from ..terminal.output import downward, emit, number, progress_bar, table, upward
 from ..terminal.settings import Absolute, Config, Json, OutputOption, ProblemOption, Seed, Set, pairs, point
 from ..terminal.settings import Tolerance as ToleranceOption
 from ..terminal.workers import Dask, Workers, pool
@@ -35,12 +36,6 @@ EXIT_CODES = dict(zip(VERDICTS, (FAILED, DONE, UNDECIDED), strict=True))
 RunWord = Annotated[
     str, typer.Argument(metavar="RUN", help="A run folder; or model.onnx or module:name, with --problem.")
 ]
-
-
-def save_report(target: Target, name: str, payload: dict[str, Any]) -> None:
-    """Keep what a verb found beside the run that it is about."""
-    if target.folder is not None:
-        write_json(target.folder.file(name), plain(payload))
 
 
 def falsify(
@@ -76,7 +71,7 @@ def falsify(
         Path | None,
         typer.Option(metavar="FOLDER", help="Known failures, tried first and added to; RUN/database if left out."),
     ] = None,
-    plot: Annotated[Path | None, typer.Option(metavar="FILE.png", help="A picture of the failing regions.")] = None,
+    plot: Annotated[Path | None, typer.Option(metavar="FILE.png", help="A picture of where it fails.")] = None,
     set_: Set = None,
     as_json: Json = False,
     config: Config = None,
@@ -118,11 +113,13 @@ def falsify(
             progress=progress,
         )
     places = add_records(records, [*result.counterexamples, *result.unsolved])
-    payload = _falsification(target, result, records, places)
+    payload = falsification_facts(target, result, records, places)
     payload["database"] = None if database is None else str(database)
-    from ..drawing.regions import plot_regions
+    if plot is not None:
+        from ..drawing.failures import Searched, failures_figure
 
-    payload["plot"] = None if plot is None else str(plot_regions(target.problem, result, plot))
+        save_picture(failures_figure(Searched.of(result, target.problem.inputs)), plot)
+    payload["plot"] = None if plot is None else str(plot)
     payload["settings"] = {
         "tolerance": tolerance,
         "absolute": result.absolute,
@@ -131,7 +128,7 @@ def falsify(
         "draws": draws,
         "seed": seed,
     }
-    save_report(target, "falsify.json", payload)
+    save_report(target, "falsify", payload)
     again = shlex.join(["assay", "replay", f"{records}#{places[0]}", *_words(problem, set_)]) if places else ""
     emit(as_json, payload, lambda console: _show(console, target, result, records, places, again))
     return EXIT_CODES[result.verdict]
@@ -143,7 +140,8 @@ def _tests(target: Target) -> Snapshots | None:
     return load_snapshots(file, target.problem) if file is not None and file.exists() else None
 
 
-def _falsification(target: Target, result: Falsification, records: Path, places: list[int]) -> dict[str, Any]:
+def falsification_facts(target: Target, result: Falsification, records: Path, places: list[int]) -> dict[str, Any]:
+    """What a search found, as JSON values; ``places``: of its findings in the file of records."""
     names = target.problem.inputs.names
     found = [
         {
@@ -178,6 +176,7 @@ def _falsification(target: Target, result: Falsification, records: Path, places:
         "counterexamples": found,
         "unsolved": not_solved,
         "regions": [region.to_json(names) for region in result.regions],
+        "compared": {"inputs": result.asked, "errors": result.errors},
         "found": result.words,
         "worst": None if np.isnan(result.worst) else result.worst,
         "component_errors": result.component_errors,

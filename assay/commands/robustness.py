@@ -8,6 +8,7 @@ import numpy as np
 import typer
 from rich.console import Console
 
+from ..results import save_report
 from ..solvers.tolerance import measured_in
 from ..targets import Target, find_surrogate
 from ..terminal.errors import DONE, UserError, keeps
@@ -19,7 +20,7 @@ from ..verify.search.counterexample import Counterexample
 from ..verify.search.records import kept_records
 from ..verify.shifts.shifts import KINDS
 from ..verify.shifts.shifts import shifts as shifted_errors
-from .check import RunWord, save_report
+from .check import RunWord
 
 AGAIN = "nothing was kept; the same command starts again"
 
@@ -88,7 +89,7 @@ def shifts(
         "notes": list(found.notes),
         "settings": {"n": n, "widen": widen, "rough": rough, "seed": seed, "kinds": list(kind or KINDS)},
     }
-    save_report(target, "shifts.json", payload)
+    save_report(target, "shifts", payload)
 
     def people(console: Console) -> None:
         shown = table("shift", "mean", "p95", "worst", "solved of", "what")
@@ -157,7 +158,7 @@ def precision(
         "measured": measured_in(owner.norm_name, owner.zero_scale),
         "notes": list(found.notes),
     }
-    save_report(target, "precision.json", payload)
+    save_report(target, "precision", payload)
 
     def people(console: Console) -> None:
         shown = table("format", "mean change", "worst found", "how")

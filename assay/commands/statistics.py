@@ -9,6 +9,7 @@ import numpy as np
 import typer
 from rich.console import Console
 
+from ..results import save_report
 from ..solvers.snapshots.sample import Snapshots, load_snapshots
 from ..solvers.snapshots.sample import sample as take_sample
 from ..solvers.tolerance import measured_in
@@ -23,7 +24,7 @@ from ..verify.search.records import kept_records
 from ..verify.statistics.calibrate import calibrate as choose_threshold
 from ..verify.statistics.conformal import conformal as error_bars
 from ..verify.statistics.failure_probability import METHODS, failure_probability
-from .check import RunWord, measured, save_report
+from .check import RunWord, measured
 from .prepare import prepared
 
 AGAIN = "nothing was kept; the same command starts again"
@@ -85,7 +86,7 @@ def conformal(
         "measured": measured_in(owner.norm_name, owner.zero_scale),
         "notes": list(bars.remarks),
     }
-    save_report(target, "conformal.json", payload)
+    save_report(target, "conformal", payload)
 
     def people(console: Console) -> None:
         if np.isfinite(bars.quantile):
@@ -185,7 +186,7 @@ def calibrate(
         "hash": made.hash,
         "notes": list(made.notes),
     }
-    save_report(target, "calibrate.json", payload)
+    save_report(target, "calibrate", payload)
 
     def people(console: Console) -> None:
         console.print(made.words)
@@ -236,7 +237,7 @@ def probability(
     payload: dict[str, Any] = {"surrogate": target.label, "problem": target.problem.name, **vars(found)}
     payload |= {"tolerance": tolerance, "absolute": absolute, "seed": seed, "notes": list(found.notes)}
     payload["law"] = "the sampling law of the problem's box"
-    save_report(target, "probability.json", payload)
+    save_report(target, "probability", payload)
 
     def people(console: Console) -> None:
         console.print(

@@ -10,6 +10,7 @@ import typer
 from rich.console import Console
 
 from ..drawing.files import check_path
+from ..results import save_report
 from ..solvers.box import MANY
 from ..solvers.snapshots.sample import load_snapshots
 from ..solvers.tolerance import measured_in
@@ -20,7 +21,7 @@ from ..terminal.settings import Config, Json, ProblemOption, Seed, Set, pairs
 from ..terminal.workers import Dask, Workers, pool
 from ..verify.evidence import Evidence
 from ..verify.tangent.tangent_map import LOW, TangentMap, tangent_map
-from .check import RunWord, save_report
+from .check import RunWord
 
 
 def tangent(
@@ -67,7 +68,7 @@ def tangent(
     from ..drawing.tangents import plot_tangents
 
     payload["plot"] = None if plot is None else str(plot_tangents(owner, found, plot))
-    save_report(target, "tangent.json", payload)
+    save_report(target, "tangent", payload)
     emit(as_json, payload, lambda console: _show(console, found, payload))
     return DONE if found.compared else UNDECIDED
 

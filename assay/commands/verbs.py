@@ -37,6 +37,7 @@ WHERE = {  # the function of this name, in a file of this folder
     "bench": "bench",
     "sample": "explore",
     "replay": "replaying",
+    "report": "report",
     "demo": "demo",
     "cache": "cache",
 }

@@ -25,15 +25,28 @@ def keep_curve(folder: Path, training: dict[str, Any]) -> None:
     curve = training.get("curve")
     if not curve:
         return
-    what = "squared mean error on held-out snapshots" if training.get("held_out") else "loss"
     steps = [LOOK * i for i in range(len(curve))]
-    write_json(own_file(folder, "learning.json"), {"what": what, "steps": steps, "loss": list(curve)})
-    figure = Figure(figsize=(6.4, 4.0), layout="constrained")
+    write_json(own_file(folder, "learning.json"), {"what": _what(training), "steps": steps, "loss": list(curve)})
+    save(learning_figure(training), own_file(folder, "learning.png"))
+
+
+def learning_figure(training: Mapping[str, Any]) -> Figure:
+    """The loss by steps of a training that has a curve."""
+    curve = np.asarray(training["curve"], dtype=float)
+    steps = LOOK * np.arange(len(curve))
+    figure = Figure(figsize=(6.4, 3.6), layout="constrained")
     axes = figure.add_subplot()
-    axes.semilogy(steps, np.maximum(curve, 1e-300), color="#0072b2")
-    axes.set(xlabel="steps", ylabel=what, title=f"{training['steps']} steps in {training['seconds']:.0f} s")
+    axes.semilogy(
+        steps, np.maximum(curve, 1e-300), color="#0072b2", marker="o" if len(curve) < 20 else None, markersize=4
+    )
+    took = f" in {training['seconds']:.0f} s" if "seconds" in training else ""
+    axes.set(xlabel="steps", ylabel=_what(training), title=f"{training.get('steps', steps[-1])} steps{took}")
     axes.grid(alpha=0.3, which="both")
-    save(figure, own_file(folder, "learning.png"))
+    return figure
+
+
+def _what(training: Mapping[str, Any]) -> str:
+    return "squared mean error on held-out snapshots" if training.get("held_out") else "loss"
 
 
 def plot_sweep(rows: Sequence[Mapping[str, Any]], axes: Sequence[str], path: Path) -> Path:

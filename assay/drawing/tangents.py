@@ -13,8 +13,8 @@ from matplotlib.figure import Figure
 
 from ..solvers.problem import Problem
 from ..verify.tangent.tangent_map import TangentMap
+from .failures import outline, telling
 from .files import save
-from .regions import outline, telling
 
 SMALLEST = 1e-16  # a Jacobian error that a logarithmic scale can show
 

@@ -43,11 +43,20 @@ def plot_trust_map(trust: TrustMap, path: str | Path, point: Any = None) -> Path
     Raises:
         ValueError: a picture of another format, a folder that does not exist, or a point outside the map's box.
     """
-    path = check_path(Path(path))
-    picture = _Picture(trust, point)
+    path = check_path(path)
+    return save(trust_map_figure(trust, point), path)
+
+
+def trust_map_figure(trust: TrustMap, point: Any = None) -> Figure:
+    """The same as a figure.
+
+    Raises:
+        ValueError: a point outside the map's box.
+    """
+    drawn = _Picture(trust, point)
     if trust.undecided_volume == 1 and not np.isfinite(trust.bound).any():
-        return save(_in_words(trust), path)
-    return save(picture.bar() if trust.box.dimension == 1 else picture.slices(), path)
+        return _in_words(trust)
+    return drawn.bar() if trust.box.dimension == 1 else drawn.slices()
 
 
 def _in_words(trust: TrustMap) -> Figure:
