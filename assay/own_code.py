@@ -13,6 +13,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
+from .connections import connect, is_connection
 from .solvers.problem import Problem
 from .solvers.problems.catalogue import problem
 from .terminal.errors import UserError
@@ -22,7 +23,12 @@ _OWN = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
 
 def is_own(word: str) -> bool:
     """Whether a word has the form module:name."""
-    return _OWN.fullmatch(word) is not None and not Path(word).exists()
+    return _OWN.fullmatch(word) is not None and not is_connection(word) and not Path(word).exists()
+
+
+def names_own_problem(word: str) -> bool:
+    """Whether a problem's word must be said again with every command, for no file may name what is run or asked."""
+    return is_own(word) or is_connection(word)
 
 
 def refuse_file(word: str) -> None:
@@ -68,15 +74,17 @@ def own_object(word: str) -> Any:
 
 
 def find_problem(word: str, settings: dict[str, Any]) -> Problem:
-    """A problem by its name with its settings, or the user's own as module:name.
+    """A problem by its name with its settings, or the user's own: module:name, a program, a model of a server.
 
-    The user's own is a Problem, or a function that takes the settings and returns one.
+    module:name is a Problem, or a function that takes the settings and returns one.
 
     Raises:
         UserError: the word names a file, the module cannot be imported, or what it names is no problem, makes none or
             takes no settings.
         ValueError: an unknown name or setting; the closest match is offered.
     """
+    if is_connection(word):
+        return connect(word, settings)
     refuse_file(word)
     if not is_own(word):
         return problem(word, **settings)

@@ -27,6 +27,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from .connections import same_connection
 from .own_code import find_problem
 from .solvers.datasets.files import load_dataset
 from .solvers.files import HeldFolder, parse_json, read_text, replace
@@ -152,7 +153,7 @@ class RunFolder:
         name = about["name"]
         if "data" in about:
             return self._data(about, word)
-        if word not in (None, name):
+        if word is not None and not same_connection(word, name):
             raise UserError(f"{self.path} is a run of {name!r}, not of {word}")
         if name in PROBLEMS:
             if asked:

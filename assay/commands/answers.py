@@ -47,6 +47,14 @@ from .check import RunWord, measured
 from .prepare import prepared
 
 Inputs = Annotated[Path | None, typer.Option("--inputs", metavar="FILE.csv", help="Rows of inputs, header optional.")]
+TrustMapOption = Annotated[
+    Path | None,
+    typer.Option("--trust-map", metavar="FILE", help="What `certify --box` wrote: no bounds inside its leaves."),
+]
+CalibrationOption = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE.npz", help="What `assay calibrate` wrote: accept by statistics, not proved."),
+]
 SHOWN = 12  # rows printed for people
 
 
@@ -250,14 +258,8 @@ def guard(
     tolerance: Tolerance = 1e-2,
     absolute: Absolute = None,
     output: OutputOption = None,
-    trust_map: Annotated[
-        Path | None,
-        typer.Option("--trust-map", metavar="FILE", help="What `certify --box` wrote: no bounds inside its leaves."),
-    ] = None,
-    calibration: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE.npz", help="What `assay calibrate` wrote: accept by statistics, not proved."),
-    ] = None,
+    trust_map: TrustMapOption = None,
+    calibration: CalibrationOption = None,
     out: Annotated[Path | None, typer.Option(metavar="FILE.npz", help="The answers, for numpy.load.")] = None,
     workers: Workers = None,
     dask: Dask = None,
@@ -276,14 +278,7 @@ def guard(
     prepared(target.problem)
     again = "nothing was written; the same command starts again"
     with keeps(lambda: again), pool(workers, dask, target.problem) as executor:
-        if calibration is None:
-            guarding: Guard | StatisticalGuard = guarded(
-                target.problem, target.surrogate, tolerance, trust_map, absolute, output
-            )
-        elif trust_map is not None or output is not None:
-            raise UserError("--calibration is of fields, and goes without --trust-map and --output")
-        else:
-            guarding = guarded(target.problem, target.surrogate, tolerance, None, absolute, calibration=calibration)
+        guarding = asked_guard(target, tolerance, absolute, output, trust_map, calibration)
         answer = guarding(P, executor=executor)
     payload = answer_facts(target, P, answer, tolerance)
     payload["absolute"] = guarding.absolute
@@ -309,6 +304,22 @@ def guard(
     if calibration is not None:
         good = good | answer.statistical
     return DONE if good.all() else UNDECIDED
+
+
+def asked_guard(
+    target: Target,
+    tolerance: float,
+    absolute: float | None,
+    output: str | None,
+    trust_map: Path | None,
+    calibration: Path | None,
+) -> Guard | StatisticalGuard:
+    """The guard that the flags ask for."""
+    if calibration is None:
+        return guarded(target.problem, target.surrogate, tolerance, trust_map, absolute, output)
+    if trust_map is not None or output is not None:
+        raise UserError("--calibration is of fields, and goes without --trust-map and --output")
+    return guarded(target.problem, target.surrogate, tolerance, None, absolute, calibration=calibration)
 
 
 def answer_facts(target: Target, P: np.ndarray, answer: Answer, tolerance: float) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 import typer
 from rich.console import Console
 
+from ..connections import file_name
 from ..own_code import find_problem
 from ..run_folder import RunFolder, about_problem, write_json
 from ..solvers.files import replace
@@ -129,7 +130,7 @@ def _as_json(effort: Effort) -> dict[str, Any]:
 
 
 def _parts(folder: RunFolder, word: str) -> Path:
-    return folder.file(f"{word.replace(':', '-')}.parts")
+    return folder.file(f"{file_name(word)}.parts")
 
 
 def _tables(
@@ -170,7 +171,7 @@ def _tables(
                 raise
         tables[word] = table
         if folder is not None:
-            write(table, folder.path, word.replace(":", "-"))
+            write(table, folder.path, file_name(word))
     return tables, failed
 
 

@@ -12,7 +12,7 @@ from rich.console import Console
 
 from ..drawing.files import check_path
 from ..drawing.files import save as save_picture
-from ..own_code import is_own
+from ..own_code import names_own_problem
 from ..results import save_report
 from ..solvers.box import MANY, SHOWN
 from ..solvers.problem import Problem
@@ -205,7 +205,7 @@ def falsification_facts(target: Target, result: Falsification, records: Path, pl
 
 def _words(problem: str | None, set_: list[str] | None) -> list[str]:
     """What a replay has to be told: a record knows a problem of this library, but not one of the user's own."""
-    if problem is None or not is_own(problem):
+    if problem is None or not names_own_problem(problem):
         return []
     return ["--problem", problem, *(word for text in set_ or [] for word in ("--set", text))]
 

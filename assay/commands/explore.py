@@ -23,7 +23,12 @@ from ..terminal.workers import Dask, Workers, pool
 from ..verify.proofs.prover import proof_of
 
 SHOWN = 10  # failed inputs that people are shown
-ProblemWord = Annotated[str, typer.Argument(metavar="PROBLEM", help="A name of `assay problems`, or module:name.")]
+ProblemWord = Annotated[
+    str,
+    typer.Argument(
+        metavar="PROBLEM", help="A name of `assay problems`, module:name, command:WORDS, umbridge:URL#MODEL."
+    ),
+]
 
 
 def evidence_for(problem: Problem) -> str:

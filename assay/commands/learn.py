@@ -11,8 +11,9 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
+from ..connections import file_name
 from ..data_run import find_data
-from ..own_code import find_problem, is_own
+from ..own_code import find_problem, names_own_problem
 from ..repairs.repair import SEARCH
 from ..repairs.verb import check_flags, repair_verb
 from ..run_folder import RunFolder, about_problem
@@ -50,7 +51,7 @@ def train(
     owner_word: OwnerOption = None,  # before the problem, which a configuration file means by that word
     problem: Annotated[
         str | None,
-        typer.Argument(metavar="[PROBLEM]", help="A name of `assay problems`, or module:name; a run with --repair."),
+        typer.Argument(metavar="[PROBLEM]", help="A problem as for `assay solve`; with --repair a run."),
     ] = None,
     surrogate: Annotated[str, typer.Option("--surrogate", metavar="NAME", help="What is trained.")] = "pod-mlp",
     data: DataOption = None,
@@ -127,13 +128,13 @@ def train(
     )
     about = about_problem(problem, asked, owner) | ({} if source is None else {"data": str(data)})
     if sweep or seeds > 1:
-        path = out or Path("runs") / f"{problem.replace(':', '-')}-{plan.surrogate}-sweep"
+        path = out or Path("runs") / f"{file_name(problem)}-{plan.surrogate}-sweep"
         command = shlex.join(["assay", *sys.argv[1:]])
         many = asked_sweep(sweep or [], seeds, plan.surrogate)
         with pool(workers, dask, owner) as executor:
             return sweep_verb(path, owner, about, plan, many, command, as_json, source, executor)
     check_options(owner, plan.surrogate, plan.options, physics_weight, snapshots > 0)
-    path = out or Path("runs") / f"{problem.replace(':', '-')}-{plan.surrogate}"
+    path = out or Path("runs") / f"{file_name(problem)}-{plan.surrogate}"
     settings = {"problem": about, "training": plan.settings()}
     start = ["--data", str(data)] if data is not None else [problem]
     folder = RunFolder.start(path, settings, _command(start, plan, asked, path, box or [], option or []))
@@ -176,7 +177,7 @@ def train(
             console.print(f"warning: {warning}")
         for note in results["notes"]:
             console.print(f"note: {note}")
-        own = source is None and is_own(problem)
+        own = source is None and names_own_problem(problem)
         again = shlex.join(["--problem", problem, *_set_words(asked)]) if own else ""
         console.print(f"run folder: {path}; next: assay falsify {path} --tolerance 1e-2 {again}".rstrip())
 

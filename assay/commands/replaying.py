@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from ..own_code import find_problem, is_own
+from ..own_code import find_problem, names_own_problem
 from ..solvers.identity import check_fingerprint
 from ..solvers.problem import Problem, SolveError
 from ..solvers.problems.catalogue import stored_problem
@@ -137,7 +137,7 @@ def _file(path: Path) -> Path:
 def _owner(chosen: Record, path: Path, word: str | None, asked: dict[str, Any]) -> Problem:
     """The record's problem: named by the user, or one of this library that the record names."""
     if word is not None:
-        return find_problem(word, asked if is_own(word) else {**chosen.problem_settings, **asked})
+        return find_problem(word, asked if names_own_problem(word) else {**chosen.problem_settings, **asked})
     if asked:
         raise UserError("--set goes with --problem: a record knows its problem's settings")
     try:

@@ -27,6 +27,7 @@ WHERE = {  # the function of this name, in a file of this folder
     "falsify": "check",
     "certify": "answers",
     "guard": "answers",
+    "serve": "serve",
     "conformal": "statistics",
     "calibrate": "statistics",
     "probability": "statistics",

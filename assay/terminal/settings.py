@@ -13,7 +13,7 @@ import numpy as np
 import typer
 from jaxtyping import Float
 
-from ..own_code import is_own
+from ..own_code import names_own_problem
 from ..solvers.box import Box
 from ..solvers.files import parse_json, read_text
 from ..solvers.problems.catalogue import closest
@@ -70,9 +70,9 @@ def _read_config(ctx: typer.Context, path: Path | None) -> Path | None:
         if name not in known or name in ("config", "help"):
             raise UserError(f"--config {path}: {closest(key, set(known) - {'config', 'help'}, 'setting')}")
         for word in value if isinstance(value, list) else [value]:
-            if isinstance(word, str) and is_own(word):
+            if isinstance(word, str) and names_own_problem(word):
                 raise UserError(
-                    f"--config {path}: {key} = {word!r} names code to be run, which no file may: "
+                    f"--config {path}: {key} = {word!r} names what is run or asked, which no file may: "
                     "say it on the command line"
                 )
         param = known[name]

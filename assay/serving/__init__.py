@@ -1,0 +1,1 @@
+"""A guarded surrogate as an ordinary UM-Bridge model."""
