@@ -103,6 +103,11 @@ class Box:
                 raise ValueError(f"input {name!r}: the law must be one of {', '.join(LAWS)}, not {self.laws[i]!r}")
         self.lower.flags.writeable = self.upper.flags.writeable = False
 
+    def __repr__(self) -> str:
+        ends = zip(self.names, self.lower, self.upper, self.log, strict=True)
+        said = [f"{name} in [{low:.4g}, {high:.4g}]" + " log" * log for name, low, high, log in ends]
+        return f"Box({few(said)})"
+
     @property
     def dimension(self) -> int:
         """d, the number of inputs."""

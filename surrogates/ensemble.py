@@ -45,6 +45,10 @@ class Ensemble:
         for number, member in enumerate(members[1:], start=1):
             _check_problem(number, member, self.problem)
 
+    def __repr__(self) -> str:
+        names = ", ".join(dict.fromkeys(member.name for member in self.members))
+        return f"Ensemble({len(self.members)} x {names} of {self.problem.name})"
+
     def __getstate__(self) -> dict[str, Any]:
         return without_caches(self)
 

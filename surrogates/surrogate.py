@@ -10,12 +10,13 @@ Architectures that give fields outright have none, and say so.
 
 from __future__ import annotations
 
+import os
 import platform
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 from importlib import metadata
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
@@ -26,8 +27,13 @@ from ..solvers.batching import RowMap, compiled, without_caches
 from ..solvers.box import Box
 from ..solvers.precision import require_float64
 from ..solvers.problem import Problem, is_traced
+from ..solvers.shown.drawn import drawn
+from ..solvers.shown.table import html_table
 from .training.input_scaling import NORMALISER, unscaled
 from .training.posterior import relative_deviation
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 BASE = "base."  # what the arrays of a field that a network corrects begin with
 CHUNK = 1024  # rows per compiled call: their coefficients stay in cache
@@ -80,6 +86,27 @@ class Surrogate:
             f"<{self.name} surrogate of {self.problem_name}: {inputs} -> {self.problem.size} values, {kind}, "
             f"{self.parameters} parameters, data {self.data_hash[:8]}>"
         )
+
+    def _repr_html_(self) -> str:
+        rows = {
+            "inputs": self.box.listed,
+            "values": self.problem.size,
+            "gives": f"coefficients of {self.arrays['basis'].shape[1]} modes" if self.has_basis else "fields outright",
+            "parameters": self.parameters,
+            "steps": self.training.get("steps"),
+            "loss": self.training.get("loss"),
+            "warnings": list(self.training.get("warnings", [])) or None,
+            "data": self.data_hash[:16],
+        }
+        return html_table(f"{self.name} surrogate of {self.problem_name}", rows)
+
+    def plot(self, path: str | os.PathLike[str] | None = None) -> Figure:
+        """The learning curve, written where a path is given.
+
+        Raises:
+            ValueError: there is none, as of a surrogate that is fitted in one step.
+        """
+        return drawn("surrogate", path, self)
 
     def __getstate__(self) -> dict[str, Any]:
         return without_caches(self)

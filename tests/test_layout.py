@@ -21,8 +21,9 @@ MAY_IMPORT = {  # besides itself; "assay" stands for the modules of assay/ that 
     "benchmarks": {*ROOMS, "assay"},
 }
 SOLVERS_MAY_IMPORT = {  # the folders of solvers besides themselves; "" is the files beside the folders
-    "": {"linear_algebra", "meshes", "relations"},
+    "": {"linear_algebra", "meshes", "relations", "shown"},
     "meshes": set(),
+    "shown": set(),
     "relations": {""},
     "linear_algebra": {""},
     "discretisations": {"", "linear_algebra"},
@@ -35,7 +36,7 @@ SOLVERS_MAY_IMPORT = {  # the folders of solvers besides themselves; "" is the f
     "processes": {""},
     "problems": {"", "linear_algebra", "discretisations", "classes", "meshes", "processes", "relations"},
     "external": {"", "problems"},
-    "snapshots": {"", "processes"},
+    "snapshots": {"", "processes", "shown"},
     "datasets": {"", "problems", "snapshots", "meshes", "relations"},
 }
 LONGEST = 450

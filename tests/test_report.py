@@ -194,8 +194,8 @@ def test_a_table_is_shown_with_its_verdicts():
     section = Section("table", "Table")
     write_table(section, found)
     cells = dict(zip((c.name for c in section.tables[0].columns), section.tables[0].rows[0], strict=True))
-    assert cells["error, worst"] == "infinite" and cells["solver's time / its own, at equal error"] == 2.0
-    assert cells["by distance to the discrete truth"] == "win" and cells["by distance to the PDE"] is None
+    assert cells["error, worst"] == "infinite" and cells["solver's time / its own"] == 2.0
+    assert cells["verdict, discrete truth"] == "win" and cells["verdict, PDE"] is None
     assert "&lt;net&gt; wins" in page("t", "l", [section])
 
 

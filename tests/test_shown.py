@@ -4,12 +4,17 @@ from dataclasses import fields, replace
 
 import numpy as np
 
+import assay
 from assay.solvers.problem import Solution
+from assay.verify.audit import Audit
 from assay.verify.certificate import Against, Certificate, OutputInterval
 from assay.verify.evidence import Evidence
 from assay.verify.falsification import Falsification
 from assay.verify.guard import Answer
-from assay.verify.search.counterexample import Counterexample
+from assay.verify.precision.precision import Change, Precision
+from assay.verify.relations.broken_relations import BrokenRelation
+from assay.verify.search.counterexample import Counterexample, Replay
+from assay.verify.shifts.shifts import Shifted, Shifts
 
 N = 5000
 ROWS = np.linspace(0.0, 1e-3, N)
@@ -73,3 +78,34 @@ def test_results_are_shown_in_one_short_line():
     assert repr(Certificate(*([nothing] * 8), "", Against(None), Evidence.NONE, ())).startswith(
         "Certificate(0 fields, 0 relative"
     )
+
+
+def test_no_result_shows_its_arrays():
+    """However many inputs and rows there are: a line or two."""
+    d = 3000
+    box = assay.Box(tuple(f"x{i}" for i in range(d)), np.zeros(d), np.ones(d))
+    shifted = Shifted("wider", "w", np.zeros((N, d)), ROWS)
+    unsolved = Shifted("finer", "f", np.zeros((2, d)), np.full(2, np.nan))
+    change = Change("float16", "nearest", 1e-4, 2e-3, np.zeros(d), True)
+    shown = {
+        repr(box): "Box(x0 in [0, 1], x1 in [0, 1], x2 in [0, 1], x3 in [0, 1], x4 in [0, 1], x5 in [0, 1], "
+        "... (3000 in all))",
+        repr(assay.Box(("k", "f"), [1.0, 0.0], [10.0, 1.0], log=(True, False))): "Box(k in [1, 10] log, f in [0, 1])",
+        repr(shifted): "Shifted(wider: mean 0.0005, worst 0.001, 5000 of 5000 solved)",
+        repr(unsolved): "Shifted(finer: nothing was solved, 0 of 2 solved)",
+        repr(Shifts((shifted, unsolved), (), 7)): "Shifts(2 rows, the worst error 0.001 (wider), 7 solves)",
+        repr(change): "Change(float16, nearest: mean 0.0001, worst 0.002)",
+        repr(
+            Precision((change,), 0.01, N)
+        ): "Precision(worst changes found: float16 0.002; tolerance 0.01, 5000 inputs)",
+        repr(Audit(9, 9, 2, 1, 3.0)): "Audit(holds: 9 of 9 leaves proved again, 2 witnesses and 1 failures confirmed, "
+        "3.0 s)",
+        repr(BrokenRelation("mirror", "s", np.zeros((2, d)), 0.1, 0.2, 3, 4)): "BrokenRelation(mirror: broken at 3 of "
+        "4 inputs, an error of at least 0.1, proved)",
+        repr(Replay(WORST, 0.3, 0.2, 0.4, Evidence.PROVED, 0.0, True)): "Replay(fails again: error 0.3 against 0.01, "
+        "proved)",
+        repr(Replay(WORST, np.nan, 0.0, np.inf, Evidence.NONE, 0.0, None)): "Replay(undecided: error nan against "
+        "0.01, undecided)",
+    }
+    for found, wanted in shown.items():
+        assert found == wanted and len(found) < 150

@@ -74,6 +74,12 @@ class Audit:
     boxes: int = 0  # parts of leaves that were bounded
     not_checked: tuple[str, ...] = NOT_CHECKED
 
+    def __repr__(self) -> str:
+        return (
+            f"Audit(holds: {self.proved} of {self.leaves} leaves proved again, {self.witnesses} witnesses and "
+            f"{self.falsified} failures confirmed, {self.seconds:.1f} s)"
+        )
+
 
 @in_float64
 def audit(

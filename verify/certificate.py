@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -12,9 +13,14 @@ from ..solvers.classes.distance import distance
 from ..solvers.precision import in_float64
 from ..solvers.problem import Problem
 from ..solvers.representative import kept_by_problem, representative
+from ..solvers.shown.drawn import drawn
+from ..solvers.shown.table import html_table
 from .evidence import Evidence
 from .proofs.bounds import ErrorBounds, OutputBounds, output_errors, scaled_lower, scaled_upper
 from .proofs.proof import Proof
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 ON_THIS_GRID = "against the discrete solution on this grid"
 
@@ -108,6 +114,31 @@ class Certificate:
         largest = f" ({self.evidence}), the largest {float(np.max(errors))!r}" if bounded else ""
         notes = f", {len(self.notes)} notes" if self.notes else ""
         return f"Certificate({len(self)} fields, {bounded} relative errors{about} bounded{largest}{notes})"
+
+    def _repr_html_(self) -> str:
+        known = self.relative_upper[np.isfinite(self.relative_upper)]
+        rows = {
+            "fields": len(self),
+            "relative errors bounded": len(known),
+            "largest of these bounds": float(known.max()) if len(known) else None,
+            "output": self.output or None,
+            "evidence": str(self.evidence) if len(known) else "undecided",
+            "norm": self.norm,
+            "assumptions": self.assumptions if len(known) else None,
+            "notes": self.notes or None,
+        }
+        return html_table("Certificate", rows)
+
+    def plot(
+        self, path: str | os.PathLike[str] | None = None, errors: Any = None, tolerance: float | None = None
+    ) -> Figure:
+        """Every row between its lower and upper bound; with ``errors``, relative ones against solves, bound against
+        error. Bounds that are infinite are marked at the upper edge.
+
+        Raises:
+            ValueError: errors of another number of rows; a picture of another format.
+        """
+        return drawn("certificate", path, self, errors, tolerance)
 
     def within(self, tolerance: float, absolute: float | None = None) -> Bool[np.ndarray, " n"]:
         """Of which rows ||u - N|| <= absolute + tolerance ||u|| is proved.

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Float, Int
 
+from ..solvers.box import Box
+from ..solvers.shown.drawn import drawn
+from ..solvers.shown.table import html_table
 from .certificate import Against
 from .search.counterexample import Counterexample
 from .search.regions import Region
 from .search.unsolved_input import UnsolvedInput
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 VERDICTS = ("falsified", "not falsified", "undecided")
 
@@ -57,6 +65,7 @@ class Falsification:
     asked: Float[np.ndarray, "n d"] = field(default_factory=lambda: np.zeros((0, 0)))  # inputs that were compared
     errors: Float[np.ndarray, " n"] = field(default_factory=lambda: np.zeros(0))  # with solutions, and their errors
     spent: Int[np.ndarray, " n"] = field(default_factory=lambda: np.zeros(0, dtype=int))  # solver calls until then
+    box: Box | None = None  # that was searched
 
     @property
     def words(self) -> str:
@@ -83,3 +92,25 @@ class Falsification:
             f"Falsification({self.verdict} at tolerance {self.tolerance:g}: {len(self.counterexamples)} "
             f"counterexamples, worst confirmed error {self.worst:.4g}, {self.solver_calls} solver calls{fails}{notes})"
         )
+
+    def _repr_html_(self) -> str:
+        drawn_ = f"at most {self.failure_probability_upper:.3g} with 95 % confidence ({self.draws} draws)"
+        names = self.box.names if self.box else ()
+        at = ", ".join(f"{name}={x:.4g}" for name, x in list(zip(names, self.worst_inputs, strict=False))[:6])
+        rows = {
+            "verdict": f"{self.verdict} at tolerance {self.tolerance:g}",
+            "counterexamples": len(self.counterexamples),
+            "worst confirmed error": self.worst,
+            "at": at if at and np.isfinite(self.worst) else None,
+            "solver calls": self.solver_calls,
+            "probability of failure (statistical)": drawn_ if self.draws else None,
+            "the truth fails at": f"{len(self.unsolved)} inputs" if self.unsolved else None,
+            "notes": self.notes or None,
+        }
+        return html_table("Falsification", rows)
+
+    def plot(self, path: str | os.PathLike[str] | None = None) -> Figure:
+        """Where it fails, of all inputs that were compared: errors along each input, and each pair of inputs; of many
+        inputs those that tell most.
+        """
+        return drawn("falsification", path, self)

@@ -169,6 +169,7 @@ def falsify(
         asked=np.array(confirm.asked).reshape(-1, box.dimension),
         errors=np.array(confirm.errors),
         spent=np.array(confirm.spent, dtype=int),
+        box=box,
     )
 
 

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import os
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Float
 
+from ..solvers.shown.drawn import drawn
+from ..solvers.shown.table import html_table
 from .certificate import Certificate
 from .evidence import Evidence
 from .proofs.bounds import ErrorBounds, OutputBounds, no_interval, nothing_proved, output_errors, scaled_upper
 from .search.unsolved_input import UnsolvedInput
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 ROUTES = ("accepted", "polished", "solved", "failed")
 
@@ -52,6 +59,23 @@ class Answer:
         if self.statistical.any():
             return Evidence.STATISTICAL
         return self.certificate.evidence if np.isfinite(self.error_upper).any() else Evidence.NONE
+
+    def _repr_html_(self) -> str:
+        bounds = self.error_upper if len(self.error_upper) else self.relative_upper
+        rows = {
+            "queries": len(self.u),
+            **{route: count for route, count in self.counts.items() if count},
+            "largest bound of an error": float(np.max(bounds)) if len(bounds) else None,
+            "evidence": str(self.evidence),
+            "calibration": self.calibration or None,
+            "seconds": self.seconds,
+            "notes": self.notes or None,
+        }
+        return html_table("Guarded answers", rows)
+
+    def plot(self, path: str | os.PathLike[str] | None = None, tolerance: float | None = None) -> Figure:
+        """The bound of every answer, by the route that it came by; infinite ones at the upper edge."""
+        return drawn("answer", path, self, tolerance)
 
     def __repr__(self) -> str:
         routes = ", ".join(f"{count} {route}" for route, count in self.counts.items() if count)

@@ -10,7 +10,9 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from .canvas import Figure
 
 BOUND, ERROR, TOLERANCE = "#0072b2", "#d55e00", "black"
 ROUTES = {"accepted": "#56b4e9", "polished": "#009e73", "solved": "#cc79a7", "failed": "#4d4d4d"}
@@ -40,9 +42,10 @@ def bounds_figure(
         axes.axhline(tolerance, color=TOLERANCE, linewidth=1, label=f"tolerance {tolerance:g}")
     axes.set(yscale="log", ylim=(low, high), xlabel="queries, by their bound", ylabel="relative error")
     axes.grid(alpha=0.3, axis="y")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.legend(fontsize=8, loc="best")
     if errors is not None:
-        _against(figure.add_subplot(1, 2, 2), upper, errors, (low, high))
+        _against(figure.add_subplot(1, 2, 2), upper, errors, _window([upper, errors], None))
     if title:
         figure.suptitle(title, fontsize=10)
     return figure

@@ -14,11 +14,11 @@ from jaxtyping import Float
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import LogNorm
-from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from ..solvers.box import Box
 from ..verify.falsification import Falsification
+from .canvas import Figure
 
 SHOWN = 4  # inputs
 PASSED, FAILED = "#56b4e9", "#d55e00"  # told apart by all kinds of colour vision

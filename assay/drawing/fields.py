@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from matplotlib.figure import Figure
 
 from ..solvers.problem import Problem
+from .canvas import Figure
 from .files import save
 from .layout import Layout, panel, scale
 

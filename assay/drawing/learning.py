@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from matplotlib.figure import Figure
 
 from ..run_folder import own_file, write_json
 from ..surrogates.training.optimise import LOOK
+from .canvas import Figure
 from .files import save
 
 

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import textwrap
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float
-from matplotlib.figure import Figure
 
 from ..solvers.box import Box
 from ..solvers.problem import Problem
 from ..solvers.snapshots.snapshot_file import Snapshots
+from .canvas import Figure
 from .layout import Layout, Part, arrows, colours, panel
 
 LINES = 8  # of fields over x, in one panel
 ALONE, WITH_PARTS, IN_TIME = 4, 3, 2  # fields shown: of one panel each, of several parts, of several times
 NAMED = 3  # inputs in a title
+WRAPPED = 30  # letters of a line in it
 
 
 def snapshots_figure(found: Snapshots, problem: Problem | None = None) -> Figure:
@@ -87,8 +89,9 @@ def _panels(layout: Layout, box: Box, P: np.ndarray, U: np.ndarray, title: str) 
             part = fields[i][k]
             drawn = panel(axes, layout, part.values, shades[k], frame)
             arrows(axes, layout, part, frame)
-            first = in_time and column > 0
-            words = [part.name if len(fields[0]) > 1 else "", "" if first else at(box, P[i]), layout.when(frame)]
+            again = column > 0 and parts + len(frames) > 2  # the field of the panel on the left
+            where = "" if again else textwrap.fill(at(box, P[i]), WRAPPED)
+            words = [part.name if parts > 1 and not (in_time and again) else "", where, layout.when(frame)]
             axes.set_title("\n".join(word for word in words if word), fontsize=8)
             axes.tick_params(labelsize=7)
             if column > 0:

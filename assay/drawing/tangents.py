@@ -9,10 +9,10 @@ import numpy as np
 from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm, Normalize
-from matplotlib.figure import Figure
 
 from ..solvers.problem import Problem
 from ..verify.tangent.tangent_map import TangentMap
+from .canvas import Figure
 from .failures import outline, telling
 from .files import save
 

@@ -18,13 +18,13 @@ from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.collections import PolyCollection
 from matplotlib.colors import LogNorm, to_rgba
-from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import LogFormatterSciNotation, LogLocator, NullFormatter, NullLocator
 
 from ..terminal.output import downward, upward
 from ..verify.boxes.trust_map import VERDICTS, TrustMap
+from .canvas import Figure
 from .files import check_path, save
 
 COLOURS = ("#56b4e9", "#d55e00", "#e4e4e4")  # of VERDICTS; told apart by all kinds of colour vision

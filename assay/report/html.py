@@ -10,6 +10,8 @@ from typing import Any
 
 from .content import LEVELS, RECORDED, Fact, Picture, Section, Table, said
 
+MANY = 8  # columns, beyond which a table is printed smaller
+
 STYLE = """
 :root { --line: #d4d4d4; --dim: #595959; }
 body { font: 15px/1.5 system-ui, "Segoe UI", Roboto, Helvetica, Arial, sans-serif; color: #1a1a1a; background: white;
@@ -19,9 +21,10 @@ h1 { font-size: 1.6rem; margin: 0 0 .25rem; } h2 { font-size: 1.2rem; margin: 2.
 p, li { margin: .3rem 0; } .dim { color: var(--dim); } ul { padding-left: 1.2rem; }
 table { border-collapse: collapse; margin: .4rem 0 1rem; font-size: .86rem; max-width: 100%; }
 th, td { text-align: left; vertical-align: top; padding: .25rem .7rem .25rem 0; border-bottom: 1px solid var(--line);
-  overflow-wrap: anywhere; } th { font-weight: 600; } th .level { display: block; }
+  overflow-wrap: break-word; } th { font-weight: 600; } th .level { display: block; }
 td.number { font-variant-numeric: tabular-nums; white-space: nowrap; overflow-wrap: normal; }
-table.facts { width: 100%; table-layout: fixed; } table.facts td:nth-child(1) { width: 34%; color: var(--dim); }
+table.facts { width: 100%; table-layout: fixed; }
+table.facts td { overflow-wrap: anywhere; } table.facts td:nth-child(1) { width: 34%; color: var(--dim); }
 table.facts td:nth-child(3) { width: 7rem; }
 .wide { overflow-x: auto; }
 .level { font-size: .75rem; font-weight: 600; white-space: nowrap; }
@@ -36,7 +39,9 @@ figure img { max-width: 100%; height: auto; }
 figcaption { font-size: .86rem; color: var(--dim); }
 @page { size: A4; margin: 16mm; }
 @media print { body { font-size: 10pt; margin: 0; max-width: none; padding: 0; } nav { display: none; }
-  h2, h3 { break-after: avoid; } tr { break-inside: avoid; } .wide { overflow: visible; } table { font-size: 8pt; } }
+  h2, h3 { break-after: avoid; } tr { break-inside: avoid; } .wide { overflow: visible; }
+  table { font-size: 8pt; } td, th { padding-right: .45rem; }
+  table.many { font-size: 6.5pt; } }
 """
 
 PAGE = Template("""<!DOCTYPE html>
@@ -119,8 +124,9 @@ def _table(table: Table) -> str:
         cells = zip(row, table.columns, strict=True)
         rows += f"<tr>{''.join(_cell(value, column.rounding) for value, column in cells)}</tr>\n"
     more = f'<p class="dim">{text(table.more)}</p>' if table.more else ""
+    many = ' class="many"' if len(table.columns) > MANY else ""
     return (
-        f'<h3>{text(table.caption)}</h3><div class="wide"><table><thead><tr>{heads}</tr></thead>\n'
+        f'<h3>{text(table.caption)}</h3><div class="wide"><table{many}><thead><tr>{heads}</tr></thead>\n'
         f"<tbody>{rows}</tbody></table></div>{more}"
     )
 

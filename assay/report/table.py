@@ -66,8 +66,8 @@ def write_table(section: Section, found: dict[str, Any]) -> None:
     columns = [
         Column("model"), Column("kind"), Column("error, mean", OBSERVED), Column("error, worst", OBSERVED),
         Column("L2 distance to the PDE, mean", OBSERVED), Column("us a query, alone", OBSERVED),
-        Column("us a query, in a batch", OBSERVED), Column("solver's time / its own, at equal error", OBSERVED),
-        Column("seconds of training"), Column("by distance to the discrete truth"), Column("by distance to the PDE"),
+        Column("us a query, in a batch", OBSERVED), Column("solver's time / its own", OBSERVED),
+        Column("seconds of training"), Column("verdict, discrete truth"), Column("verdict, PDE"),
         Column("remark"),
     ]  # fmt: skip
     section.table(f"{found['problem']}, batches of {found['batch']}", columns, [_row(row) for row in found["rows"]])
@@ -82,9 +82,8 @@ def write_table(section: Section, found: dict[str, Any]) -> None:
     heads = [Column("way of solving"), columns[2], columns[3], columns[5], columns[6]]
     section.table("The solver's own curve", heads, curve)
     section.texts("notes", found["verdicts"])
-    section.notes.append(
-        f"errors are relative, {found['norm']}; verdicts by the less favourable of mean and worst error"
-    )
+    beside = "speed and verdicts at equal error, the less favourable of mean and worst"
+    section.notes.append(f"errors are relative, {found['norm']}; {beside}")
     section.texts("notes", found["notes"])
     section.fact("machine", found["machine"])
     section.fact("seconds that the table took", real(found["seconds"]))

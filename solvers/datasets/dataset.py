@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import Float
@@ -17,6 +18,9 @@ from ..real import real_array
 from ..relations.relation import Relation, check_bounds_errors, checked_relations
 from ..seed import checked_seed
 from ..snapshots.snapshot_file import Snapshots
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 SAME = 1e-6  # relative: fields of equal inputs that differ by less are one
 SPLIT = 7  # a stream of random numbers of its own
@@ -34,6 +38,14 @@ class Dataset:
 
     def __len__(self) -> int:
         return len(self.snapshots)
+
+    def __repr__(self) -> str:
+        remarks = f", {len(self.remarks)} remarks" if self.remarks else ""
+        return f"Dataset({len(self)} rows of {self.problem.name}, {self.problem.size} values each{remarks})"
+
+    def plot(self, path: str | os.PathLike[str] | None = None) -> Figure:
+        """The first rows, as ``Snapshots.plot`` draws them."""
+        return self.snapshots.plot(path, self.problem)
 
     def split(self, share: float = 0.2, seed: int = 0) -> tuple[Snapshots, Snapshots]:
         """Rows to learn from, and a share of them drawn at random to be held out: for tests, and for nothing else.

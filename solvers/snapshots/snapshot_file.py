@@ -15,7 +15,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import h5py
 import numpy as np
@@ -25,7 +25,12 @@ from ..box import Box
 from ..files import opened, parse_json, replace
 from ..identity import check_rows, first_difference
 from ..problem import Problem
+from ..shown.drawn import drawn
+from ..shown.table import html_table
 from .journal import read as read_journal
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 FORMAT = "assay-snapshots-1"
 ABOUT = ("problem", "settings", "box", "seed", "fingerprint")
@@ -88,6 +93,29 @@ class Snapshots:
     def __repr__(self) -> str:
         failed = "".join(f"; {count} failed: {why}" for why, count in self.why_failed().items())
         return f"Snapshots({len(self)} of {self.problem_name}, {self.fields.shape[1]} values each{failed})"
+
+    def _repr_html_(self) -> str:
+        known = self.residuals[np.isfinite(self.residuals)]
+        rows = {
+            "solutions": int(self.valid.sum()),
+            "failed solves": [f"{count}: {why}" for why, count in self.why_failed().items()] or None,
+            "inputs": self.box.listed,
+            "values each": self.fields.shape[1],
+            "largest relative residual": float(known.max()) if len(known) else None,
+            "hash": self.hash[:16],
+        }
+        return html_table(f"Snapshots of {self.problem_name}", rows)
+
+    def plot(self, path: str | os.PathLike[str] | None = None, problem: Problem | None = None) -> Figure:
+        """The first solutions: over their places, in time a row of frames, vectors with arrows, complex ones by modulus
+        and phase.
+
+        Args:
+            path: where the picture is written, too.
+            problem: tells where values lie, where this is no problem of this library's own; else they are drawn by
+                their numbers.
+        """
+        return drawn("snapshots", path, self, problem)
 
 
 def load_snapshots(path: str | os.PathLike[str], problem: Problem | None = None) -> Snapshots:

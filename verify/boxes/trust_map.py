@@ -14,19 +14,25 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import os
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import Float, Int
 
 from ...solvers.box import Box
 from ...solvers.files import replace
+from ...solvers.shown.drawn import drawn
+from ...solvers.shown.table import html_table
 from ..search.counterexample import json_number
 from .clusters import Cluster, Leaves, branches, clusters
 from .lookup import Lookup
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 FORMAT = 1
 VERDICTS = ("certified", "falsified", "undecided")
@@ -104,6 +110,28 @@ class TrustMap:
             f"largest error in [{self.relative_lower:.4g}, {self.relative_upper:.4g}]; {self.boxes} boxes"
             f"{''.join(f'; {note}' for note in self.notes)})"
         )
+
+    def _repr_html_(self) -> str:
+        shares = (self.certified_volume, self.falsified_volume, self.undecided_volume)
+        rows = {
+            "tolerance": self.tolerance,
+            "absolute": self.absolute or None,
+            **{name: f"{100 * share:.4g} %" for name, share in zip(VERDICTS, shares, strict=True)},
+            "largest error, at least": self.relative_lower,
+            "largest error, at most": self.relative_upper,
+            "boxes": self.boxes,
+            "notes": self.notes or None,
+        }
+        return html_table(f"Trust map of {self.problem_name}: {self.box.listed}", rows)
+
+    def plot(self, path: str | os.PathLike[str] | None = None, point: Any = None) -> Figure:
+        """What is certified, falsified, undecided, and the proved bound; of more than two inputs slices through a
+        point [d], the worst input found if none is given.
+
+        Raises:
+            ValueError: a point outside the box; a picture of another format.
+        """
+        return drawn("trust_map", path, self, point)
 
     def _volume(self, verdict: int) -> float:
         numbers, low, high = self.leaves()

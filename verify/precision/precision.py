@@ -56,6 +56,9 @@ class Change:
     worst_inputs: Float[np.ndarray, " d"]
     keeps: bool
 
+    def __repr__(self) -> str:
+        return f"Change({self.format}, {self.way}: mean {self.mean:.3g}, worst {self.worst:.3g})"
+
 
 @dataclass(frozen=True)
 class Precision:
@@ -65,6 +68,10 @@ class Precision:
     tolerance: float
     inputs: int
     notes: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        changes = ", ".join(f"{name} {self.worst(name):.2g}" for name in dict.fromkeys(c.format for c in self.changes))
+        return f"Precision(worst changes found: {changes}; tolerance {self.tolerance:g}, {self.inputs} inputs)"
 
     @property
     def keeps(self) -> tuple[str, ...]:

@@ -37,6 +37,12 @@ class BrokenRelation:
     compared: int
     evidence: Evidence = Evidence.PROVED
 
+    def __repr__(self) -> str:
+        return (
+            f"BrokenRelation({self.name}: broken at {self.broken} of {self.compared} inputs, an error of at least "
+            f"{self.lower:.3g}, {self.evidence})"
+        )
+
     def words(self, problem: Problem) -> str:
         """In a sentence."""
         places = list(dict.fromkeys(problem.inputs.named(p) for p in self.inputs))

@@ -166,6 +166,10 @@ class Replay:
     absolute: float
     fails: bool | None  # None: the error is not a number, nothing was compared
 
+    def __repr__(self) -> str:
+        word = "undecided" if self.fails is None else "fails again" if self.fails else "fails no more"
+        return f"Replay({word}: error {self.error:.4g} against {self.record.tolerance:g}, {self.evidence})"
+
 
 @in_float64
 def replay(

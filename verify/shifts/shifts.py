@@ -24,6 +24,7 @@ from ...solvers.problems.catalogue import closest
 from ...solvers.processes.rows import solved_rows
 from ...solvers.processes.sending import check_executor
 from ...solvers.seed import checked_seed
+from ...solvers.shown.table import html_table
 from ..answers.evaluate import captured, evaluate
 from ..answers.first_call import check_answers
 from ..statistics.errors import scaled_errors
@@ -55,6 +56,10 @@ class Shifted:
     errors: Float[np.ndarray, " n"]
     notes: tuple[str, ...] = ()
 
+    def __repr__(self) -> str:
+        worst = f"mean {self.mean:.3g}, worst {self.worst:.3g}" if len(self.known) else "nothing was solved"
+        return f"Shifted({self.name}: {worst}, {len(self.known)} of {len(self.errors)} solved)"
+
     @property
     def known(self) -> Float[np.ndarray, " m"]:
         """Of inputs at which there is a truth."""
@@ -85,6 +90,17 @@ class Shifts:
     refused: tuple[Refused, ...]
     solver_calls: int
     notes: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        solved = [row for row in self.rows if len(row.known)]
+        worst = max(solved, key=lambda row: row.worst, default=None)
+        where = "" if worst is None else f", the worst error {worst.worst:.3g} ({worst.name})"
+        refused = f", {len(self.refused)} not shifted" if self.refused else ""
+        return f"Shifts({len(self.rows)} rows{where}, {self.solver_calls} solves{refused})"
+
+    def _repr_html_(self) -> str:
+        rows = {row.name: repr(row)[len(f"Shifted({row.name}: ") : -1] for row in self.rows}
+        return html_table("Errors under shifts", rows | {f"not {each.name}": each.why for each in self.refused})
 
     def __getitem__(self, name: str) -> Shifted:
         for row in self.rows:

@@ -27,6 +27,7 @@ from jaxtyping import Float, Int
 from ...solvers.box import Box
 from ...solvers.precision import in_float64
 from ...solvers.problem import Problem
+from ...solvers.shown.table import html_table
 from ..answers.evaluate import captured, evaluate
 from ..answers.first_call import check_answers
 from .errors import check_rows_of, scaled_errors, why_no_draws
@@ -61,6 +62,18 @@ class Bars:
     def miscoverage(self) -> float:
         """The probability at most that a new error is larger."""
         return 1 - self.level
+
+    def _repr_html_(self) -> str:
+        rows = {
+            "a new error is at most": self.error,
+            "with probability": self.level,
+            "evidence": "statistical" if math.isfinite(self.error) else "undecided",
+            "rows": self.rows,
+            "for": self.law,
+            "largest error found": self.worst,
+            "remarks": self.remarks or None,
+        }
+        return html_table("Error bars", rows)
 
     def __repr__(self) -> str:
         return (

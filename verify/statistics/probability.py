@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
+from ...solvers.shown.table import html_table
 from ..evidence import Evidence
 
 ErrorOf = Callable[[Float[np.ndarray, "n d"]], Float[np.ndarray, " n"]]
@@ -34,6 +35,18 @@ class FailureProbability:
     failed: int
     notes: tuple[str, ...] = ()
     evidence: Evidence = Evidence.STATISTICAL
+
+    def _repr_html_(self) -> str:
+        rows = {
+            "estimate": self.estimate,
+            "at least": self.lower,
+            "at most": self.upper,
+            "confidence": self.confidence,
+            "evidence": str(self.evidence) if self.reliable else "not reliable",
+            "by": f"{self.method}, {self.failed} failures in {self.calls} solves",
+            "notes": self.notes or None,
+        }
+        return html_table("Probability of failure", rows)
 
     def __repr__(self) -> str:
         doubt = "" if self.reliable else "not reliable: "
