@@ -124,7 +124,7 @@ def test_who_asks_at_once_is_answered_together(block):
     before = model.counts.copy()
     many = BLOCK.inputs.sample(64, 5)
     held = threading.Event()
-    slow, model._guard = model._guard, lambda P: held.wait(30) and slow(P)
+    slow, model._guard = model._guard, lambda P, executor: held.wait(30) and slow(P)
     try:
         with ThreadPoolExecutor(64) as threads:
             asked = [threads.submit(ask, url, "Evaluate", {"name": "forward", "input": [p.tolist()]}) for p in many]
@@ -223,7 +223,7 @@ def test_each_answer_has_its_own_evidence():
     mixed.error_upper[:2] = [np.inf, 1e-3]
     mixed.error_upper[2] = np.inf
     assert mixed.evidence is Evidence.STATISTICAL
-    model = GuardedModel(lambda P: mixed, BLOCK)
+    model = GuardedModel(lambda P, executor: mixed, BLOCK)
     asked = [model.ask(p) for p in P[:3]]
     model.work(model.stop)
     assert [one.result()[2:] for one in asked] == [([NO_BOUND], [2.0]), ([1e-3], [3.0]), ([NO_BOUND], [0.0])]
@@ -232,7 +232,7 @@ def test_each_answer_has_its_own_evidence():
 def test_an_input_at_which_the_guard_raises_harms_no_other():
     guarded = guard(BLOCK, partly_wrong, 1e-2)
 
-    def touchy(Q):
+    def touchy(Q, executor):
         if (P[1] == Q).all(axis=1).any():
             raise MemoryError("too much")
         return guarded(Q)
@@ -247,7 +247,7 @@ def test_an_input_at_which_the_guard_raises_harms_no_other():
 
 
 def test_nobody_is_left_waiting_when_it_is_interrupted_or_too_many_ask():
-    def interrupted(Q):
+    def interrupted(Q, executor):
         raise KeyboardInterrupt
 
     model = GuardedModel(interrupted, BLOCK)

@@ -93,7 +93,8 @@ SAID = {
     "no output": ((200, "{}"), "answered Evaluate without a list called output"),
     "other sizes": ((200, '{"output": [[1, 2, 3], [4]]}'), r"blocks of \[3, 1\] numbers, where \[2, 1\] are declared"),
     "fewer blocks": ((200, '{"output": [[1, 2]]}'), r"blocks of \[2\] numbers"),
-    "null": ((200, '{"output": [[1, null], [3]]}'), "a block that is no list of numbers"),
+    "null": ((200, '{"output": [[1, null], [3]]}'), "no list of numbers but holds null, as some servers write NaN"),
+    "a header": ((500, "", {"EXCEPTION_WHAT": "no mesh"}), "not JSON: .*HTTP status 500: no mesh"),
     "words": ((200, '{"output": [[1, "2"], [3]]}'), "a block that is no list of numbers"),
     "too large": ((200, json.dumps({"output": [[1e99, 2], [3]], "more": "x" * 100_000})), "answered with more than"),
 }

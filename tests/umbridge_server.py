@@ -67,9 +67,11 @@ def handler(model):
                 model.busy -= 1
             if said == "cut":
                 return
-            status, text = said
+            status, text, *headers = said
             body = text.encode()
             self.send_response(status)
+            for key, value in headers[0].items() if headers else ():
+                self.send_header(key, value)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
             self.wfile.write(body)

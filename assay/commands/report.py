@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from ..own_code import is_own
+from ..own_code import names_own_problem
 from ..report.report import report as read_run
 from ..run_folder import RunFolder
 from ..terminal.errors import DONE, UserError
@@ -40,7 +40,7 @@ def report(
     path = folder.file("report.html") if out is None else out
     folder.file("report.json")
     about = folder.settings.get("problem")
-    own = isinstance(about, dict) and is_own(str(about.get("name", "")))
+    own = isinstance(about, dict) and names_own_problem(str(about.get("name", "")))
     known = None if own and problem is None else folder.problem(problem, pairs(set_ or [], "--set"))
     made = read_run(folder, known)
     files = made.write(path)

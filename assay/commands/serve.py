@@ -15,6 +15,7 @@ from ..terminal.errors import DONE, UserError, keeps
 from ..terminal.output import emit
 from ..terminal.settings import Absolute, Config, Json, OutputOption, ProblemOption, Set, Tolerance, pairs
 from ..terminal.streams import say
+from ..terminal.workers import Dask, Workers, pool
 from ..verify.guarded import ROUTES
 from .answers import CalibrationOption, TrustMapOption, asked_guard
 from .check import RunWord, measured
@@ -32,6 +33,8 @@ def serve(
     output: OutputOption = None,
     trust_map: TrustMapOption = None,
     calibration: CalibrationOption = None,
+    workers: Workers = None,
+    dask: Dask = None,
     problem: ProblemOption = None,
     set_: Set = None,
     as_json: Json = False,
@@ -69,8 +72,8 @@ def serve(
         }
         emit(as_json, payload, lambda console: _show(console, payload))
         log = Log(model, say)
-        with keeps(lambda: account(model.counts)), server.answering():
-            model.work(log)
+        with keeps(lambda: account(model.counts)), pool(workers, dask, target.problem) as executor, server.answering():
+            model.work(log, executor)
     finally:
         model.stop()
         server.server_close()

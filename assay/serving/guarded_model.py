@@ -18,8 +18,7 @@ import threading
 import time
 from collections import Counter, deque
 from collections.abc import Callable
-from concurrent.futures import Future
-from typing import Any
+from concurrent.futures import Executor, Future
 
 import numpy as np
 from jaxtyping import Float
@@ -55,7 +54,7 @@ class GuardedModel:
         output: the name of the output that it guards; None for the field.
     """
 
-    def __init__(self, guard: Callable[[Any], Answer], problem: Problem, output: str | None = None) -> None:
+    def __init__(self, guard: Callable[..., Answer], problem: Problem, output: str | None = None) -> None:
         self._guard, self.problem, self.output = guard, problem, output
         self._proof = proof_of(problem)
         self._waiting: deque[tuple[np.ndarray, Future[Blocks]]] = deque()
@@ -85,14 +84,18 @@ class GuardedModel:
             self._arrived.notify()
         return asked
 
-    def work(self, tell: Callable[[], None] = lambda: None) -> None:
-        """Answer what comes in, until ``stop``; ``tell`` is called now and then, in this thread."""
+    def work(self, tell: Callable[[], None] = lambda: None, executor: Executor | None = None) -> None:
+        """Answer what comes in, until ``stop``; ``tell`` is called now and then, in this thread.
+
+        Args:
+            executor: where the guard's solves run; here if left out.
+        """
         while True:
             batch = self._next()
             if batch is None:
                 return
             if batch:
-                self._answer([p for p, _ in batch], [asked for _, asked in batch])
+                self._answer([p for p, _ in batch], [asked for _, asked in batch], executor)
             tell()
 
     def _next(self) -> list[tuple[np.ndarray, Future[Blocks]]] | None:
@@ -108,14 +111,14 @@ class GuardedModel:
         with self._arrived:
             self.counts["refused"] += 1
 
-    def _answer(self, inputs: list[np.ndarray], asked: list[Future[Blocks]]) -> None:
+    def _answer(self, inputs: list[np.ndarray], asked: list[Future[Blocks]], executor: Executor | None) -> None:
         self.counts["calls"] += 1
         try:
-            answer = self._guard(np.stack(inputs))
+            answer = self._guard(np.stack(inputs), executor=executor)
         except Exception as error:
             if len(asked) > 1:  # one of them may be the reason: the others are not to suffer for it
                 for p, one in zip(inputs, asked, strict=True):
-                    self._answer([p], [one])
+                    self._answer([p], [one], executor)
                 return
             self.counts["errors"] += 1
             self.notes[f"the guard raised {words(error)}"] = None

@@ -139,7 +139,8 @@ class Server:
             connection.close()
         if response.status in ABSENT and b'"error"' not in text:
             raise _Away(f"says {response.status} {response.reason}", asked=False)
-        return _understood(response.status, text)
+        raised = response.getheader("EXCEPTION_WHAT")  # how the C++ server tells what a model threw
+        return _understood(response.status, text or (raised or "").encode())
 
 
 def _read(sock: socket.socket, response: http.client.HTTPResponse, most: int, end: float | None) -> bytes:

@@ -215,5 +215,6 @@ def _sizes(answer: dict[str, Any], key: str) -> tuple[int, ...]:
 
 def _numbers(block: Any) -> Float[np.ndarray, " n"]:
     if not isinstance(block, list) or not all(isinstance(x, int | float) and not isinstance(x, bool) for x in block):
-        raise Refused("answered with a block that is no list of numbers")
+        null = " but holds null, as some servers write NaN" if isinstance(block, list) and None in block else ""
+        raise Refused(f"answered with a block that is no list of numbers{null}")
     return real_array(block, "answered with", Refused).reshape(-1)
