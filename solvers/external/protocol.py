@@ -183,8 +183,9 @@ def _understood(status: int, text: bytes) -> dict[str, Any]:
     try:
         answer = parse_json(text)
     except ValueError as error:
-        said = "" if status == 200 else f" (HTTP status {status}: {_shown(text)})"
-        raise Refused(f"answered with what is {error}{said}") from None
+        if status != 200:
+            raise Unanswered(f"answered with HTTP status {status}: {_shown(text) or 'nothing else'}") from None
+        raise Refused(f"answered with what is {error}") from None
     if not isinstance(answer, dict):
         raise Refused(f"answered with JSON that is no object: {_shown(text)}")
     if "error" in answer or status != 200:
