@@ -22,7 +22,7 @@ import typer
 
 import assay
 
-from .commands.verbs import Verbs
+from .commands.verbs import Verbs, why_alone
 from .terminal.errors import INTERNAL, INTERRUPTED, MISTAKE, UNDECIDED, interruption, is_users_mistake, one_line
 from .terminal.streams import release_stdout, reserve_stdout, say
 
@@ -127,6 +127,9 @@ def _failed(error: Exception) -> int:
             print(usage(), file=sys.stderr)
             return MISTAKE
         path = context.command_path if context is not None else "assay"
+        if (option := getattr(error, "option_name", "")) in ("--workers", "--dask"):
+            say(f"{path}: it runs in one process, without {option}: {why_alone(path.split()[-1])}")
+            return MISTAKE
         say(f"{path}: {' '.join(str(usage()).split())} (`{path} --help` shows what there is)")
         return MISTAKE
     if is_users_mistake(error):

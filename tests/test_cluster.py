@@ -7,7 +7,10 @@ import numpy as np
 import pytest
 from solvers_to_send import bumped, problem
 
+from assay.benchmarks.tables.yardstick import Yardstick
 from assay.cli import run
+from assay.solvers.datasets.dataset import dataset
+from assay.solvers.datasets.files import save_dataset
 from assay.solvers.processes import cluster as of_dask
 from assay.solvers.processes.cluster import cluster
 from assay.solvers.snapshots.sample import load_snapshots, sample
@@ -45,6 +48,32 @@ def test_an_address_where_nobody_answers_is_told(monkeypatch, tmp_path, capsys):
     for nowhere in ("tcp://127.0.0.1:1", "nonsense", "http://127.0.0.1:1"):
         assert run(["sample", "solvers_to_send:problem", "--dask", nowhere, "--out", str(tmp_path / "s.h5")]) == 2
         assert f"no Dask scheduler answers at {nowhere}" in capsys.readouterr().err
+
+
+def test_what_solves_nothing_that_could_be_shared_says_so(tmp_path, capsys):
+    data = tmp_path / "data.h5"
+    rows = np.linspace(0, 1, 12)[:, None]
+    save_dataset(dataset(rows, np.hstack([rows, rows**2]), name="data"), data)
+    for words, why in (
+        (["prepare", "cavity", "--workers", "2"], "each stage is made from the one before it"),
+        (["replay", "records.jsonl", "--dask", "tcp://127.0.0.1:1"], "it is one solve"),
+        (["surrogates", "--workers", "2"], "it makes no solves that could be shared"),
+        (["bench", "--truth", "--workers", "2"], "--truth times all"),
+        (["certify", "somewhere", "--workers", "2"], "the solves of --truth"),
+        (["train", "--data", str(data), "--workers", "2", "--out", str(tmp_path / "run")], "there is no solver of"),
+        (["train", "--data", str(data), "--seeds", "2", "--dask", "x", "--out", str(tmp_path / "s")], "no solver of"),
+    ):
+        assert run(words) == 2, words
+        assert why in capsys.readouterr().err
+    assert [file.name for file in tmp_path.iterdir()] == ["data.h5"]
+
+
+def test_a_table_solves_what_is_not_timed_there(address, tmp_path):
+    with cluster(address) as executor:
+        there = Yardstick(problem(), 20, executor=executor)
+    here = Yardstick(problem(), 20)
+    np.testing.assert_array_equal(there.truths, here.truths)
+    assert there.seconds > 0 and len(there.P) == 24
 
 
 def test_without_dask_the_remedy_is_told(monkeypatch):

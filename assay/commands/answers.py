@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import Executor
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,6 +15,7 @@ from ..drawing.files import check_path
 from ..results import save_report
 from ..solvers.box import few
 from ..solvers.outputs import find_output, values
+from ..solvers.processes.rows import attempt_rows
 from ..targets import Target, find_surrogate
 from ..terminal.errors import DONE, FAILED, UNDECIDED, UserError, keeps
 from ..terminal.output import check_new, downward, emit, number, table, upward, write_arrays
@@ -31,7 +33,7 @@ from ..terminal.settings import (
     point,
     read_inputs,
 )
-from ..terminal.workers import Dask, Workers, pool
+from ..terminal.workers import Dask, Workers, flag_of, pool
 from ..verify.answers.evaluate import evaluate
 from ..verify.answers.first_call import check_answers
 from ..verify.certificate import Certificate, OutputInterval
@@ -93,6 +95,8 @@ def certify(
     output: OutputOption = None,
     ratio: Annotated[float | None, typer.Option(help="With --box: go on until upper / lower is within it.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="With --box: go on with the run's map.")] = False,
+    workers: Workers = None,
+    dask: Dask = None,
     problem: ProblemOption = None,
     set_: Set = None,
     as_json: Json = False,
@@ -106,6 +110,8 @@ def certify(
             raise UserError(f"{option} is about a proof over a box: it goes with --box")
     if plot is not None:
         check_path(plot)
+    if (flag := flag_of(workers, dask)) and not truth:
+        raise UserError(f"{flag} is about the solves of --truth: bounds take none, and a proof over a box few")
     target = find_surrogate(run, problem, pairs(set_ or [], "--set"), output)
     if box:
         if at or inputs or random or truth:
@@ -122,9 +128,10 @@ def certify(
     payload = certificate_facts(target, P, certificate)
     payload["notes"] = [*answers.trouble, *(note for note in certificate.notes if note != NOT_FINITE)]
     if truth:
-        payload["error"], payload["effectivity"], payload["output_truth"] = _effectivity(
-            target, P, answers.fields, certificate
-        )
+        with pool(workers, dask, target.problem) as executor:
+            payload["error"], payload["effectivity"], payload["output_truth"] = _effectivity(
+                target, P, answers.fields, certificate, executor
+            )
     payload["settings"] = {"steps": steps, "tolerance": tolerance, "absolute": absolute, "seed": seed}
     save_report(target, "certify", payload)
     emit(as_json, payload, lambda console: _show_bounds(console, target, P, certificate, payload))
@@ -184,7 +191,7 @@ def stands_on(c: Certificate) -> list[str]:
 
 
 def _effectivity(
-    target: Target, P: np.ndarray, fields: np.ndarray, c: Certificate
+    target: Target, P: np.ndarray, fields: np.ndarray, c: Certificate, executor: Executor | None = None
 ) -> tuple[Float[np.ndarray, " n"], Float[np.ndarray, " n"], Float[np.ndarray, " n"] | None]:
     """Absolute errors against the solver, and bound / error; NaN where there is no truth or no error. The truth's
     output, where one was asked for.
@@ -193,7 +200,7 @@ def _effectivity(
     inside = owner.inputs.contains(P)
     truths = np.full_like(fields, np.nan)
     if inside.any():
-        truths[inside] = np.asarray(owner.attempt_batch(P[inside]).u)
+        truths[inside] = np.asarray(attempt_rows(owner, P[inside], executor)[0].u)
     pairs_ = zip(P, fields, truths, strict=True)
     errors = np.array([float(owner.norm(p, owner.prescribe(p, u) - t)) for p, u, t in pairs_])
     with np.errstate(divide="ignore", invalid="ignore"):

@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+from concurrent.futures import Executor
 from dataclasses import replace as replaced
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
@@ -24,10 +25,18 @@ from ..terminal.errors import DONE, UNDECIDED, UserError, keeps, one_line
 from ..terminal.output import emit, progress_bar
 from ..terminal.settings import Config, Json, Seed, Set, pairs
 from ..terminal.streams import say
+from ..terminal.workers import Dask, flag_of, pool
 
 if TYPE_CHECKING:
     from ..benchmarks.tables.effort import Effort
     from ..benchmarks.tables.table import Table
+
+SolvedBy = Annotated[
+    int | None,
+    typer.Option(
+        "--workers", min=1, metavar="N", help="Solve what is not timed in N processes at a time; here if left out."
+    ),
+]
 
 
 def bench(
@@ -51,6 +60,8 @@ def bench(
         bool, typer.Option("--truth", help="Instead: our solvers against other people's, on several grids.")
     ] = False,
     out: Annotated[Path | None, typer.Option(metavar="FOLDER", help="Tables and pictures go here too.")] = None,
+    workers: SolvedBy = None,
+    dask: Dask = None,
     set_: Set = None,
     as_json: Json = False,
     config: Config = None,
@@ -60,6 +71,8 @@ def bench(
     With --out every finished part is kept: the same command goes on after an interruption.
     """
     if truth:
+        if flag := flag_of(workers, dask):
+            raise UserError(f"{flag} is about solves that are not timed, and --truth times all: leave it out")
         return _truth(as_json)
     from ..benchmarks.tables import table_output  # here, so that the other verbs start without the benchmarks
 
@@ -78,7 +91,8 @@ def bench(
     if out is not None:
         about = {word: about_problem(word, asked, subject.problem) for word, subject in subjects.items()}
         folder = RunFolder.start(out, {"bench": about, "surrogates": surrogate, **_as_json(effort)})
-    tables, failed = _tables(subjects, effort, folder)
+    with pool(workers, dask) as executor:
+        tables, failed = _tables(subjects, effort, folder, executor)
     if folder is not None and not failed:
         folder.complete({"verdicts": {word: table.verdicts for word, table in tables.items()}})
         for word in subjects:
@@ -134,7 +148,7 @@ def _parts(folder: RunFolder, word: str) -> Path:
 
 
 def _tables(
-    subjects: dict[str, _Subject], effort: Effort, folder: RunFolder | None
+    subjects: dict[str, _Subject], effort: Effort, folder: RunFolder | None, executor: Executor | None
 ) -> tuple[dict[str, Table], dict[str, str]]:
     """Tables by word; problems whose solver failed are said, and do not end the others'."""
     from ..benchmarks.tables.table import run_table
@@ -160,6 +174,7 @@ def _tables(
                     keep=None if folder is None else _parts(folder, word),
                     remarks=subject.remarks,
                     progress=progress,
+                    executor=executor,
                 )
             except SolveError as error:
                 failed[word] = one_line(error)

@@ -27,7 +27,7 @@ from ..terminal.errors import DONE, UserError, keeps
 from ..terminal.output import emit, number, progress_bar
 from ..terminal.settings import Config, Json, Option, Seed, Set, Tolerance, box_inside, pairs
 from ..terminal.streams import say
-from ..terminal.workers import Dask, Workers, pool
+from ..terminal.workers import Dask, Workers, check_workers, pool
 from ..verify.certificate import against
 from .sweeping import asked_sweep, sweep_verb
 
@@ -100,6 +100,7 @@ def train(
     """
     asked = pairs(set_ or [], "--set")
     check_flags(context, repair)
+    check_workers(workers, dask)
     if repair:
         wanted: dict[str, Any] = {"rounds": rounds, "budget": budget, "search": search, "compare": compare}
         wanted |= {"tolerance": tolerance, "seed": seed}
@@ -112,6 +113,7 @@ def train(
         raise UserError("say which problem is learnt, or with --data FILE.h5 which data: `assay problems` lists them")
     else:
         owner = find_problem(problem, asked)
+    check_workers(workers, dask, owner)
     snapshots, test = 256 if snapshots is None else snapshots, 64 if test is None else test
     if seconds is not None and not 0 < seconds < float("inf"):
         raise UserError(f"--seconds must be positive, not {seconds}")

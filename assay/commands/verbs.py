@@ -43,6 +43,18 @@ WHERE = {  # the function of this name, in a file of this folder
     "cache": "cache",
 }
 
+ALONE = {  # why verbs that solve take no workers
+    "prepare": "each stage is made from the one before it, by factorisations, and hardly any of its time is solves",
+    "solve": "it is one solve",
+    "replay": "it is one solve",
+    "demo": "it shows the times of one process",
+}
+
+
+def why_alone(verb: str) -> str:
+    """Why a verb takes no --workers and no --dask."""
+    return ALONE.get(verb, "it makes no solves that could be shared")
+
 
 class Verbs(TyperGroup):
     """The group of all verbs."""

@@ -32,10 +32,8 @@ def flag_of(workers: int | None, dask: str | None) -> str:
     return "--workers" if workers is not None else "--dask" if dask is not None else ""
 
 
-@contextmanager
-def pool(workers: int | None, dask: str | None, problem: Problem | None = None) -> Iterator[Executor | None]:
-    """The executor that the flags ask for; None for none. Where its work is given up it is stopped, busy or not.
-
+def check_workers(workers: int | None, dask: str | None, problem: Problem | None = None) -> None:
+    """
     Raises:
         UserError: both flags, or a problem without a solver.
     """
@@ -44,6 +42,16 @@ def pool(workers: int | None, dask: str | None, problem: Problem | None = None) 
         raise UserError("--workers are processes of this machine and --dask those of a cluster: leave one of them out")
     if flag and problem is not None and not problem.has_solver:
         raise UserError(f"{flag} is about solves, and there is no solver of {problem.name}: leave it out")
+
+
+@contextmanager
+def pool(workers: int | None, dask: str | None, problem: Problem | None = None) -> Iterator[Executor | None]:
+    """The executor that the flags ask for; None for none. Where its work is given up it is stopped, busy or not.
+
+    Raises:
+        UserError: as ``check_workers``.
+    """
+    check_workers(workers, dask, problem)
     if workers is not None:
         with WorkerProcesses(workers) as processes:
             yield processes

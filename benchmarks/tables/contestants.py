@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
+from concurrent.futures import Executor
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -60,10 +61,20 @@ def fitting(problem: Problem, names: Iterable[str] | None = None) -> tuple[list[
 class Training:
     """Trains by name, on snapshots that are solved once, when they are first needed.
 
-    ``each``: seconds of one solve, for snapshots that an earlier process has solved and not timed.
+    ``each``: seconds of one solve, for snapshots that an earlier process has solved and not timed, or that were solved
+    side by side.
     """
 
-    def __init__(self, problem: Problem, effort: Effort, each: float, parts: Parts, progress: Progress) -> None:
+    def __init__(
+        self,
+        problem: Problem,
+        effort: Effort,
+        each: float,
+        parts: Parts,
+        progress: Progress,
+        executor: Executor | None = None,
+    ) -> None:
+        self.executor = executor
         self.problem, self.effort, self.each, self.parts, self.progress = problem, effort, each, parts, progress
 
     @cached_property
@@ -76,8 +87,9 @@ class Training:
             self.progress("snapshots", done, total)
 
         start = time.perf_counter()
-        found = sample(self.problem, count, seed=0, path=self.parts.path("snapshots.h5"), progress=progress)
-        spent, solved = time.perf_counter() - start, count - there[0]
+        path, executor = self.parts.path("snapshots.h5"), self.executor
+        found = sample(self.problem, count, seed=0, path=path, executor=executor, progress=progress)
+        spent, solved = time.perf_counter() - start, 0 if executor is not None else count - there[0]
         return found, self.parts.json("snapshots", lambda: spent * count / solved if solved else self.each * count)
 
     def __call__(self, name: str) -> Trained:

@@ -83,7 +83,9 @@ def measured(one: Trained, yardstick: Yardstick, Q: Float[np.ndarray, "batch d"]
     if failed:
         remarks.append(f"{failed} snapshots failed")
     if search and proves(problem) and captured(member).basis is not None:
-        result = falsify(problem, member, GUARD_TOLERANCE, BUDGET, 0, starts=1024, shrink=0)
+        result = falsify(
+            problem, member, GUARD_TOLERANCE, BUDGET, 0, starts=1024, shrink=0, executor=yardstick.executor
+        )
         worst["discrete"] = float(np.fmax(worst["discrete"], result.worst))  # NaN: undecided
         remarks.append(f"search: {result.verdict}")
     means = [e.mean["discrete"] for e in found]

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import platform
 from collections.abc import Mapping, Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -65,6 +66,7 @@ def run_table(
     keep: Path | None = None,
     remarks: Sequence[str] = (),
     progress: Progress | None = None,
+    executor: Executor | None = None,
 ) -> Table:
     """The table of one problem under the fairness rules.
 
@@ -74,6 +76,7 @@ def run_table(
         found: the worst discrete errors that searches have confirmed already, by name.
         keep: folder for finished parts, with which the same call goes on after an interruption.
         remarks: to stand among the table's notes.
+        executor: where solves run that are not timed, as in ``sample``; their costs are counted as of one process.
 
     Raises:
         ValueError: an unknown surrogate, or one that does not fit the problem; a limit that a single solve uses up.
@@ -87,11 +90,13 @@ def run_table(
     cells = problem.settings.get("cells")
     halvings = 3 if isinstance(cells, int) and cells <= 64 and effort.limit is None else 2
     insist = "draws" in effort.fixed
-    yardstick = Yardstick(problem, effort.draws, halvings=halvings, insist=insist, parts=parts, clock=clock)
+    yardstick = Yardstick(
+        problem, effort.draws, halvings=halvings, insist=insist, parts=parts, clock=clock, executor=executor
+    )
     effort = effort.within(clock, yardstick.seconds)
     Q = _queries(yardstick, effort.batch)
     curve = solver_curve(yardstick, Q, effort.tolerances, report)
-    train = Training(problem, effort, yardstick.seconds, parts, report)
+    train = Training(problem, effort, yardstick.seconds, parts, report, executor)
     rows: list[Row] = []
     given = surrogates if isinstance(surrogates, Mapping) else {}
 

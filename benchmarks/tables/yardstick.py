@@ -6,8 +6,10 @@ estimated from three grids, this problem's among them.
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Callable
+from concurrent.futures import Executor
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,6 +17,7 @@ from jaxtyping import Float
 
 from ...solvers.batching import RowMap
 from ...solvers.problem import Problem, SolveError
+from ...solvers.processes.rows import solved_rows
 from ...solvers.tolerance import Tolerance
 from .clock import Clock
 from .fairness import MEASURES, Errors
@@ -25,6 +28,7 @@ LARGEST = 4_000_000  # values of a fine solution
 SECONDS = 180.0  # for the reference
 COMPILE = 3.0  # seconds for a solver, about
 CORNERS = 16
+TIMED = 8  # solves that are made here, whatever executor there is, to say what one takes
 Progress = Callable[[str, int, int], None]
 
 
@@ -41,12 +45,15 @@ def solve_rows(
     P: Float[np.ndarray, "n d"],
     into: Callable[[np.ndarray], np.ndarray] | None = None,
     stop: Callable[[float], bool] | None = None,
+    executor: Executor | None = None,
 ) -> Solves:
-    """Truths one by one, each handed through ``into``, until ``stop(seconds of one solve)`` says so."""
+    """Truths one by one, each handed through ``into``, until ``stop(seconds of one solve)`` says so; with an executor
+    the first of them, which are timed, here, and the others there.
+    """
     fields: list[np.ndarray] = []
     reasons: dict[str, None] = {}
     seconds: list[float] = []
-    for p in P:
+    for p in P if executor is None else P[:TIMED]:
         start = time.perf_counter()
         result = problem.attempt_once(p)
         u = np.asarray(result.u)
@@ -56,8 +63,19 @@ def solve_rows(
         fields.append(u if into is None else into(u[None])[0])
         if stop is not None and len(seconds) > 1 and stop(float(np.median(seconds[1:]))):
             break
+    each = float(np.median(seconds[1:] or seconds))  # the first one compiles
+    if executor is not None and len(fields) == TIMED:
+        found: dict[int, np.ndarray] = {}
+        for i, attempt, why in solved_rows(problem, P, range(TIMED, len(P)), executor):
+            u = np.asarray(attempt.u)
+            found[i] = u if into is None else into(u[None])[0]
+            reasons.update({why: None} if why else {})
+            if stop is not None and stop(each):
+                break
+        there = itertools.takewhile(found.__contains__, range(TIMED, len(P)))  # no gap: the draws come first
+        fields += [found[i] for i in there]
     reasons.update(dict.fromkeys(problem.failures()))
-    return Solves(np.array(fields), list(reasons), float(np.median(seconds[1:] or seconds)))  # the first one compiles
+    return Solves(np.array(fields), list(reasons), each)
 
 
 class Reference(NamedTuple):
@@ -98,12 +116,17 @@ class Yardstick:
         insist: bool = False,
         parts: Parts | None = None,
         clock: Clock | None = None,
+        executor: Executor | None = None,
     ) -> None:
+        self.executor = executor  # of solves that are not timed
         self.problem, self.parts, self.clock = problem, parts or Parts(), clock or Clock()
         P, d = self._inputs(draws, seed), problem.inputs.dimension
 
         def solve() -> tuple[np.ndarray, dict[str, Any]]:
-            found = solve_rows(problem, P, stop=lambda each: not (insist or self._allows_another(each)))
+            def stop(each: float) -> bool:
+                return not (insist or self._allows_another(each))
+
+            found = solve_rows(problem, P, stop=stop, executor=executor)
             if not np.isfinite(found.fields).all(axis=1)[:draws].any():  # and nothing is kept: the next run tries again
                 why = ": " + "; ".join(found.reasons) if found.reasons else ""
                 raise SolveError(f"{problem.name}: none of the draws from the sampling law was solved{why}")
@@ -176,7 +199,7 @@ class Yardstick:
                 why = "there was no time for finer solutions"
             if why:
                 break
-            found = solve_rows(fine, self.P, Transfer(fine, problem))
+            found = solve_rows(fine, self.P, Transfer(fine, problem), executor=self.executor)
             fields.append(found.fields)
             before, each = fine, found.seconds
         if len(fields) < 3:
