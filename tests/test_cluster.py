@@ -21,7 +21,7 @@ from assay.verify.falsify import falsify
 def address():
     """Two workers in threads of this process: what Dask sends is what it sends anywhere."""
     with distributed.LocalCluster(
-        n_workers=2, threads_per_worker=1, processes=False, dashboard_address=None, protocol="tcp://"
+        n_workers=2, threads_per_worker=1, processes=False, dashboard_address=":0", protocol="tcp://"
     ) as local:
         yield local.scheduler_address
 

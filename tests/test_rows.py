@@ -109,7 +109,7 @@ def test_a_row_that_takes_its_workers_along_has_failed_with_the_reason_and_takes
     deadly = Recording(loses=lambda rows: (rows[:, 0] == P[123, 0]).any())
     made = {i: (attempt, why) for i, attempt, why in solved_rows(problem, P, range(400), deadly)}
     failed = [i for i, (attempt, _) in made.items() if not np.isfinite(attempt.u).all()]
-    assert failed == [123] and made[123][1] == "ended its process by SIGKILL, on 3 workers" and len(made) == 400
+    assert failed == [123] and made[123][1] == "ended its process by SIGKILL, 3 times" and len(made) == 400
     assert sum(why == "" for _, why in made.values()) == 399
 
 

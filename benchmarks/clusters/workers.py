@@ -88,7 +88,7 @@ def two_processes() -> Iterator[Executor]:
 @contextmanager
 def two_of_dask() -> Iterator[Executor]:
     with (
-        distributed.LocalCluster(n_workers=WORKERS, threads_per_worker=1, dashboard_address=None) as local,
+        distributed.LocalCluster(n_workers=WORKERS, threads_per_worker=1, dashboard_address=":0") as local,
         cluster(local.scheduler_address) as executor,
     ):
         yield executor

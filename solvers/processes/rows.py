@@ -81,7 +81,7 @@ def solved_rows(
                 elif len(share.rows) > 1 or share.lost + 1 < TRIES:
                     again.extend(_Share([i], share.lost + 1) for i in share.rows)
                 else:
-                    yield share.rows[0], _unsolved(problem), f"{answer}, on {TRIES} workers"
+                    yield share.rows[0], _unsolved(problem), f"{answer}, {TRIES} times"
     except GeneratorExit:
         raise
     except BaseException:  # an interruption: what was done by then is not lost

@@ -97,7 +97,7 @@ def _lost(error: BaseException) -> Lost | None:
     if isinstance(error, Lost):
         return error
     if type(error).__name__ == "KilledWorker":  # Dask has tried it on several by then
-        return Lost("ended every worker of the cluster that it was given to")
+        return Lost("ended its workers, as many as the cluster gives it")
     return None
 
 
