@@ -126,6 +126,7 @@ def _serve(pipe: Connection) -> None:
 
 def _told(error: BaseException) -> tuple[BaseException, str]:
     """An error as it can be sent, with where it came from as a note, and the module that raised it."""
-    last = [frame for frame, _ in traceback.walk_tb(error.__traceback__)][-1]
+    *_, (last, _) = traceback.walk_tb(error.__traceback__)
     error.add_note("in a worker's process:\n" + "".join(traceback.format_tb(error.__traceback__)))
-    return error, str(last.f_globals.get("__name__", ""))
+    where = str(last.f_globals.get("__name__", ""))
+    return error, "" if where == __name__ else where  # called from here and written in C
