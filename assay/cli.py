@@ -25,6 +25,7 @@ import assay
 from .commands.verbs import Verbs, why_alone
 from .terminal.errors import INTERNAL, INTERRUPTED, MISTAKE, UNDECIDED, interruption, is_users_mistake, one_line
 from .terminal.streams import release_stdout, reserve_stdout, say
+from .terminal.words import typed
 
 starting.over()
 
@@ -68,6 +69,7 @@ def _version(shown: bool) -> None:
 def run(arguments: list[str] | None = None) -> int:
     """Run one command; returns the exit code."""
     words = sys.argv[1:] if arguments is None else arguments
+    typed.set(tuple(words))
     hook, sys.unraisablehook = sys.unraisablehook, starting.comes_again
     _debug.set(False)
     try:

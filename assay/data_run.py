@@ -19,6 +19,7 @@ from .verify.statistics.conformal import conformal
 
 SHARE = 0.2  # of the rows, held out
 LEVEL = 0.9
+NO_BAR = "no error bar"
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,7 @@ class DataSource:
         """What the held-out rows say of new ones, in words."""
         found = conformal(self.data.problem, surrogate, self.held, level=LEVEL)
         if not np.isfinite(found.error):
-            return f"no error bar: {'; '.join(found.remarks)}"
+            return f"{NO_BAR}: {'; '.join(found.remarks)}"
         return (
             f"a new input drawn as the data was has an error of at most {found.error:.3g} with probability {LEVEL:g} "
             f"(split conformal, {found.rows} rows that training never saw)"

@@ -1,7 +1,7 @@
-"""What verbs find, kept beside the run that it is about: ``VERB.json`` says what its --json prints, and whose it is.
+"""What verbs find, kept beside the run that it is about: ``VERB.json``, as --json prints it, and whose it is.
 
 ``of`` names the problem by its fingerprint, the model by the hash of its file, and the versions of the software. A file
-of another problem or model in a run's folder is told by it, and by nothing else.
+of another problem or model in a run's folder is told by it, and by nothing else. ``command`` is what was typed.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from .solvers.problem import Problem
 from .surrogates.surrogate import versions
 from .targets import Target
 from .terminal.output import plain
+from .terminal.words import command_line
 
 MODEL = "model.safetensors"
 
@@ -32,8 +33,9 @@ def save_report(target: Target, verb: str, payload: dict[str, Any]) -> None:
 
 def keep_result(folder: RunFolder, problem: Problem, verb: str, payload: dict[str, Any]) -> None:
     """As ``save_report``, where the run is being made."""
+    asked = command_line()
     owner = {"problem": problem.fingerprint, "model": file_hash(folder.file(MODEL)), "versions": versions()}
-    write_json(folder.file(f"{verb}.json"), plain({**payload, "of": owner}))
+    write_json(folder.file(f"{verb}.json"), plain({**payload, "of": owner, "command": asked}))
 
 
 def file_hash(path: Path) -> str:

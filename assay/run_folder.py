@@ -11,7 +11,9 @@
     database/             the same by problem: what the next search tries first
     trust-map.json        what certify --box proved
     calibration.npz       which answers guard --calibration may accept, by statistics
-    falsify.json, ...     the results of the last run of a verb, as its --json prints them; tables and pictures
+    falsify.json, ...     the results of the last run of a verb, as its --json prints them, and whose they are
+    bench/                the table of `assay bench --out RUN/bench`, a run folder of its own
+    report.html, .json    all of it on one page, by `assay report`
 
 A folder is taken if it is missing or empty, if it holds an interrupted run of the same settings, which then goes on, or
 if a run was begun there and has left nothing.
@@ -174,6 +176,12 @@ class RunFolder:
             raise UserError(f"{self.path}: the problem is no longer what it was: {difference}")
         check_fingerprint(str(self.path), about.get("fingerprint", ""), made)
         return made
+
+    @property
+    def names_own(self) -> bool:
+        """Whether its problem is one that has to be named again."""
+        about = _about(self.path, self.settings)
+        return about["name"] not in PROBLEMS and "data" not in about
 
     def _data(self, about: dict[str, Any], word: str | None) -> Problem:
         """The data that the run learnt from, by its own copy."""

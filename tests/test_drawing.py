@@ -191,6 +191,17 @@ def test_the_same_is_drawn_as_the_same_bytes_in_every_style(kind):
         assert drawn() == first
 
 
+@pytest.mark.parametrize(("name", "is_formula"), [("$k_0$", True), (r"$\frac{$", False), ("US$", True)])
+def test_words_between_dollars_are_formulas_where_they_can_be(name, is_formula):
+    """Two names with one dollar each are two dollars in a title."""
+    box = assay.Box((name, "US$ a day$"), [1.0, 0.0], [2.0, 1.0])
+    P = box.draw(9, seed=0)
+    figure = failures_figure(Searched(box, P, P[:, 0], 1.5, P[:0], title=f"fails at {name} = 1, US$ = 2"))
+    picture(figure, "svg")
+    axis = next(axes for axes in panels(figure) if axes.get_xlabel() == name)
+    assert axis.xaxis.label.get_parse_math() == is_formula
+
+
 def test_a_figure_is_given_back_and_written_where_a_path_is_given(tmp_path):
     figure = CERTIFICATE.plot(tmp_path / "bounds.png")
     assert isinstance(figure, Figure) and (tmp_path / "bounds.png").read_bytes() == figure._repr_png_()

@@ -96,6 +96,7 @@ def test_what_the_verbs_found_is_what_is_reported(folder):
     worst = facts(sections["worst"])
     assert worst["largest error confirmed by the solver"]["value"] == stored["worst"] > 0
     assert worst["solver calls"]["value"] == stored["solver_calls"]
+    assert worst["asked for by"]["value"] == stored["command"] and "assay falsify" in stored["command"]
     results = json.loads((folder / "run.json").read_text())["results"]
     assert facts(sections["errors"])["relative error, mean"]["value"] == results["errors"]["mean"]
     assert facts(sections["hashes"])["surrogate (SHA-256 of model.safetensors)"]["value"] == results["model_hash"]
@@ -105,6 +106,19 @@ def test_an_infinite_bound_says_why_and_is_not_proved(folder):
     bound = facts(read(folder)["points"])["largest relative error, at most"]
     notes = json.loads((folder / "certify.json").read_text())["notes"]
     assert bound["value"] == "infinite" and bound["evidence"] == "undecided" and bound["why"] == "; ".join(notes) != ""
+
+
+def test_an_error_bar_that_is_none_is_not_statistical(folder):
+    results = json.loads((folder / "run.json").read_text())["results"]
+    for words, level in (("no error bar: 8 rows are too few", "undecided"), ("at most 0.1", "statistical")):
+        change(folder, "run.json", results={**results, "conformal": words})
+        assert facts(read(folder)["errors"])["of new inputs"]["evidence"] == level
+
+
+def test_a_damaged_run_is_refused(folder, capsys):
+    change(folder, "run.json", results={})
+    assert run(["report", str(folder)]) == 2
+    assert "run.json is damaged" in capsys.readouterr().err
 
 
 def test_a_bound_that_is_no_number_is_not_proved():

@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 
 from ..connections import file_name
-from ..data_run import find_data
+from ..data_run import NO_BAR, find_data
 from ..own_code import find_problem, names_own_problem
 from ..repairs.repair import SEARCH
 from ..repairs.verb import check_flags, repair_verb
@@ -173,7 +173,8 @@ def train(
             if parts:
                 console.print(f"largest errors of the components by themselves: {parts}")
             if "conformal" in results:
-                console.print(f"statistical: {results['conformal']}")
+                bar = str(results["conformal"])
+                console.print(bar if bar.startswith(NO_BAR) else f"statistical: {bar}")
             console.print(f"(errors are {measured_in(owner.norm_name, owner.zero_scale)}; {against(owner)})")
         for warning in training.get("warnings", ()):
             console.print(f"warning: {warning}")

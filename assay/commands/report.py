@@ -8,7 +8,6 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from ..own_code import names_own_problem
 from ..report.report import report as read_run
 from ..run_folder import RunFolder
 from ..terminal.errors import DONE, UserError
@@ -39,9 +38,9 @@ def report(
         check_new(out.with_suffix(".json"))
     path = folder.file("report.html") if out is None else out
     folder.file("report.json")
-    about = folder.settings.get("problem")
-    own = isinstance(about, dict) and names_own_problem(str(about.get("name", "")))
-    known = None if own and problem is None else folder.problem(problem, pairs(set_ or [], "--set"))
+    known = None
+    if problem is not None or not folder.names_own:
+        known = folder.problem(problem, pairs(set_ or [], "--set"))
     made = read_run(folder, known)
     files = made.write(path)
     payload: dict[str, Any] = {"out": str(files[0]), "json": str(files[1]), **made.to_json()}

@@ -12,6 +12,7 @@ from concurrent.futures import Executor
 from dataclasses import asdict
 from typing import Any
 
+from ..results import file_hash
 from ..run_folder import RunFolder
 from ..run_training import TEST_SEED, errors_at, failures, summary
 from ..solvers.problem import Problem
@@ -85,6 +86,8 @@ def run_repair(
         "solver_calls": found.solver_calls + len(drawn),
         "judging_calls": beside,
         "snapshots_hash": found.snapshots.hash,
+        "test_hash": drawn.hash,
+        "model_hash": file_hash(folder.file("model.safetensors")),
         "rounds": [asdict(row) for row in found.rounds],
         "tolerance": found.tolerance,
         "notes": [*found.notes, *failures(drawn)],

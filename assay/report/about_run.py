@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 
+from ..data_run import NO_BAR
 from ..run_folder import DATA
 from ..solvers.snapshots.snapshot_file import Snapshots
 from ..verify.evidence import Evidence
-from .content import RECORDED, Column, Section, real
+from .content import RECORDED, Column, Section, real, said
 from .pictures import curve_picture, fields_picture
 from .sources import Sources
 
@@ -125,14 +126,11 @@ def errors_section(sources: Sources) -> Section:
         [[name, *(real(errors[column.name]) for column in columns[1:])] for name, errors in parts.items()],
     )  # fmt: skip
     if "conformal" in results:
-        section.fact("of new inputs", results["conformal"], Evidence.STATISTICAL)
-    largest = section.facts[-1 if "conformal" not in results else -2]
-    section.summary = f"largest relative error {_short(largest.value)} at {count} test inputs (observed)"
+        said_ = str(results["conformal"])
+        section.fact("of new inputs", said_, Evidence.NONE if said_.startswith(NO_BAR) else Evidence.STATISTICAL)
+    largest = said(real(results["errors"]["max"]), digits=3)
+    section.summary = f"largest relative error {largest} at {count} test inputs (observed)"
     return section
-
-
-def _short(value: Any) -> str:
-    return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
 def repair_section(sources: Sources) -> Section | None:

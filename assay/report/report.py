@@ -26,7 +26,8 @@ from .table import table_section
 
 FORMAT = "assay-report-1"
 LEAD = (
-    "RUN in commands stands for the folder of this run. Nothing here was computed for the report: all of it was read."
+    "RUN in commands stands for the folder of this run. Nothing here was computed for the report: all of it was read; "
+    "of each verb it is the last result."
 )
 SECTIONS = (
     problem_section, truth_section, training_section, repair_section, errors_section, worst_section, points_section,

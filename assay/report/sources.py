@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ..own_code import is_own
 from ..results import MODEL, file_hash
 from ..run_folder import LARGEST, RunFolder
 from ..solvers.box import Box
@@ -49,9 +49,19 @@ class Sources:
 
     def command(self, words: str) -> str:
         """A command line about this run; its folder is RUN."""
-        name = str(self.about.get("name", ""))
-        own = f" --problem {shlex.quote(name)}" if is_own(name) else ""
-        return f"assay {words}{own}"
+        again = f" --problem {shlex.quote(self.name)} {self.settings_words}" if self.run.names_own else ""
+        return f"assay {words}{again}".rstrip()
+
+    @property
+    def name(self) -> str:
+        """The word that the problem is named by."""
+        return str(self.about["name"])
+
+    @property
+    def settings_words(self) -> str:
+        """The flags that ask for its settings."""
+        asked = dict(self.about["asked"]).items()
+        return " ".join(f"--set {shlex.quote(f'{key}={json.dumps(value)}')}" for key, value in asked)
 
     def json(self, name: str) -> dict[str, Any] | None:
         """A JSON object of the folder, whoever wrote it; None where there is none, or none that can be read."""
@@ -116,6 +126,7 @@ class Sources:
         if found is not None:
             section = Section(key, title)
             try:
+                section.fact("asked for by", str(found["command"]) if found.get("command") else None)
                 write(section, found)
                 return section
             except Foreign as error:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 from typing import Any
 
@@ -25,12 +24,10 @@ def table_section(sources: Sources) -> Section:
             sources.strange[name] = f"is damaged ({type(error).__name__}: {error})"
             section = Section(section.key, section.title)
     if not section.tables:
-        about = sources.about
-        sets = "".join(f"--set {shlex.quote(f'{key}={json.dumps(value)}')} " for key, value in about["asked"].items())
+        about, sets = sources.about, sources.settings_words
         section.missing = "not run" if "data" not in about else "a data set has no solver to compare with"
-        section.command = (
-            "" if "data" in about else f"assay bench {shlex.quote(about['name'])} {sets}--out RUN/{FOLDER}"
-        )
+        words = ["assay bench", shlex.quote(sources.name), sets, f"--out RUN/{FOLDER}"]
+        section.command = "" if "data" in about else " ".join(word for word in words if word)
     return section
 
 

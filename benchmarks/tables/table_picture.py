@@ -16,8 +16,7 @@ MARKERS = {"network": "*", "baseline": "s", "guarded": "D", "given": "^"}
 
 def plot(table: Table, path: str | Path) -> None:
     """One panel for each measure of error."""
-    from matplotlib.figure import Figure
-
+    from ...drawing.canvas import Figure
     from ...drawing.files import save
 
     measures = [m for m in ("discrete", "PDE") if m in table.curve[0].errors.mean]
