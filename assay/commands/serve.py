@@ -70,9 +70,9 @@ def serve(
             "no_bound": NO_BOUND,
             "seconds": seconds,
         }
-        emit(as_json, payload, lambda console: _show(console, payload))
         log = Log(model, say)
         with keeps(lambda: account(model.counts)), pool(workers, dask, target.problem) as executor, server.answering():
+            emit(as_json, payload, lambda console: _show(console, payload))
             model.work(log, executor)
     finally:
         model.stop()

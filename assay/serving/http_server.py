@@ -36,7 +36,7 @@ class ProtocolError(Exception):
 
 
 class Listener(ThreadingHTTPServer):
-    """The address is taken at once; who connects waits until it is ``answering``.
+    """The address is taken at once; nobody can connect until it is ``answering``.
 
     Args:
         port: 0 for any that is free.
@@ -52,7 +52,12 @@ class Listener(ThreadingHTTPServer):
         class Handler(_Handler):
             asked = model
 
-        super().__init__((host, port), Handler)
+        super().__init__((host, port), Handler, bind_and_activate=False)
+        try:
+            self.server_bind()
+        except BaseException:
+            self.server_close()
+            raise
 
     def server_bind(self) -> None:
         """Without asking for the name of this machine, which may take long."""
@@ -64,7 +69,12 @@ class Listener(ThreadingHTTPServer):
 
     @contextmanager
     def answering(self) -> Iterator[None]:
-        """Meanwhile questions are taken, in other threads."""
+        """Meanwhile questions are taken, in other threads.
+
+        Raises:
+            OSError: somebody else listens at the address by now.
+        """
+        self.server_activate()
         threading.Thread(target=self.serve_forever, args=(0.1,), daemon=True).start()
         try:
             yield
