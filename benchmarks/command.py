@@ -24,15 +24,18 @@ def run(
 
     A result holds ``holds``: one bool per claim. Columns of numbers go to stdout and nothing else does.
     """
-    options = _parser(doc).parse_args()
+    options = parser(doc).parse_args()
     return finish(measure(options.quick), show, "-" if options.json else None)
 
 
-def _parser(doc: str | None) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description=(doc or "").splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="the same with fewer points, in seconds")
-    parser.add_argument("--json", action="store_true", help="the numbers as JSON instead of a table")
-    return parser
+def parser(doc: str | None, **folders: str) -> argparse.ArgumentParser:
+    """The options of every script, and those that name a folder, with what is said of each."""
+    made = argparse.ArgumentParser(description=(doc or "").splitlines()[0])
+    made.add_argument("--quick", action="store_true", help="the same with fewer points, in seconds")
+    made.add_argument("--json", action="store_true", help="the numbers as JSON instead of a table")
+    for name, about in folders.items():
+        made.add_argument(f"--{name}", metavar="FOLDER", help=about)
+    return made
 
 
 def finish(result: dict[str, Any], show: Callable[[dict[str, Any], Console], None], file: str | None) -> int:
@@ -86,9 +89,9 @@ class Kept:
 
 def kept_parser(doc: str | None) -> argparse.ArgumentParser:
     """The options of ``run``, and --keep."""
-    parser = _parser(doc)
-    parser.add_argument("--keep", default=None, metavar="FILE", help="rows that were measured, to go on from")
-    return parser
+    made = parser(doc)
+    made.add_argument("--keep", default=None, metavar="FILE", help="rows that were measured, to go on from")
+    return made
 
 
 def progress(line: object) -> None:

@@ -10,7 +10,6 @@ same rod in C++ is compiled and sampled, too.
 
 from __future__ import annotations
 
-import argparse
 import subprocess
 import sys
 import tempfile
@@ -150,13 +149,9 @@ def show(result: dict[str, Any], console: Console) -> None:
 
 def main() -> int:
     """The entry point."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument(
-        "--cpp", metavar="FOLDER", help="where the C++ headers lie, and libcpp-httplib.so if it is split"
-    )
-    parser.add_argument("--quick", action="store_true", help="the same with fewer solves and steps")
-    parser.add_argument("--json", action="store_true", help="the numbers as JSON instead of a table")
-    options = parser.parse_args()
+    options = command.parser(
+        __doc__, cpp="where the C++ headers lie, and libcpp-httplib.so if it is split"
+    ).parse_args()
     return command.finish(measure(options.quick, options.cpp), show, "-" if options.json else None)
 
 

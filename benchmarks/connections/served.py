@@ -10,7 +10,6 @@ testing/protocol_conformity_1.0 of its repository; they need jsonschema) are run
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import re
 import subprocess
@@ -164,11 +163,7 @@ def show(result: dict[str, Any], console: Console) -> None:
 
 def main() -> int:
     """The entry point."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--suite", metavar="FOLDER", help="the project's testing/protocol_conformity_1.0")
-    parser.add_argument("--quick", action="store_true", help="a smaller block, fewer questions")
-    parser.add_argument("--json", action="store_true", help="the numbers as JSON instead of a table")
-    options = parser.parse_args()
+    options = command.parser(__doc__, suite="the project's testing/protocol_conformity_1.0").parse_args()
     return command.finish(measure(options.quick, options.suite), show, "-" if options.json else None)
 
 
