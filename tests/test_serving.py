@@ -19,7 +19,7 @@ import umbridge as theirs
 
 import assay
 from assay.cli import run
-from assay.serving.guarded_model import EVIDENCE, NO_BOUND, WAITING, Busy, GuardedModel, Log, account
+from assay.serving.guarded_model import EVIDENCE, NO_BOUND, NOTES, WAITING, Busy, GuardedModel, Log, account
 from assay.serving.http_server import Listener
 from assay.verify.evidence import Evidence
 from assay.verify.guard import guard
@@ -244,6 +244,22 @@ def test_an_input_at_which_the_guard_raises_harms_no_other():
     assert isinstance(asked[1].exception(), MemoryError) and len(asked[0].result()) == len(asked[2].result()) == 4
     assert said[0] == "note: the guard raised MemoryError: too much"
     assert said[-1].startswith("2 answers in 4 calls of the guard: ") and "1 lost to an error of the guard" in said[-1]
+
+
+def test_notes_are_told_once_and_not_without_end():
+    def noted(Q, executor):
+        return replace(exact, notes=(f"wrong at {len(said)}", "always"))
+
+    exact, said = guard(BLOCK, partly_wrong, 1e-2)(P[:1]), []
+    model = GuardedModel(noted, BLOCK)
+    log = Log(model, said.append, 3600.0)
+    for _ in range(40):
+        model.ask(P[0])
+    model._waiting, many = type(model._waiting)(), list(model._waiting)
+    for p, asked in many:
+        model._answer([p], [asked], None)
+        log()
+    assert said[:2] == ["note: wrong at 0", "note: always"] and len(said) == len(set(said)) == NOTES
 
 
 def test_nobody_is_left_waiting_when_it_is_interrupted_or_too_many_ask():

@@ -47,6 +47,11 @@ def serve(
     undecided, 1 observed, 2 statistical, 3 proved).
     """
     target = find_surrogate(run, problem, pairs(set_ or [], "--set"), output)
+    if not target.problem.has_solver and calibration is None:
+        raise UserError(
+            f"{target.problem.name} has neither a solver nor a proof: nothing could be answered without --calibration "
+            "(`assay calibrate`)"
+        )
     prepared(target.problem)
     guard = asked_guard(target, tolerance, absolute, output, trust_map, calibration)
     model = GuardedModel(guard, target.problem, output)

@@ -34,6 +34,7 @@ NO_BOUND = sys.float_info.max
 EVIDENCE = (Evidence.NONE, Evidence.OBSERVED, Evidence.STATISTICAL, Evidence.PROVED)
 TOGETHER = 1024  # inputs of one call of the guard, at most
 WAITING = 4096  # inputs that wait, at most
+NOTES = 16  # that are told: some name an input, and there may be as many as inputs
 STOPPING = "the server is being stopped"
 PAUSE = 0.5  # seconds in which a loop without work looks whether there is something to tell
 
@@ -61,7 +62,7 @@ class GuardedModel:
         self._arrived = threading.Condition()
         self._stopped = False
         self.counts: Counter[str] = Counter()  # of answers by route, of calls of the guard, of what was refused
-        self.notes: dict[str, None] = {}  # what the guard said on the way, each once
+        self.notes: dict[str, None] = {}  # the first that the guard said on the way
 
     @property
     def output_sizes(self) -> tuple[int, int, int, int]:
@@ -106,6 +107,11 @@ class GuardedModel:
                 return None
             return [self._waiting.popleft() for _ in range(min(len(self._waiting), TOGETHER))]
 
+    def _note(self, *notes: str) -> None:
+        for note in notes:
+            if len(self.notes) < NOTES:
+                self.notes[note] = None
+
     def refused(self) -> None:
         """Count a question that was none."""
         with self._arrived:
@@ -121,7 +127,7 @@ class GuardedModel:
                     self._answer([p], [one], executor)
                 return
             self.counts["errors"] += 1
-            self.notes[f"the guard raised {words(error)}"] = None
+            self._note(f"the guard raised {words(error)}")
             asked[0].set_exception(error)
             return
         except BaseException:  # an interruption: nobody is left waiting for an answer that does not come
@@ -129,7 +135,7 @@ class GuardedModel:
                 if not one.done():
                     one.set_exception(Busy(STOPPING))
             raise
-        self.notes |= dict.fromkeys(answer.notes)
+        self._note(*answer.notes)
         why = {u.inputs.tobytes(): u.reason for u in answer.unsolved}
         for i, one in enumerate(asked):
             route = str(answer.route[i])
