@@ -27,6 +27,7 @@ from .terminal.errors import UserError
 COMMAND, UMBRIDGE = "command:", "umbridge:"
 COMMON = {"box", "coordinates", "name", "norm", "components", "time_limit"}
 SETTINGS = {COMMAND: COMMON | {"size"}, UMBRIDGE: COMMON | {"config", "output", "patience", "at_once"}}
+WAITING = {"time_limit", "patience", "at_once"}  # how long one waits for answers, not what they are
 BOX = "--set box=NAME=LOW:HIGH,... (NAME=LOW:HIGH:log for a logarithmic scale)"
 
 
@@ -62,6 +63,14 @@ def connect(word: str, settings: dict[str, Any]) -> Problem:
     except ValueError as error:
         raise UserError(f"{word}: {error}: it is split into words as a shell does") from None
     return command(words, **options)
+
+
+def lasting(word: str, settings: dict[str, Any]) -> dict[str, Any]:
+    """Of the settings of a problem those that its answers depend on, a box written in one way only."""
+    if not is_connection(word):
+        return settings
+    kept = {key: value for key, value in settings.items() if key not in WAITING}
+    return {**kept, "box": box_of(kept["box"]).to_json()} if "box" in kept else kept
 
 
 def same_connection(one: str, other: str) -> bool:

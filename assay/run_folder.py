@@ -29,7 +29,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from .connections import same_connection
+from .connections import lasting, same_connection
 from .own_code import find_problem
 from .solvers.datasets.files import load_dataset
 from .solvers.files import HeldFolder, parse_json, read_text, replace
@@ -167,7 +167,7 @@ class RunFolder:
                 "own, name it again with --problem (and --set, if it was); what a file names is never run"
             )
         else:
-            difference = first_difference(about["asked"], asked or {}, "--set ")
+            difference = first_difference(about["asked"], lasting(word, asked or {}), "--set ")
             if difference is not None:
                 raise UserError(f"{self.path} is a run of {word} with other settings: {difference}")
             made = find_problem(word, asked or {})
@@ -215,7 +215,9 @@ class RunFolder:
 
 def about_problem(word: str, asked: dict[str, Any], problem: Problem) -> dict[str, Any]:
     """How a run names its problem: as asked for, and with every setting resolved."""
-    asked = asked if ":" in word else problem.settings  # a name is built from its settings, the user's own as asked
+    asked = (
+        lasting(word, asked) if ":" in word else problem.settings
+    )  # a name is built from its settings, the user's own as asked
     about = {"name": word, "asked": asked, "settings": problem.settings, "inputs": problem.inputs.to_json()}
     return {**about, "fingerprint": problem.fingerprint}
 

@@ -144,6 +144,8 @@ def test_what_cannot_be_run_is_told_at_once(here, words, said):
 def test_an_input_may_not_be_called_like_a_place(here):
     with pytest.raises(ValueError, match="an input of the box is called 'input', which {input} would mean as well"):
         command(["./solver", "{input}"], assay.Box(("input",), [0.0], [1.0]))
+    with pytest.raises(ValueError, match="{k-1} is not filled in, for 'k-1' is no plain word"):
+        command(["./solver", "{k-1}"], assay.Box(("k-1",), [0.0], [1.0]))
     with pytest.raises(ValueError, match="time_limit is a positive number"):
         made(time_limit=-1)
 

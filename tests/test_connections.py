@@ -108,6 +108,12 @@ def test_a_program_through_the_verbs(said, here):
     assert code == 2 and "if it is your own, name it again with --problem (and --set, if it was)" in err
     code, found, _ = said("falsify", "r", "--problem", WORD, *asked, "--tolerance", "0.05", "--budget", "8")
     assert code == 1 and found["counterexamples"]
+    patient = ["--set", "box=b=1:4:log", "--set", "time-limit=9", "--set", "coordinates=nodes.csv"]
+    code, _, err = said("guard", "r", "--problem", WORD, *patient, "--random", "1")
+    assert code == 2 and "is a run of command:./solver {input} {output} with other settings: --set box" in err
+    patient[1] = 'box={"a": [1, 2], "b": [1, 4, "log"]}'
+    code, _, _ = said("guard", "r", "--problem", WORD, *patient, "--random", "1")
+    assert code == 0  # neither the limit nor how the box is written makes another problem
     code, found, _ = said("replay", "r/counterexamples.jsonl", "--problem", WORD, *asked)
     assert code == 1
     code, found, _ = said("guard", "r", "--problem", WORD, *asked, "--random", "3")

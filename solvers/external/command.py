@@ -73,6 +73,11 @@ def _check_places(words: Sequence[str], box: Box) -> None:
     for name in (*FILES, FOLDER):
         if name in box.names:
             raise ValueError(f"an input of the box is called {name!r}, which {{{name}}} would mean as well: rename it")
+    for name in box.names:
+        if not name.isidentifier() and any(f"{{{name}}}" in word for word in words):
+            raise ValueError(
+                f"{{{name}}} is not filled in, for {name!r} is no plain word of letters and digits: rename it"
+            )
     known = [*FILES, FOLDER, *box.names]
     for word in words:
         for match in PLACE.finditer(word):
