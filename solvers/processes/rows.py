@@ -66,11 +66,15 @@ def solved_rows(
         return
     left, again = deque(rows), deque[_Share]()
     sent = Sent[_Share](executor)
-    pace = _Pace(problem.size, sent.workers)
+    pace = _Pace(problem.size)
     try:
         while True:
             while sent.room and len(sent) < IN_FLIGHT and (again or left):
-                share = again.popleft() if again else _Share([left.popleft() for _ in range(pace.rows(len(left)))])
+                share = (
+                    again.popleft()
+                    if again
+                    else _Share([left.popleft() for _ in range(pace.rows(len(left), sent.workers))])
+                )
                 sent.send(share, solve, inputs[share.rows], share.lost)
             if not len(sent):
                 return
@@ -107,13 +111,12 @@ class _Share:
 class _Pace:
     """How many rows are sent at a time: one until it is known what they take, then ``SECONDS`` of work."""
 
-    def __init__(self, size: int, workers: int) -> None:
-        self._most = max(1, min(MOST, BYTES // (8 * size), IN_FLIGHT // (2 * workers)))
-        self._workers, self._now = workers, 1
+    def __init__(self, size: int) -> None:
+        self._most, self._now = max(1, min(MOST, BYTES // (8 * size))), 1
 
-    def rows(self, left: int) -> int:
+    def rows(self, left: int, workers: int) -> int:
         """Of those that are left; towards the end fewer, so that no worker waits for another."""
-        return max(1, min(self._now, left // (2 * self._workers)))
+        return max(1, min(self._now, left // (2 * workers), IN_FLIGHT // (2 * workers)))
 
     def learn(self, rows: int, seconds: float) -> None:
         self._now = max(1, min(self._most, 4 * rows, int(SECONDS * rows / max(seconds, 1e-9))))

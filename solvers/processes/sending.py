@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import concurrent.futures
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import BrokenExecutor, Executor, Future
 from typing import Any, Generic, TypeVar
 
 TRIES = 3  # workers that one task may take along
 KEPT = "What was solved until then is kept where there is a file"
+COUNTED = 5.0  # seconds after which they are counted again: a cluster grows
 UNKNOWN = 32  # workers of an executor that does not say how many it has
 Label = TypeVar("Label")
 
@@ -41,7 +43,7 @@ def workers_of(executor: Executor) -> int:
     """How many tasks it runs at a time, where that is known."""
     client = getattr(executor, "_client", None)  # of Dask
     if client is not None:
-        return max(UNKNOWN, sum(client.ncores().values()))  # a cluster may still be growing
+        return max(1, sum(client.ncores().values()))
     return int(getattr(executor, "_max_workers", UNKNOWN))
 
 
@@ -50,7 +52,7 @@ class Sent(Generic[Label]):
 
     def __init__(self, executor: Executor) -> None:
         self._executor = executor
-        self.workers = workers_of(executor)
+        self.workers, self._counted = workers_of(executor), time.monotonic()
         self._running: dict[Future[Any], Label] = {}
 
     def __len__(self) -> int:
@@ -58,6 +60,8 @@ class Sent(Generic[Label]):
 
     @property
     def room(self) -> bool:
+        if time.monotonic() > self._counted + COUNTED:
+            self.workers, self._counted = workers_of(self._executor), time.monotonic()
         return len(self._running) < 2 * self.workers
 
     def send(self, label: Label, fn: Callable[..., Any], *args: Any) -> None:

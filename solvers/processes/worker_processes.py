@@ -39,11 +39,10 @@ class WorkerProcesses(Executor):
         self._end = Finalize(self, end_all, (self._all,), exitpriority=10)  # before they are waited for at exit
 
     def submit(self, fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> Future[T]:
-        future = self._threads.submit(self._run, (fn, args, kwargs))
-        with self._lock:  # in the thread that a terminal's Ctrl-C interrupts, and not when the first task is there
-            if len(self._all) < self._max_workers and not self._ended:
-                self._idle.append(self._started())
-        return future
+        with self._lock:
+            if not self._idle and len(self._all) < self._max_workers and not self._ended:
+                self._idle.append(self._started())  # it imports while the task is on its way
+        return self._threads.submit(self._run, (fn, args, kwargs))
 
     def _started(self) -> Process:
         """Another process; the lock is held."""
