@@ -20,7 +20,7 @@ from .benchmarks.tables.ranking import Ranked
 from .benchmarks.tables.table import Table, run_table
 from .commands.answers import answer_facts, certificate_facts
 from .commands.bench import write as write_table
-from .commands.check import falsification_facts
+from .commands.check import compared, falsification_facts
 from .results import keep_result
 from .run_folder import RunFolder, about_problem
 from .run_training import Plan, run_training
@@ -128,7 +128,7 @@ class Demo:
         places = list(range(len(search.counterexamples)))
         kept = {
             "certify": {**certificate_facts(target, P, certificate), "notes": certificate.notes},
-            "falsify": falsification_facts(target, search, records, places),
+            "falsify": {**falsification_facts(target, search, records, places), **compared(search)},
             "guard": answer_facts(target, Q, answer, TOLERANCE),
         }
         for verb, facts in kept.items():

@@ -160,6 +160,7 @@ def test_texts_of_others_are_texts(folder):
         (lambda f: change(f, "falsify.json", of=None), "falsify.json", "does not say whose it is"),
         (lambda f: change(f, "falsify.json", counterexamples=[{}]), "falsify.json", "is damaged"),
         (lambda f: change(f, "falsify.json", worst=True), "falsify.json", "stands where a number should"),
+        (lambda f: change(f, "certify.json", evidence="certain"), "certify.json", "not a valid Evidence"),
         (lambda f: (f / "falsify.json").write_text('{"a": ' * 99), "falsify.json", "cannot be read"),
         (lambda f: (f / "model.safetensors").write_bytes(b"other"), "falsify.json", "another model"),
         (lambda f: (f / "model.safetensors").write_bytes(b"other"), "model.safetensors", "not the model"),

@@ -128,7 +128,7 @@ def falsify(
         "draws": draws,
         "seed": seed,
     }
-    save_report(target, "falsify", payload)
+    save_report(target, "falsify", {**payload, **compared(result)})
     again = shlex.join(["assay", "replay", f"{records}#{places[0]}", *_words(problem, set_)]) if places else ""
     emit(as_json, payload, lambda console: _show(console, target, result, records, places, again))
     return EXIT_CODES[result.verdict]
@@ -176,7 +176,6 @@ def falsification_facts(target: Target, result: Falsification, records: Path, pl
         "counterexamples": found,
         "unsolved": not_solved,
         "regions": [region.to_json(names) for region in result.regions],
-        "compared": {"inputs": result.asked, "errors": result.errors},
         "found": result.words,
         "worst": None if np.isnan(result.worst) else result.worst,
         "component_errors": result.component_errors,
@@ -201,6 +200,11 @@ def falsification_facts(target: Target, result: Falsification, records: Path, pl
         "seconds": result.seconds,
         "notes": list(result.notes),
     }
+
+
+def compared(result: Falsification) -> dict[str, Any]:
+    """Every input that was compared, for its picture: kept in the file of the run, and not printed."""
+    return {"compared": {"inputs": result.asked, "errors": result.errors}}
 
 
 def _words(problem: str | None, set_: list[str] | None) -> list[str]:

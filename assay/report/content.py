@@ -40,6 +40,15 @@ def real(value: Any) -> float:
     return float(value)
 
 
+def level(value: Any) -> Evidence:
+    """The evidence that a result file names.
+
+    Raises:
+        ValueError: there is no such evidence.
+    """
+    return Evidence(value)
+
+
 def in_words(x: float) -> str:
     """What a number is that JSON does not have."""
     return "not a number" if math.isnan(x) else "infinite" if x > 0 else "minus infinity"

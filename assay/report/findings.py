@@ -8,7 +8,7 @@ from typing import Any
 from ..verify.evidence import Evidence
 from ..verify.search.counterexample import Counterexample
 from ..verify.search.records import kept_records
-from .content import DOWN, UP, Column, Section, real, said
+from .content import DOWN, UP, Column, Section, level, real, said
 from .pictures import failures_picture
 from .sources import UNREADABLE, Sources
 
@@ -40,7 +40,7 @@ def worst_section(sources: Sources) -> Section:
 def _worst(sources: Sources, section: Section, found: dict[str, Any]) -> None:
     failures, tolerance = found["counterexamples"], real(found["tolerance"])
     falsified = found["verdict"] == "falsified"
-    best = failures[0]["evidence"] if failures else OBSERVED
+    best = level(failures[0]["evidence"]) if failures else OBSERVED
     section.fact("verdict", f"{found['verdict']} at tolerance {tolerance:g}", best if falsified else OBSERVED)
     if found["worst"] is None:
         section.fact("largest error confirmed", None, Evidence.NONE, why="no error could be measured")
@@ -71,7 +71,7 @@ def _worst(sources: Sources, section: Section, found: dict[str, Any]) -> None:
     rows = [[at(one["inputs"]), one["reason"], one["found"]] for one in found["unsolved"]]
     columns = [Column("input"), Column("the solver says"), Column("found by")]
     section.table("Inputs where the truth itself fails", columns, rows[:SHOWN], rest(len(rows), RECORDS))
-    if found["compared"]["inputs"]:
+    if found.get("compared", {}).get("inputs"):
         section.pictures.append(failures_picture(sources.box, found))
     _records(sources, section)
     section.texts("notes", found["notes"])
@@ -94,7 +94,7 @@ def _failures(section: Section, failures: list[dict[str, Any]]) -> None:
     rows = [
         [
             f"{RECORDS}#{str(one['record']).rpartition('#')[2]}", at(one["inputs"]), real(one["error"]),
-            real(one["lower"]), real(one["upper"]), str(one["evidence"]), one["found"], at(one["shrunk"]),
+            real(one["lower"]), real(one["upper"]), level(one["evidence"]), one["found"], at(one["shrunk"]),
             one["shrunk_error"], one["finer_error"],
         ]
         for one in failures[:SHOWN]

@@ -9,7 +9,7 @@ from ..results import file_hash
 from ..verify.boxes.map_file import load_trust_map
 from ..verify.boxes.trust_map import TrustMap
 from ..verify.evidence import Evidence
-from .content import DOWN, UP, Column, Section, in_words, real, said
+from .content import DOWN, UP, Column, Section, in_words, level, real, said
 from .findings import SHOWN, at, rest
 from .pictures import bounds_picture, trust_map_picture
 from .sources import Foreign, Sources
@@ -22,7 +22,7 @@ def points_section(sources: Sources) -> Section:
     def write(section: Section, found: dict[str, Any]) -> None:
         lower, upper = ([real(x) for x in found[key]] for key in ("relative_lower", "relative_upper"))
         absolute = [real(x) for x in found["upper"]]
-        bounded, evidence, notes = sum(map(math.isfinite, upper)), str(found["evidence"]), found["notes"]
+        bounded, evidence, notes = sum(map(math.isfinite, upper)), level(found["evidence"]), found["notes"]
         section.fact("inputs", len(upper))
         section.fact("inputs with a bound", bounded)
         worst = max(upper, key=lambda x: math.inf if math.isnan(x) else x)
@@ -67,7 +67,11 @@ def points_section(sources: Sources) -> Section:
 
 def _outputs(section: Section, found: dict[str, Any], order: list[int]) -> None:
     for name, ends in found["outputs"].items():
-        columns = [Column("row"), Column("at least", found["evidence"], DOWN), Column("at most", found["evidence"], UP)]
+        columns = [
+            Column("row"),
+            Column("at least", level(found["evidence"]), DOWN),
+            Column("at most", level(found["evidence"]), UP),
+        ]
         columns += [Column("the surrogate's own", Evidence.OBSERVED)] * ("value" in ends)
         keys = [key for key in ("lower", "upper", "value") if key in ends]
         rows = [[i, *(real(ends[key][i]) for key in keys)] for i in order[:SHOWN]]
@@ -107,7 +111,9 @@ def box_section(sources: Sources) -> Section:
         share = said(100 * real(found["certified_volume"]), DOWN)
         most = f"at most {said(upper, UP)}" if math.isfinite(upper) else "without a bound"
         tolerance = f"{real(found['tolerance']):g}"
-        section.summary = f"{share} % certified at tolerance {tolerance}, largest error {most} ({found['evidence']})"
+        section.summary = (
+            f"{share} % certified at tolerance {tolerance}, largest error {most} ({level(found['evidence'])})"
+        )
 
     made = sources.section("box", "Proof over the box: the trust map", "certify-box", "certify RUN --box all", write)
     if made.missing and sources.run.file(MAP).is_file():
@@ -166,7 +172,7 @@ def audit_section(sources: Sources) -> Section:
 
 def guard_section(sources: Sources) -> Section:
     def write(section: Section, found: dict[str, Any]) -> None:
-        totals, evidence = found["totals"], str(found["evidence"])
+        totals, evidence = found["totals"], level(found["evidence"])
         section.fact("tolerance, relative", real(found["tolerance"]))
         section.fact("tolerance, absolute", found["absolute"] if found.get("absolute") is not None else None)
         section.fact("of the output", found.get("output"))

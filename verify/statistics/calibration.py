@@ -24,6 +24,7 @@ from ...solvers.box import Box
 from ...solvers.files import parse_json, read_arrays, replace
 from ...solvers.identity import check_rows, differences
 from ...solvers.problem import Problem
+from ...solvers.shown.table import html_table
 from ...solvers.snapshots.snapshot_file import as_json
 from ...solvers.tolerance import Tolerance
 from ..answers.evaluate import evaluate
@@ -102,6 +103,17 @@ class Calibration:
 
     def __repr__(self) -> str:
         return f"Calibration({self.problem_name}, {self.share:.3g} of inputs accepted: {self.words})"
+
+    def _repr_html_(self) -> str:
+        rows = {
+            "statement": self.words,
+            "share accepted": self.share if self.qualifies else None,
+            "tolerance": self.tolerance,
+            "confidence": self.confidence,
+            "draws": self.n,
+            "notes": self.notes or None,
+        }
+        return html_table(f"Calibration of {self.problem_name}", rows)
 
     @property
     def hash(self) -> str:
