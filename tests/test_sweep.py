@@ -1,6 +1,8 @@
 """Sweeps: every combination once, exponents against exact powers, and going on where one was cut."""
 
 import json
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -66,7 +68,7 @@ def test_a_sweep_that_was_cut_goes_on_and_another_is_refused(tmp_path):
     calls = []
 
     def solve(p):
-        calls.append(p)
+        calls.append((threading.current_thread().name, p))
         return np.array([p[0], p[0] ** 2, 1.0])
 
     problem = black_box(solve, Box(("a",), np.zeros(1), np.ones(1)), name="square", size=3)
@@ -82,6 +84,12 @@ def test_a_sweep_that_was_cut_goes_on_and_another_is_refused(tmp_path):
     again = run_sweep(tmp_path, problem, about, PLAN, sweep, "")
     assert [r["errors"] for r in again["rows"]] == [r["errors"] for r in result["rows"]]
     assert again["rows"][1]["worst_found"] == result["rows"][1]["worst_found"]
+    calls.clear()
+    with ThreadPoolExecutor(1, thread_name_prefix="worker") as executor:
+        there = run_sweep(tmp_path / "there", problem, about, PLAN, sweep, "", executor=executor)
+    assert [{**r, "seconds": 0} for r in there["rows"]] == [{**r, "seconds": 0} for r in result["rows"]]
+    solved = [who for who, _ in calls]
+    assert len(solved) > 4 + 4 + 8 + 4 and solved[0].startswith("worker") and solved.count("MainThread") < 8
     for spoilt in ({"at": 3}, {"errors": {}}, {"worst_found": "much"}, {"errors": None}):
         file.write_text(json.dumps({**stored, "rows": [{**stored["rows"][0], **spoilt}]}))
         with pytest.raises(UserError, match="damaged"):

@@ -1,7 +1,9 @@
 """A compiled bound of one box, applied to many: chunks on every processor, or on every device of JAX.
 
-A chunk holds the same boxes and is computed by the same loop wherever that is, so that bounds depend neither on how
-many processors nor on how many devices there are: devices are given whole chunks, in arrays of one shape.
+A chunk holds the same boxes and is computed by the same loop wherever that is, so that bounds do not depend on how many
+processors there are, nor on how many devices, if several: these are given whole chunks, in arrays of one shape. For one
+device XLA compiles another program than for several, and last bits of bounds may differ between the two (an ulp of a
+few was seen). Both are bounds: they charge every rounding, whichever order it comes in.
 
 Compiling takes from seconds to many minutes, depending on how many operations the surrogate's program has, loops
 unrolled: each of them becomes thousands, whatever the order. How long it will take is estimated from their number and
