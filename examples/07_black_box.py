@@ -1,8 +1,8 @@
 """Any solver, any model: draws instead of proofs.
 
-Predators and their prey, integrated by SciPy, and a model from scikit-learn. Nothing can be proved, so nothing is called
-proved: 200 draws choose which answers a guard may accept such that, with 95 % confidence, at most one in twenty of them is
-wrong by more than the tolerance. The other inputs are solved.
+Predators and their prey, integrated by SciPy, and a model from scikit-learn. Nothing can be proved, so nothing is
+called proved: 200 draws choose which answers a guard may accept such that, with 95 % confidence, at most one in twenty
+of them is wrong by more than the tolerance. The other inputs are solved.
 """
 
 import numpy as np

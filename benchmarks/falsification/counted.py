@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Float
 
 from ...verify.answers.evaluate import captured, evaluate
-from ...verify.search.confirmation import Confirmation, differences
+from ...verify.search.confirmation import Confirmation
 from ...verify.search.further import further_signals
 from ...verify.search.independent import IndependentDraws
 from ...verify.search.methods.catalogue import STANDARD, find_method
@@ -23,7 +23,7 @@ class Counted(Confirmation):
 
     def compare(self, P: np.ndarray, truths: np.ndarray, how: str, solved: bool = False) -> Float[np.ndarray, " n"]:
         answers = evaluate(self.model, P, self.problem)
-        errors, away = scaled_errors(self.problem, P, answers, truths, self.allowed.scale)
+        errors, _ = scaled_errors(self.problem, P, answers, truths, self.allowed.scale)
         for p, error in zip(P, errors, strict=True):
             self.calls += int(solved)
             self.spent.append(self.calls)
@@ -32,7 +32,6 @@ class Counted(Confirmation):
                 self.worst, self.worst_inputs = float(error), p
         self.asked += list(P)
         self.errors += errors.tolist()
-        self.differences += list(differences(np.zeros_like(away), away))
         return errors
 
 

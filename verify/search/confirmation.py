@@ -23,8 +23,6 @@ from .slopes import TrueSlope
 from .unseen import Unseen
 from .unsolved_input import UnsolvedInput
 
-ENTRIES = 1024  # of a field that are kept of each error
-
 
 class Confirmation:
     """Errors confirmed by the solver, at no more than ``budget`` of its calls.
@@ -33,7 +31,7 @@ class Confirmation:
     ``unsolved`` a record of each input at which the solver failed; ``compared`` counts errors that are numbers,
     ``calls`` the solver's, of which ``adjoints`` were spent on slopes; ``asked`` and ``errors`` are the inputs that
     were compared with solutions, and their errors, ``spent`` the calls until then; ``known`` is the error by input, to
-    the bit, ``differences`` are of solution and answer, in some of the entries; ``notes`` says what is not known.
+    the bit; ``notes`` says what is not known.
     """
 
     def __init__(
@@ -54,7 +52,6 @@ class Confirmation:
         self.adjoints, self.spent = 0, list[int]()
         self.known: dict[bytes, float] = {}
         self.slopes: dict[bytes, np.ndarray] = {}
-        self.differences: list[np.ndarray] = []
         self.model = captured(surrogate)
         self.slope = TrueSlope(problem, self.model, allowed.scale, output)
         self.asked: list[np.ndarray] = []
@@ -130,7 +127,6 @@ class Confirmation:
             self.known[p.tobytes()] = errors[i]
         self.asked += list(P)
         self.errors += errors.tolist()
-        self.differences += list(differences(truths, evaluation.fields))
         return errors
 
     def _measure(self, p: np.ndarray, field: np.ndarray, truth: np.ndarray, how: str, answered: bool) -> float:
@@ -203,10 +199,3 @@ class Confirmation:
                 "the surrogate is: solve more accurately"
             )
         return [*said, *self.unseen.notes(), *self.trouble]
-
-
-def differences(truths: Float[np.ndarray, "n N"], fields: Float[np.ndarray, "n N"]) -> Float[np.ndarray, "n m"]:
-    """What tells fields of errors apart: their values in some of the entries, zero where they are not known."""
-    some = np.linspace(0, truths.shape[1] - 1, min(truths.shape[1], ENTRIES)).astype(int)
-    with np.errstate(over="ignore", invalid="ignore"):
-        return np.nan_to_num(truths[:, some] - fields[:, some], nan=0.0, posinf=0.0, neginf=0.0)
