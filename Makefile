@@ -10,7 +10,7 @@ PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 # time; never with less precise arithmetic.
 QUICKLY := XLA_FLAGS="--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false"
 
-.PHONY: test thorough smoke demo table format clean
+.PHONY: test thorough smoke demo docs table format clean
 
 test: .venv/ready-test
 	$(BIN)/ruff check .
@@ -27,15 +27,20 @@ smoke: .venv/ready-test  # whole runs of scripts and verbs
 demo: .venv/ready
 	$(BIN)/assay demo
 
+docs: .venv/ready-docs  # every example is run, then the site is built into site/
+	$(BIN)/python examples/run.py
+	$(BIN)/mkdocs build --quiet --strict
+	@echo "site/index.html"
+
 table: .venv/ready
-	$(BIN)/python -m assay.benchmarks.tables.readme_table --write README.md
+	$(BIN)/python -m assay.benchmarks.tables.readme_table --write docs/table.md --write-short README.md
 
 format: .venv/ready-test
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
 clean:
-	rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache .coverage htmlcov
+	rm -rf .venv build dist site .pytest_cache .mypy_cache .ruff_cache .coverage htmlcov
 
 # A stamp is written when an installation is complete and removed before the next one starts. So a missing stamp means
 # that the last installation was interrupted, and the environment is made anew.
@@ -43,7 +48,7 @@ define start
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
 	    echo "assay needs Python 3.11 or newer: say which one with make $(firstword $(MAKECMDGOALS) test) PYTHON=..." >&2; exit 1; }
 	@test -e .venv/ready || { echo "Making .venv"; $(PYTHON) -m venv --clear .venv; }
-	@rm -f .venv/ready .venv/ready-test
+	@rm -f .venv/ready .venv/ready-test .venv/ready-docs
 	@echo "Installing (a minute or two the first time)"
 endef
 
@@ -56,3 +61,8 @@ endef
 	$(start)
 	@$(PIP) -e '.[test]'
 	@touch .venv/ready $@
+
+.venv/ready-docs: pyproject.toml constraints.txt
+	$(start)
+	@$(PIP) -e '.[test,docs]'
+	@touch .venv/ready .venv/ready-test $@

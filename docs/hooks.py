@@ -46,6 +46,7 @@ THEOREMS = {
 def on_files(files: Files, config: Any) -> Files:
     """Add the pages that are made, and the pictures of examples."""
     pages = {
+        "index.md": _front(),
         "command-line.md": _verbs(),
         "api.md": _names(),
         "theory.md": _theory(),
@@ -145,6 +146,18 @@ def _theory() -> str:
 def _as_markdown(doc: str) -> str:
     """A docstring: ``code`` is `code`."""
     return re.sub(r"``([^`]+)``", r"`\1`", doc)
+
+
+def _front() -> str:
+    """The README, with links to what is made of the files that it names."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8").replace("](docs/", "](")
+    for file, page in {
+        "examples/": "examples/index.md",
+        "benchmarks/README.md": "benchmarks.md",
+        "CHANGELOG.md": "changes.md",
+    }.items():
+        text = text.replace(f"]({file})", f"]({page})")
+    return text.replace("[CONTRIBUTING.md](CONTRIBUTING.md)", "`CONTRIBUTING.md`")
 
 
 def _elsewhere(name: str) -> str:

@@ -9,7 +9,10 @@ import typer
 from assay import cli
 
 ROOT = Path(__file__).resolve().parent.parent
-DOCUMENTS = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "Makefile", "benchmarks/README.md", ".ci/run")]
+DOCUMENTS = [
+    *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "Makefile", "benchmarks/README.md", ".ci/run")),
+    *sorted((ROOT / "docs").glob("*.md")),
+]
 SOURCES = sorted(path for room in ("assay", "solvers", "surrogates", "verify", "benchmarks", "tests")
                  for path in (ROOT / room).rglob("*.py"))  # fmt: skip
 MODULE = re.compile(r"""-m["',\s]+(assay[\w.]*)""")

@@ -1,7 +1,7 @@
-"""The speed/accuracy table of the README, measured anew: ``make table`` prints it and replaces it between its two
-marks.
+"""The speed/accuracy table, measured anew: ``make table`` prints it and replaces it between the two marks of
+docs/table.md, and four rows of it in the README.
 
-    python -m assay.benchmarks.tables.readme_table [--quick] [--write README.md] [--plot table.png]
+    python -m assay.benchmarks.tables.readme_table [--quick] [--write FILE] [--write-short FILE] [--plot PICTURE]
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ from . import table_output, table_picture
 from .effort import Effort
 from .table import Table, run_table
 
+ROWS = ("pod-mlp", "reduced-basis", "kernel-ridge", "guarded pod-mlp")
+COLUMNS = ("", "error, mean", "error, worst", "us in batch", "speedup, discrete", "training s", "discrete")
 BEGIN, END = "<!-- table: begin (make table) -->", "<!-- table: end -->"
 
 
@@ -31,6 +33,27 @@ def readme_table(quick: bool = False) -> Table:
 
 def _progress(stage: str, done: int, total: int) -> None:
     command.progress(f"{stage} {done}/{total}")
+
+
+def shortened(markdown: str) -> str:
+    """The title, and of the first table some rows and columns.
+
+    Raises:
+        ValueError: one of them is not there.
+    """
+    title, head, _, *rows = [line for line in markdown.splitlines() if line.startswith(("|", "**"))]
+    headings = _cells(head)
+    places = [headings.index(name) for name in COLUMNS]
+    by_name = {_cells(row)[0]: _cells(row) for row in rows[::-1]}  # the first of a name
+    if missing := [name for name in ROWS if name not in by_name]:
+        raise ValueError(f"the table has no rows {', '.join(missing)}")
+    lines = [list(COLUMNS), ["---", *["---:"] * (len(COLUMNS) - 1)]]
+    lines += [[by_name[name][place] for place in places] for name in ROWS]
+    return "\n".join([title, "", *("| " + " | ".join(line) + " |" for line in lines)]) + "\n"
+
+
+def _cells(line: str) -> list[str]:
+    return [cell.strip() for cell in line.strip().strip("|").split("|")]
 
 
 def replace_between(text: str, new: str) -> str:
@@ -49,13 +72,15 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--write", type=Path, help="a Markdown file with the two marks")
+    parser.add_argument("--write-short", type=Path, help="the same, for some rows")
     parser.add_argument("--plot", type=Path, help="a picture of error against time")
     options = parser.parse_args()
     table = readme_table(options.quick)
     markdown = table_output.to_markdown(table)
     print(markdown)
-    if options.write is not None:
-        replace(options.write, replace_between(read_text(options.write), markdown))
+    for path, text in ((options.write, markdown), (options.write_short, shortened(markdown))):
+        if path is not None:
+            replace(path, replace_between(read_text(path), text))
     if options.plot is not None:
         table_picture.plot(table, options.plot)
     return 0
