@@ -1,7 +1,7 @@
 """Every input of a box, proved.
 
-A small network that learnt from twelve solves. Branch and bound encloses its error over whole boxes of inputs, splits those that
-are too wide, and ends with a map: certified, falsified, undecided. The map is checked again by other code.
+A small network that learnt from twelve solves. Branch and bound encloses its error over whole boxes of inputs, splits
+those that are too wide, and ends with a map: certified, falsified, undecided. The map is checked again by other code.
 """
 
 import assay

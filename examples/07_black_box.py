@@ -7,7 +7,7 @@ of them is wrong by more than the tolerance. The other inputs are solved.
 
 import numpy as np
 from scipy.integrate import solve_ivp
-from sklearn.neural_network import MLPRegressor
+from sklearn.kernel_ridge import KernelRidge
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
@@ -27,15 +27,15 @@ def solve(p):
 
 box = assay.Box(("prey", "predators"), lower=[0.5, 0.5], upper=[1.5, 1.5])
 problem = assay.black_box(solve, box, name="predators")
-snapshots = assay.sample(problem, 200, seed=0)
-network = make_pipeline(StandardScaler(), MLPRegressor(hidden_layer_sizes=(64, 64), max_iter=3000, random_state=0))
-surrogate = assay.sklearn_surrogate(network.fit(snapshots.inputs, snapshots.fields), problem)
+snapshots = assay.sample(problem, 40, seed=0)
+model = make_pipeline(StandardScaler(), KernelRidge(kernel="rbf", gamma=0.3, alpha=1e-6))
+surrogate = assay.sklearn_surrogate(model.fit(snapshots.inputs, snapshots.fields), problem)
 
-calibration = assay.calibrate(problem, surrogate, n=200, tolerance=0.05, miscoverage=0.05, confidence=0.95)
-answer = assay.guard(problem, surrogate, 0.05, calibration=calibration)(box.sample(100, seed=3))
+calibration = assay.calibrate(problem, surrogate, n=200, tolerance=0.01, miscoverage=0.05, confidence=0.95)
+answer = assay.guard(problem, surrogate, 0.01, calibration=calibration)(box.sample(100, seed=3))
 print(calibration)
 print(answer.counts)
 
-chance = assay.failure_probability(problem, surrogate, 0.05, calls=300, seed=0)
+chance = assay.failure_probability(problem, surrogate, 0.01, calls=300, seed=0)
 print(f"errors above the tolerance: {chance.lower:.1%} to {chance.upper:.1%} of inputs ({chance.evidence})")
-assert chance.lower <= chance.estimate <= chance.upper < 0.9
+assert chance.upper < 0.2 and answer.counts["accepted"] > 20
