@@ -156,9 +156,7 @@ def test_infinite_bounds_are_counted_and_errors_get_a_panel_of_their_own():
 
 
 def test_answers_are_drawn_by_route():
-    routes = np.array(["accepted", "failed", "solved", "solved", "accepted"])
-    answer = Answer(np.zeros((5, 3)), routes, UPPER, CERTIFICATE, 1.0, (), {"accepted": 2}, UPPER)
-    labels = [text.get_text() for text in answer.plot().axes[0].get_legend().get_texts()]
+    labels = [text.get_text() for text in answers().plot().axes[0].get_legend().get_texts()]
     assert labels == ["accepted: 2", "solved: 1", "no bound: 2"]
 
 
@@ -176,6 +174,28 @@ def test_a_learning_curve_is_drawn_where_there_is_one():
 
 
 # --- files, bytes, notebooks -----------------------------------------------------------------------------------------
+
+
+def answers():
+    routes = np.array(["accepted", "failed", "solved", "solved", "accepted"])
+    return Answer(np.zeros((5, 3)), routes, UPPER, CERTIFICATE, 1.0, ("<b>",), {"accepted": 2, "solved": 2}, UPPER)
+
+
+@pytest.mark.parametrize(
+    "result",
+    [
+        lambda: solved(assay.problem("elasticity")),
+        lambda: solved(assay.problem("heat", cells=4)),
+        lambda: surrogate([1.0, 0.1, 0.01]),
+        lambda: CERTIFICATE,
+        answers,
+        falsification,
+    ],
+)
+def test_every_picture_is_drawn_again_as_the_same_bytes(result):
+    first = picture(result().plot(), "svg")
+    assert first == picture(result().plot(), "svg")
+    assert b"dc:date" not in first
 
 
 @pytest.mark.parametrize("kind", ["svg", "png", "pdf"])
@@ -225,10 +245,9 @@ assert "matplotlib" in sys.modules and "matplotlib.pyplot" not in sys.modules
 
 
 def test_results_are_tables_in_notebooks_and_their_texts_are_texts():
-    answer = Answer(np.zeros((5, 3)), np.array(["solved"] * 5), UPPER, CERTIFICATE, 1.0, ("<b>",), {"solved": 5}, UPPER)
     found = solved(assay.problem("thermal-block", cells=4))
     failed = replace(found, fields=np.full_like(found.fields, np.nan), reasons={0: "<b>no mesh</b>"})
-    for shown in (falsification(), CERTIFICATE, answer, failed, surrogate([1.0])):
+    for shown in (falsification(), CERTIFICATE, answers(), failed, surrogate([1.0])):
         html = shown._repr_html_()
         assert html.startswith("<table>") and len(html) < 3000
         assert html.count("<b>") == 1  # of the title

@@ -68,9 +68,7 @@ def over_box(
     if written:
         trust.save(path)
     if plot is not None:
-        from ..drawing.trust_map import plot_trust_map
-
-        plot_trust_map(trust, plot)
+        trust.plot(plot)
     payload = _payload(target, box, trust, path if written else None)
     payload["plot"] = None if plot is None else str(plot)
     payload["map_hash"] = file_hash(path) if written else ""

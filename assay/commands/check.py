@@ -11,7 +11,6 @@ import typer
 from rich.console import Console
 
 from ..drawing.files import check_path
-from ..drawing.files import save as save_picture
 from ..own_code import names_own_problem
 from ..results import save_report
 from ..solvers.box import MANY, SHOWN
@@ -116,9 +115,7 @@ def falsify(
     payload = falsification_facts(target, result, records, places)
     payload["database"] = None if database is None else str(database)
     if plot is not None:
-        from ..drawing.failures import Searched, failures_figure
-
-        save_picture(failures_figure(Searched.of(result, target.problem.inputs)), plot)
+        result.plot(plot)
     payload["plot"] = None if plot is None else str(plot)
     payload["settings"] = {
         "tolerance": tolerance,

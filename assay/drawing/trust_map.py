@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import textwrap
 from itertools import combinations
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -25,7 +24,6 @@ from matplotlib.ticker import LogFormatterSciNotation, LogLocator, NullFormatter
 from ..terminal.output import downward, upward
 from ..verify.boxes.trust_map import VERDICTS, TrustMap
 from .canvas import Figure
-from .files import check_path, save
 
 COLOURS = ("#56b4e9", "#d55e00", "#e4e4e4")  # of VERDICTS; told apart by all kinds of colour vision
 UNKNOWN = "#4d4d4d"  # no bound
@@ -34,21 +32,11 @@ DECADES = 1e3  # of colours above and below the tolerance
 EDGES = 4000  # leaves in one panel up to which their edges are drawn
 
 
-def plot_trust_map(trust: TrustMap, path: str | Path, point: Any = None) -> Path:
-    """The picture, written; where all of the box is undecided and unbounded it is a sentence.
+def trust_map_figure(trust: TrustMap, point: Any = None) -> Figure:
+    """The picture; where all of the box is undecided and unbounded it is a sentence.
 
     Args:
         point: the input [d] through which slices go, with more than two inputs.
-
-    Raises:
-        ValueError: a picture of another format, a folder that does not exist, or a point outside the map's box.
-    """
-    path = check_path(path)
-    return save(trust_map_figure(trust, point), path)
-
-
-def trust_map_figure(trust: TrustMap, point: Any = None) -> Figure:
-    """The same as a figure.
 
     Raises:
         ValueError: a point outside the map's box.

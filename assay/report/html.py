@@ -27,7 +27,7 @@ table.facts { width: 100%; table-layout: fixed; }
 table.facts td { overflow-wrap: anywhere; } table.facts td:nth-child(1) { width: 34%; color: var(--dim); }
 table.facts td:nth-child(3) { width: 7rem; }
 .wide { overflow-x: auto; }
-.level { font-size: .75rem; font-weight: 600; white-space: nowrap; }
+.level { font-size: .85em; font-weight: 600; white-space: nowrap; }
 .proved { color: #00543d; } .statistical { color: #0b4f8a; } .observed { color: #8a4b00; }
 .undecided { color: #a3123a; }
 .recorded { color: #767676; font-weight: 400; }
