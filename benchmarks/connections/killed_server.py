@@ -22,7 +22,7 @@ from rich.console import Console
 from ...solvers.snapshots.sample import load_snapshots
 from .. import command
 from .servers import BOX, TheirServer, assay
-from .their_server import rod
+from .umbridge_worker import rod
 
 ROWS, KILLS, PAUSE = 200, 10, 0.05
 QUICK = (40, 3)

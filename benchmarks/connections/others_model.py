@@ -1,6 +1,6 @@
 """A model that other people's package serves, from nothing to guarded answers, by our command line alone.
 
-The rod of their_server.py behind the UM-Bridge project's own Python server: sampled and learnt, its gradients used,
+The rod of umbridge_worker.py behind the UM-Bridge project's own Python server: sampled and learnt, its gradients used,
 searched for failures, calibrated, guarded. Nothing can be proved of a model behind a server: what the guard does not
 accept on its calibration it asks the server for. With --cpp FOLDER, where umbridge.h, httplib.h and json.hpp lie, the
 same rod in C++ is compiled and sampled, too.
@@ -25,7 +25,7 @@ from ...solvers.external.umbridge import umbridge
 from ...solvers.snapshots.sample import load_snapshots, sample
 from .. import command
 from .servers import BOX, TheirServer, assay, free_port, wait_for
-from .their_server import rod
+from .umbridge_worker import rod
 
 TOLERANCE = "1e-2"
 RANDOM = 2000

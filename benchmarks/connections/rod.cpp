@@ -1,4 +1,4 @@
-// The rod of their_server.py behind the UM-Bridge project's C++ header (umbridge.h, which wants json.hpp and httplib.h).
+// The rod of umbridge_worker.py behind the UM-Bridge project's C++ header (umbridge.h, which wants json.hpp and httplib.h).
 // It raises at the lowest conductivity, to see what is told of that.
 
 #include <iostream>

@@ -13,7 +13,7 @@ from typing import Any
 
 from ..soundness.scratch import environment
 
-THEIRS = Path(__file__).with_name("their_server.py")
+THEIRS = Path(__file__).with_name("umbridge_worker.py")
 COMING = 120.0  # seconds in which a server must listen
 BOX = "box=k=0.5:2:log,c=0:40,q=1:5"
 

@@ -3,7 +3,7 @@
 -k u'' + c u = q on (0, 1), u(0) = u(1) = 0, by differences on 64 inner nodes
 input blocks [k, c] and [q]; output blocks u [64] and its mean [1]; Gradient by the adjoint
 
-python their_server.py PORT PAUSE LOG       every solve takes PAUSE seconds more and leaves a line in LOG
+python umbridge_worker.py PORT PAUSE LOG       every solve takes PAUSE seconds more and leaves a line in LOG
 """
 
 from __future__ import annotations
