@@ -45,8 +45,13 @@ def checked_answer(answer: Any, size: int | None, components: int) -> Float[np.n
 
 def words(error: BaseException) -> str:
     """Of what kind an error is and what it says, in one line."""
-    line = " ".join(f"{type(error).__name__}: {error}".removesuffix(": ").split())
+    line = printable(f"{type(error).__name__}: {error}".removesuffix(": "))
     return line if len(line) <= LONGEST else line[: LONGEST - 3] + "..."
+
+
+def printable(text: str) -> str:
+    """What code or programs of others say, in one line that no terminal obeys."""
+    return "".join(c if c.isprintable() else "?" for c in " ".join(text.split()))
 
 
 def reason(error: BaseException) -> str:

@@ -151,8 +151,8 @@ def test_an_input_may_not_be_called_like_a_place(here):
 
 
 def test_failing_at_the_centre_is_told_with_the_programs_words(here):
-    program("solver", "#!/bin/sh\necho no mesh >&2\nexit 3\n")
-    with pytest.raises(SolveError, match="at the centre of the box the solver ended with exit code 3: no mesh"):
+    program("solver", "#!/bin/sh\nprintf 'no \\033[31mmesh\\n' >&2\nexit 3\n")
+    with pytest.raises(SolveError, match=r"at the centre of the box the solver ended with exit code 3: no \?\[31mmesh"):
         command(["./solver", "{input}", "{output}"], BOX)
 
 

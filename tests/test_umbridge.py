@@ -79,8 +79,8 @@ def test_many_are_asked_at_once_and_one_by_one_where_that_is_wanted():
 
 SAID = {
     "its own error": (
-        (400, json.dumps({"error": {"type": "InvalidInput", "message": "Expected 3\n  but got 2"}})),
-        "answered with an error, InvalidInput: Expected 3 but got 2",
+        (400, json.dumps({"error": {"type": "InvalidInput", "message": "Expected 3\n  but got\x1b 2"}})),
+        "answered with an error, InvalidInput: Expected 3 but got\\? 2",
     ),
     "a page": (
         (500, "Server got itself in trouble"),

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from ..answers import LONGEST, Unanswered
+from ..answers import LONGEST, Unanswered, printable
 from ..batching import without_caches
 from .number_files import as_text, from_text, read_numbers, write_numbers
 from .process_group import TimeLimit, run_program
@@ -152,7 +152,7 @@ def _said(file: Path) -> str:
         stream.seek(max(stream.tell() - TAIL, 0))
         lines = stream.read().decode(errors="replace").splitlines()
     text, room = "", LONGEST * 3 // 4
-    for line in reversed([" ".join(line.split()) for line in lines if line.strip()]):
+    for line in reversed([printable(line) for line in lines if line.strip()]):
         if text and len(line) + len(text) + 3 > room:
             break
         text = f"{line[-room:]} / {text}" if text else line[-room:]

@@ -15,7 +15,7 @@ import time
 from typing import Any
 from urllib.parse import urlsplit
 
-from ..answers import LONGEST, Refused, Unanswered
+from ..answers import LONGEST, Refused, Unanswered, printable
 from ..files import parse_json
 
 VERSION = 1.0
@@ -197,6 +197,6 @@ def _understood(status: int, text: bytes) -> dict[str, Any]:
 
 def _shown(text: bytes) -> str:
     """What a server says, in one line that is not too long."""
-    line = " ".join(text.decode(errors="replace").split())
+    line = printable(text.decode(errors="replace"))
     room = LONGEST * 2 // 3
     return line if len(line) <= room else f"{line[:room]}..."
