@@ -115,6 +115,20 @@ def test_an_error_bar_that_is_none_is_not_statistical(folder):
         assert facts(read(folder)["errors"])["of new inputs"]["evidence"] == level
 
 
+def test_rounds_of_a_repair_are_a_table(folder):
+    results = json.loads((folder / "run.json").read_text())["results"]
+    judged = {"mean": 0.1, "worst": 0.2, "certified": None, "calls": 5}
+    rounds = [
+        {"number": 0, "rows": 8, "signal": "", "repaired": judged, "random": None},
+        {"number": 1, "rows": 16, "signal": "bound", "repaired": judged, "random": {**judged, "worst": 0.3}},
+    ]
+    change(folder, "run.json", results={**results, "rounds": rounds})
+    assert read(folder)["repair"]["tables"][0]["rows"] == [
+        [0, 8, "", 0.1, 0.2, None, None, None],
+        [1, 16, "bound", 0.1, 0.2, None, 0.1, 0.3],
+    ]
+
+
 def test_a_damaged_run_is_refused(folder, capsys):
     change(folder, "run.json", results={})
     assert run(["report", str(folder)]) == 2
