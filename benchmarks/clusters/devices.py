@@ -36,7 +36,7 @@ TOLERANCE = {True: 0.6, False: 0.5}  # the largest error is 0.474; the nearer, t
 
 def proved(quick: bool) -> dict[str, Any]:
     """The map in this process."""
-    trust = certify_box(BLOCK, Quadratic(BLOCK), TOLERANCE[quick], seconds=300, order=2)
+    trust = certify_box(BLOCK, Quadratic(BLOCK), TOLERANCE[quick], seconds=600, order=2)
     arrays = (trust.axis, trust.children, trust.verdicts, trust.witness, trust.witness_lower)
     return {
         "devices": len(jax.devices()),

@@ -70,7 +70,7 @@ def by_auditing(folder: Path) -> Verb:
     """Of a map with certified, falsified and undecided leaves."""
     model, path = Quadratic(BLOCK), folder / "trust-map.json"
     tolerance = 0.5 * float(certify(BLOCK, model, [BLOCK.inputs.upper]).relative_lower.max())
-    certify_box(BLOCK, model, tolerance, seconds=60, order=2, max_leaves=160, width=1 / 4).save(path)
+    certify_box(BLOCK, model, tolerance, seconds=600, order=2, max_leaves=160, width=1 / 4).save(path)
 
     def check(executor: Executor | None) -> str:
         found = asdict(audit(path, BLOCK, model, executor=executor))
