@@ -8,7 +8,8 @@ An answer is four blocks of numbers:
          known: JSON has no infinity, and it is above every tolerance
     3    the evidence, a number of ``EVIDENCE``: 0 undecided, 1 observed, 2 statistical, 3 proved
 
-What no route could answer, not even the solver, is an error and no answer.
+What no route could answer, not even the solver, is an error and no answer. A question that needs a solve keeps those
+that are answered with it, and those that come later, waiting for that solve.
 """
 
 from __future__ import annotations
