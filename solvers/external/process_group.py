@@ -1,8 +1,8 @@
 """A program in a process group of its own, of which nothing is left when it is over, however that came about.
 
 A time limit, Ctrl-C and any other error end the whole group. Where our own process is killed outright nobody is left to
-do that: so a shell waits beside the program for the end of a pipe that we hold, and ends the group then. What leaves the
-group by itself, as daemons do, is not found.
+do that: so a shell waits beside the program for the end of a pipe that we hold, and ends the group then. What leaves
+the group by itself, as daemons do, is not found.
 """
 
 from __future__ import annotations
