@@ -285,7 +285,7 @@ def test_the_log_is_a_line_now_and_then_and_none_where_nothing_happens():
     model.work(lambda: (log(), log(), model.stop()))
     assert said == []
     Log(model, said.append, 0.0)()
-    assert len(said) == 1 and said[0].startswith("1 answers in 1 calls of the guard: 1 ")
+    assert len(said) == 1 and said[0].startswith("1 answer in 1 call of the guard: 1 ")
 
 
 MODULE = """
@@ -331,5 +331,5 @@ def test_ctrl_c_ends_it_with_an_account(tmp_path):
     finally:
         server.kill()
     assert server.returncode == 130
-    assert err.splitlines()[-1] == "assay: interrupted; 1 answers in 1 calls of the guard: 1 accepted"
+    assert err.splitlines()[-1] == "assay: interrupted; 1 answer in 1 call of the guard: 1 accepted"
     assert "outputs: field [" in out and "Traceback" not in err

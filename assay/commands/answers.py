@@ -371,14 +371,16 @@ def _show_answers(console: Console, P: np.ndarray, answer: Answer, payload: dict
     names = few(list(payload["rows"][0]["inputs"]))
     heads = () if answer.output is None else (str(payload["output"]),)
     rows = table("row", f"input ({names})", "route", *heads, "error at most")
-    for i in np.argsort(-answer.error_upper, kind="stable")[:SHOWN]:
+    worst_first = np.lexsort((-answer.error_upper, answer.route != "failed"))
+    for i in worst_first[:SHOWN]:
         bound = "not known" if np.isinf(answer.error_upper[i]) else upward(answer.error_upper[i])
         bound = "statistical" if answer.statistical.any() and answer.statistical[i] else bound
         numbers = () if answer.output is None else (number(float(answer.output[i]), 9),)
         rows.add_row(str(i), few([number(x, 4) for x in P[i]]), answer.route[i], *numbers, bound)
     console.print(rows)
     if len(P) > SHOWN:
-        console.print(f"largest bounds first; {len(P) - SHOWN} rows with smaller ones are not shown")
+        first = "rows without an answer first, then" if answer.counts["failed"] else "first"
+        console.print(f"{first} the largest bounds; {len(P) - SHOWN} more rows are not shown")
     counts = ", ".join(f"{count} {route}" for route, count in answer.counts.items() if count)
     console.print(f"answers: {counts}, in {answer.seconds:.2f} s (compilation included)")
     console.print(f"evidence: {payload['evidence']}, {payload['against']}; errors are {payload['measured']}")

@@ -257,7 +257,10 @@ def _show_simplest(console: Console, problem: Problem, result: Falsification) ->
             f"{problem.inputs.named(first.simplest.inputs)}, error {number(first.simplest.error)}"
         )
     if first is not None and first.finer_error is not None:
-        console.print(f"on the doubled grid the worst one's error is {number(first.finer_error)}: it fails there, too")
+        grid = " (most of that is the grid's own error)" if first.finer_error > 2 * first.error else ""
+        console.print(
+            f"on the doubled grid the worst one's error is {number(first.finer_error)}: it fails there, too{grid}"
+        )
     for region in result.regions[:FEW]:
         console.print(f"{region!r}, at {problem.inputs.named(region.worst)}")
     if len(result.regions) > FEW:

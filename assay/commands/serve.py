@@ -57,7 +57,9 @@ def serve(
     model = GuardedModel(guard, target.problem, output)
     server = _listening(model, host, port)
     try:
-        seconds = guard.warm_up()
+        say("compiling all that a question may need; then questions are taken")
+        with keeps(lambda: "no question was taken"):
+            seconds = guard.warm_up()
         payload = {
             "url": _url(host, server.server_port),
             "model": MODEL,

@@ -208,7 +208,12 @@ def account(counts: Counter[str]) -> str:
     """What was done so far, in a line."""
     routes = ", ".join(f"{counts[route]} {route}" for route in ROUTES if counts[route]) or "none yet"
     extra = "".join(f"; {counts[key]} {text}" for key, text in REMARKS.items() if counts[key])
-    return f"{answered(counts)} answers in {counts['calls']} calls of the guard: {routes}{extra}"
+    calls = counts["calls"]
+    return f"{_some(answered(counts), 'answer')} in {_some(calls, 'call')} of the guard: {routes}{extra}"
+
+
+def _some(count: int, what: str) -> str:
+    return f"{count} {what}{'' if count == 1 else 's'}"
 
 
 REMARKS = {"refused": "questions refused", "errors": "lost to an error of the guard"}
