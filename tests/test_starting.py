@@ -33,8 +33,8 @@ def test_the_command_line_says_it_in_one_line(start, words):
     assert (done.returncode, done.stdout, done.stderr) == (130, "", INTERRUPTED)
 
 
-def test_a_program_that_imports_assay_gets_its_exception(start):
-    caught = "try:\n    import assay\nexcept KeyboardInterrupt:\n    print('caught')"
+def test_a_program_that_asks_assay_for_a_name_gets_its_exception(start):
+    caught = "import assay\ntry:\n    assay.falsify\nexcept KeyboardInterrupt:\n    print('caught')"
     assert start("-c", caught).stdout == "caught\n"
 
 
