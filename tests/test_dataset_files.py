@@ -167,3 +167,8 @@ def test_nan_in_a_file_is_located_and_a_changed_file_is_refused(tmp_path):
         file["fields"][0, 0] += 1.0
     with pytest.raises(ValueError, match="its content does not have the hash written in it"):
         assay.load_dataset(path)
+
+
+def test_data_and_path_in_the_wrong_order_are_told(tmp_path):
+    with pytest.raises(ValueError, match=r"save_dataset\(data, path\), not of a str and a list"):
+        assay.save_dataset(str(tmp_path / "a.h5"), [])

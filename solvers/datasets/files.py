@@ -82,6 +82,8 @@ def save_dataset(data: Dataset, path: str | os.PathLike[str], layout: str = "ass
     Raises:
         ValueError: an unknown layout or dtype, or data that has no place in it.
     """
+    if not isinstance(data, Dataset) or not isinstance(path, str | os.PathLike):
+        raise ValueError(f"save_dataset(data, path), not of a {type(data).__name__} and a {type(path).__name__}")
     path = Path(path)
     if layout not in LAYOUTS:
         raise ValueError(f"the layout is one of {', '.join(LAYOUTS)}, not {layout!r}")

@@ -29,8 +29,8 @@ def command(
     It is started in the current folder for each solve, as a shell would start it, with the places in its words filled:
 
         {input}, {output}   files in a folder that is this solve's alone and removed after it. What follows says how
-                            numbers stand there: {input}.npy, {output}.npy; text with any other suffix, or none
-                            (number_files.py)
+                            numbers stand there: {input}.npy, {output}.npy are numpy's; with any other suffix, or
+                            none, text: inputs one a line, answers between blanks, commas and line ends, row by row
         {k1}                the value of the input k1 of the box
         {folder}            that folder, for programs whose files have names of their own:
                             ["sh", "-c", "cp case.nml {folder} && cd {folder} && /opt/solver < {input} > {output}"]

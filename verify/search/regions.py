@@ -53,6 +53,8 @@ class Region:
         return len(self.inputs)
 
     def __repr__(self) -> str:
+        if len(self) == 1:
+            return f"Region(one failing input, error {self.error:.4g})"
         of = "box around them" if self.hull is None else "convex hull"
         return (
             f"Region({len(self)} failing inputs, the worst error {self.error:.4g}; {self.share:.2g} of all: the {of})"
