@@ -121,7 +121,7 @@ def test_the_command_line_tells_the_answers_apart(monkeypatch, written, capsys, 
         raise error("why")
 
     monkeypatch.setattr("assay.commands.audit.check", check)
-    target = SimpleNamespace(problem=PROBLEM, surrogate=None)
+    target = SimpleNamespace(problem=PROBLEM, surrogate=None, folder=None)
     monkeypatch.setattr("assay.commands.audit.find_surrogate", lambda *_: target)
     assert run(["audit", str(written), "--boxes", "7", "--seconds", "2.5", "--json"]) == code
     said = capsys.readouterr()

@@ -140,7 +140,7 @@ def test_a_configuration_file_holds_settings_alone(evil, refused, text):
     (evil / "c.toml").write_text(text)
     refused("certify", evil, "--random", "1", "--config", evil / "c.toml")
     (evil / "d.toml").write_text('problems = ["trap:make"]')
-    assert "names code" in refused("bench", "--config", evil / "d.toml")
+    assert "names what is run" in refused("bench", "--config", evil / "d.toml")
 
 
 def test_a_run_of_ones_own_problem_is_used_by_naming_it_again(tmp_path, monkeypatch, refused, capsys):

@@ -123,12 +123,18 @@ def test_who_asks_at_once_is_answered_together(block):
     guarded, model, url = block
     before = model.counts.copy()
     many = BLOCK.inputs.sample(64, 5)
-    held = threading.Event()
-    slow, model._guard = model._guard, lambda P, executor: held.wait(30) and slow(P)
+    held, taken, slow = threading.Event(), [], model._guard
+
+    def once_all_are_there(P, executor):
+        taken.append(len(P))
+        held.wait()
+        return slow(P)
+
+    model._guard = once_all_are_there
     try:
         with ThreadPoolExecutor(64) as threads:
             asked = [threads.submit(ask, url, "Evaluate", {"name": "forward", "input": [p.tolist()]}) for p in many]
-            while len(model._waiting) + 1 < len(many) and not all(one.done() for one in asked):
+            while len(model._waiting) + sum(taken) < len(many) and not any(one.done() for one in asked):
                 time.sleep(0.01)
             held.set()
             answers = [one.result() for one in asked]
@@ -327,9 +333,11 @@ def test_ctrl_c_ends_it_with_an_account(tmp_path):
         model = theirs.HTTPModel(url, "forward")
         assert [block[0] for block in model([P[0].tolist()])[1:]] == [0.0, pytest.approx(0.0, abs=1e-6), 3.0]
         server.send_signal(signal.SIGINT)
-        out, err = server.communicate(timeout=60)
+        server.wait(timeout=60)
+        out, err = server.stdout.read(), server.stderr.read()  # `communicate` loses what came with the first line
     finally:
         server.kill()
+        server.communicate()
     assert server.returncode == 130
     assert err.splitlines()[-1] == "assay: interrupted; 1 answer in 1 call of the guard: 1 accepted"
     assert "outputs: field [" in out and "Traceback" not in err

@@ -96,7 +96,7 @@ def test_search_and_guard_on_two_workers_list_every_input_at_which_the_truth_fai
     P = np.array([[a, 0.4] for a in (0.9, 0.12, 0.305, 0.51, 0.8)])
     with ThreadPoolExecutor(2) as threads:
         answer = guard(limited, answer_of, 1e-2)(P, executor=threads)
-        result = falsify(limited, answer_of, 1e-2, 24, 1, executor=threads, draws=0)
+        result = falsify(limited, answer_of, 1e-2, 24, 1, executor=threads, draws=0, method="random")
     assert answer.route.tolist() == ["solved", "failed", "failed", "failed", "solved"]
     assert [u.inputs[0] for u in answer.unsolved] == [0.12, 0.305, 0.51]
     for u in answer.unsolved:
