@@ -22,7 +22,7 @@ def test_a_good_model(assay_check):
 def test_a_dull_model(assay_check):
     assay_check(problem, assay.train(problem, "mean", snapshots), tolerance=5e-2)
 """)
-command = [sys.executable, "-m", "pytest", "-q", "-p", "pytest_assay", "--tb=line", "test_model.py"]
+command = [sys.executable, "-m", "pytest", "-q", "--tb=line", "test_model.py"]
 said = subprocess.run(command, capture_output=True, text=True, check=False).stdout
 print(said)
 assert "1 failed, 1 passed" in said
