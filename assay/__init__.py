@@ -11,6 +11,7 @@ starting.begin()
 import lazy_loader  # noqa: E402
 
 __version__ = "0.1.0"
+_lent: dict[str, str | None] = {}  # to JAX, by way of the environment: what stood there before (solvers/precision.py)
 
 
 def _set_jax(name: str, on: bool) -> None:
@@ -18,6 +19,7 @@ def _set_jax(name: str, on: bool) -> None:
     if "jax" in sys.modules:
         sys.modules["jax"].config.update(name, on)
     else:
+        _lent[name.upper()] = os.environ.get(name.upper())
         os.environ[name.upper()] = str(int(on))
 
 

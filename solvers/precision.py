@@ -8,6 +8,8 @@ becomes of the process's; ``in_float64`` does so for a whole function, and looks
 from __future__ import annotations
 
 import functools
+import os
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any, ParamSpec, TypeVar
@@ -18,6 +20,14 @@ from jax import lax
 
 UNIT_ROUNDOFF = float(np.finfo(np.float64).eps) / 2  # u = 2^-53, round to nearest
 RANGE = 2.0**100  # proofs need coefficients and loads between 1/RANGE and RANGE, so that no square leaves float64
+
+# JAX has read by now what ``import assay`` left for it in the environment: programs that a solver starts, with a JAX of
+# their own, are not to find it there.
+for _name, _before in getattr(sys.modules.get(__name__.split(".")[0]), "_lent", {}).items():
+    if _before is None:
+        os.environ.pop(_name, None)
+    else:
+        os.environ[_name] = _before
 
 _ONE, _LITTLE = 1.0, 2.0**-60
 _enable_x64: Callable[[bool], Any] = getattr(jax if hasattr(jax, "enable_x64") else jax.experimental, "enable_x64")  # noqa: B009

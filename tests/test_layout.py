@@ -177,6 +177,15 @@ def test_importing_assay_turns_64_bit_on(first):
     assert python(code, cwd=ROOT).stdout.strip() == "float64"
 
 
+@pytest.mark.parametrize("before", [None, "0"])
+def test_programs_that_are_started_find_their_own_environment(before, monkeypatch):
+    monkeypatch.delenv("JAX_ENABLE_X64", raising=False)
+    if before is not None:
+        monkeypatch.setenv("JAX_ENABLE_X64", before)
+    code = "import os, assay; assay.solve; import jax.numpy as j; print(j.ones(1).dtype, os.getenv('JAX_ENABLE_X64'))"
+    assert python(code, cwd=ROOT).stdout.strip() == f"float64 {before}"
+
+
 def test_what_is_not_asked_for_is_not_imported():
     """Neither by ``import assay`` nor by the command line's help."""
     code = "import sys, assay.cli; code = assay.cli.run(['--help']); print(code, {'jax', 'scipy'} & {*sys.modules})"

@@ -115,6 +115,9 @@ def umbridge(
     Nothing is solved to make it: the server tells the sizes of its model. Derivatives of ``problem.solve`` in reverse
     mode are the model's own, where it has Gradient or ApplyJacobian.
 
+    Files know the model by its name, config and sizes, not by where it is served: another program behind the same three
+    is not told apart, so give ``name`` its version.
+
     Args:
         model: its name there; may be left out where the server has one model.
         box: one input for every number that the model takes, block after block.

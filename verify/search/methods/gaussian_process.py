@@ -24,6 +24,7 @@ POINTS = 300  # that are learnt from, at most: the worst, and the latest
 REFIT = 1.2  # times as many points as before, until the lengths are fitted anew; each time while there are few
 FEW = 60
 CANDIDATES, BEST, ROUNDS = 512, 8, 5
+LEAST = 1e-12  # of the worst error: the least deviation, so that no square of a quotient by it leaves float64
 
 
 def gaussian_process(search: Search) -> None:
@@ -67,7 +68,7 @@ class ErrorProcess:
 
         def promise(Z: Float[np.ndarray, "k d"]) -> Float[np.ndarray, " k"]:
             mean, deviation = (part[:, 0] for part in process(Z))
-            deviation = np.maximum(deviation, np.finfo(float).tiny)
+            deviation = np.maximum(deviation, max(LEAST * top, np.finfo(float).tiny))
             z = (mean - top) / deviation
             return np.asarray(deviation * (z * ndtr(z) + np.exp(-(z**2) / 2) / np.sqrt(2 * np.pi)))
 
