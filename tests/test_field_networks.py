@@ -1,5 +1,7 @@
 """Networks that give fields outright: prescribed values, physics, early stopping, going on, projection, files."""
 
+from dataclasses import replace
+
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -10,8 +12,10 @@ from assay.solvers.problems.heat import Heat
 from assay.solvers.problems.thermal_block import ThermalBlock
 from assay.solvers.snapshots.sample import sample
 from assay.surrogates import load, save, train
+from assay.surrogates.networks.base_field import base_fields
 from assay.surrogates.networks.field_network import field_normaliser, normalised
 from assay.surrogates.networks.resnet import change_per_layer
+from assay.surrogates.surrogate import scaled_features
 from assay.verify.answers.evaluate import captured
 from assay.verify.proofs.prover import prover
 
@@ -98,13 +102,23 @@ def test_what_a_baseline_knows_is_not_learnt_again(base, power):
     )
 
 
-def test_a_network_that_steps_from_state_to_state_corrects_nothing():
+@pytest.mark.parametrize("base", ["mean", "polynomial"])
+def test_a_network_that_steps_without_a_rate_keeps_to_its_base(base):
+    """Its correction stays what it is at the start: nothing of a polynomial, of a mean what its first state lacks."""
     problem = Heat(cells=4, steps=4)
     data = sample(problem, 16)
-    model = train(problem, "rollout", data, steps=1, width=4)
-    assert model.training["base"] == "mean" and not [key for key in model.arrays if key.startswith("base.")]
-    with pytest.raises(ValueError, match="rollout has no polynomial to correct here: base is mean"):
-        train(problem, "rollout", data, steps=1, base="polynomial")
+    model = train(problem, "rollout", data, steps=1, width=4, base=base)
+    assert model.training["base"] == base
+    stopped = {key: 0 * a if "head" in key or "begin" in key else a for key, a in model.arrays.items()}
+    P = jnp.asarray(data.inputs)
+    found = np.asarray(replace(model, arrays=stopped)(P)).reshape(16, *problem.shape)
+    x, s = scaled_features(problem, model.arrays, P)
+    known = np.asarray(s)[:, None, None, None] * np.asarray(base_fields(model.arrays, x)).reshape(-1, *problem.shape)
+    truths = np.asarray(data.fields).reshape(found.shape)
+    if base == "mean":
+        known = known + truths[:, :1] - known[:, :1]
+    np.testing.assert_array_equal(found[:, 0], truths[:, 0])
+    np.testing.assert_allclose(found[:, 1:], known[:, 1:], rtol=0, atol=1e-13)
 
 
 def test_prescribed_values_are_built_in_or_left_to_the_loss():

@@ -30,7 +30,8 @@ class View(NamedTuple):
     coordinates: Float[Array, "nodes axes"]  # of the nodes, over [-1, 1]
     times: Float[Array, " times"]  # over [-1, 1]; one zero where the problem is stationary
     edges: Int[Array, "e 2"] | None = None  # of the mesh
-    start: Float[Array, "n nodes components"] | None = None  # the prescribed part of the first state, normalised
+    base: Float[Array, "*n times nodes components"] | None = None  # what is corrected, normalised; a mean has no n
+    given: Float[Array, "n times nodes components"] | None = None  # what the base lacks of prescribed values
 
 
 class Design(NamedTuple):
@@ -47,10 +48,9 @@ class Design(NamedTuple):
     needs: str = "nothing"  # of a problem, in words
     sees_fields: bool = False  # the inputs as functions on the nodes
     sees_edges: bool = False
-    sees_start: bool = False
+    sees_base: bool = False  # and what it lacks of prescribed values
     rate: float = 2e-3  # of Adam
     batch: int = 4  # rows of a step: few where a row is expensive, for snapshots have no noise to average
-    corrects: bool = True  # whether it may learn what a polynomial leaves; not where it steps from state to state
     penalised: bool = False  # whether the module's ``penalty(view, normalised fields)`` is a part of the loss
     report: Callable[[Problem, Mapping[str, np.ndarray]], dict[str, Any]] | None = None  # what training says of it
 

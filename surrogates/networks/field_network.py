@@ -49,14 +49,14 @@ class FieldNetwork(NamedTuple):
         if design.sees_fields:
             fields = normalised(jax.vmap(problem.input_field)(P), self.arrays)
         edges = jnp.asarray(problem.edges) if design.sees_edges else None
-        start = self._start(x, s, P) if design.sees_start else None
-        return View(x, fields, jnp.asarray(coordinates), jnp.asarray(times), edges, start), s
-
-    def _start(self, x: Array, s: Array, P: Float[Array, "n d"]) -> Float[Array, "n nodes components"]:
-        """The first state where it is prescribed, zero elsewhere."""
-        given, values = self.prescribed(P)
-        u = jnp.where(given, self.target(x, s, values), 0.0)
-        return u.reshape((len(P), *self.problem.shape))[:, 0]
+        seen = View(x, fields, jnp.asarray(coordinates), jnp.asarray(times), edges)
+        if not design.sees_base:
+            return seen, s
+        base = base_fields(self.arrays, x) / self._scale
+        base = base.reshape((*base.shape[:-1], *problem.shape))
+        prescribed, values = self.prescribed(P)
+        given = jnp.where(prescribed, self.target(x, s, values), 0.0).reshape((len(P), *problem.shape))
+        return seen._replace(base=base, given=given), s
 
     def prescribed(self, P: Float[Array, "n d"]) -> tuple[Bool[Array, "n N"], Float[Array, "n N"]]:
         """Which values the problem prescribes, and these; zero elsewhere."""

@@ -320,7 +320,7 @@ def _sets(problem: Problem, data: Data, held: np.ndarray, weight: float, points:
 
 def _base(design: Design, problem: Problem, dull: Judged, asked: str) -> str:
     """The name of what the network corrects."""
-    if not design.corrects or (design.sees_fields and problem.periodic):
+    if design.sees_fields and problem.periodic:
         known = {}
     else:
         known = {name: error for name, error in dull.errors.items() if name in BASES}
