@@ -16,6 +16,8 @@ from rich.table import Table
 from ..solvers.files import parse_json, read_text, replace
 from ..terminal.output import columns, plain
 
+LONGEST = 400  # characters of a line about a row
+
 
 def run(
     doc: str | None, measure: Callable[[bool], dict[str, Any]], show: Callable[[dict[str, Any], Console], None]
@@ -81,7 +83,8 @@ class Kept:
         """The row of that name, measured if it is not there."""
         if key not in self.rows:
             self.rows[key] = measure()
-            progress(f"{key}: {self.rows[key]}")
+            line = f"{key}: {self.rows[key]}"
+            progress(line if len(line) <= LONGEST else f"{line[:LONGEST]} ...")
             if self._file is not None:
                 replace(self._file, json.dumps({"about": self._about, "rows": self.rows}))
         return self.rows[key]

@@ -20,6 +20,8 @@ sys.path.insert(0, str(ROOT / "examples"))
 
 from run import KEPT, Example, examples  # noqa: E402
 
+from assay.benchmarks.argument import page as argument  # noqa: E402
+
 os.environ["COLUMNS"] = "100"  # of help texts
 THEOREMS = {
     "The one door": ["verify.proofs.prover", "verify.proofs.proof"],
@@ -58,6 +60,10 @@ def on_files(files: Files, config: Any) -> Files:
         pages[f"examples/{example.name}.md"] = _example(example)
         for picture in example.pictures():
             files.append(File.generated(config, f"examples/{picture.name}", abs_src_path=str(picture)))
+    results = argument.results()
+    pages["argument.md"] = argument.page(results, "argument")
+    for name, found in results.items():
+        files.append(File.generated(config, f"argument/{name}.svg", content=argument.picture(name, found)))
     for uri, text in pages.items():
         files.append(File.generated(config, uri, content=text))
     return files

@@ -28,13 +28,15 @@ def module_file(name: str) -> Path:
     if not parts:
         return ROOT / "assay" / "__main__.py"
     place = ROOT if (ROOT / parts[0]).is_dir() else ROOT / "assay"
-    return place.joinpath(*parts).with_suffix(".py")
+    path = place.joinpath(*parts)
+    return path / "__main__.py" if path.is_dir() else path.with_suffix(".py")
 
 
 def scripts() -> set[str]:
     """The modules of benchmarks/ that are mains, but for those that another interpreter runs."""
     mains = [path for path in (ROOT / "benchmarks").rglob("*.py") if '__name__ == "__main__"' in path.read_text()]
     names = {".".join(("assay", *path.relative_to(ROOT).with_suffix("").parts)) for path in mains}
+    names = {name.removesuffix(".__main__") for name in names}
     return {name for name in names if not name.endswith("_worker")}
 
 

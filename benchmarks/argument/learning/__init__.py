@@ -1,0 +1,1 @@
+"""What training is, and what it needs."""

@@ -1,0 +1,1 @@
+"""Physics in networks, networks as physics."""

@@ -1,0 +1,1 @@
+"""Can a surrogate be trusted?"""

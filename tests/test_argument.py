@@ -1,0 +1,94 @@
+"""The argument: every claim has its words, a result whose verdict follows from its numbers, and a picture."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from assay.benchmarks.argument import __main__ as script
+from assay.benchmarks.argument import page, registry
+from assay.benchmarks.argument.claim import EVIDENCE, VERDICTS
+from assay.benchmarks.argument.run import Run, correlation_of, exponent_of, mean_of, rounded, share_of, text
+
+NAMES = list(registry.files())
+LONGEST = 150  # lines of a claim
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_is_said_of_a_claim(name):
+    words = registry.words(name)
+    assert all([words.claim, words.said, words.experiment, words.limits, words.rule])
+    assert words == registry.experiment(name).CLAIM
+    assert registry.files()[name].read_text(encoding="utf-8").count("\n") <= LONGEST
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_verdict_follows_from_what_is_stored(name):
+    result = registry.stored(name)
+    assert result is not None, f"measure it: {page.COMMAND} {name} --write"
+    assert registry.experiment(name).verdict(result) == (result["verdict"], result["sentence"])
+    assert result["verdict"] in VERDICTS and not result["quick"] and result["seeds"] >= 3
+    assert len({tuple(row) for row in result["rows"]}) == 1  # the same columns
+    assert all(row["evidence"] in EVIDENCE for row in result["rows"])
+    assert result == rounded(result) == json.loads(text(result))
+
+
+def test_nothing_is_stored_that_nobody_claims():
+    assert {path.stem for path in registry.RESULTS.glob("*")} <= set(NAMES)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_pictures_are_drawn_from_what_is_stored(name):
+    assert page.picture(name, registry.stored(name), "png").startswith(b"\x89PNG")
+
+
+def test_the_page_holds_every_claim():
+    results = page.results()
+    made = page.page(results, "pictures")
+    for name, result in results.items():
+        assert f"(#{name})" in made and f"### {page.heading(name)}" in made and f"(pictures/{name}.svg)" in made
+        assert made.count(result["sentence"]) == 2
+
+
+def test_claims_are_listed_without_importing_jax():
+    code = "import sys; sys.argv[1:] = ['--list']; from assay.benchmarks.argument.__main__ import main; main()"
+    code += "; print({'jax', 'numpy'} & {*sys.modules})"
+    root = Path(__file__).resolve().parent.parent
+    out = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True).stdout
+    *lines, imported = out.splitlines()
+    assert [line.split()[0] for line in lines] == NAMES and imported == "set()"
+
+
+@pytest.mark.parametrize("wrong", [["no-such-claim"], [*NAMES[:1], "--quick", "--write"]])
+def test_mistakes_are_told_in_one_sentence(wrong, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["argument", *wrong])
+    assert script.main() == 2
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_rows_are_measured_once(tmp_path):
+    for expected in (1, 0):
+        asked = []
+        run = Run(NAMES[0], keep=tmp_path)
+        assert run.row("a", lambda asked=asked: asked.append(1) or [1.0]) == [1.0]
+        assert len(asked) == expected
+
+
+def test_intervals_are_those_of_the_textbooks():
+    # Student's 97.5 % quantile of two degrees of freedom is 4.302653
+    assert mean_of([1.0, 2.0, 3.0]) == pytest.approx([2.0, 2 - 4.302653 / 3**0.5, 2 + 4.302653 / 3**0.5], rel=1e-6)
+    assert mean_of([1.0, 10.0, 100.0], logarithms=True)[0] == pytest.approx(10.0)
+    assert share_of(0, 100) == pytest.approx([0.0, 0.0, 1 - 0.025**0.01])
+    assert exponent_of([1, 2, 4, 8], [3, 12, 48, 192])[0] == pytest.approx(2.0)
+    assert correlation_of([0.5, 0.5, 0.5]) == pytest.approx([0.5, 0.5, 0.5])
+    assert rounded({"a": [1.23456, float("inf"), 3, True]}) == {"a": [1.235, float("inf"), 3, True]}
+
+
+@pytest.mark.smoke
+@pytest.mark.parametrize("name", NAMES)
+def test_a_claim_is_measured_quickly(name, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["argument", name, "--quick", "--json"])
+    assert script.main() == 0
+    assert json.loads(capsys.readouterr().out)["verdict"] in VERDICTS
