@@ -4,6 +4,7 @@ A claim is a module in a folder beside this file. It holds
 
     CLAIM = Claim(claim="...", said="...", ...)     literals only: they are read without importing the module
     measure(run) -> {"rows": [...], ...}            numbers alone; what takes time inside ``run.row(key, function)``
+                                                    (``run.py``)
     verdict(result) -> (HELD, "one sentence")       from what is stored alone, by the rule of the claim
     draw(result, figure)                            one picture, from what is stored alone
 
@@ -18,8 +19,6 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-    from .run import Run
 
 HELD, FAILED, DEPENDS = "held", "failed", "depends"
 VERDICTS = (HELD, FAILED, DEPENDS)
@@ -57,7 +56,7 @@ class Experiment(Protocol):
 
     CLAIM: Claim
 
-    def measure(self, run: Run) -> dict[str, Any]: ...
+    def measure(self, run: Any) -> dict[str, Any]: ...
 
     def verdict(self, result: dict[str, Any]) -> tuple[str, str]: ...
 
