@@ -1,5 +1,7 @@
 """Every method of falsification: it reaches a worst point that is known, within its budget, each solve counted once."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -9,6 +11,7 @@ from assay.solvers.problems.black_box import black_box
 from assay.solvers.problems.burgers import Burgers
 from assay.solvers.tolerance import Tolerance
 from assay.verify.falsify import falsify
+from assay.verify.search import confirmation as confirming
 from assay.verify.search.confirmation import Confirmation
 from assay.verify.search.estimate import estimated_error
 from assay.verify.search.independent import IndependentDraws
@@ -69,6 +72,28 @@ def test_the_worst_point_is_reached_and_every_solve_is_counted_once(method):
     assert len(result.asked) == len(result.errors) == len(result.spent) == len(hill.asked)
     assert (np.diff(result.spent) >= 1).all() and result.spent[-1] == result.solver_calls
     assert result.draws == 8  # a tenth, whatever the method
+
+
+@pytest.mark.parametrize("method", [STANDARD, "gaussian-process"])
+def test_several_are_asked_at_a_time_whoever_solves_them(method, monkeypatch):
+    """So that workers are of use; what is chosen together differs, and is the same with and without them."""
+    batches, solved = [], confirming.attempt_rows
+
+    def noted(problem, P, executor):
+        batches.append(len(P))
+        assert len({p.tobytes() for p in P}) == len(P)
+        return solved(problem, P, executor)
+
+    monkeypatch.setattr(confirming, "attempt_rows", noted)
+    wrong = lambda P: np.where(P[:, :1] > 0.5, 2.0, 1.0) * np.ones((1, 3))  # noqa: E731
+    options = {"method": method, "shrink": 30, "starts": 64}
+    alone = falsify(Hill().problem(gradient=False), wrong, 1e-2, 60, 0, **options)
+    here, batches[:] = list(batches), []
+    assert sum(here) == alone.solver_calls + alone.shrink_calls and len(here) < 0.4 * sum(here)
+    with ThreadPoolExecutor(4) as executor:
+        shared = falsify(Hill().problem(gradient=False), wrong, 1e-2, 60, 0, executor=executor, **options)
+    assert batches == here and shared.errors.tobytes() == alone.errors.tobytes()
+    assert [c.to_json() for c in shared.counterexamples] == [c.to_json() for c in alone.counterexamples] != []
 
 
 @pytest.mark.parametrize("method", ALL)

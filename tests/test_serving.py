@@ -43,6 +43,23 @@ def flaky(p):
     return np.array([p[0], 1.0, p[1]])
 
 
+class Parts:
+    """A guard that is made of two functions."""
+
+    def __init__(self, without_solving, by_solving=None):
+        self.without_solving, self.by_solving = without_solving, by_solving
+
+
+def whole(fn):
+    """One that needs no solve."""
+    return Parts(lambda P: (fn(P), np.zeros(len(P), dtype=bool)))
+
+
+def work_off(model, asked, tell=lambda: None):
+    """All that was asked, and no more."""
+    model.work(lambda: (tell(), model.stop()) if all(one.done() for one in asked) else None)
+
+
 @contextmanager
 def served(guarded, problem, output=None):
     """Its model, and its address."""
@@ -123,14 +140,14 @@ def test_who_asks_at_once_is_answered_together(block):
     guarded, model, url = block
     before = model.counts.copy()
     many = BLOCK.inputs.sample(64, 5)
-    held, taken, slow = threading.Event(), [], model._guard
+    held, taken = threading.Event(), []
 
-    def once_all_are_there(P, executor):
+    def once_all_are_there(P):
         taken.append(len(P))
         held.wait()
-        return slow(P)
+        return guarded.without_solving(P)
 
-    model._guard = once_all_are_there
+    model._guard = Parts(once_all_are_there, guarded.by_solving)
     try:
         with ThreadPoolExecutor(64) as threads:
             asked = [threads.submit(ask, url, "Evaluate", {"name": "forward", "input": [p.tolist()]}) for p in many]
@@ -139,13 +156,40 @@ def test_who_asks_at_once_is_answered_together(block):
             held.set()
             answers = [one.result() for one in asked]
     finally:
-        model._guard = slow
+        model._guard = guarded
     expected = guarded(many)
     for i, (status, answer) in enumerate(answers):
         assert status == 200
         np.testing.assert_allclose(answer["output"][0], expected.u[i], rtol=1e-12)
     new = model.counts - before
     assert sum(new[route] for route in ROUTES) == 64 and new["calls"] <= 4
+
+
+def test_what_needs_no_solve_does_not_wait_for_what_does(block):
+    guarded, model, url = block
+    routes = guarded(P).route
+    cheap, dear = P[routes != "solved"], P[routes == "solved"]
+    held, solving = threading.Event(), threading.Event()
+
+    def slow(Q, executor=None):
+        solving.set()
+        held.wait()
+        return guarded.by_solving(Q, executor)
+
+    model._guard = Parts(guarded.without_solving, slow)
+    try:
+        with ThreadPoolExecutor(len(P)) as threads:
+            late = [threads.submit(theirs.HTTPModel(url, "forward"), [p.tolist()]) for p in dear]
+            solving.wait()
+            early = [theirs.HTTPModel(url, "forward")([p.tolist()]) for p in cheap]
+            assert not any(one.done() for one in late)
+            held.set()
+            late = [one.result() for one in late]
+    finally:
+        held.set()
+        model._guard = guarded
+    assert {ROUTES[int(one[1][0])] for one in early} <= {"accepted", "polished"} and len(early) and len(late)
+    np.testing.assert_array_equal([one[0] for one in late], guarded(dear).u)
 
 
 def test_without_a_bound_none_is_claimed(square):
@@ -229,54 +273,58 @@ def test_each_answer_has_its_own_evidence():
     mixed.error_upper[:2] = [np.inf, 1e-3]
     mixed.error_upper[2] = np.inf
     assert mixed.evidence is Evidence.STATISTICAL
-    model = GuardedModel(lambda P, executor: mixed, BLOCK)
+    model = GuardedModel(whole(lambda P: mixed), BLOCK)
     asked = [model.ask(p) for p in P[:3]]
-    model.work(model.stop)
+    work_off(model, asked)
     assert [one.result()[2:] for one in asked] == [([NO_BOUND], [2.0]), ([1e-3], [3.0]), ([NO_BOUND], [0.0])]
 
 
 def test_an_input_at_which_the_guard_raises_harms_no_other():
     guarded = guard(BLOCK, partly_wrong, 1e-2)
 
-    def touchy(Q, executor):
+    def touchy(Q):
         if (P[1] == Q).all(axis=1).any():
             raise MemoryError("too much")
         return guarded(Q)
 
-    model = GuardedModel(touchy, BLOCK)
+    model = GuardedModel(whole(touchy), BLOCK)
     asked = [model.ask(p) for p in P[:3]]
     said = []
-    model.work(lambda: (Log(model, said.append, 0.0)(), model.stop()))
+    work_off(model, asked, Log(model, said.append, 0.0))
     assert isinstance(asked[1].exception(), MemoryError) and len(asked[0].result()) == len(asked[2].result()) == 4
     assert said[0] == "note: the guard raised MemoryError: too much"
     assert said[-1].startswith("2 answers in 4 calls of the guard: ") and "1 lost to an error of the guard" in said[-1]
 
 
 def test_notes_are_told_once_and_not_without_end():
-    def noted(Q, executor):
+    def noted(Q):
         return replace(exact, notes=(f"wrong at {len(said)}", "always"))
 
     exact, said = guard(BLOCK, partly_wrong, 1e-2)(P[:1]), []
-    model = GuardedModel(noted, BLOCK)
+    model = GuardedModel(whole(noted), BLOCK)
     log = Log(model, said.append, 3600.0)
     for _ in range(40):
         model.ask(P[0])
     model._waiting, many = type(model._waiting)(), list(model._waiting)
     for p, asked in many:
-        model._answer([p], [asked], None)
+        model._answer([(p, asked)])
         log()
     assert said[:2] == ["note: wrong at 0", "note: always"] and len(said) == len(set(said)) == NOTES
 
 
 def test_nobody_is_left_waiting_when_it_is_interrupted_or_too_many_ask():
-    def interrupted(Q, executor):
+    def interrupted(Q, executor=None):
         raise KeyboardInterrupt
 
-    model = GuardedModel(interrupted, BLOCK)
-    asked = model.ask(P[0])
-    with pytest.raises(KeyboardInterrupt):
-        model.work()
-    assert isinstance(asked.exception(), Busy)
+    to_solve = lambda Q: (solved, np.ones(len(Q), dtype=bool))  # noqa: E731
+    solved = guard(BLOCK, partly_wrong, 1e-2)(P[:1])
+    for parts in (Parts(interrupted), Parts(to_solve, interrupted)):
+        model = GuardedModel(parts, BLOCK)
+        asked = model.ask(P[0])
+        with pytest.raises(KeyboardInterrupt):
+            model.work()
+        assert isinstance(asked.exception(), Busy)
+    model = GuardedModel(parts, BLOCK)
     waiting = [model.ask(P[0]) for _ in range(WAITING)]
     with pytest.raises(Busy, match="questions are waiting already"):
         model.ask(P[0])
@@ -287,8 +335,8 @@ def test_nobody_is_left_waiting_when_it_is_interrupted_or_too_many_ask():
 def test_the_log_is_a_line_now_and_then_and_none_where_nothing_happens():
     model, said = GuardedModel(guard(BLOCK, partly_wrong, 1e-2), BLOCK), []
     log = Log(model, said.append, 3600.0)
-    model.ask(P[0])
-    model.work(lambda: (log(), log(), model.stop()))
+    asked = [model.ask(P[0])]
+    work_off(model, asked, lambda: (log(), log()))
     assert said == []
     Log(model, said.append, 0.0)()
     assert len(said) == 1 and said[0].startswith("1 answer in 1 call of the guard: 1 ")

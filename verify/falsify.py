@@ -76,9 +76,9 @@ def falsify(
             (``Problem.zero_scale``).
         method: how it is searched, by name (``search/methods/catalogue.py``); the default is fixed, untuned. Where a
             method asks for the slope of the true error, a solve and its adjoint, that counts as two calls.
-        executor: where the solves run, as in ``sample``; the same solves, wherever. Left out, here. What is asked at a
-            time can be shared: draws, known failures, the few inputs of a round; most of a search is one input after
-            the other, each chosen by the answers before it.
+        executor: where the solves run, as in ``sample``; the same solves, wherever. Left out, here. Shared is what is
+            asked at a time: draws, known failures, peaks of signals, four promises of a Gaussian process, a population,
+            a step each of up to four failures that are shrunk. Slopes of the true error are computed here.
         draws: independent draws from the sampling law for the probability of failure, beside the search: each costs
             a solve above the budget, unless its error is proved to be within the tolerance. None: a tenth of the
             budget, within it.

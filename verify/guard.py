@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any, overload
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 from ..solvers.batching import VectorMap
 from ..solvers.foreign import SettingsChanged
@@ -32,13 +32,13 @@ from ..solvers.problem import Problem
 from ..solvers.processes.rows import attempt_rows
 from ..solvers.processes.sending import check_executor
 from ..solvers.tolerance import Tolerance
-from .answers.batch_remark import batch_difference
-from .answers.evaluate import CHUNK, Model, as_float64, captured, evaluate
+from .answers.evaluate import Model, as_float64, captured, evaluate
 from .answers.first_call import check_answers
+from .answers.warm_up import SIZES, warm_up
 from .boxes.map_file import load_trust_map
 from .boxes.region import ProvedRegion
 from .boxes.trust_map import TrustMap
-from .certificate import against, certificate_of
+from .certificate import certificate_of
 from .certify import STEPS, unbounded
 from .guarded import ROUTES, Answer, Batch
 from .proofs.bounds import ErrorBounds, OutputBounds, only_where, output_errors, scaled_upper
@@ -47,10 +47,6 @@ from .proofs.prover import prover, unchanged
 from .statistical_guard import StatisticalGuard
 from .statistics.calibration import Calibration
 from .unsolved import unsolved_inputs, with_others
-
-SIZES = (16, 256)  # rows of one compiled bound: few, for each is compiled
-LARGEST = 1024  # rows at most that a surrogate is warmed up for
-SAME = 1e-9  # of an answer, that rounding may change with the number of rows
 
 
 class Guard:
@@ -100,8 +96,8 @@ class Guard:
             self.surrogate = self.region.model
         reduced = self.reduced
         if reduced is not None:
-            self._stages = [VectorMap(stage, SIZES) for stage in reduced.accepting]  # the cheapest first
-            self._improve = VectorMap(reduced.improve, SIZES)
+            self.stages = [VectorMap(stage, SIZES) for stage in reduced.accepting]  # the cheapest first
+            self.improve = VectorMap(reduced.improve, SIZES)
             self.notes += tuple(note for note in reduced.notes if note not in self.notes)
             self._modes = np.array(reduced.basis.T, order="C")
 
@@ -158,58 +154,10 @@ class Guard:
         depends on what else is asked at once is found out here: every later answer says so.
         """
         start = time.perf_counter()
-        d = self.problem.inputs.dimension
-        P = self.problem.inputs.from_unit(
-            np.concatenate([np.full((1, d), 0.5), np.random.default_rng(0).random((7, d))])
-        )
-        try:
-            differs = batch_difference(self.surrogate, P)
-        except SettingsChanged:
-            raise
-        except Exception:  # it will be solved instead, and the answers say why
-            differs = 0.0
-        if differs > SAME:
-            note = (
-                f"the surrogate answers an input otherwise when others are asked at once (by {differs:.1g} of it): "
-                "each answer is certified as it was given, but will not be found again"
-            )
+        note = warm_up(self)
+        if note:
             self.notes = tuple(dict.fromkeys((*self.notes, note)))
-        if self.prover.proof.proves:
-            self._warm_bounds(P)
-        truth = np.asarray(self.problem.attempt_batch(P[:1]).u)
-        if self.output is None:
-            self.prover.proof.bounds(P[:1], truth, 0)
-        else:
-            for effort in (0, STEPS):
-                self.prover.proof.output_bounds(P[:1], truth, effort, self.output)
-        against(self.problem)
         return time.perf_counter() - start
-
-    def _warm_bounds(self, P: np.ndarray) -> None:
-        by_fields = self.reduced is None or self.output is not None
-        ask = self.surrogate if by_fields else self.surrogate.coefficients
-        rows = 1
-        while rows <= (CHUNK if by_fields else LARGEST):
-            try:
-                ask(np.repeat(P[:1], rows, axis=0))
-            except SettingsChanged:
-                raise
-            except Exception:  # it will be solved instead, and the answers say why
-                pass
-            rows *= 2
-        self.surrogate.changes()
-        if self.output is not None:
-            return
-        field = np.zeros((1, self.problem.size))
-        if by_fields:
-            self.prover.proof.bounds(P[:1], field, 0)
-        else:
-            for rows in SIZES:
-                X = np.repeat(P[:1], rows, axis=0)
-                c = np.asarray(self._improve(X))
-                for bounds in self._stages:
-                    bounds(X, c)
-        self.prover.proof.polish(P[:1], field, STEPS)
 
     @in_float64
     def __call__(self, P: Any, out: Float[np.ndarray, "n N"] | None = None, executor: Executor | None = None) -> Answer:
@@ -221,19 +169,44 @@ class Guard:
                 problem was changed in place since.
         """
         start = time.perf_counter()
+        batch = self._begun(P, out, executor)
+        self._answer(batch)
+        self._solve(batch)
+        return self._finish(batch, start)
+
+    @in_float64
+    def without_solving(self, P: Any) -> tuple[Answer, Bool[np.ndarray, " n"]]:
+        """What can be answered without a solve, and which rows cannot: NaN here, and for ``by_solving``."""
+        start = time.perf_counter()
+        batch = self._begun(P)
+        self._answer(batch)
+        batch.u[batch.open] = np.nan
+        return self._finish(batch, start), batch.open
+
+    @in_float64
+    def by_solving(self, P: Any, executor: Executor | None = None) -> Answer:
+        """The solver's answers, as the last route gives them; the surrogate is not asked."""
+        start = time.perf_counter()
+        batch = self._begun(P, executor=executor)
+        self._solve(batch)
+        return self._finish(batch, start)
+
+    def _begun(self, P: Any, out: np.ndarray | None = None, executor: Executor | None = None) -> Batch:
         self.check_unchanged()
         check_executor(executor)
         batch = Batch(self.problem.inputs.check(P), self.problem.size, self._scale, out)
         batch.executor = executor
         batch.notes += self.notes
+        return batch
+
+    def _answer(self, batch: Batch) -> None:
+        """All routes but the last."""
         if self.output is not None:
             self._answer_output(batch)
         elif self.reduced is not None:
             self._answer_reduced(batch)
         elif self.prover.proof.proves:
             self._answer_fields(batch)
-        self._solve(batch)
-        return self._finish(batch, start)
 
     def _within(self, bound: ErrorBounds) -> np.ndarray:
         return np.asarray(scaled_upper(bound, self._scale, np) <= self.tolerance)
@@ -255,15 +228,15 @@ class Guard:
         if not healthy.all():
             batch.notes.append(f"{int((~healthy).sum())} answers of the surrogate are NaN or infinite")
         rows = self._by_the_map(batch, np.flatnonzero(healthy))
-        for bounds in self._stages:
+        for bounds in self.stages:
             if not len(rows):
                 break
             bound = bounds(P[rows], c[rows])
             batch.settle(rows, self._within(bound), "accepted", bound)
             rows = rows[batch.open[rows]]
         if len(rows):
-            c[rows] = self._improve(P[rows])
-            bound = self._stages[-1](P[rows], c[rows])
+            c[rows] = self.improve(P[rows])
+            bound = self.stages[-1](P[rows], c[rows])
             batch.settle(rows, self._within(bound), "polished", bound)
         rows = rows[batch.open[rows]]
         if batch.open.all() and not len(rows):

@@ -93,13 +93,30 @@ class StatisticalGuard:
         Raises:
             ValueError: as ``Guard``.
         """
+        return self._answered(P, lambda rest: self.proved(rest, executor=executor), out)
+
+    @in_float64
+    def without_solving(self, P: Any) -> tuple[Answer, Bool[np.ndarray, " n"]]:
+        """As ``Guard.without_solving``."""
+        answer = self._answered(P, lambda rest: self.proved.without_solving(rest)[0])
+        return answer, answer.route == ROUTES[-1]
+
+    @in_float64
+    def by_solving(self, P: Any, executor: Executor | None = None) -> Answer:
+        """As ``Guard.by_solving``."""
+        return replace(self.proved.by_solving(P, executor), calibration=self.calibration.words)
+
+    def _answered(
+        self, P: Any, proved: Callable[[np.ndarray], Answer], out: Float[np.ndarray, "n N"] | None = None
+    ) -> Answer:
+        """What the calibration does not accept is answered by ``proved``."""
         start = time.perf_counter()
         self.proved.check_unchanged()
         P = self.problem.inputs.check(P)
         notes = [self.calibration.words]
         u = room(len(P), self.problem.size, out)
         mine, fields = self._accepted(P, notes)
-        others = self.proved(P[~mine], executor=executor) if not mine.all() else None
+        others = proved(P[~mine]) if not mine.all() else None
         u[mine] = fields
         route = np.full(len(P), ROUTES[0], dtype="<U8")
         error_upper = np.full(len(P), np.inf)

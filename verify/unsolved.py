@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from ..solvers.problem import Attempt, Problem
@@ -10,13 +12,21 @@ from .search.unsolved_input import UnsolvedInput
 
 
 def unsolved_inputs(
-    problem: Problem, P: np.ndarray, attempts: Attempt, reasons: list[str], found: str, seed: int = 0
+    problem: Problem,
+    P: np.ndarray,
+    attempts: Attempt,
+    reasons: list[str],
+    found: str | Sequence[str],
+    seed: int = 0,
 ) -> list[UnsolvedInput]:
-    """A record of each input that was not solved; ``reasons`` as they were told with the rows."""
+    """A record of each input that was not solved; ``reasons`` as they were told with the rows, ``found`` how all of
+    them, or each, were found.
+    """
     about = (problem.name, problem.settings, problem.fingerprint, seed)
     failed = np.flatnonzero(~np.isfinite(np.asarray(attempts.u)).all(axis=1)).tolist()
     said = [problem.failure_message(P[i], row(attempts, i), reasons[i]) for i in failed]
-    return [UnsolvedInput(np.array(P[i]), why, found, *about) for i, why in zip(failed, said, strict=True)]
+    ways = [found] * len(P) if isinstance(found, str) else found
+    return [UnsolvedInput(np.array(P[i]), why, ways[i], *about) for i, why in zip(failed, said, strict=True)]
 
 
 def first_unsolved(problem: Problem, P: np.ndarray, attempts: Attempt) -> str:

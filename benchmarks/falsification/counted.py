@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from jaxtyping import Float
 
@@ -21,7 +23,9 @@ STARTS = 4096
 class Counted(Confirmation):
     """Errors and calls alone: what a search asks for, in milliseconds."""
 
-    def compare(self, P: np.ndarray, truths: np.ndarray, how: str, solved: bool = False) -> Float[np.ndarray, " n"]:
+    def compare(
+        self, P: np.ndarray, truths: np.ndarray, how: str | Sequence[str], solved: bool = False
+    ) -> Float[np.ndarray, " n"]:
         answers = evaluate(self.model, P, self.problem)
         errors, _ = scaled_errors(self.problem, P, answers, truths, self.allowed.scale)
         for p, error in zip(P, errors, strict=True):

@@ -134,7 +134,7 @@ def judged(pair: Pair, rows: list[dict[str, Any]]) -> dict[str, bool]:
     by = {row["method"]: row for row in rows}
     ours, others = by[STANDARD], [row for name, row in by.items() if name not in OWN]
     few, many, calls = ours["share after 50"], ours["share after 500"], ours["calls to .9"]
-    if pair.kind == SIGNAL:
+    if pair.kind == SIGNAL and others:
         fewest = min(row["calls to .9"] for row in others)
         said = f"{pair.name}: .9 of the worst known after 50 calls and .98 after 500 ({few:.3g}, {many:.3g})"
         ratio = fewest / calls if np.isfinite(calls) else 0.0
@@ -145,6 +145,8 @@ def judged(pair: Pair, rows: list[dict[str, Any]]) -> dict[str, bool]:
             ),
         }
     against = [by["l-bfgs"]] if pair.kind == SLOPES and "l-bfgs" in by else others
+    if not against:
+        return {}
     best = [np.nanmax([row[share] for row in against]) for share in ("share after 50", "share after 500")]
     who = "l-bfgs" if pair.kind == SLOPES else "the best of the others"
     said = f"{pair.name}: no worse than {who} at 50 calls ({few:.3g}, {best[0]:.3g})"

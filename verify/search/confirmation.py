@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Executor
 from typing import Any
 
@@ -22,6 +22,8 @@ from .counterexample import Counterexample
 from .slopes import TrueSlope
 from .unseen import Unseen
 from .unsolved_input import UnsolvedInput
+
+BYTES, LEAST = 1 << 28, 32  # of solutions that are held at a time; inputs that are solved together all the same
 
 
 class Confirmation:
@@ -67,16 +69,25 @@ class Confirmation:
     def left(self) -> int:
         return max(self.budget - self.calls, 0)
 
-    def check(self, P: np.ndarray, how: str) -> Float[np.ndarray, " n"]:
-        """Confirmed errors at P, as far as the budget reaches; NaN where nothing could be compared."""
+    def check(self, P: np.ndarray, how: str | Sequence[str]) -> Float[np.ndarray, " n"]:
+        """Confirmed errors at P, as far as the budget reaches, solved together where there is an executor; NaN where
+        nothing could be compared.
+
+        Args:
+            how: how the inputs were found, for the records; of all of them, or of each.
+        """
         P = P[: self.left]
         if not len(P):
             return np.zeros(0)
+        ways = [how] * len(P) if isinstance(how, str) else how[: len(P)]
+        most = max(LEAST, BYTES // (8 * self.problem.size))
+        errors = []
+        for i in range(0, len(P), most):
+            self.report("solving", self.calls, self.budget)
+            attempts, reasons = attempt_rows(self.problem, P[i : i + most], self.executor)
+            errors.append(self._solved(P[i : i + most], attempts, reasons, ways[i : i + most]))
         self.report("solving", self.calls, self.budget)
-        attempts, reasons = attempt_rows(self.problem, P, self.executor)
-        errors = self._solved(P, attempts, reasons, how)
-        self.report("solving", self.calls, self.budget)
-        return errors
+        return np.concatenate(errors)
 
     def check_slope(self, p: Float[np.ndarray, " d"], how: str) -> tuple[float, Float[np.ndarray, " d"]]:
         """The confirmed error at p and the slope of its logarithm in unit coordinates, by a solve and its adjoint, here
@@ -93,7 +104,9 @@ class Confirmation:
         self.report("solving", self.calls, self.budget)
         return error, slope
 
-    def _solved(self, P: np.ndarray, attempts: Attempt, reasons: list[str], how: str) -> Float[np.ndarray, " n"]:
+    def _solved(
+        self, P: np.ndarray, attempts: Attempt, reasons: list[str], how: str | Sequence[str]
+    ) -> Float[np.ndarray, " n"]:
         failed = unsolved_inputs(self.problem, P, attempts, reasons, how, self.seed)
         self.failed_solves += len(failed)
         self.not_solved(failed)
@@ -108,21 +121,24 @@ class Confirmation:
         for record in records:
             self._unsolved.setdefault(record.key, record)
 
-    def compare(self, P: np.ndarray, truths: np.ndarray, how: str, solved: bool = False) -> Float[np.ndarray, " n"]:
+    def compare(
+        self, P: np.ndarray, truths: np.ndarray, how: str | Sequence[str], solved: bool = False
+    ) -> Float[np.ndarray, " n"]:
         """Errors at P [n, d] against truths [n, N] that are known; NaN where there is none.
 
         Args:
-            how: how the inputs were found, for the records.
+            how: as in ``check``.
             solved: each truth cost a call.
         """
         evaluation = evaluate(self.model, P, self.problem)
         self.trouble.update(dict.fromkeys(evaluation.trouble))
         errors = np.full(len(P), np.nan)
-        rows = zip(P, evaluation.fields, evaluation.answered, truths, strict=True)
-        for i, (p, field, answered, truth) in enumerate(rows):
+        ways = [how] * len(P) if isinstance(how, str) else how[: len(P)]
+        rows = zip(P, evaluation.fields, evaluation.answered, truths, ways, strict=True)
+        for i, (p, field, answered, truth, way) in enumerate(rows):
             self.calls += int(solved)
             if np.isfinite(truth).all():
-                errors[i] = self._measure(p, field, truth, how, bool(answered))
+                errors[i] = self._measure(p, field, truth, way, bool(answered))
             self.spent.append(self.calls)
             self.known[p.tobytes()] = errors[i]
         self.asked += list(P)

@@ -52,11 +52,8 @@ def findings(
     )  # fmt: skip
     if nominal is not None and confirm.problem.has_solver:
         shrinking = Shrinking(within, nominal, _excludes(signal))
-        for i, record in enumerate(found):
-            if not within.left:
-                break
-            shrinking.shrink(record)
-            found[i] = replace(record, simplest=_standing(shrinking.trail, grid, record))
+        trails = shrinking.trails(found)
+        found = [replace(one, simplest=_standing(trail, grid, one)) for one, trail in zip(found, trails, strict=True)]
     confirm.not_solved(within.unsolved)
     return Findings(found, _regions(confirm, box, signal, rejected), within.calls, grid.calls, notes)
 

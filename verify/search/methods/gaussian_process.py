@@ -1,10 +1,11 @@
-"""``gaussian-process``: where a Gaussian process of the error promises most, one solve after another.
+"""``gaussian-process``: where a Gaussian process of the error promises most, a few solves at a time.
 
     EI(x) = s(x) (z Phi(z) + phi(z)),    z = (m(x) - e*) / s(x),    e* the worst error known
 
 The error itself is learnt, not its logarithm: promises are about what is large. Where a solve failed it counts as zero.
 The field u(p) - v(p), smoother than its size, may be learnt instead (Astudillo and Frazier 2019): over 15 seeds of four
-pairs that found less. Reference: Jones, Schonlau, Welch 1998."""
+pairs that found less. What is chosen together is chosen one after another, each as if the ones before had come out as
+the process expects (the "believer"). Reference: Jones, Schonlau, Welch 1998; Ginsbourger, Le Riche, Carraro 2010."""
 
 from __future__ import annotations
 
@@ -24,6 +25,7 @@ POINTS = 300  # that are learnt from, at most: the worst, and the latest
 REFIT = 1.2  # times as many points as before, until the lengths are fitted anew; each time while there are few
 FEW = 60
 CANDIDATES, BEST, ROUNDS = 512, 8, 5
+TOGETHER = 4  # inputs that are chosen at a time, whoever solves them
 LEAST = 1e-12  # of the worst error: the least deviation, so that no square of a quotient by it leaves float64
 
 
@@ -37,44 +39,43 @@ def gaussian_process(search: Search) -> None:
 
 
 def promises(search: Search, limit: float = np.inf) -> None:
-    """One promise after another, of at most ``limit`` calls."""
+    """``TOGETHER`` promises after another, of at most ``limit`` calls."""
     truth = TrueError(search, HOW)
     truth.limit = limit
     process = ErrorProcess(search)
     with suppress(Spent):
-        while True:
-            truth(process.next())
+        while truth.left:
+            truth.heights(process.next(min(TOGETHER, truth.left)))
 
 
 class ErrorProcess:
-    """``next()``: the point that promises most, from all that the search knows by then."""
+    """``next(k)``: the k points that promise most, from all that the search knows by then."""
 
     def __init__(self, search: Search) -> None:
         self.search, self.rng = search, search.rng
         self._lengths: np.ndarray | None = None
         self._fitted = 0
 
-    def next(self) -> Float[np.ndarray, " d"]:
+    def next(self, count: int = 1) -> Float[np.ndarray, "k d"]:
         confirm, d = self.search.confirm, self.search.box.dimension
         errors = np.array(confirm.errors)
         if not np.isfinite(errors).any():
-            return self.rng.random(d)
+            return self.rng.random((count, d))
         X, heights = self._learnt(errors)
         refit = self._lengths is None or len(errors) < FEW or len(errors) >= REFIT * self._fitted
         process = Kriging(X, heights[:, None], None if len(errors) < FEW else self._lengths, refit)
         if refit:
             self._lengths, self._fitted = process.lengths, len(errors)
-        top = float(heights.max())
+        chosen: list[np.ndarray] = []
+        while True:
+            chosen.append(self._climb(_promise(process, float(heights.max())), chosen))
+            if len(chosen) == count:
+                return np.stack(chosen)
+            X = np.concatenate([X, chosen[-1:]])
+            heights = np.concatenate([heights, process(chosen[-1][None])[0][:, 0]])
+            process = Kriging(X, heights[:, None], process.lengths, refit=False)
 
-        def promise(Z: Float[np.ndarray, "k d"]) -> Float[np.ndarray, " k"]:
-            mean, deviation = (part[:, 0] for part in process(Z))
-            deviation = np.maximum(deviation, max(LEAST * top, np.finfo(float).tiny))
-            z = (mean - top) / deviation
-            return np.asarray(deviation * (z * ndtr(z) + np.exp(-(z**2) / 2) / np.sqrt(2 * np.pi)))
-
-        return self._climb(promise)
-
-    def _climb(self, promise: Callable[[np.ndarray], np.ndarray]) -> Float[np.ndarray, " d"]:
+    def _climb(self, promise: Callable[[np.ndarray], np.ndarray], chosen: list[np.ndarray]) -> Float[np.ndarray, " d"]:
         """The most promising point: of uniform ones and of changes of the known, then of changes of the best."""
         d, rng = self.search.box.dimension, self.rng
         errors = np.array(self.search.confirm.errors)
@@ -87,8 +88,10 @@ class ErrorProcess:
             best = np.argsort(-values, kind="stable")[:BEST]
             more = self._changed(Z[best], step)
             Z, values = np.concatenate([Z[best], more]), np.concatenate([values[best], promise(more)])
+        taken = {self.search.box.from_unit(z).tobytes() for z in chosen}
         for i in np.argsort(-values, kind="stable") if values.max() > 0 else ():
-            if self.search.box.from_unit(Z[i]).tobytes() not in self.search.confirm.known:
+            key = self.search.box.from_unit(Z[i]).tobytes()
+            if key not in self.search.confirm.known and key not in taken:
                 return Z[i]
         return rng.random(d)
 
@@ -112,3 +115,15 @@ class ErrorProcess:
             keep = np.unique(np.concatenate([worst, keep[-(POINTS - len(worst)) :]]))
         heights = np.where(np.isfinite(errors[keep]), errors[keep], 0.0)
         return self.search.box.to_unit(np.array(self.search.confirm.asked))[keep], heights
+
+
+def _promise(process: Kriging, top: float) -> Callable[[np.ndarray], np.ndarray]:
+    """The expected improvement on ``top``."""
+
+    def promise(Z: Float[np.ndarray, "k d"]) -> Float[np.ndarray, " k"]:
+        mean, deviation = (part[:, 0] for part in process(Z))
+        deviation = np.maximum(deviation, max(LEAST * top, np.finfo(float).tiny))
+        z = (mean - top) / deviation
+        return np.asarray(deviation * (z * ndtr(z) + np.exp(-(z**2) / 2) / np.sqrt(2 * np.pi)))
+
+    return promise

@@ -61,8 +61,9 @@ def confirm_peaks(search: Search, most: int) -> bool:
         ranked.append([(x, other.kind) for x in _peaks(search, other)[0]])
     if not ranked:
         search.notes.append("no residual and no bound to climb: the true error itself was climbed, one solve a point")
-    for x, kind in _in_turn(ranked)[:most]:
-        confirm.check(box.from_unit(x[None]), f"climbed the {kind}")
+    chosen = _in_turn(ranked)[:most]
+    if chosen:
+        confirm.check(box.from_unit(np.stack([x for x, _ in chosen])), [f"climbed the {kind}" for _, kind in chosen])
     return True
 
 
