@@ -26,12 +26,14 @@ DULL: dict[str, Any] = {
     "random-features": random_features,
 }
 SHARE = 0.2  # of the rows is left out
+PARTS = 10  # of few rows: fits to fewer than nine tenths of them flatter what needs few, and hide higher degrees
 NEAR_BEST = 3.0  # times the least error: what is mixed at all
 MIXED = (
     0.9  # of the best one's error: what a mixture must come below, whose shares are fitted to the rows that judge it
 )
 WORSE = 1.05  # times the error of a dull baseline, from which on it is told
-FEW = 64  # rows up to which every row is left out once
+CLOSE = 0.9  # times that error, from which on nobody knows which is better
+FEW = 256  # rows up to which every row is left out once
 CHEAPEST = ("mean", "linear", "kernel-ridge")  # beside a network that has its own rows left out
 
 
@@ -52,6 +54,18 @@ def dull_warning(errors: dict[str, float], network: float, where: str = "left-ou
     ]
 
 
+def close_warning(errors: dict[str, float], network: float) -> list[str]:
+    """A sentence if the best of these baselines is about as good as the network at rows left out; none otherwise."""
+    known = {name: error for name, error in errors.items() if np.isfinite(error)}
+    best = min(known, key=lambda name: known[name], default=None)
+    if best is None or network <= CLOSE * known[best]:
+        return []
+    return [
+        f"{best}, which costs nothing, has a relative error of {known[best]:.2g} at left-out snapshots and this "
+        f"network {network:.2g}, too close to tell which is better: compare them with more snapshots"
+    ]
+
+
 class Split(NamedTuple):
     """Rows to fit and rows to judge by."""
 
@@ -67,7 +81,7 @@ def splits(r: Regression, seed: int) -> list[Split]:
     if count < 2:
         return []
     order = np.random.default_rng([seed, 1]).permutation(count)
-    parts = np.array_split(order, min(count, round(1 / SHARE)))
+    parts = np.array_split(order, min(count, PARTS if len(r.x) <= FEW else round(1 / SHARE)))
     found = []
     for part in parts if len(r.x) <= FEW else parts[:1]:
         held = np.isin(r.groups, part)

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from ...training.dull import dull_warning
+from ...training.dull import close_warning, dull_warning
 from ...training.pod import Data
 from ...training.reduced_operator import ReducedOperator
 from .energy_loss import Rows, assemble, field_rows
@@ -70,7 +70,8 @@ def validated(
             network, mean, where = max(tried_error, own), tried_mean, "left-out snapshots"
     known = {name: error for name, error in judged.errors.items() if np.isfinite(error)}
     dull = {name: judged.means[name] for name in known}
-    warnings = dull_warning(dull, mean, where) or dull_warning(known, network, where)
+    others = {name: error for name, error in dull.items() if not (taught and name in judged.mixture)}
+    warnings = dull_warning(dull, mean, where) or dull_warning(known, network, where) or close_warning(others, mean)
     return {
         "validation": {
             "network": mean if np.isfinite(mean) else None,
