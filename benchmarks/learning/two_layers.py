@@ -46,13 +46,13 @@ def loss(weights: Any, rows: Any) -> Float[Array, ""]:
     return jnp.mean(jnp.sum(jax.vmap(lambda row: residuals(weights, row))(rows) ** 2, axis=1))
 
 
-def data(seed: int = 0) -> tuple[Any, Any]:
+def data(seed: int = 0, condition: float = CONDITION, rows: int = ROWS) -> tuple[Any, Any]:
     """Rows (x, A x) and first weights."""
     rng = np.random.default_rng(seed)
     U, _ = np.linalg.qr(rng.standard_normal((OUTPUTS, INPUTS)))
     V, _ = np.linalg.qr(rng.standard_normal((INPUTS, INPUTS)))
-    A = U @ np.diag(np.geomspace(1, 1 / CONDITION, INPUTS)) @ V.T
-    X = rng.standard_normal((ROWS, INPUTS))
+    A = U @ np.diag(np.geomspace(1, 1 / condition, INPUTS)) @ V.T
+    X = rng.standard_normal((rows, INPUTS))
     weights = {
         "W1": jnp.asarray(rng.standard_normal((HIDDEN, INPUTS)) / np.sqrt(INPUTS)),
         "W2": jnp.asarray(rng.standard_normal((OUTPUTS, HIDDEN)) / np.sqrt(HIDDEN)),
