@@ -91,19 +91,22 @@ def measure(run: Run) -> dict[str, Any]:
         points[name] = {m: e[:, :2] for m, e in errors.items()}
         middle = {m: np.exp(np.log(e[:, :2]).mean(axis=0)) for m, e in errors.items()}
         for what in (0, 1):
-            network = min(FROM_NOTHING, key=lambda m, what=what, middle=middle: middle[m][what])
+            network = _least({m: middle[m][what] for m in FROM_NOTHING})
             row: dict[str, Any] = {"problem": name, "error": ("mean", "worst")[what], "best network": network}
             row["its error"] = mean_of(errors[network][:, what], True)
             for model in DULL:
                 ratio = errors[model][:, what] / errors[network][:, what]
                 row[f"{model} / network"] = mean_of(ratio, True)
             row["pod-mlp / network"] = mean_of(errors["pod-mlp"][:, what] / errors[network][:, what], True)
-            least = min(DULL, key=lambda m, what=what, middle=middle: middle[f"{m}, equal time"][what])
-            then = errors[f"{least}, equal time"]
+            then = errors[_least({m: middle[m][what] for m in middle if "time" in m})]
             row["equal time / network"] = mean_of(then[:, what] / errors[network][:, what], True)
             row["snapshots then"] = int(np.median(then[:, 3]))
             rows.append({**row, "evidence": EMPIRICAL})
     return {"rows": rows, "points": points}
+
+
+def _least(values: dict[str, float]) -> str:
+    return min(values, key=values.__getitem__)
 
 
 def verdict(result: dict[str, Any]) -> tuple[str, str]:
