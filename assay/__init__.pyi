@@ -4,6 +4,7 @@ from . import benchmarks as benchmarks
 from . import solvers as solvers
 from . import surrogates as surrogates
 from . import verify as verify
+from .formats.file_check import FileCheck, check_file
 from .repairs.repair import Repair, repair
 from .solvers.box import Box
 from .solvers.datasets.dataset import Dataset, dataset
@@ -73,6 +74,7 @@ __all__ = [
     "Evidence",
     "FailureProbability",
     "Falsification",
+    "FileCheck",
     "Guard",
     "Output",
     "Precision",
@@ -100,6 +102,7 @@ __all__ = [
     "calibrate",
     "certify",
     "certify_box",
+    "check_file",
     "command",
     "conformal",
     "dataset",

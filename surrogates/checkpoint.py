@@ -159,6 +159,19 @@ def _check_program(path: Path, loaded: Surrogate) -> None:
         raise ValueError(f"{path} is damaged: its arrays are not those of {loaded.name}, or not finite")
 
 
+def read_whole(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """Header and arrays of a surrogate's file, whoever it is of.
+
+    Raises:
+        ValueError: no such file, truncated, foreign, or changed after it was written.
+    """
+    path = Path(path)
+    header, arrays = _read(path)
+    if DIGEST in header and header[DIGEST] != _digest(header, arrays):
+        raise ValueError(f"{path} was changed after it was written: its content does not have the hash in it")
+    return header, arrays
+
+
 def _read(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     if not path.is_file():
         raise ValueError(f"there is no surrogate at {path}")

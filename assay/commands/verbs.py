@@ -39,6 +39,7 @@ WHERE = {  # the function of this name, in a file of this folder
     "sample": "explore",
     "replay": "replaying",
     "report": "report",
+    "check": "files",
     "demo": "demo",
     "cache": "cache",
 }
