@@ -37,6 +37,16 @@ _HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.r
 _STRING = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
 
 
+def checked_path(path: Any, what: str) -> Path:
+    """
+    Raises:
+        ValueError: ``path`` is none.
+    """
+    if not isinstance(path, str | os.PathLike):
+        raise ValueError(f"to read {what}, give the path of a file, not {path!r:.80}")
+    return Path(path)
+
+
 def replace(path: str | os.PathLike[str], content: str | bytes | Callable[[BinaryIO], object]) -> None:
     """Write a file in one step; its mode follows the umask.
 

@@ -21,7 +21,7 @@ from safetensors.numpy import save as as_bytes
 
 from ..solvers.answers import words
 from ..solvers.box import Box
-from ..solvers.files import parse_json, replace
+from ..solvers.files import checked_path, parse_json, replace
 from ..solvers.identity import check_fingerprint, check_solution, differences, says_all
 from ..solvers.problem import Problem
 from ..solvers.problems.catalogue import stored_problem
@@ -83,7 +83,7 @@ def load(path: str | os.PathLike[str], problem: Problem | None = None) -> Surrog
         ValueError: no such file, truncated or foreign, of another problem (what differs is named), or of an
             architecture or problem that this version does not know.
     """
-    path = Path(path)
+    path = checked_path(path, "a surrogate")
     if problem is not None:
         check_problem(problem)
     header, arrays = _read(path)

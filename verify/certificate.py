@@ -12,6 +12,7 @@ from jaxtyping import Bool, Float
 from ..solvers.classes.distance import distance
 from ..solvers.precision import in_float64
 from ..solvers.problem import Problem
+from ..solvers.problems.black_box import BlackBox
 from ..solvers.representative import kept_by_problem, representative
 from ..solvers.shown.drawn import drawn
 from ..solvers.shown.table import html_table
@@ -28,6 +29,8 @@ ON_THIS_GRID = "against the discrete solution on this grid"
 @kept_by_problem(16)
 def against(problem: Problem) -> str:
     """What every bound is a bound against, with the truth's own estimated distance to the PDE (``distance.py``)."""
+    if isinstance(problem, BlackBox):
+        return "against the solver's own solution; how far that is from the truth behind it is not known"
     if getattr(problem, "discretisation_error", None) is None:
         return ON_THIS_GRID + ", whose own distance to the PDE is not known"
     found = distance(problem)

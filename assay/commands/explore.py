@@ -14,6 +14,7 @@ from rich.console import Console
 from ..drawing.files import check_path
 from ..own_code import find_problem
 from ..solvers.problem import Problem
+from ..solvers.problems.black_box import BlackBox
 from ..solvers.problems.catalogue import PROBLEMS
 from ..solvers.snapshots.sample import sample as take_sample
 from ..terminal.errors import DONE, UNDECIDED, UserError, keeps
@@ -164,10 +165,11 @@ def solve(
 
     def people(console: Console) -> None:
         console.print(f"{owner.name} at {box.named(p)}")
-        console.print(
-            f"solved by {solution.method} in {1e3 * solution.seconds:.3g} ms, {solution.iterations} iterations, "
-            f"relative residual {solution.residual:.1e}"
-        )
+        how = "your solver" if isinstance(owner, BlackBox) else solution.method
+        steps = f", {solution.iterations} iterations" if solution.iterations else ""
+        known = np.isfinite(solution.residual)
+        residual = f", relative residual {solution.residual:.1e}" if known else "; it has no residual to check"
+        console.print(f"solved by {how} in {1e3 * solution.seconds:.3g} ms{steps}{residual}")
         console.print(
             f"{owner.size} values from {payload['minimum']:.6g} to {payload['maximum']:.6g}; "
             f"{owner.norm_name} {payload['norm']:.6g}"

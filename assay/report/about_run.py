@@ -10,6 +10,7 @@ import numpy as np
 from ..data_run import NO_BAR
 from ..run_folder import DATA
 from ..solvers.snapshots.snapshot_file import Snapshots
+from ..terminal.words import counted
 from ..verify.evidence import Evidence
 from .content import RECORDED, Column, Section, real, said
 from .pictures import curve_picture, fields_picture
@@ -26,7 +27,8 @@ def problem_section(sources: Sources) -> Section:
         section.fact("what it is", _first_paragraph(sys.modules[type(sources.problem).__module__].__doc__))
         section.fact("errors are measured in", sources.problem.norm_name)
         times, nodes, components = sources.problem.shape
-        section.fact("a field is", f"{times} times x {nodes} nodes x {components} components")
+        parts = (counted(times, "time"), counted(nodes, "node"), counted(components, "component"))
+        section.fact("a field is", " x ".join(parts))
     for key, value in about["settings"].items():
         section.fact(f"setting {key}", value)
     if "data" in about:

@@ -28,6 +28,7 @@ from jaxtyping import Float
 from ..solvers.answers import words
 from ..solvers.problem import Problem
 from ..solvers.processes.sending import workers_of
+from ..terminal.words import counted
 from ..verify.evidence import Evidence
 from ..verify.guarded import ROUTES, Answer
 from ..verify.proofs.prover import proof_of
@@ -282,11 +283,7 @@ def account(counts: Counter[str]) -> str:
     routes = ", ".join(f"{counts[route]} {route}" for route in ROUTES if counts[route]) or "none yet"
     extra = "".join(f"; {counts[key]} {text}" for key, text in REMARKS.items() if counts[key])
     calls = counts["calls"]
-    return f"{_some(answered(counts), 'answer')} in {_some(calls, 'call')} of the guard: {routes}{extra}"
-
-
-def _some(count: int, what: str) -> str:
-    return f"{count} {what}{'' if count == 1 else 's'}"
+    return f"{counted(answered(counts), 'answer')} in {counted(calls, 'call')} of the guard: {routes}{extra}"
 
 
 REMARKS = {"refused": "questions refused", "errors": "lost to an error of the guard"}

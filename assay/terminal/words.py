@@ -11,3 +11,8 @@ typed: ContextVar[tuple[str, ...]] = ContextVar("typed", default=())
 def command_line() -> str:
     """The command as it was typed; empty where it is none."""
     return shlex.join(["assay", *typed.get()]) if typed.get() else ""
+
+
+def counted(count: int, what: str) -> str:
+    """A number of things, in words."""
+    return f"{count} {what}{'' if count == 1 else 's'}"

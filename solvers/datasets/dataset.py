@@ -265,7 +265,10 @@ def _finite(
         (j,) = (int(x) for x in np.argwhere(~np.isfinite(given[first]))[0])
         value, where, at = given[first, j], f"the input of sample {first}", f"entry {j}"
     others = f", and {bad - 1} other samples are not finite either" if bad > 1 else ""
-    raise ValueError(f"{where} is {value} at {at}{others}: mend them, or leave such samples out with drop=True")
+    remedy = (
+        "mend them, or leave such samples out with drop=True" if good.any() else "no sample is finite: look at the data"
+    )
+    raise ValueError(f"{where} is {value} at {at}{others}: {remedy}")
 
 
 def _place(node: int, points: np.ndarray, more: list[str]) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ..answers import words
+from ..files import checked_path
 from . import own_file, pdebench, the_well
 from .dataset import Dataset, dataset
 from .hdf5 import Chosen, reading
@@ -37,7 +38,7 @@ def load_dataset(
     Raises:
         ValueError: no such file, another layout (what it holds is said), damaged, or as ``dataset``.
     """
-    path, chosen = Path(path), Chosen(samples, every_time, every_node)
+    path, chosen = checked_path(path, "a data set"), Chosen(samples, every_time, every_node)
     try:
         with reading(path) as file:
             if own_file.is_own(file):

@@ -22,7 +22,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from ..box import Box
-from ..files import opened, parse_json, replace
+from ..files import checked_path, opened, parse_json, replace
 from ..identity import check_rows, first_difference
 from ..problem import Problem
 from ..shown.drawn import drawn
@@ -125,7 +125,7 @@ def load_snapshots(path: str | os.PathLike[str], problem: Problem | None = None)
         ValueError: no such file, damaged or foreign, or not of ``problem`` where one is given (of a black box one row
             is solved again).
     """
-    path = Path(path)
+    path = checked_path(path, "snapshots")
     journal = journal_path(path)
     # The journal before the file: a run that ends in between moves rows from the first to the second.
     found = read_journal(journal) if journal.exists() else None

@@ -14,6 +14,7 @@ import numpy as np
 
 from ...solvers.problem import Problem
 
+POINTS, MOST_POINTS = ("physics_points",), 1_000_000
 MAY_BE_ZERO = ("derivatives", "degree", "project", "smoothness")  # every other number is positive
 MAY_BE_EMPTY = ("branch", "trunk")
 
@@ -34,6 +35,8 @@ def check_option(name: str, value: Any, kind: Any) -> None:
         ValueError: it is not, or a number out of range; the message says what it may be.
     """
     kinds = get_args(kind) if isinstance(kind, UnionType) else (kind,)
+    if name in POINTS and isinstance(value, int | float) and value > MOST_POINTS:
+        raise ValueError(f"{name} is at most {MOST_POINTS}, not {value:g}: a field is kept in memory for each of them")
     if not any(_is(name, value, each) for each in kinds):
         may = " or ".join(_words(name, each) for each in kinds if each is not NoneType)
         raise ValueError(f"{name} is {may}, not {value!r:.80}")
