@@ -5,17 +5,14 @@ wrong in its slope, which is where it fails next. The map compares both tangent 
 the data really have.
 """
 
-from pathlib import Path
-
 import numpy as np
 
 import assay
-from assay.drawing.tangents import plot_tangents
 
 problem = assay.problem("bratu", cells=16)
 surrogate = assay.train(problem, "pod-mlp", assay.sample(problem, 32), seed=0, steps=300)
 found = assay.tangent_map(problem, surrogate, problem.inputs.sample(100, seed=1))
 print(found)
 
-plot_tangents(problem, found, Path("tangents.png"))
+found.plot("tangents.png")
 assert np.nanmedian(found.jacobian_errors) < 0.5

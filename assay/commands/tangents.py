@@ -65,9 +65,9 @@ def tangent(
         whose = {"problem": np.array(owner.name), "surrogate": np.array(target.label)}
         write_arrays(out, **whose, **_arrays(found))
     payload["out"] = None if out is None else str(out)
-    from ..drawing.tangents import plot_tangents
-
-    payload["plot"] = None if plot is None else str(plot_tangents(owner, found, plot))
+    if plot is not None:
+        found.plot(plot)
+    payload["plot"] = None if plot is None else str(plot)
     save_report(target, "tangent", payload)
     emit(as_json, payload, lambda console: _show(console, found, payload))
     return DONE if found.compared else UNDECIDED

@@ -15,11 +15,16 @@ from ..verify.boxes.trust_map import TrustMap
 from ..verify.certificate import Certificate
 from ..verify.falsification import Falsification
 from ..verify.guarded import Answer
+from ..verify.shifts.shifts import Shifts
+from ..verify.statistics.calibration import Calibration
+from ..verify.tangent.tangent_map import TangentMap
 from .bounds import bounds_figure
 from .canvas import Figure
 from .failures import Searched, failures_figure
 from .learning import learning_figure
 from .snapshots import snapshots_figure
+from .statistics import calibration_figure, shifts_figure
+from .tangents import tangents_figure
 from .trust_map import trust_map_figure
 
 
@@ -77,3 +82,17 @@ def answer(found: Answer, tolerance: float | None) -> Figure:
     lower = np.zeros(len(upper))
     title = f"guarded answers by route: bounds of the error ({found.evidence})"
     return bounds_figure(lower, upper, tolerance=tolerance, routes=found.route, title=title)
+
+
+def tangents(found: TangentMap) -> Figure:
+    if found.box is None:
+        raise ValueError("this map does not know the box of its inputs: assay.tangent_map tells it")
+    return tangents_figure(found.box, found)
+
+
+def shifts(found: Shifts) -> Figure:
+    return shifts_figure(found)
+
+
+def calibration(found: Calibration) -> Figure:
+    return calibration_figure(found)

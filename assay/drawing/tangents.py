@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,23 +9,18 @@ from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm, Normalize
 
-from ..solvers.problem import Problem
+from ..solvers.box import Box
 from ..verify.tangent.tangent_map import TangentMap
 from .canvas import Figure
 from .failures import outline, telling
-from .files import save
 
 SMALLEST = 1e-16  # a Jacobian error that a logarithmic scale can show
 
 
-def plot_tangents(problem: Problem, found: TangentMap, path: Path) -> Path:
-    """Draw relative Jacobian errors with the regions of low match, largest angles, dimensions, and errors; returns the
-    path. Of many inputs the two are shown in which low matches are told from others most.
-
-    Raises:
-        OSError: the file cannot be written; it names the path.
+def tangents_figure(box: Box, found: TangentMap) -> Figure:
+    """Relative Jacobian errors with the regions of low match, largest angles, ranks, and errors. Of many inputs the
+    two are shown in which low matches are told from others most.
     """
-    box = problem.inputs
     figure = Figure(figsize=(9.6, 7.2), layout="constrained")
     panels = [figure.add_subplot(2, 2, k + 1) for k in range(4)]
     titles = (
@@ -61,8 +55,8 @@ def plot_tangents(problem: Problem, found: TangentMap, path: Path) -> Path:
         _differing(panels[2], found, [i, j])
     for axes, title in zip(panels, titles, strict=True):
         axes.set_title(title, fontsize=9)
-    figure.suptitle(f"{problem.name}: {found.compared} points, low match above {found.low:g} (hulls)", fontsize=10)
-    return save(figure, path)
+    figure.suptitle(f"{found.compared} points, low match above {found.low:g} (hulls)", fontsize=10)
+    return figure
 
 
 def _along(axes: Axes, name: str, x: np.ndarray, y: np.ndarray, log: bool) -> None:

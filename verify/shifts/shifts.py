@@ -6,12 +6,13 @@ unshifted one too; where only the truth changes these are the same inputs.
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from numbers import Real
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import Float
@@ -24,6 +25,7 @@ from ...solvers.problems.catalogue import closest
 from ...solvers.processes.rows import solved_rows
 from ...solvers.processes.sending import check_executor
 from ...solvers.seed import checked_seed
+from ...solvers.shown.drawn import drawn
 from ...solvers.shown.table import html_table
 from ..answers.evaluate import captured, evaluate
 from ..answers.first_call import check_answers
@@ -40,6 +42,9 @@ from .named import (
     unshifted,
     wider,
 )
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 KINDS = ("wider", "rougher", "boundary", "finer")
 
@@ -101,6 +106,10 @@ class Shifts:
     def _repr_html_(self) -> str:
         rows = {row.name: repr(row)[len(f"Shifted({row.name}: ") : -1] for row in self.rows}
         return html_table("Errors under shifts", rows | {f"not {each.name}": each.why for each in self.refused})
+
+    def plot(self, path: str | os.PathLike[str] | None = None) -> Figure:
+        """The errors of every shift, row by row, with their means."""
+        return drawn("shifts", path, self)
 
     def __getitem__(self, name: str) -> Shifted:
         for row in self.rows:

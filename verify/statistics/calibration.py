@@ -11,11 +11,12 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import os
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import Float
@@ -24,6 +25,7 @@ from ...solvers.box import Box
 from ...solvers.files import parse_json, read_arrays, replace
 from ...solvers.identity import check_rows, differences
 from ...solvers.problem import Problem
+from ...solvers.shown.drawn import drawn
 from ...solvers.shown.table import html_table
 from ...solvers.snapshots.snapshot_file import as_json
 from ...solvers.tolerance import Tolerance
@@ -33,6 +35,9 @@ from .thresholds import p_value
 FORMAT = "assay-calibration-1"
 DIRECTIONS = 8
 SAME = 1e-5  # of an answer's size: what other batches, threads and machines may change
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
 ARRAYS = ("inputs", "errors", "signals", "sketches", "witness")
 CONSTANT, COMMITTEE = "constant", "committee"
 SIGNALS = {
@@ -114,6 +119,10 @@ class Calibration:
             "notes": self.notes or None,
         }
         return html_table(f"Calibration of {self.problem_name}", rows)
+
+    def plot(self, path: str | os.PathLike[str] | None = None) -> Figure:
+        """Errors of the draws over their signals: what is accepted, and what of it is beyond the tolerance."""
+        return drawn("calibration", path, self)
 
     @property
     def hash(self) -> str:

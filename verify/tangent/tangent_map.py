@@ -5,10 +5,11 @@ step away. Nothing of this is proved: it is observed at the points asked for."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -18,6 +19,7 @@ from ...solvers.box import Box
 from ...solvers.identity import check_rows
 from ...solvers.precision import in_float64
 from ...solvers.problem import Problem
+from ...solvers.shown.drawn import drawn
 from ...solvers.size import length
 from ...solvers.snapshots.snapshot_file import Snapshots
 from ...solvers.tolerance import scaled
@@ -29,6 +31,9 @@ from .differences import STEP
 from .intrinsic_dimension import LEAST, NEIGHBOURS, local_dimension
 from .jacobians import DIFFERENCES, Jacobians, SurrogateJacobians, TruthJacobians
 from .spaces import SHARE, Metric
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 LOW = 0.1  # relative Jacobian error from which a match is a low one
 CHUNK = 8  # points whose Jacobians are held at once
@@ -64,6 +69,11 @@ class TangentMap:
     surrogate_by: str
     solver_calls: int
     notes: tuple[str, ...] = ()
+    box: Box | None = None  # of the inputs
+
+    def plot(self, path: str | os.PathLike[str] | None = None) -> Figure:
+        """Where the surrogate moves as the solver does: Jacobian errors, angles, ranks and errors over the inputs."""
+        return drawn("tangents", path, self)
 
     @property
     def largest_angles(self) -> Float[np.ndarray, " n"]:
@@ -156,6 +166,7 @@ def tangent_map(
         surrogate_by=answer.by,
         solver_calls=truth.calls,
         notes=tuple(_notes(box, compare, truth, answer, np.isfinite(among).all(axis=1).sum(), model.changes())),
+        box=box,
     )
 
 
