@@ -51,15 +51,18 @@ def check(
 
 
 def _inside(path: Path) -> list[Path]:
-    """The files of a folder that this library may have written; the file itself."""
+    """The files of a folder that hold what this library found; the file itself."""
     if not path.is_dir():
         return [path]
-    found = sorted(file for file in path.iterdir() if file.is_file() and file.suffix in ENDINGS)
+    found = sorted(
+        file for file in path.iterdir() if file.suffix in ENDINGS and file.name not in MADE and file.is_file()
+    )
     if not found:
         raise UserError(f"{path} is a folder without files of this library")
     return found
 
 
+MADE = ("report.json", "learning.json")  # of what the other files hold, for people
 ENDINGS = (".h5", ".safetensors", ".jsonl", ".npz", ".json", ".checkpoint")
 
 

@@ -78,10 +78,10 @@ def check_file(path: str | os.PathLike[str]) -> FileCheck:
             head = stream.read(16)
     except OSError as error:
         raise ValueError(f"{path} cannot be read: {error.strerror or error}") from None
-    name, check = _kind(path, head)
     try:
+        name, check = _kind(path, head)
         view, problem, whose, whole, sealed, said = check(path)
-    except (KeyError, TypeError, AttributeError, OverflowError, RecursionError, MemoryError, OSError) as error:
+    except (LookupError, TypeError, AttributeError, OverflowError, RuntimeError, MemoryError, OSError) as error:
         raise ValueError(f"{path} is damaged ({type(error).__name__}: {_short(error)})") from None
     for part in view if name == "records" else [view]:
         wrong = misfit(name, part)

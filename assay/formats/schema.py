@@ -49,7 +49,7 @@ def _misfit(wanted: dict[str, Any], value: Any, whole: dict[str, Any], at: str) 
     here = at or "the whole"
     if "anyOf" in wanted:
         found = [_misfit(one, value, whole, at) for one in wanted["anyOf"]]
-        return "" if "" in found else max(found, key=len) if at == "" else f"{here} is neither of what it may be"
+        return "" if "" in found else min(found, key=lambda why: (" lacks " in why, len(why)))  # of the nearest
     if "const" in wanted and (type(value) is not type(wanted["const"]) or value != wanted["const"]):
         return f"{here} is not {wanted['const']!r}"
     if "enum" in wanted and value not in wanted["enum"]:
