@@ -33,6 +33,7 @@ from .training.train import check_box
 FORMAT = "assay-surrogate-1"
 DIGEST = "digest"
 PARTS = ("solution.inputs", "solution.field")
+TRAINED_AT = "trained.inputs"
 KEYS = ("architecture", "box", "problem", "settings", "inputs", "seed", "data_hash", "versions", "training")
 
 
@@ -66,7 +67,7 @@ def save(surrogate: Surrogate, path: str | os.PathLike[str]) -> Path:
         "training": surrogate.training,
     }
     path.parent.mkdir(parents=True, exist_ok=True)
-    arrays = {key: np.ascontiguousarray(a) for key, a in {**surrogate.arrays, **_solution(surrogate)}.items()}
+    arrays = {key: np.ascontiguousarray(a) for key, a in {**surrogate.arrays, **_beside(surrogate)}.items()}
     header[DIGEST] = _digest(header, arrays)
     replace(path, as_bytes(arrays, metadata={"assay": json.dumps(header)}))
     return path
@@ -95,6 +96,7 @@ def load(path: str | os.PathLike[str], problem: Problem | None = None) -> Surrog
         problem = _rebuilt(path, header)
     p, u = (arrays.pop(key, None) for key in PARTS)
     solution = None if p is None or u is None else (p, u)
+    trained_at = arrays.pop(TRAINED_AT, None)
     _check_problem(path, header, problem, arrays)
     _check_solution(path, header, problem, solution)
     kind = ARCHITECTURES[name]
@@ -110,6 +112,7 @@ def load(path: str | os.PathLike[str], problem: Problem | None = None) -> Surrog
         header["versions"],
         kind.on_host,
         solution,
+        trained_at,
     )
     _check_program(path, loaded)
     check_box(problem.inputs, loaded.box)
@@ -127,9 +130,10 @@ def _digest(header: dict[str, Any], arrays: dict[str, np.ndarray]) -> str:
     return digest.hexdigest()
 
 
-def _solution(surrogate: Surrogate) -> dict[str, np.ndarray]:
-    """A solution of the problem, where nothing else tells whose the file is."""
-    return {} if surrogate.solution is None else dict(zip(PARTS, surrogate.solution, strict=True))
+def _beside(surrogate: Surrogate) -> dict[str, np.ndarray]:
+    """A solution of the problem, where nothing else tells whose the file is; and the inputs that it learnt from."""
+    found = {} if surrogate.solution is None else dict(zip(PARTS, surrogate.solution, strict=True))
+    return found if surrogate.trained_at is None else {**found, TRAINED_AT: surrogate.trained_at}
 
 
 def _check_solution(

@@ -57,6 +57,12 @@ class Ensemble:
         """What they answer."""
         return self.members[0].problem
 
+    @property
+    def trained_at(self) -> Float[np.ndarray, "m d"] | None:
+        """The inputs that any of them learnt from."""
+        known = [member.trained_at for member in self.members if member.trained_at is not None]
+        return np.unique(np.concatenate(known), axis=0) if known else None
+
     def __call__(self, P: Any) -> Any:
         fields = [member(P) for member in self.members]
         return sum(fields[1:], fields[0]) / len(fields)

@@ -77,6 +77,7 @@ class Surrogate:
     versions: dict[str, str] = field(default_factory=versions)
     on_host: Predict | None = None  # the same coefficients in numpy, where that is faster
     solution: tuple[np.ndarray, np.ndarray] | None = None  # p and u(p), where nothing else tells whose problem it was
+    trained_at: Float[np.ndarray, "m d"] | None = None  # the inputs that it learnt from; None of physics alone
 
     def __repr__(self) -> str:
         names = list(self.box.names)

@@ -34,7 +34,7 @@ from .proofs.prover import unchanged
 from .search.confirmation import Confirmation
 from .search.counterexample import Counterexample
 from .search.findings import findings
-from .search.further import further_signals
+from .search.further import asked_signals, further_signals
 from .search.independent import IndependentDraws
 from .search.methods.catalogue import STANDARD, check_method, find_method
 from .search.methods.search import Search
@@ -65,6 +65,8 @@ def falsify(
     shrink: int = CALLS,
     nominal: Any = None,
     database: str | Path | None = None,
+    beside: Callable[[Any], Any] | None = None,
+    distance: bool = False,
     progress: Callable[[str, int, int], None] | None = None,
 ) -> Falsification:
     """Search for inputs where the error exceeds ``absolute + tolerance ||u||``, with at most ``budget`` solver calls.
@@ -93,11 +95,14 @@ def falsify(
         nominal: the input [d] that they are brought near to; the centre of the box if left out.
         database: a folder that keeps failures by problem (``search/records.py``): what is known of this problem's, of
             whatever surrogate, is tried first, at half of the budget at most, and what is found is added.
+        beside: another surrogate of the problem: where the two disagree is looked at, too.
+        distance: whether to look far from the inputs that the surrogate learnt from, too (``trained_at``).
         progress: told the stage in words, how much of it is done, and how much there is.
 
     Raises:
         ValueError: tolerance or budget not positive, absolute or draws negative, tests of another problem, an unknown
-            output or method, an executor of forked processes or one that the problem cannot be sent to.
+            output or method, an executor of forked processes or one that the problem cannot be sent to, ``beside`` that
+            is no surrogate of it, ``distance`` of one that does not tell what it learnt from.
         RuntimeError: float64 is switched off.
     """
     proof = unchanged(problem)
@@ -123,7 +128,8 @@ def falsify(
         budget = draws = 0
     count = draws if draws is not None else (-(-budget // 10) if budget > 1 else 0)
     confirm = Confirmation(problem, model, allowed, budget, seed, report, about, executor)
-    others = further_signals(problem, model, signal, allowed.scale, about) if problem.has_solver else ()
+    more = asked_signals(problem, surrogate, model, allowed.scale, about, beside, distance)
+    others = (*more, *further_signals(problem, model, signal, allowed.scale, about)) if problem.has_solver else ()
     if problem.has_solver:
         check_method(method, signal.kind != "none" or bool(others), confirm.slope.exists, problem.name)
     notes = [note for note in (batch_remark(problem, model, alone, of_fields),) if note]

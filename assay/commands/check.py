@@ -17,7 +17,7 @@ from ..solvers.box import MANY, SHOWN
 from ..solvers.problem import Problem
 from ..solvers.snapshots.sample import Snapshots, load_snapshots
 from ..solvers.tolerance import Tolerance
-from ..targets import Target, find_surrogate
+from ..targets import Target, find_callable, find_surrogate
 from ..terminal.errors import DONE, FAILED, UNDECIDED, keeps
 from ..terminal.output import downward, emit, number, progress_bar, table, upward
 from ..terminal.settings import Absolute, Config, Json, OutputOption, ProblemOption, Seed, Set, pairs, point
@@ -70,6 +70,13 @@ def falsify(
         Path | None,
         typer.Option(metavar="FOLDER", help="Known failures, tried first and added to; RUN/database if left out."),
     ] = None,
+    beside: Annotated[
+        str | None,
+        typer.Option(metavar="RUN", help="Another surrogate of it: where the two disagree is looked at, too."),
+    ] = None,
+    distance: Annotated[
+        bool, typer.Option("--distance", help="Look far from the inputs that it learnt from, too.")
+    ] = False,
     plot: Annotated[Path | None, typer.Option(metavar="FILE.png", help="A picture of where it fails.")] = None,
     set_: Set = None,
     as_json: Json = False,
@@ -78,6 +85,7 @@ def falsify(
     """Search for inputs where the error exceeds the tolerance. Exit code 1: found; 3: undecided."""
     find_method(method)
     target = find_surrogate(run, problem, pairs(set_ or [], "--set"), output)
+    other = None if beside is None else find_callable(beside, target.problem)
     default = Path("counterexamples.jsonl") if target.folder is None else target.folder.file("counterexamples.jsonl")
     records = out or default
     kept_records(records)  # what cannot be added to is a mistake to be told before the search, not after it
@@ -109,6 +117,8 @@ def falsify(
             shrink=shrink,
             nominal=near,
             database=database,
+            beside=other,
+            distance=distance,
             progress=progress,
         )
     places = add_records(records, [*result.counterexamples, *result.unsolved])
@@ -123,6 +133,8 @@ def falsify(
         "budget": budget,
         "method": method,
         "draws": draws,
+        "beside": beside,
+        "distance": distance,
         "seed": seed,
     }
     save_report(target, "falsify", {**payload, **compared(result)})

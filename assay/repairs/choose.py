@@ -19,11 +19,13 @@ from scipy.stats import qmc
 from ..solvers.box import Box
 from ..verify.search.peaks import find_peaks
 from ..verify.search.signal import Signal
+from ..verify.statistics.laws import log_density
 
 CANDIDATES = 2048
 STARTS = 256  # of the climb to the peaks
 CORNERS = 8  # inputs up to which all corners are candidates
 WIDTH = 0.15
+COMMON = 2  # the power of the law's density that a signal is weighed with
 SAME = 1e-9  # of the box: nearer inputs are one
 HIGHEST = 1e12  # times the median: what is broken is not so bad that nothing else counts
 
@@ -36,6 +38,7 @@ def choose_inputs(
     X = np.unique(X, axis=0)
     X = X if never is None else without(X, box.to_unit(never))
     values = np.asarray(signal.values(box.from_unit(X)), dtype=np.float64)
+    values = values * commonness(box, box.from_unit(X)) ** COMMON
     typical = float(np.median(values))
     values = np.minimum(values, HIGHEST * typical) if typical > 0 else values
     taken: list[int] = []
@@ -47,6 +50,15 @@ def choose_inputs(
         squares = ((X - X[i]) ** 2).sum(axis=1)
         values = values * -np.expm1(-squares / (2 * WIDTH**2 * box.dimension))
     return box.from_unit(X[taken])
+
+
+def commonness(box: Box, P: Float[np.ndarray, "n d"]) -> Float[np.ndarray, " n"]:
+    """The density of the sampling law in the box's own scale, 1 where it is largest of these; 1 of a law that is even
+    there, to the bit.
+    """
+    with np.errstate(divide="ignore"):
+        height = (log_density(box, P) + np.where(box.log, np.log(np.where(box.log, P, 1.0)), 0.0)).sum(axis=1)
+    return np.asarray(np.exp(np.round(height - height.max(initial=-np.inf), 9)))
 
 
 def without(X: Float[np.ndarray, "m d"], never: Float[np.ndarray, "k d"]) -> Float[np.ndarray, "n d"]:

@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from ..solvers.batching import RowMap
 from ..solvers.problem import Problem
 from ..solvers.snapshots.sample import Snapshots
 from ..solvers.tolerance import scaled
 from ..surrogates import Surrogate, train
 from ..verify.answers.evaluate import evaluate
+from ..verify.search.disagreement import between
 from ..verify.search.signal import BROKEN, Signal, make_signal
 
 TWIN = "gaussian-process"
@@ -26,12 +26,7 @@ def signal_of(problem: Problem, model: Surrogate, snapshots: Snapshots) -> Signa
     if found.kind != "none":
         return found
     twin = train(problem, TWIN, snapshots)
-    sizes = RowMap(
-        lambda p, one, other: (
-            problem.norm(p, problem.prescribe(p, one) - problem.prescribe(p, other)),
-            problem.magnitude(p, problem.prescribe(p, other)),
-        )
-    )
+    sizes = between(problem)
 
     def values(P: np.ndarray) -> np.ndarray:
         answers: Any = evaluate(model, P, problem)

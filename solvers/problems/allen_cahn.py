@@ -39,13 +39,14 @@ from ..field_norm import homogeneous
 from ..linear_algebra.implicit import LinearSolves, Root, differentiable_root, newton
 from ..precision import gamma
 from ..problem import ZERO_SHARE, Attempt
-from ..relations.limit import Vanishing
+from ..relations.limit import Known, Vanishing, zeroed
 from ..relations.relation import Relation
 from ..relations.symmetry import Symmetric, at_all_times, flipped, motions
 from ..size import length
 
 BOUNDARIES = ("neumann", "periodic")
 FLOOR = gamma(32)  # times the absolute terms: what rounding leaves of a residual
+NEWTON = 30  # iterations for a constant state, which is to the last digit after a few
 INNER = 1e-4  # relative accuracy of a Newton correction: hardly more Newton steps, and each costs half as much
 
 
@@ -153,7 +154,28 @@ class AllenCahn(EvolutionProblem):
             opposite = flipped(np.append(1.0, -np.ones(d - 1)))
             found.append(Symmetric("change of sign", "u(-c) = -u(c)", opposite, np.arange(self.size), -1.0))
             found.append(Vanishing("limit", "u = 0 at c = 0", np.arange(1, d), np.zeros(d - 1)))
+            formula = "u is the same everywhere where the initial state is"
+            found.append(Known("constants", formula, zeroed(np.arange(2, d)), self._constants))
         return tuple(found)
+
+    def _constants(self, p: Float[Array, " d"]) -> Float[Array, " N"]:
+        """A constant a has no gradient: (b - a)/dt + (a + b)(a^2 + b^2 - 2)/4 = 0 follows it, whose derivative in b is
+        at least 1/dt - 1/2 + a^2/6: one root for dt < 2, by Newton's method; NaN where that does not end at it.
+        """
+        dt = self.time_step
+
+        def follow(a: Array, _: None) -> tuple[Array, Array]:
+            def closer(_: int, b: Array) -> Array:
+                wrong = (b - a) / dt + (a + b) * (a**2 + b**2 - 2) / 4
+                return b - wrong / (1 / dt + (3 * b**2 + 2 * a * b + a**2 - 2) / 4)
+
+            b = lax.fori_loop(0, NEWTON, closer, a)
+            ended = jnp.abs(closer(0, b) - b) <= 1e-14 * jnp.abs(b)
+            b = jnp.where(ended & (dt < 2), b, jnp.nan)
+            return b, b
+
+        _, later = lax.scan(follow, p[1], length=self.steps)
+        return jnp.repeat(jnp.concatenate([p[1:2], later]), self.shape[1])
 
     @property
     def order(self) -> int:

@@ -47,7 +47,7 @@ from ..linear_algebra.tridiagonal import Bands
 from ..precision import gamma
 from ..problem import ZERO_SHARE, Attempt
 from ..relations.balance import Balance
-from ..relations.limit import Vanishing
+from ..relations.limit import Known, Vanishing, zeroed
 from ..relations.relation import Relation
 from ..relations.symmetry import Symmetric, at_all_times, flipped
 from ..size import length
@@ -133,6 +133,12 @@ class Burgers(EvolutionProblem):
         ]
         if self.periodic:
             found.append(Balance("conservation of mass", "M(u^n) = M(u^0)", self._masses, tau))
+            waves = np.delete(np.arange(1, d), self.modes)  # all but a0, after nu and the sines
+
+            def constant(p: Float[Array, " d"]) -> Float[Array, " N"]:
+                return jnp.tile(self.initial(p), times)
+
+            found.append(Known("constants", "u = a0 where the initial state is", zeroed(waves), constant))
             if self.cells % 2 == 0:
                 signs, ahead = np.concatenate([[1.0], (-1.0) ** k, [1.0], (-1.0) ** k]), np.roll(i, -(self.cells // 2))
                 shift = Symmetric("translation", "u(g p) = u(p)(x + 1)", flipped(signs), at_all_times(ahead, times))

@@ -38,6 +38,7 @@ from ..field_norm import homogeneous
 from ..meshes.symmetry import Symmetry, rectangle_group
 from ..problem import ZERO_SHARE, Attempt
 from ..relations.comparison import Bounded, Growing
+from ..relations.limit import Known, alike
 from ..relations.relation import Relation
 from ..relations.superposition import Superposed
 from ..relations.symmetry import Symmetric, at_all_times, motions, permuted
@@ -118,7 +119,10 @@ class Heat(EvolutionProblem):
         is an M-matrix) u grows with the source, and is positive where source and initial state are.
         """
         d = self.inputs.dimension
-        found: list[Relation] = [Superposed("superposition", "u is affine in s", np.array([d - 1]))]
+        found: list[Relation] = [
+            Superposed("superposition", "u is affine in s", np.array([d - 1])),
+            Known("limit", "u^n = r(k)^n u^0 at equal k and s = 0", alike(np.arange(d - 1), 0.0), self._decayed),
+        ]
         if self.mode == (1, 1):
             blocks, nodes = motions(self.blocks), motions(self.grid_shape)
             for name in blocks.keys() & nodes.keys():
@@ -129,6 +133,17 @@ class Heat(EvolutionProblem):
             if self.mode == (1, 1) and self.initial_amplitude >= 0:
                 found.append(Bounded("maximum principle", "u >= 0 for s >= 0", self._least, 0.0, np.inf, _heated))
         return tuple(sorted(found, key=lambda relation: relation.name))
+
+    def _decayed(self, p: Float[Array, " d"]) -> Float[Array, " N"]:
+        """The initial state is an eigenvector of the operator A(k) = k A(1) at equal k: with its eigenvalue l of A(1)
+
+        r = (m/dt - (1 - theta) k l)/(m/dt + theta k l).
+        """
+        v, still = jnp.asarray(self._initial), self.mass / self.time_step
+        spread_out = stiffness(jnp.ones((self.cells, self.cells)), v)
+        rate = p[0] * jnp.vdot(v, spread_out) / jnp.vdot(v, v)  # NaN without an initial state: it says nothing then
+        r = (still - (1 - self._theta) * rate) / (still + self._theta * rate)
+        return (r ** jnp.arange(self.steps + 1)[:, None] * self.initial(p)).reshape(-1)
 
     def _least(self, p: Float[Array, " d"]) -> Float[Array, " N"]:
         """kappa^2 = dt times the least eigenvalue of A(p) for what is free: |v|^2 = sum_n dt |v^n|_A^2, n >= 1."""

@@ -23,6 +23,7 @@ from jaxtyping import Array, Float
 from ..box import Box
 from ..classes.diffusion import CellDiffusion, nonnegative
 from ..discretisations import karhunen_loeve
+from ..relations.limit import Known, zeroed
 from ..relations.relation import Relation
 from ..relations.symmetry import Symmetric, flipped, motions, permuted
 
@@ -136,7 +137,11 @@ class LognormalDiffusion(CellDiffusion):
             moved["swap of x and y"] = permuted(np.array(swapped))
         entries = motions(self.grid_shape)
         found = (Symmetric(name, "u(g xi) = g u(xi)", there, entries[name]) for name, there in moved.items())
-        return (nonnegative(self), *found)
+        poisson = zeroed(np.arange(self.inputs.dimension))
+        limit = Known(
+            "limit", "at xi = 0 u is Poisson's solution", poisson, lambda p: self.reference_solve(self.load(p))
+        )
+        return (nonnegative(self), limit, *found)
 
     def oscillation(self, p: Float[np.ndarray, " d"]) -> Float[np.ndarray, "n n"]:
         """|g - g(midpoint)| in every cell: the slopes at the midpoint, and a bound of all second derivatives."""

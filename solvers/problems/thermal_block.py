@@ -22,6 +22,7 @@ from ..box import Box
 from ..classes.diffusion import CellDiffusion, nonnegative
 from ..discretisations.blocks import checked_blocks, checked_cells, numbered, spread
 from ..meshes.symmetry import Symmetry, rectangle_group
+from ..relations.limit import Known, alike
 from ..relations.relation import Relation
 from ..relations.scaling import Homogeneous
 from ..relations.symmetry import Symmetric, motions, permuted
@@ -66,6 +67,7 @@ class ThermalBlock(CellDiffusion):
         scaled = np.arange(len(self.inputs.names))
         return (
             nonnegative(self),
+            Known("limit", "at equal k u is Poisson's solution over k", alike(scaled), self._of_one_material),
             Homogeneous("homogeneity", "u(c k) = u(k)/c", scaled, -1.0, 0.5),  # |v|^2 at c k is c times that at k
             *(
                 Symmetric(name, "u(g k) = g u(k)", permuted(blocks[name]), entries)
@@ -73,6 +75,10 @@ class ThermalBlock(CellDiffusion):
                 if name in blocks
             ),
         )
+
+    def _of_one_material(self, p: Float[Array, " d"]) -> Float[Array, " N"]:
+        """By sines, in which the operator at equal k is diagonal."""
+        return self.reference_solve(self.load(p)) / p[0]
 
     @property
     def rough(self) -> bool:

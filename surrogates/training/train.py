@@ -81,7 +81,12 @@ def train(
             f"{architecture} with these options does not fit into memory ({error}): fewer snapshots or physics_points, "
             "or a smaller network"
         ) from None
-    if snapshots is None or says_all(problem, problem.fingerprint):
+    if snapshots is None:
+        return surrogate
+    P = np.array(snapshots.inputs, dtype=np.float64)
+    used = np.isfinite(np.asarray(snapshots.fields)).all(axis=1) & box.contains(P)
+    surrogate = dataclasses.replace(surrogate, trained_at=P[used])
+    if says_all(problem, problem.fingerprint):
         return surrogate
     row = telling_row(np.asarray(snapshots.fields))
     return dataclasses.replace(

@@ -1,15 +1,22 @@
 """Further signals of a search, one sentence each: what costs no solve and says where errors may be.
 
 The estimate of the error from the residual; what the surrogate says of its own error, such as the spread of an
-ensemble; and, where there is no estimate, how far relations are broken that solutions fulfil."""
+ensemble; where there is no estimate, how far relations are broken that solutions fulfil; and, where they are asked for,
+how far it is from another surrogate, and from what it learnt from."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 from ...solvers.outputs import Output
 from ...solvers.problem import Problem
-from ..answers.evaluate import Model
+from ..answers.evaluate import Model, captured
+from ..answers.first_call import check_answers
 from ..relations.broken_relations import relation_errors
 from ..relations.held_relations import held_relations
+from .disagreement import disagreement
+from .distance import distance as distance_of
 from .estimate import estimated_error
 from .signal import Signal, error_bar, finite
 
@@ -24,3 +31,30 @@ def further_signals(
     if signal.kind != "error bar":
         found.append(error_bar(problem, model))
     return tuple(other for other in found if other is not None and other.kind != "none")
+
+
+def asked_signals(
+    problem: Problem,
+    surrogate: Any,
+    model: Model,
+    scale: float,
+    output: Output | None,
+    beside: Callable[[Any], Any] | None,
+    distance: bool,
+) -> tuple[Signal, ...]:
+    """Those that somebody asks for: the others come first in a search, for they know of the problem.
+
+    Raises:
+        ValueError: ``beside`` does not answer with fields of the problem; training inputs that nobody tells.
+    """
+    found = [distance_of(problem, surrogate)] if distance else []
+    if beside is not None:
+        if not callable(beside):
+            raise ValueError(
+                f"beside is another surrogate of {problem.name}, a function [n, d] -> [n, {problem.size}], not a "
+                f"{type(beside).__name__}"
+            )
+        other = captured(beside)
+        check_answers(problem, other)
+        found.append(disagreement(problem, model, other, scale, output))
+    return tuple(found)

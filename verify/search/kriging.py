@@ -17,7 +17,7 @@ from scipy.linalg import cho_factor, cho_solve, cholesky, solve_triangular
 from scipy.optimize import minimize
 
 NOISE = 1e-6  # of the variance: outputs are computed, not measured
-SPREAD = 1.0  # of the logarithms of lengths, a priori
+SPREAD = 0.4  # of the logarithms of lengths, a priori: few points tell them badly
 ITERATIONS = 20
 
 

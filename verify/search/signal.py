@@ -35,7 +35,7 @@ class Signal:
     ``proved(P) -> [n]``, proved upper bounds of the errors of what the surrogate answers, where there are any.
     """
 
-    kind: str  # "bound", "residual", "error bar" or "none"
+    kind: str  # "bound", "residual", "error bar", "none", or one of those that stand beside (``further.py``)
     values: Callable[[Float[np.ndarray, "n d"]], Float[np.ndarray, " n"]]
     gradient: Callable[[Array], tuple[Array, Array]] | None = None  # p -> (log signal, its gradient)
     proved: Callable[[Float[np.ndarray, "n d"]], Float[np.ndarray, " n"]] | None = None

@@ -1,7 +1,8 @@
 """``gaussian-process``: where a Gaussian process of the error promises most, a few solves at a time.
 
-    EI(x) = s(x) (z Phi(z) + phi(z)),    z = (m(x) - e*) / s(x),    e* the worst error known
+    EI(x) = s(x) (z Phi(z) + phi(z)),    z = (m(x) - (1 + MORE) e*) / s(x),    e* the worst error known
 
+What is promised has to be worth a solve: without ``MORE`` the last digits of a peak are climbed, and others are higher.
 The error itself is learnt, not its logarithm: promises are about what is large. Where a solve failed it counts as zero.
 The field u(p) - v(p), smoother than its size, may be learnt instead (Astudillo and Frazier 2019): over 15 seeds of four
 pairs that found less. What is chosen together is chosen one after another, each as if the ones before had come out as
@@ -24,6 +25,7 @@ HOW = "promised by a Gaussian process of the error"
 POINTS = 300  # that are learnt from, at most: the worst, and the latest
 REFIT = 1.2  # times as many points as before, until the lengths are fitted anew; each time while there are few
 FEW = 60
+MORE = 0.05  # of the worst error: what is less above it is no promise
 CANDIDATES, BEST, ROUNDS = 512, 8, 5
 TOGETHER = 4  # inputs that are chosen at a time, whoever solves them
 LEAST = 1e-12  # of the worst error: the least deviation, so that no square of a quotient by it leaves float64
@@ -123,7 +125,7 @@ def _promise(process: Kriging, top: float) -> Callable[[np.ndarray], np.ndarray]
     def promise(Z: Float[np.ndarray, "k d"]) -> Float[np.ndarray, " k"]:
         mean, deviation = (part[:, 0] for part in process(Z))
         deviation = np.maximum(deviation, max(LEAST * top, np.finfo(float).tiny))
-        z = (mean - top) / deviation
+        z = (mean - (1 + MORE) * top) / deviation
         return np.asarray(deviation * (z * ndtr(z) + np.exp(-(z**2) / 2) / np.sqrt(2 * np.pi)))
 
     return promise

@@ -22,8 +22,11 @@ SHARE = 3  # one call in so many for the peaks of signals, at least ``FEW``
 FEW = 4
 APART = 0.05  # of the box: nearer points are one start
 WIDTH = 0.15  # of a population around a known point
-FREE = 2  # calls by slopes for each without
+FREE = 2  # calls by slopes for each without, and those after a run that raised the worst error by this share:
+GAIN = 0.01
 WORTH = 16  # calls left, at least, for slopes: they have to be compiled
+FIRST, OF_EACH = 2, 10  # without any signal a Gaussian process has one call in ``FIRST``, ``OF_EACH`` an input at most
+EVOLVES = 4  # calls left an input, at least, for a turn of evolution
 
 
 def standard_v1(search: Search) -> None:
@@ -61,9 +64,12 @@ def confirm_peaks(search: Search, most: int) -> bool:
         ranked.append([(x, other.kind) for x in _peaks(search, other)[0]])
     if not ranked:
         search.notes.append("no residual and no bound to climb: the true error itself was climbed, one solve a point")
-    chosen = _in_turn(ranked)[:most]
-    if chosen:
-        confirm.check(box.from_unit(np.stack([x for x, _ in chosen])), [f"climbed the {kind}" for _, kind in chosen])
+    chosen, some = _in_turn(ranked)[:most], max(most // SHARE, FEW)
+    for i in range(0, len(chosen), some):
+        before, few = confirm.worst, chosen[i : i + some]
+        confirm.check(box.from_unit(np.stack([x for x, _ in few])), [f"climbed the {kind}" for _, kind in few])
+        if confirm.worst <= before:  # the highest come first: those that follow say less
+            break
     return True
 
 
@@ -91,20 +97,22 @@ def climb_truth(search: Search) -> None:
     truth = TrueError(search, "explored")
     slopes = confirm.slope.exists and confirm.left >= WORTH
     begun = confirm.calls
-    if search.signal.kind == "none" and not search.others:
-        promises(search, 2 * d)
+    blind = search.signal.kind == "none" and not search.others
+    if blind:
+        promises(search, min(confirm.left // FIRST, OF_EACH * d) if slopes else 2 * d)
     starts = list(truth.best(APART, len(confirm.errors)))
-    by_slope, free, failed, turn, run = 0, confirm.calls - begun, 0, 0, 0
+    by_slope, free, failed, turn, run, gained = 0, confirm.calls - begun, 0, 0, 0, False
     while search.goes_on():
-        before = confirm.calls
-        if slopes and failed < 3 and by_slope <= FREE * free:
-            run += 1  # from the best points known and from anywhere, in turn: peaks may lie in one basin
-            x = starts.pop(0) if starts and run % 2 else rng.random(d)
+        before, worst = confirm.calls, confirm.worst
+        if slopes and failed < 3 and (by_slope <= FREE * free or gained):
+            run += 1  # from the best points known, and every third time from anywhere: peaks may lie in one basin
+            x = starts.pop(0) if starts and run % 3 else rng.random(d)
             failed = 0 if ascend(search, x) else failed + 1
             by_slope += confirm.calls - before
+            gained = not blind and confirm.worst > (1 + GAIN) * worst
             continue
-        turn += 1
-        if turn % 4:
+        turn, gained = turn + 1, False
+        if turn % 4 or confirm.left < EVOLVES * d:
             promises(search, 2 * d)
         else:
             evolve(search, truth.best()[0] if len(truth.best()) else rng.random(d), WIDTH, limit=2 * d)
