@@ -9,7 +9,7 @@ import pytest
 import assay
 from assay.cli import run
 from assay.repairs import repair as module
-from assay.repairs.choose import choose_inputs
+from assay.repairs.choose import choose_inputs, commonness
 from assay.repairs.record import Record
 from assay.repairs.rows import together
 from assay.verify.search.signal import Signal
@@ -82,6 +82,18 @@ def test_chosen_inputs_are_the_peaks_and_apart_from_each_other():
     assert len(np.unique(found, axis=0)) == 4
     flat = choose_inputs(Signal("planted", lambda P: np.zeros(len(P))), BOX, 5, 0)
     assert len(np.unique(flat, axis=0)) == 5 and BOX.contains(flat).all()
+
+
+def test_what_is_as_high_everywhere_is_asked_for_where_the_law_is_dense():
+    flat = Signal("planted", lambda P: np.ones(len(P)))
+    normal = BOX.replace(laws=("normal", "uniform"))
+    P = normal.draw(50, 3)
+    dense = commonness(normal, P)
+    by_hand = np.exp(-(((P[:, 0] - 1.5) * 6) ** 2) / 2)
+    np.testing.assert_allclose(dense, by_hand / by_hand.max(), rtol=1e-8)
+    assert (np.abs(choose_inputs(flat, normal, 8, 0)[:, 0] - 1.5) < 0.25).all()
+    logarithmic = assay.Box(("a", "b"), np.array([1.0, 0.1]), np.array([2.0, 9.0]), log=(False, True))
+    assert (commonness(logarithmic, logarithmic.draw(50, 3)) == 1).all()
 
 
 def test_a_certified_share_where_there_are_proofs(tests):
