@@ -47,7 +47,7 @@ def test_without_a_third_grid_the_order_is_assumed_and_said_so():
 def test_a_problem_without_an_estimate_says_so():
     problem = black_box(lambda p: p, Box("a", 0.0, 1.0), size=1)
     assert distance(problem) is None
-    assert against(problem).endswith("whose own distance to the PDE is not known")
+    assert against(problem).startswith("against the solver's own solution; how far that is from the truth")
     odd = Burgers(cells=33)
     assert distance(odd) is None and against(odd).endswith("could not be estimated")
 

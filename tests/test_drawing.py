@@ -20,6 +20,9 @@ from assay.verify.certificate import Against, Certificate
 from assay.verify.evidence import Evidence
 from assay.verify.falsification import Falsification
 from assay.verify.guard import Answer
+from assay.verify.shifts.named import Refused
+from assay.verify.shifts.shifts import Shifted, Shifts
+from assay.verify.statistics.calibration import Calibration
 
 BOX = assay.Box(
     ("k", "load", "angle"), [1.0, 0.0, 0.0], [10.0, 1.0, 2.0], log=(True, False, False), units=("", "N", "")
@@ -173,6 +176,40 @@ def test_a_learning_curve_is_drawn_where_there_is_one():
         surrogate([]).plot()
 
 
+def shifts():
+    rows = [Shifted(name, "", np.zeros((4, 1)), np.array(e)) for name, e in (("none", [1e-3] * 4), ("wider", SOME))]
+    return Shifts((*rows, Shifted("finer", "", np.zeros((1, 1)), np.array([np.nan]))), (Refused("rougher", "no"),), 9)
+
+
+SOME = [1e-3, 1e-1, np.inf, np.nan]
+
+
+def calibration(signal="bound"):
+    errors, signals = np.array([1e-3, 1e-2, 0.2, np.inf]), np.array([1e-2, 1e-1, 1.0, np.inf])
+    about = ("block", {}, "", "draws", BOX, 0.1, 0.0, 0.05, 0.95, 0, signal, 0.5, 3, 0, 0.6, 0)
+    return Calibration(*about, BOX.sample(4, 0), errors, signals, np.zeros((4, 1)), np.zeros(2))
+
+
+def test_shifts_are_a_row_each_and_what_is_not_there_is_counted():
+    (axes,) = shifts().plot().axes
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["none", "wider"]
+    points = [line for line in axes.get_lines() if line.get_marker() == "."]
+    assert [len(line.get_xdata()) for line in points] == [4, 2]
+    np.testing.assert_allclose(axes.get_lines()[-1].get_xdata(), [np.mean(SOME[:2])])
+    assert "1 infinite errors are not here" in axes.get_title() and "no row for rougher" in axes.get_title()
+    with pytest.raises(ValueError, match="no solve succeeded"):
+        replace(shifts(), rows=shifts().rows[-1:]).plot()
+
+
+def test_a_calibration_shows_its_draws_its_threshold_and_its_tolerance():
+    (axes,) = calibration().plot().axes
+    said = [text.get_text() for text in axes.get_legend().get_texts()]
+    assert said == ["within: 2", "beyond: 1", "tolerance 0.1", "threshold 0.5"]
+    assert "1 infinite ones are not here" in axes.get_title() and axes.get_xlabel() == "bound"
+    (axes,) = calibration("constant").plot().axes
+    assert axes.get_xlabel() == "draws" and axes.get_xscale() == "linear"
+
+
 # --- files, bytes, notebooks -----------------------------------------------------------------------------------------
 
 
@@ -190,6 +227,8 @@ def answers():
         lambda: CERTIFICATE,
         answers,
         falsification,
+        shifts,
+        calibration,
     ],
 )
 def test_every_picture_is_drawn_again_as_the_same_bytes(result):
