@@ -230,7 +230,7 @@ class Renamed(ThermalBlock):
 
 def test_a_class_that_defines_the_equations_anew_inherits_no_relation():
     problem = Sink((2, 1), 4)
-    assert len(problem.relations) == 4 and held_relations(problem) == ()
+    assert len(problem.relations) == 5 and held_relations(problem) == ()
     with pytest.raises(ValueError, match="Sink defines load anew, and whether the relations of ThermalBlock hold"):
         assay.broken_relations(problem, lambda P: np.asarray(problem.solve_batch(P)), 4)
     assert len(held_relations(Vouched((2, 1), 4))) == 3 and len(held_relations(Renamed((2, 1), 4))) == 4

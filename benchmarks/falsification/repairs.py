@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 
+from ...repairs.choose import COMMON
 from ...repairs.judge import judge
 from ...repairs.repair import SHARE, TESTS, repair
 from ...solvers.problem import Problem
@@ -99,7 +100,7 @@ def _summary(case: Case, rows: list[dict[str, Any]]) -> dict[str, Any]:
 
 def measure(quick: bool, file: str | None) -> dict[str, Any]:
     rounds, seeds, cases = (1, 1, CASES[:1]) if quick else (ROUNDS, SEEDS, CASES)
-    kept = command.Kept(file, [quick, SHARE, FIRST, STEP, rounds, SEARCH, TOLERANCE, LEARNER])
+    kept = command.Kept(file, [quick, SHARE, COMMON, FIRST, STEP, rounds, SEARCH, TOLERANCE, LEARNER])
     made = [(case, case.make()) for case in cases]
     tests = [sample(problem, TESTS, TEST_SEED, independent=True) for _, problem in made]
     found: dict[str, list[dict[str, Any]]] = {case.name: [] for case in cases}
