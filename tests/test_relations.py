@@ -233,7 +233,7 @@ def test_a_class_that_defines_the_equations_anew_inherits_no_relation():
     assert len(problem.relations) == 5 and held_relations(problem) == ()
     with pytest.raises(ValueError, match="Sink defines load anew, and whether the relations of ThermalBlock hold"):
         assay.broken_relations(problem, lambda P: np.asarray(problem.solve_batch(P)), 4)
-    assert len(held_relations(Vouched((2, 1), 4))) == 3 and len(held_relations(Renamed((2, 1), 4))) == 4
+    assert len(held_relations(Vouched((2, 1), 4))) == 4 and len(held_relations(Renamed((2, 1), 4))) == 5
     assert len(held_relations(declared())) == 1
 
 
