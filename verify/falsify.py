@@ -31,7 +31,7 @@ from .answers.first_call import check_answers
 from .certificate import Against
 from .falsification import VERDICTS, Falsification
 from .proofs.prover import unchanged
-from .search.confirmation import Confirmation
+from .search.confirmation import TEST, Confirmation
 from .search.counterexample import Counterexample
 from .search.findings import findings
 from .search.further import asked_signals, further_signals
@@ -228,7 +228,7 @@ def _test(confirm: Confirmation, tests: Snapshots | None, notes: list[str]) -> D
         raise ValueError(f"the tests are of {about[0]} {about[1]}, not of {mine[0]} {mine[1]}")
     if problem.has_solver:
         check_rows("the set of tests", problem, tests)
-    errors = confirm.compare(tests.inputs, tests.fields, "test input")
+    errors = confirm.compare(tests.inputs, tests.fields, TEST)
     if not problem.has_solver:
         notes.append(
             f"the {len(tests)} test rows count as draws from the law that the data came from, if they were held "
@@ -244,7 +244,7 @@ def _test(confirm: Confirmation, tests: Snapshots | None, notes: list[str]) -> D
         notes.append(f"the {len(tests)} test inputs count among the draws, as long as no surrogate was chosen by them")
     reasons = [tests.reasons.get(i, "") for i in range(len(tests))]
     known = Attempt(tests.fields, tests.residuals, *np.zeros((2, len(tests)), dtype=int))  # type: ignore[arg-type]
-    confirm.not_solved(unsolved_inputs(problem, tests.inputs, known, reasons, "test input", confirm.seed))
+    confirm.not_solved(unsolved_inputs(problem, tests.inputs, known, reasons, TEST, confirm.seed))
     unsolved = int((~tests.valid).sum())
     return Draws(
         len(tests) - unsolved, len(tests) - unsolved - int((errors <= confirm.allowed.relative).sum()), 0, unsolved

@@ -23,6 +23,7 @@ from .slopes import TrueSlope
 from .unseen import Unseen
 from .unsolved_input import UnsolvedInput
 
+TEST = "test input"  # how inputs were found whose solutions were given
 BYTES, LEAST = 1 << 28, 32  # of solutions that are held at a time; inputs that are solved together all the same
 
 
@@ -201,10 +202,14 @@ class Confirmation:
         said = []
         if self.failed_solves:
             solves = self.calls - self.adjoints
+            first = next((one for one in self.unsolved if one.found != TEST), self.unsolved[0])
             said.append(
-                f"the solver failed at {self.failed_solves} of {solves} inputs: nothing is known about the surrogate "
-                f"there. The first: {with_others(self.problem, self.unsolved[0].reason)}"
+                f"the solver failed at {self.failed_solves} of the {solves} inputs that it was asked: nothing is known "
+                f"about the surrogate there. The first: {with_others(self.problem, first.reason)}"
             )
+        tests = sum(one.found == TEST for one in self.unsolved)
+        if tests:
+            said.append(f"{tests} of the test inputs came without a solution: they are listed with the unsolved ones")
         if self.not_numbers:
             said.append(
                 f"at {self.not_numbers} inputs the error is not a number (a norm that is NaN, or infinite): undecided"
