@@ -79,7 +79,7 @@ def measured(name: str, quick: bool = False, keep: Path | None = None) -> dict[s
         "sentence": sentence,
         "seeds": run.used,
         "quick": quick,
-        **{what: round(spent, 1) for what, spent in run.spent.items()},
+        **rounded({what: round(spent, 1) for what, spent in run.spent.items()}),
         "load_average": round(os.getloadavg()[0], 1),
         "code": registry.code(name),
         "versions": {k: v for k, v in versions().items() if k in ("python", "assay", "jax", "numpy")},
