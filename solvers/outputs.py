@@ -90,7 +90,8 @@ def output(name: str, weights: Any) -> Output:
     """A linear quantity of the solution, weights . u, to be certified, guarded or searched under this name.
 
     Args:
-        weights: [N], one number for each entry of a field, prescribed ones included.
+        weights: [N], one number for each value that a field of the problem holds (``problem.size``): of ``affine`` with
+            ``prescribed``, the unknowns alone.
 
     Raises:
         ValueError: no name, or weights that are no row of finite numbers.

@@ -113,11 +113,23 @@ def test_the_well_as_it_is_found(tmp_path):
     assert found.remarks == ("mask is the same in all samples, and was left out",)
 
 
+def test_arrays_of_ones_own_are_read_by_their_names(tmp_path):
+    rng = np.random.default_rng(3)
+    inputs, fields, where = rng.random((5, 2)), rng.random((5, 7)), rng.random((7, 1))
+    with h5py.File(tmp_path / "mine.h5", "w") as file:
+        file["inputs"], file["fields"], file["coordinates"] = inputs, fields, where
+    assert same(assay.dataset(inputs, fields, where, name="mine"), assay.load_dataset(tmp_path / "mine.h5"))
+    few = assay.load_dataset(tmp_path / "mine.h5", samples=3)
+    assert same(assay.dataset(inputs[:3], fields[:3], where, name="mine"), few)
+    with pytest.raises(ValueError, match="every time and node is read: leave every_time and every_node out"):
+        assay.load_dataset(tmp_path / "mine.h5", every_node=2)
+
+
 def test_files_of_another_layout_are_told_in_one_sentence(tmp_path):
     path = tmp_path / "mine.h5"
     with h5py.File(path, "w") as file:
         file["velocity"], file["pressure"] = np.ones(3), np.ones(3)
-    told = "its layout is neither PDEBench's nor The Well's: it holds pressure, velocity. Read its arrays with h5py"
+    told = "nor are there arrays named inputs and fields: it holds pressure, velocity. Read its arrays with h5py"
     with pytest.raises(ValueError, match=re.escape(told)):
         assay.load_dataset(path)
     with h5py.File(path, "w") as file:

@@ -59,6 +59,17 @@ def test_a_bar_that_never_moved_is_taken_away(capsys, moved):
     assert ("climbing" in capsys.readouterr().err) is moved
 
 
+def test_long_work_says_where_it_is_where_no_bar_is_seen(capsys, monkeypatch):
+    """At 10 s, and then once a minute."""
+    clock = iter([0.0, 5.0, 11.0, 20.0, 72.0, 80.0])
+    monkeypatch.setattr("assay.terminal.output.time.monotonic", lambda: next(clock, 80.0))
+    with progress_bar("preparing") as bar:
+        for done in range(1, 6):
+            bar(done, 90, "", "cells")
+    said = [line for line in capsys.readouterr().err.splitlines() if " after " in line]
+    assert said == ["preparing cells: 2 of 90 after 11 s", "preparing cells: 4 of 90 after 72 s"]
+
+
 def test_values_as_json():
     value = {1: (np.float64(0.5), np.arange(2)), "x": float("nan"), "y": None, "z": np.True_}
     assert plain(value) == {"1": [0.5, [0, 1]], "x": "nan", "y": None, "z": True}

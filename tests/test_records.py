@@ -84,6 +84,26 @@ def test_what_one_surrogate_fails_at_is_tried_first_with_the_next(problem, tmp_p
     assert hit.counterexamples[0].found == "in the database"
 
 
+def test_failures_of_an_interrupted_search_are_tried_first_by_the_next(tmp_path):
+    """The solver's fifth call is interrupted; what failed until then is known."""
+    calls = []
+
+    def solver(p):
+        calls.append(p)
+        if len(calls) == 5:
+            raise KeyboardInterrupt
+        return np.ones(3)
+
+    interrupted = black_box(solver, Box(("a", "b"), [0.0, 0.0], [1.0, 1.0]))
+    wrong = lambda P: np.full((len(P), 3), 2.0)  # noqa: E731
+    with pytest.raises(KeyboardInterrupt):
+        falsify(interrupted, wrong, 1e-2, 30, 0, database=tmp_path)
+    kept = read_records(database_file(tmp_path, interrupted))
+    assert kept and {tuple(c.inputs) for c in kept} <= {tuple(p) for p in calls[:4]}
+    again = falsify(interrupted, wrong, 1e-2, 30, 0, database=tmp_path)
+    assert any(f"{len(kept)} of {len(kept)} inputs of the database fail again" in note for note in again.notes)
+
+
 def test_a_database_knows_whose_its_records_are(problem, tmp_path):
     falsify(problem, lambda P: np.zeros((len(P), 3)), 1e-2, 10, 0, database=tmp_path)
     mine, said = known_failures(tmp_path, problem)

@@ -8,8 +8,9 @@ by optimisation never do."""
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Executor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,7 @@ from .falsification import VERDICTS, Falsification
 from .proofs.prover import unchanged
 from .search.confirmation import TEST, Confirmation
 from .search.counterexample import Counterexample
-from .search.findings import findings
+from .search.findings import distinct, findings
 from .search.further import asked_signals, further_signals
 from .search.independent import IndependentDraws
 from .search.methods.catalogue import STANDARD, check_method, find_method
@@ -76,7 +77,7 @@ def falsify(
     Args:
         absolute: an error allowed whatever the size of the solution, in the problem's norm; None for the problem's own
             (``Problem.zero_scale``).
-        method: how it is searched, by name (``search/methods/catalogue.py``); the default is fixed, untuned. Where a
+        method: how it is searched, by name (``search/methods/catalogue.py``); the default is fixed. Where a
             method asks for the slope of the true error, a solve and its adjoint, that counts as two calls.
         executor: where the solves run, as in ``sample``; the same solves, wherever. Left out, here. Shared is what is
             asked at a time: draws, known failures, peaks of signals, four promises of a Gaussian process, a population,
@@ -136,15 +137,16 @@ def falsify(
     tested = _test(confirm, tests, notes)
     apart = IndependentDraws(confirm, signal, box.from_law(rng.random((count, box.dimension))), report)
     confirm.budget = budget if draws is not None else budget - apart.solves
-    if signal.kind == "none":  # some of the draws are all that a search may begin with
-        apart.solve(box.dimension + 1)
-    notes += remarks
-    if known is not None and problem.has_solver:
-        _try_known(confirm, known, notes)
-    search = Search(confirm, signal, seed, starts, rng, report, notes, others=others)
-    (how if problem.has_solver else search_without_solver)(search)
-    drawn = tested + apart.solve()
-    made = findings(confirm, signal, min(shrink, budget), centre if shrink else None)
+    with _kept_if_interrupted(confirm, database):
+        if signal.kind == "none":  # some of the draws are all that a search may begin with
+            apart.solve(box.dimension + 1)
+        notes += remarks
+        if known is not None and problem.has_solver:
+            _try_known(confirm, known, notes)
+        search = Search(confirm, signal, seed, starts, rng, report, notes, others=others)
+        (how if problem.has_solver else search_without_solver)(search)
+        drawn = tested + apart.solve()
+        made = findings(confirm, signal, min(shrink, budget), centre if shrink else None)
     notes += made.notes
     found = made.counterexamples
     if database is not None:
@@ -179,6 +181,18 @@ def falsify(
         spent=np.array(confirm.spent, dtype=int),
         box=box,
     )
+
+
+@contextmanager
+def _kept_if_interrupted(confirm: Confirmation, database: str | Path | None) -> Iterator[None]:
+    """What failed until a search was interrupted is known to the next one, which tries it first."""
+    try:
+        yield
+    except (KeyboardInterrupt, SystemExit):
+        if database is not None:
+            file = database_file(database, confirm.problem)
+            add_records(file, [*distinct(confirm.found, confirm.problem.inputs), *confirm.unsolved])
+        raise
 
 
 def _whole(value: Any, least: int, what: str) -> int:

@@ -96,8 +96,13 @@ def falsify(
         database = target.folder.file("database")
     tests = _tests(target)
     prepared(target.problem)
-    lost = "nothing of this search was kept; the same command searches again"
-    with keeps(lambda: lost), progress_bar("") as bar, pool(workers, dask, target.problem) as executor:
+    kept = f"failures found until then are in {database}, which the same command tries first; it searches again"
+    lost = "nothing of this search was kept (--database FOLDER keeps failures); the same command searches again"
+    with (
+        keeps(lambda: lost if database is None else kept),
+        progress_bar("") as bar,
+        pool(workers, dask, target.problem) as executor,
+    ):
 
         def progress(stage: str, done: int, total: int) -> None:
             bar(done, total, "", stage)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,6 +21,7 @@ from .errors import UserError
 from .streams import stdout  # the first for every verb
 
 WIDEST = 10_000  # columns of a table that goes into a file or a pipe
+FIRST, EACH = 10.0, 60.0  # seconds until a line of progress where no bar can be seen, and between two
 
 
 def plain(value: Any) -> Any:
@@ -118,9 +120,10 @@ def downward(x: float, digits: int = 3) -> str:
 @contextmanager
 def progress_bar(what: str) -> Iterator[Callable[..., None]]:
     """``update(done, total, note="")`` moves a bar on stderr, which shows the time left; one that never moved is
-    taken away.
+    taken away. Where stderr is no terminal, long work says a line now and then instead, and the bar is its last.
     """
     console = Console(stderr=True)
+    began, told = time.monotonic(), 0.0
     columns = (
         SpinnerColumn(),
         TextColumn("{task.description}"),
@@ -134,8 +137,12 @@ def progress_bar(what: str) -> Iterator[Callable[..., None]]:
         moved = False
 
         def update(done: float, total: float | None, note: str = "", stage: str = "") -> None:
-            nonlocal moved
-            moved = True
+            nonlocal moved, told
+            moved, spent = True, time.monotonic() - began
+            if not console.is_terminal and spent >= (told + EACH if told else FIRST):
+                told = spent
+                of = "" if total is None else f" of {total:g}"
+                console.print(f"{what} {stage}".strip() + f": {done:g}{of} after {spent:.0f} s", highlight=False)
             bar.update(row, completed=done, total=total, note=note, description=f"{what} {stage}".strip())
 
         try:

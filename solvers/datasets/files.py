@@ -8,7 +8,7 @@ from typing import Any
 
 from ..answers import words
 from ..files import checked_path
-from . import own_file, pdebench, the_well
+from . import arrays, own_file, pdebench, the_well
 from .dataset import Dataset, dataset
 from .hdf5 import Chosen, reading
 
@@ -27,7 +27,8 @@ def load_dataset(
     name: str | None = None,
     drop: bool = False,
 ) -> Dataset:
-    """The data set in an HDF5 file of PDEBench, The Well or ``save_dataset``.
+    """The data set in an HDF5 file of PDEBench, The Well or ``save_dataset``, or of arrays ``inputs``, ``fields`` and
+    where there are any ``coordinates`` and ``times``, as ``dataset`` takes them.
 
     Args:
         samples: only the first so many; ``every_time``, ``every_node``: only every so many times, and nodes along each
@@ -49,11 +50,14 @@ def load_dataset(
                 found = pdebench.read(file, chosen)
             elif the_well.is_the_well(file):
                 found = the_well.read(file, chosen)
+            elif arrays.is_arrays(file):
+                found = arrays.read(file, chosen)
             else:
                 held = ", ".join(list(file)[:8]) or "nothing"
                 raise ValueError(
-                    f"its layout is neither PDEBench's nor The Well's: it holds {held}. "
-                    "Read its arrays with h5py and pass them to assay.dataset(inputs, fields, coordinates)"
+                    "its layout is neither PDEBench's nor The Well's, nor are there arrays named inputs and fields: "
+                    f"it holds {held}. Read its arrays with h5py and pass them to assay.dataset(inputs, fields, "
+                    "coordinates)"
                 )
         made = dataset(
             found.inputs,

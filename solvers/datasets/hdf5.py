@@ -52,7 +52,7 @@ class Contents:
 
     inputs: np.ndarray
     fields: np.ndarray
-    ticks: tuple[np.ndarray, ...]
+    ticks: tuple[np.ndarray, ...] | np.ndarray | None  # or the nodes' coordinates
     times: np.ndarray | None
     names: tuple[str, ...] | None
     components: tuple[str, ...] | None
