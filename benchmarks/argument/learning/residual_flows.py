@@ -143,4 +143,4 @@ def draw(result: dict[str, Any], figure: Figure) -> None:
         panel.set_xticks(result["layers"], [str(n) for n in result["layers"]])
         panel.minorticks_off()
         panel.grid(alpha=0.3)
-        panel.legend(fontsize=8)
+        panel.legend(fontsize=7, loc="lower left")
