@@ -38,6 +38,28 @@ def test_the_quantile_by_all_its_names(problem, rows):
     assert "it takes 199" in assay.conformal(problem, wrong, rows, 0.005).remarks[0]
 
 
+class Learnt:
+    """``wrong``, which tells what it learnt from."""
+
+    def __init__(self, inputs):
+        self.trained_at = inputs
+
+    def __call__(self, P):
+        return wrong(P)
+
+
+def test_rows_that_a_surrogate_learnt_from_are_no_evidence(problem, rows):
+    some = Learnt(np.concatenate([problem.inputs.sample(5), rows.inputs[7:9]]))
+    for ask, options in ((assay.conformal, {}), (assay.calibrate, {"tolerance": 0.3, "miscoverage": 0.1})):
+        with pytest.raises(ValueError, match="learnt from 2 of these 99 inputs, and errors there say nothing"):
+            ask(problem, some, rows, **options)
+    for fresh in (Learnt(problem.inputs.sample(5)), Learnt("nobody knows"), Learnt(None)):
+        assert assay.conformal(problem, fresh, rows).quantile == assay.conformal(problem, wrong, rows).quantile
+    found = [assay.falsify(problem, s, 1.0, 2, 0, draws=0, tests=rows) for s in (some, wrong)]
+    assert [f.draws for f in found] == [0, 99]
+    assert any("learnt from 2 of the 99 test inputs" in note for note in found[0].notes)
+
+
 def test_what_cannot_be_meant(problem, rows):
     for given, message in (
         ({"miscoverage": 0.0}, "the miscoverage is a probability between 0 and 1, such as 0.1, not 0.0"),

@@ -204,7 +204,7 @@ def test_a_training_checkpoint_is_told(tmp_path):
 
 
 def test_the_validator_tells_what_json_schema_tells():
-    """Where the package of that name is installed; here by values of which the answer is plain."""
+    """By values of which the answer is plain."""
     assert misfit("result", {"of": {"problem": "", "model": "", "versions": {}}, "command": ""}) == ""
     for value in (None, [], 1, "x", True, {}, {"of": 1, "command": ""}):
         assert misfit("result", value)

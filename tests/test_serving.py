@@ -173,22 +173,23 @@ def test_what_needs_no_solve_does_not_wait_for_what_does(block):
 
     def slow(Q, executor=None):
         solving.set()
-        held.wait()
+        held.wait(60)
         return guarded.by_solving(Q, executor)
 
     model._guard = Parts(guarded.without_solving, slow)
     try:
         with ThreadPoolExecutor(len(P)) as threads:
             late = [threads.submit(theirs.HTTPModel(url, "forward"), [p.tolist()]) for p in dear]
-            solving.wait()
+            assert solving.wait(60)
             early = [theirs.HTTPModel(url, "forward")([p.tolist()]) for p in cheap]
-            assert not any(one.done() for one in late)
+            waited = not any(one.done() for one in late)
             held.set()
             late = [one.result() for one in late]
     finally:
         held.set()
         model._guard = guarded
-    assert {ROUTES[int(one[1][0])] for one in early} <= {"accepted", "polished"} and len(early) and len(late)
+    assert waited and len(early) and len(late)
+    assert {ROUTES[int(one[1][0])] for one in early} <= {"accepted", "polished"}
     np.testing.assert_array_equal([one[0] for one in late], guarded(dear).u)
 
 

@@ -97,10 +97,9 @@ def test_what_is_no_signal_is_refused(curve, asked, said):
         assay.falsify(curve, smooth, 1e-2, 6, **asked)
 
 
-def test_the_verb_takes_both(learnt, tmp_path, monkeypatch, capsys):
+def test_the_verb_takes_another_surrogate(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    word = f"{__name__}"
-    monkeypatch.setitem(sys.modules, word, sys.modules[__name__])
+    word = __name__
     monkeypatch.setattr(sys.modules[__name__], "problem_of_test", assay.black_box(answer, BOX, name="curve"), False)
     code = run(
         ["falsify", f"{word}:bumped", "--problem", f"{word}:problem_of_test", "--beside", f"{word}:smooth", "--budget",

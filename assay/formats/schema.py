@@ -84,8 +84,10 @@ def _misfit_of_parts(wanted: dict[str, Any], value: Any, whole: dict[str, Any], 
     elif isinstance(value, str):
         if "pattern" in wanted and not re.search(wanted["pattern"], value):
             return f"{here} is not of the form {wanted['pattern']}"
-    elif isinstance(value, int | float) and (
-        not value >= wanted.get("minimum", value) or not value > wanted.get("exclusiveMinimum", float("-inf"))
-    ):
-        return f"{here} is too small"
+    elif isinstance(value, int | float):
+        if value != value:
+            return f"{here} is no number"
+        above = wanted.get("exclusiveMinimum")
+        if value < wanted.get("minimum", value) or (above is not None and value <= above):
+            return f"{here} is too small"
     return ""

@@ -55,7 +55,7 @@ def warm_up(guard: Guarding) -> str:
         for effort in (0, STEPS):
             guard.prover.proof.output_bounds(P[:1], truth, effort, guard.output)
     against(problem)
-    if not differs > SAME:
+    if differs <= SAME:  # a difference that is no number is none that is known to be small
         return ""
     return (
         f"the surrogate answers an input otherwise when others are asked at once (by {differs:.1g} of it): "

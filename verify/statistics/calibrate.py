@@ -25,7 +25,7 @@ from ..proofs.prover import unchanged
 from ..search.signal import make_signal
 from .calibration import COMMITTEE, CONSTANT, SAME, Calibration, counts, sketch, solver_hash
 from .committee import Committee
-from .errors import check_rows_of, scaled_errors, why_no_draws
+from .errors import check_rows_of, check_unseen, scaled_errors, why_no_draws
 from .thresholds import least_draws, qualified, shares
 
 FREE = 1000  # draws without a solve, by which thresholds are placed
@@ -84,6 +84,7 @@ def calibrate(
         snapshots = sample(problem, n, seed, independent=True, executor=executor, progress=progress)
     else:
         check_rows_of(problem, snapshots, "calibrate")
+        check_unseen(surrogate, np.asarray(snapshots.inputs), "calibrate")
         if why := why_no_draws(problem, snapshots):
             raise ValueError(f"calibrate needs independent draws: {why}")
         notes.append("the given rows are taken for independent draws from the sampling law, which nothing else saw")

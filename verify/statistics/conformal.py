@@ -30,7 +30,7 @@ from ...solvers.problem import Problem
 from ...solvers.shown.table import html_table
 from ..answers.evaluate import captured, evaluate
 from ..answers.first_call import check_answers
-from .errors import check_rows_of, scaled_errors, why_no_draws
+from .errors import check_rows_of, check_unseen, scaled_errors, why_no_draws
 from .laws import largest_ratio, ratio
 
 FLAT = 1e-6  # of the largest w: values that are always right, such as a boundary's, have a narrow bar
@@ -105,7 +105,8 @@ def conformal(
             its own (``problem.inputs.replace(laws=...)``). The bars are for these then.
 
     Raises:
-        ValueError: no row, a level that is no probability, queries beyond the rows' box, or answers that are no fields.
+        ValueError: no row, rows that the surrogate learnt from, a level that is no probability, queries beyond the
+            rows' box, or answers that are no fields.
     """
     level = _level(miscoverage, level)
     if (snapshots is None) == (tests is None):
@@ -118,6 +119,7 @@ def conformal(
     if not len(rows):
         raise ValueError(f"conformal needs solutions of {problem.name}, and none of these rows was solved")
     P, truths = np.asarray(snapshots.inputs)[rows], np.asarray(snapshots.fields)[rows]
+    check_unseen(surrogate, P, "conformal")
     weights, new, law = np.ones(len(rows)), 1.0, Bars.law
     if queries is not None:
         weights, new = ratio(queries, problem.inputs, P), largest_ratio(queries, problem.inputs)

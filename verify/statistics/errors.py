@@ -88,3 +88,25 @@ def why_no_draws(problem: Problem, snapshots: Any) -> str:
     if not np.allclose(there, design, rtol=0, atol=1e-9):
         return ""
     return "a Sobol design covers the box more evenly than draws do: sample(problem, n, independent=True) draws"
+
+
+def seen_in_training(surrogate: Any, P: Float[np.ndarray, "n d"]) -> int:
+    """How many of these inputs a surrogate learnt from, where it tells that (``trained_at``, inputs [m, d])."""
+    try:
+        known = np.array(getattr(surrogate, "trained_at", ()), dtype=np.float64)
+    except Exception:  # foreign code; what says nothing is taken for fresh, as of any function
+        return 0
+    learnt = {row.tobytes() for row in np.atleast_1d(known + 0.0)}
+    return sum(row.tobytes() in learnt for row in np.array(P, dtype=np.float64) + 0.0)
+
+
+def check_unseen(surrogate: Any, P: Float[np.ndarray, "n d"], who: str) -> None:
+    """
+    Raises:
+        ValueError: the surrogate learnt from some of these inputs.
+    """
+    if count := seen_in_training(surrogate, P):
+        raise ValueError(
+            f"the surrogate learnt from {count} of these {len(P)} inputs, and errors there say nothing of others: "
+            f"{who} takes solutions that training never saw"
+        )
