@@ -124,6 +124,27 @@ def test_where_the_solution_is_known_the_error_is(name):
     assert found.lower[0] == pytest.approx(error / size / (1 + error / size), rel=1e-6)
 
 
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        ({}, True),
+        ({"initial_amplitude": 1e90}, True),
+        ({"initial_amplitude": 4e153}, False),  # squares of some values overflow and of others do not
+        ({"initial_amplitude": 1e-153}, False),
+        ({"end_time": 1e6, "low": 100.0, "high": 1e3}, False),  # answers themselves have no digits of 1 + r
+        ({"end_time": 1e6, "low": 100.0, "high": 1e3, "scheme": "implicit-euler"}, False),
+    ],
+)
+def test_nothing_is_said_of_the_truth_where_numbers_run_out(settings, says):
+    problem = Heat(**{"cells": 4, "steps": 2, "scheme": "crank-nicolson", **settings})
+    relation = next(one for one in problem.relations if isinstance(one, Known))
+    P = problem.inputs.draw(4, 3)
+    known = np.isfinite(np.asarray(relation.solution(relation.moved(P.copy())[0]))).all()
+    assert known == says
+    found = relation.violation(problem, lambda P: np.asarray(problem.solve_batch(P)), P)
+    assert not (found.lower > 0).any()
+
+
 def test_a_broken_symmetry_is_half_of_what_was_added():
     """|N(gp) - G N(p)| / 2, where only one of the two is off: exactly half of its error."""
     block = ThermalBlock((2, 1), 4)
