@@ -39,8 +39,8 @@ class Claim:
         said: by whom, where that is known for sure; else "in the debate".
         experiment: what is measured.
         limits: what is not, and what the numbers do not say.
-        rule: how the verdict follows; written before measuring.
-        theorem: what is known by proof, with its reference; empty where there is none.
+        rule: how the verdict follows from what is stored.
+        theorem: what is known of it, with its reference: theorems first; empty where there is nothing.
     """
 
     claim: str

@@ -123,6 +123,11 @@ def mean_of(values: Any, logarithms: bool = False) -> list[float]:
     return [float(np.exp(e)) for e in ends] if logarithms else ends
 
 
+def mean_share_of(values: Any) -> list[float]:
+    """The mean over seeds of shares, its interval cut at 0 and 1."""
+    return [float(x) for x in np.clip(mean_of(values), 0.0, 1.0)]
+
+
 def correlation_of(values: Any) -> list[float]:
     """The mean over seeds of correlations and its interval, by Fisher's transform."""
     return [float(np.tanh(z)) for z in mean_of(np.arctanh(np.clip(values, -1 + 1e-9, 1 - 1e-9)))]

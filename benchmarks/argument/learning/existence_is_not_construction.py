@@ -28,11 +28,14 @@ CLAIM = Claim(
     "written down, and the best of three Adam runs of 10 000 steps from drawn weights, chosen by training "
     "error; that network again, trained from the written weights. Mean and worst error at 512 draws and "
     "the error of the fit, over three designs.",
-    limits="Adam with a decaying rate, 64-bit; other optimisers find other weights. Written weights have large "
-    "and cancelling entries in four inputs: one of many networks that exist, none of which need be good.",
-    rule="Held: at n = 128 the trained network's fit is more than 1e-6 off (training does not find an "
-    "interpolant) for one and four inputs, and for one input the written one's worst error is below the "
-    "trained one's. Failed: training fits to 1e-6 in both. Depends: else.",
+    limits="Adam with a decaying rate, 64-bit; other optimisers find other weights, and Levenberg and "
+    "Marquardt's method, which ends far closer to data on small networks, was not tried. Written weights "
+    "have large and cancelling entries in four inputs: one of many networks that exist, none of which "
+    "need be good.",
+    rule="Held: at n = 128 the trained network's fit is more than 1e-6 off, with its whole interval (training "
+    "does not find an interpolant), for one and four inputs, and for one input the written one's worst "
+    "error is below the trained one's with separate intervals at every n. Failed: training fits to 1e-6 "
+    "in both. Depends: else.",
 )
 SIZES = (16, 32, 64, 128)
 relu = partial(network, activation=jax.nn.relu)
@@ -105,18 +108,24 @@ def measure(run: Run) -> dict[str, Any]:
 def verdict(result: dict[str, Any]) -> tuple[str, str]:
     most = max(row["snapshots = units"] for row in result["rows"])
     found = {(r["inputs"], r["network"]): r for r in result["rows"] if r["snapshots = units"] == most}
-    fits = [found[d, "trained"]["fit"][0] for d in (1, 4)]
-    worst = {key: row["worst error"][0] for key, row in found.items()}
-    by_hand = [found[d, "written"]["fit"][0] for d in (1, 4)]
+    fits = [[float(x) for x in found[d, "trained"]["fit"]] for d in (1, 4)]
+    by_hand = [float(found[d, "written"]["fit"][0]) for d in (1, 4)]
+    worst = {
+        (r["inputs"], r["network"], r["snapshots = units"]): [*map(float, r["worst error"])] for r in result["rows"]
+    }
+    sizes = list(dict.fromkeys(r["snapshots = units"] for r in result["rows"]))
+    pairs = {d: [(worst[d, "written", n], worst[d, "trained", n]) for n in sizes] for d in (1, 4)}
+    told = [", ".join(f"{a[0]:.2g} and {b[0]:.2g}" for a, b in pairs[d]) for d in (1, 4)]
+    below = sum(a[2] < b[1] for a, b in pairs[1])
     words = (
-        f"With {most} units training ends {fits[0]:.1e} (one input) and {fits[1]:.1e} (four) away from its data, the "
-        f"written network {by_hand[0]:.0e} and {by_hand[1]:.0e}. Worst errors elsewhere, written and trained: "
-        f"{worst[1, 'written']:.2g} and {worst[1, 'trained']:.2g} (one input), {worst[4, 'written']:.2g} and "
-        f"{worst[4, 'trained']:.2g} (four)."
+        f"With {most} units training ends {fits[0][0]:.1e} (one input) and {fits[1][0]:.1e} (four) away from its "
+        f"data, the written network {by_hand[0]:.0e} and {by_hand[1]:.0e}. Worst errors elsewhere, written and "
+        f"trained, for n = {', '.join(map(str, sizes))}: {told[0]} (one input: the written one's is below, intervals "
+        f"separate, at {below} of {len(sizes)}), {told[1]} (four)."
     )
-    if max(fits) <= 1e-6:
+    if all(fit[0] <= 1e-6 for fit in fits):
         return FAILED, words
-    return (HELD if min(fits) > 1e-6 and worst[1, "written"] < worst[1, "trained"] else DEPENDS), words
+    return (HELD if all(fit[1] > 1e-6 for fit in fits) and below == len(sizes) else DEPENDS), words
 
 
 def draw(result: dict[str, Any], figure: Figure) -> None:

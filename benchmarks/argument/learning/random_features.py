@@ -32,9 +32,9 @@ CLAIM = Claim(
     "regression and ended as that on all five, so that it is shown, but counts for neither side. At equal "
     "time the dull methods buy solves, which here cost milliseconds: where a solve costs hours that buys "
     "nothing.",
-    rule="At equal samples, over problems: held if the better of random features and kernel has at most 1.1 "
-    "times the mean error and the worst error of the best network (mlp or resnet) on at least four of "
-    "five; failed if so on one at most. Depends: else.",
+    rule="At equal samples, over problems: held if random features have at most 1.1 times the mean error and "
+    "the worst error of the best network (mlp or resnet) on at least four of five; failed if so on one at "
+    "most. Depends: else. Kernel ridge regression draws no features and stands beside.",
 )
 PROBLEMS: dict[str, dict[str, Any]] = {
     "thermal-block": {"cells": 16, "low": 10**-0.5, "high": 10**0.5},
@@ -74,7 +74,7 @@ def compete(name: str, seed: int, quick: bool) -> dict[str, list[float]]:
     for model, options in NETWORKS.items():
         options = {**options, "steps": options["steps"] // (20 if quick else 1)}
         found[model] = fitted(problem, model, SAMPLES, seed, tests, **options)
-    best = min(found.values())
+    best = min(found[model] for model in FROM_NOTHING)
     for model in DULL:
         found[model] = fitted(problem, model, SAMPLES, seed, tests)
         affordable = int(min(MOST, SAMPLES + 0.9 * best[2] / solve))  # a tenth is left for the fit
@@ -112,16 +112,15 @@ def _least(values: dict[str, float]) -> str:
 def verdict(result: dict[str, Any]) -> tuple[str, str]:
     ratios: dict[str, list[float]] = {}
     for row in result["rows"]:
-        ratios.setdefault(row["problem"], []).append(min(row[f"{m} / network"][0] for m in DULL))
-    alone = [row["random-features / network"][0] for row in result["rows"]]
-    means, worsts = (sum(a <= 1.1 for a in alone[i::2]) for i in (0, 1))
-    good = [name for name, both in ratios.items() if max(both) <= 1.1]
+        ratios.setdefault(row["problem"], []).append(float(row["random-features / network"][0]))
+    kernel = [float(row["kernel-ridge / network"][0]) for row in result["rows"]]
+    beside = sum(all(k <= 1.1 for k in kernel[i : i + 2]) for i in range(0, len(kernel), 2))
+    good = [name for name, both in ratios.items() if all(ratio <= 1.1 for ratio in both)]
     time_wins = sum(row["equal time / network"][0] <= 1.1 for row in result["rows"])
     words = (
-        f"At equal samples random features or a kernel do as well as the best network, in mean and worst error, on "
-        f"{len(good)} of {len(ratios)} problems; random features alone do in the mean error of {means} and the worst "
-        f"error of {worsts}. At equal time they or a kernel do as well in {time_wins} of {len(result['rows'])} "
-        "comparisons."
+        f"At equal samples random features do as well as the best network, in mean and worst error, on {len(good)} "
+        f"of {len(ratios)} problems ({', '.join(good) or 'none'}); kernel ridge regression, beside, on {beside}. At "
+        f"equal time the better of the two does as well in {time_wins} of {len(result['rows'])} comparisons."
     )
     return (HELD if len(good) >= 0.8 * len(ratios) else FAILED if len(good) <= 1 else DEPENDS), words
 

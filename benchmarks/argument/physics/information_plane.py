@@ -87,8 +87,8 @@ def verdict(result: dict[str, Any]) -> tuple[str, str]:
     most = {kind: max(r["compression"][0] for r in result["rows"] if r["activation"] == kind) for kind in ACTIVATIONS}
     words = (
         f"The last layer loses more than half a bit in {len(falls)} of {len(told)} pairs of activation and bins that "
-        f"do not separate all inputs; at most, over bins, {most['tanh']:.2g} bits (tanh) and {most['rectifier']:.2g} "
-        f"(rectifiers) of {result['most']:.0f}, while what it holds at the end depends on the bins."
+        f"do not separate all inputs; at most, over bins, {most['tanh']:.2f} (tanh) and {most['rectifier']:.2f} "
+        f"(rectifiers) of {result['most']:.0f} bits, while what it holds at the end depends on the bins."
     )
     return (HELD if len(falls) == len(told) else DEPENDS if falls else FAILED), words
 

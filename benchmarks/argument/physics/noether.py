@@ -24,11 +24,13 @@ CLAIM = Claim(
     "x^3 and free ends. Networks of equal width learn the forces from 512 random states: plain; of "
     "differences of positions alone (equivariant to translations); the slope of a learnt potential of "
     "positions; the slope of a potential of differences (symmetric, with an action). Largest change of "
-    "momentum and of the true energy over 2000 steps of Stoermer and Verlet's method, of the initial "
-    "kinetic scale.",
-    limits="One small system; the integrator itself conserves momentum exactly and energy nearly, so that what "
-    "drifts is the network's. Discrete symmetries, which `symmetry=` of this library's networks keeps, "
-    "are not of Noether's kind.",
+    "momentum, of |v| sqrt(masses) at first, and of the true energy, of the total energy at first, over "
+    "2000 steps of Stoermer and Verlet's method.",
+    limits="A demonstration of a theorem, and no evidence for it: a symmetric potential keeps momentum by "
+    "construction. A learnt potential conserves an energy too, its own; that the true energy drifts there "
+    "says how far the two differ. One small system; the integrator itself conserves momentum exactly and "
+    "energy nearly, so that what drifts is the network's. Discrete symmetries, which `symmetry=` of this "
+    "library's networks keeps, are not of Noether's kind.",
     rule="Held if equivariance alone keeps momentum to 1e-9; depends (on there being an action) if only the "
     "symmetric potential does; failed if neither does.",
 )
@@ -130,7 +132,7 @@ def verdict(result: dict[str, Any]) -> tuple[str, str]:
     keys = ("momentum changes by", "energy by")
     told, drift = (", ".join(f"{way} {rows[way][key][0]:.1g}" for way in WAYS) for key in keys)
     exact = {way: rows[way]["of seeds the most"] <= EXACT for way in WAYS}
-    sentence = f"Momentum changes, of its scale: {told}; energy: {drift}."
+    sentence = f"Momentum changes, of |v| sqrt(masses): {told}; true energy, of that at first: {drift}."
     return (HELD if exact["equivariant"] else DEPENDS if exact["symmetric potential"] else FAILED), sentence
 
 
