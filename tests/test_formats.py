@@ -93,6 +93,17 @@ def test_every_schema_is_of_a_kind_of_file():
         schema("x")
 
 
+def test_what_is_said_beside_the_hash_is_held_against_what_it_is_of(spoilt):
+    with h5py.File(spoilt / "snapshots.h5", "r+") as file:
+        file["valid"][0] = False
+    with pytest.raises(ValueError, match="what it says of failed rows is not what its fields are"):
+        check_file(spoilt / "snapshots.h5")
+    run = json.loads((spoilt / "run.json").read_text())
+    (spoilt / "run.json").write_text(json.dumps({key: value for key, value in run.items() if key != "results"}))
+    with pytest.raises(ValueError, match="says that its run is complete, and has no results"):
+        check_file(spoilt / "run.json")
+
+
 @pytest.mark.parametrize("name", sorted(set(WRITTEN) - {"run.json", "certify.json"}))
 def test_a_changed_or_shortened_file_is_told(spoilt, name):
     data = (spoilt / name).read_bytes()

@@ -18,7 +18,7 @@ from ..run_folder import FORMAT as RUN
 from ..run_folder import LARGEST
 from ..solvers.datasets import own_file
 from ..solvers.datasets.files import load_dataset
-from ..solvers.datasets.hdf5 import reading
+from ..solvers.datasets.hdf5 import array, has, reading
 from ..solvers.files import opened, parse_json, read_arrays, read_text
 from ..solvers.snapshots.snapshot_file import ABOUT, journal_path, load_snapshots
 from ..surrogates.checkpoint import DIGEST, read_whole
@@ -147,6 +147,9 @@ def _snapshots(path: Path) -> View:
     with opened(path) as stream, h5py.File(stream, "r") as file:
         attributes = {k: parse_json(str(v)) if k in ABOUT else v for k, v in file.attrs.items()}
         view = {"attributes": attributes, "arrays": _shapes({name: file[name] for name in file})}
+        marked = array(file, "valid") if has(file, "valid") else found.valid
+    if not np.array_equal(marked, found.valid) or any(i >= len(found) or found.valid[i] for i in found.reasons):
+        raise ValueError(f"{path} is damaged: what it says of failed rows is not what its fields are")
     waiting = journal_path(path).exists()
     said = f"{len(found)} solutions of {found.fields.shape[1]} values at {found.inputs.shape[1]} inputs each"
     failed = int((~found.valid).sum())
@@ -210,6 +213,8 @@ def _run(path: Path) -> View:
     found = parse_json(read_text(path, LARGEST), nan=True)
     about = found["settings"].get("problem", {})
     done = found.get("status") == "complete"
+    if done and "results" not in found:
+        raise ValueError(f"{path} is damaged: it says that its run is complete, and has no results")
     said = "complete" if done else f"interrupted, or being made: go on with `{_short(found.get('command'))}`"
     return found, str(about.get("name", "")), str(about.get("fingerprint", "")), True if done else None, False, said
 
