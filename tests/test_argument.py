@@ -5,15 +5,26 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from assay.benchmarks.argument import __main__ as script
 from assay.benchmarks.argument import page, registry
 from assay.benchmarks.argument.claim import EVIDENCE, VERDICTS
-from assay.benchmarks.argument.run import Run, correlation_of, exponent_of, mean_of, rounded, share_of, text
+from assay.benchmarks.argument.run import (
+    Run,
+    correlation_of,
+    exponent_of,
+    mean_of,
+    mean_share_of,
+    rounded,
+    share_of,
+    text,
+)
 
 NAMES = list(registry.files())
 LONGEST = 150  # lines of a claim
+NAN = "nan"  # as it is stored
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -33,6 +44,67 @@ def test_the_verdict_follows_from_what_is_stored(name):
     assert len({tuple(row) for row in result["rows"]}) == 1  # the same columns
     assert all(row["evidence"] in EVIDENCE for row in result["rows"])
     assert result == rounded(result) == json.loads(text(result))
+
+
+NONE, SOME = [NAN] * 3, [1.0, "-inf", "inf"]
+PLANTED = [  # values of columns in all rows, and the verdicts that they allow
+    ("random-features", {"random-features / network": [2.0] * 3, "kernel-ridge / network": [0.1] * 3}, "failed"),
+    ("random-features", {"random-features / network": NONE}, "failed"),
+    ("existence-is-not-construction", {"fit": [1e-9] * 3}, "failed"),
+    ("existence-is-not-construction", {"fit": SOME}, "depends"),
+    ("existence-is-not-construction", {"worst error": NONE}, "depends"),
+    ("edge-of-stability", {"not finite": 1}, "failed"),
+    ("edge-of-stability", {"late sharpness * eta/2": NONE}, "failed"),
+    ("edge-of-stability", {"of them reach it": 0}, "failed"),
+    ("alarms", {"misses": 1}, "failed"),
+    ("alarms", {"undecided": NAN}, "depends"),
+    ("right-without-physics", {"of right": 0}, "depends"),
+    ("noether", {"of seeds the most": 1e-3}, "failed"),
+    ("rounding-mode", {"mean error": [0.1] * 3}, "failed"),
+    ("rounding-mode", {"mean error": NONE}, "depends"),
+    ("hopfield-memory", {"held": NONE}, "failed"),
+    ("hopfield-memory", {"mean / nearest": NONE}, "depends"),
+    ("tangent-hulls", {"failures inside": NONE}, "failed"),
+    ("tangent-hulls", {"times chance": NAN, "failures inside": [1.0] * 3}, "depends"),
+    ("more-data", {"exponent, worst": [-0.1, -0.3, 0.1]}, "depends"),
+    ("more-data", {"exponent, mean": [0.1, 0.0, 0.2]}, "failed"),
+    ("more-data", {"exponent, mean": NONE}, "depends"),
+    ("overfitting", {"at the largest / best": NAN}, "failed"),
+]
+
+
+@pytest.mark.parametrize(("name", "values", "verdict"), PLANTED)
+def test_planted_results_do_not_hold(name, values, verdict):
+    result = registry.stored(name)
+    assert all(values.keys() <= row.keys() for row in result["rows"])
+    planted = [{**row, **{k: v for k, v in values.items() if row[k] != ""}} for row in result["rows"]]
+    assert registry.experiment(name).verdict({**result, "rows": planted})[0] == verdict
+
+
+def test_an_unsure_exponent_is_named():
+    result = registry.stored("more-data")
+    result["rows"][1]["exponent, mean"][2] = 0.1
+    verdict, sentence = registry.experiment("more-data").verdict(result)
+    assert verdict == "depends" and "mean error of mlp" in sentence and "worst" not in sentence
+
+
+def test_problems_without_proofs_are_not_judged():
+    result = registry.stored("alarms")
+    result["rows"] = [row for row in result["rows"] if row["problem"] != "cavity"]
+    assert registry.experiment("alarms").verdict(result)[0] == "held"
+
+
+def test_edges_of_stability_count_runs_that_begin_below(monkeypatch):
+    """Of one that begins above, one that stays below, one that reaches 2/eta and one that diverges."""
+    made = registry.experiment("edge-of-stability")
+    sharpness = np.outer([3.0, 0.1, 0.5, 0.5], np.ones(made.LOOKS)) / 0.04
+    sharpness[2, 10:], sharpness[3, 10:] = 1.0 / 0.04 * 2, np.nan
+    run = Run("edge-of-stability", quick=True)
+    monkeypatch.setattr(run, "row", lambda *_: {"sharpness": sharpness, "loss": np.ones_like(sharpness)})
+    monkeypatch.setattr(made, "RATES", (0.04,))
+    row = made.measure(run)["rows"][0]
+    counts = [row[k] for k in ("begin below 2/eta", "of them reach it", "not finite")]
+    assert counts == [3, 1, 1] and row["late sharpness * eta/2"][0] == pytest.approx(1.0)
 
 
 def test_nothing_is_stored_that_nobody_claims():
@@ -79,6 +151,7 @@ def test_rows_are_measured_once(tmp_path):
 def test_intervals_are_those_of_the_textbooks():
     # Student's 97.5 % quantile of two degrees of freedom is 4.302653
     assert mean_of([1.0, 2.0, 3.0]) == pytest.approx([2.0, 2 - 4.302653 / 3**0.5, 2 + 4.302653 / 3**0.5], rel=1e-6)
+    assert mean_share_of([0.0, 0.5, 1.0]) == [0.5, 0.0, 1.0]
     assert mean_of([1.0, 10.0, 100.0], logarithms=True)[0] == pytest.approx(10.0)
     assert share_of(0, 100) == pytest.approx([0.0, 0.0, 1 - 0.025**0.01])
     assert exponent_of([1, 2, 4, 8], [3, 12, 48, 192])[0] == pytest.approx(2.0)
