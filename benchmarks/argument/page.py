@@ -15,13 +15,13 @@ INTRODUCTION = f"""
 # The argument
 
 What people claim of neural networks in the place of PDE solvers, each claim as one simple experiment: who says it, what
-is known, what was measured, and a verdict that follows by a stated rule from the numbers in the table alone. Some
-experiments and some rules were changed after first, partial runs had been seen: none of this was registered before
-measuring. *Held* and *failed* are about the claim as it stands here, *depends* says on what. Numbers in brackets are
-intervals of 95 %: Student's, over three to five seeds as a rule, as if these were independent draws of a normal law,
-which is no more than a convention for so few; shares counted over independent draws have exact ones. Shares are cut at
-0 and 1. Whoever disbelieves a row runs its command, which takes minutes; `{COMMAND} --write` measures the whole page
-again.
+is known, what was measured, and a verdict that follows by a stated rule from stored numbers alone. Some experiments and
+some rules were changed after first, partial runs had been seen: nothing here was registered before measuring. *Held*
+and *failed* are about the claim as it stands here, *depends* says on what. Numbers in brackets are intervals of 95 %:
+Student's, over three to five seeds as a rule, as if these were independent draws of a normal law, which is no more than
+a convention for so few; shares counted over independent draws have exact ones. Intervals of shares are cut at 0 and 1.
+Whoever disbelieves a row runs its command, which takes minutes; `{COMMAND} --write` measures
+the whole page again.
 """.strip()
 
 

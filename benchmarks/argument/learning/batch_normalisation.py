@@ -134,7 +134,7 @@ def verdict(result: dict[str, Any]) -> tuple[str, str]:
     words = (
         f"Batch normalisation's range of steps is {wider[0]:+.2g} decades [{wider[1]:.2g}, {wider[2]:.2g}] wider, its "
         f"worst error {worst[0]:.2g} [{worst[1]:.2g}, {worst[2]:.2g}] times that without it; layer normalisation's "
-        f"{layer['worst / without'][0]:.2g}. Sharpness after training: {none['sharpness'][0]:.2g} without, "
+        f"{layer['worst / without'][0]:.2f} times. Sharpness after training: {none['sharpness'][0]:.2g} without, "
         f"{batch['sharpness'][0]:.2g} with it, {layer['sharpness'][0]:.2g} with layers'."
     )
     wide, better = wider[1] > 0, worst[2] < 1
