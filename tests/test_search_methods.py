@@ -87,11 +87,11 @@ def test_several_are_asked_at_a_time_whoever_solves_them(method, monkeypatch):
     monkeypatch.setattr(confirming, "attempt_rows", noted)
     wrong = lambda P: np.where(P[:, :1] > 0.5, 2.0, 1.0) * np.ones((1, 3))  # noqa: E731
     options = {"method": method, "shrink": 30, "starts": 64}
-    alone = falsify(Hill().problem(gradient=False), wrong, 1e-2, 60, 0, **options)
+    alone = falsify(Hill().problem(gradient=False), wrong, 1e-2, 100, 0, **options)
     here, batches[:] = list(batches), []
     assert sum(here) == alone.solver_calls + alone.shrink_calls and len(here) < 0.4 * sum(here)
     with ThreadPoolExecutor(4) as executor:
-        shared = falsify(Hill().problem(gradient=False), wrong, 1e-2, 60, 0, executor=executor, **options)
+        shared = falsify(Hill().problem(gradient=False), wrong, 1e-2, 100, 0, executor=executor, **options)
     assert batches == here and shared.errors.tobytes() == alone.errors.tobytes()
     assert [c.to_json() for c in shared.counterexamples] == [c.to_json() for c in alone.counterexamples] != []
 

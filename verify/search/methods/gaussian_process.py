@@ -1,4 +1,4 @@
-"""``gaussian-process``: where a Gaussian process of the error promises most, a few solves at a time.
+"""``gaussian-process``: where a Gaussian process of the error promises most, a few solves at a time if there are many.
 
     EI(x) = s(x) (z Phi(z) + phi(z)),    z = (m(x) - (1 + MORE) e*) / s(x),    e* the worst error known
 
@@ -27,7 +27,8 @@ REFIT = 1.2  # times as many points as before, until the lengths are fitted anew
 FEW = 60
 MORE = 0.05  # of the worst error: what is less above it is no promise
 CANDIDATES, BEST, ROUNDS = 512, 8, 5
-TOGETHER = 4  # inputs that are chosen at a time, whoever solves them
+TOGETHER = 4  # inputs that are chosen at a time, whoever solves them,
+SCARCE = 80  # but of fewer calls than these each is chosen by all that the others found
 LEAST = 1e-12  # of the worst error: the least deviation, so that no square of a quotient by it leaves float64
 
 
@@ -41,13 +42,13 @@ def gaussian_process(search: Search) -> None:
 
 
 def promises(search: Search, limit: float = np.inf) -> None:
-    """``TOGETHER`` promises after another, of at most ``limit`` calls."""
-    truth = TrueError(search, HOW)
+    """``TOGETHER`` promises after another, one where calls are scarce, of at most ``limit`` calls."""
+    truth, together = TrueError(search, HOW), TOGETHER if search.confirm.budget >= SCARCE else 1
     truth.limit = limit
     process = ErrorProcess(search)
     with suppress(Spent):
         while truth.left:
-            truth.heights(process.next(min(TOGETHER, truth.left)))
+            truth.heights(process.next(min(together, truth.left)))
 
 
 class ErrorProcess:
