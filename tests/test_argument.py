@@ -119,6 +119,8 @@ def test_pictures_are_drawn_from_what_is_stored(name):
 def test_the_page_holds_every_claim():
     results = page.results()
     made = page.page(results, "pictures")
+    of_summary = [line.replace("\\|", "") for line in made.splitlines() if line.startswith("| [")]
+    assert {line.count("|") for line in of_summary} == {5}, "four cells each"
     for name, result in results.items():
         assert f"(#{name})" in made and f"### {page.heading(name)}" in made and f"(pictures/{name}.svg)" in made
         assert made.count(result["sentence"]) == 2

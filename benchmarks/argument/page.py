@@ -62,11 +62,16 @@ def cell(value: Any) -> str:
     return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
+def unbarred(text: str) -> str:
+    """For a cell of a table, which a bar would end."""
+    return text.replace("|", "\\|")
+
+
 def markdown_table(rows: list[dict[str, Any]]) -> str:
     """Rows of equal keys; numbers stand to the right."""
     lines = ["| " + " | ".join(rows[0]) + " |"]
     lines.append("|" + "|".join("---" if isinstance(v, str) else "---:" for v in rows[0].values()) + "|")
-    lines += ["| " + " | ".join(cell(v).replace("|", "\\|") for v in row.values()) + " |" for row in rows]
+    lines += ["| " + " | ".join(unbarred(cell(v)) for v in row.values()) + " |" for row in rows]
     return "\n".join(lines)
 
 
@@ -75,7 +80,7 @@ def _summary(results: dict[str, dict[str, Any]]) -> str:
     for name, found in results.items():
         minutes = f"{found['processor seconds'] / 60:.1f}"
         claim = registry.words(name).claim
-        lines.append(f"| [{claim}](#{name}) | **{found['verdict']}** | {found['sentence']} | {minutes} |")
+        lines.append(f"| [{claim}](#{name}) | **{found['verdict']}** | {unbarred(found['sentence'])} | {minutes} |")
     return "\n".join(lines)
 
 
