@@ -162,7 +162,7 @@ def test_intervals_are_those_of_the_textbooks():
 
 
 @pytest.mark.smoke
-@pytest.mark.parametrize("name", NAMES[::3])  # a third of them: each takes 20 s of a processor
+@pytest.mark.parametrize("name", NAMES[1::3])  # a third of them: each takes 20 s of a processor
 def test_a_claim_is_measured_quickly(name, monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["argument", name, "--quick", "--json"])
     assert script.main() == 0
