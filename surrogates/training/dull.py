@@ -37,6 +37,12 @@ FEW = 256  # rows up to which every row is left out once
 CHEAPEST = ("mean", "linear", "kernel-ridge")  # beside a network that has its own rows left out
 
 
+def _best(errors: dict[str, float]) -> tuple[str, float]:
+    """The name and the error of the best baseline; no name where none has a finite error."""
+    known = {name: error for name, error in errors.items() if np.isfinite(error)}
+    return min(known.items(), key=lambda item: item[1], default=("", np.inf))
+
+
 def dull_warning(errors: dict[str, float], network: float, where: str = "left-out snapshots") -> list[str]:
     """A sentence if the best dull baseline is better than the network at rows left out; none otherwise.
 
@@ -44,24 +50,22 @@ def dull_warning(errors: dict[str, float], network: float, where: str = "left-ou
         errors: relative errors of the dull baselines by name.
         where: what the network's own error was measured at.
     """
-    known = {name: error for name, error in errors.items() if np.isfinite(error)}
-    best = min(known, key=lambda name: known[name], default=None)
-    if best is None or network <= WORSE * known[best]:
+    best, error = _best(errors)
+    if not best or network <= WORSE * error:
         return []
     return [
-        f"{best}, which costs nothing, has a relative error of {known[best]:.2g} at left-out snapshots and this "
+        f"{best}, which costs nothing, has a relative error of {error:.2g} at left-out snapshots and this "
         f"network {network:.2g} at {where}: train {best} instead, or the network with more snapshots or steps"
     ]
 
 
 def close_warning(errors: dict[str, float], network: float) -> list[str]:
     """A sentence if the best of these baselines is about as good as the network at rows left out; none otherwise."""
-    known = {name: error for name, error in errors.items() if np.isfinite(error)}
-    best = min(known, key=lambda name: known[name], default=None)
-    if best is None or network <= CLOSE * known[best]:
+    best, error = _best(errors)
+    if not best or network <= CLOSE * error:
         return []
     return [
-        f"{best}, which costs nothing, has a relative error of {known[best]:.2g} at left-out snapshots and this "
+        f"{best}, which costs nothing, has a relative error of {error:.2g} at left-out snapshots and this "
         f"network {network:.2g}, too close to tell which is better: compare them with more snapshots"
     ]
 
