@@ -70,6 +70,7 @@ PLANTED = [  # values of columns in all rows, and the verdicts that they allow
     ("more-data", {"exponent, mean": [0.1, 0.0, 0.2]}, "failed"),
     ("more-data", {"exponent, mean": NONE}, "depends"),
     ("overfitting", {"at the largest / best": NAN}, "failed"),
+    ("coarse-graining", {"exponent of the error": NONE}, "failed"),
 ]
 
 
@@ -79,6 +80,23 @@ def test_planted_results_do_not_hold(name, values, verdict):
     assert all(values.keys() <= row.keys() for row in result["rows"])
     planted = [{**row, **{k: v for k, v in values.items() if row[k] != ""}} for row in result["rows"]]
     assert registry.experiment(name).verdict({**result, "rows": planted})[0] == verdict
+
+
+def test_more_data_must_not_help_where_only_hard_constraints_do():
+    """Of planted ratios of worst errors, hard ones and those of more data to soft ones."""
+    made, result = registry.experiment("more-inputs"), registry.stored("more-inputs")
+    points = [
+        [*p[:3], [0.1] * 4, [9.0 if p[2] > 1 else 0.1] * 4, [9.0 if p[2] > 1 else 0.1] * 4] for p in result["points"]
+    ]
+    sure, none = [0.5, 0.4, 0.6], [1.0, 0.9, 1.1]
+    for hard, data, verdict in [
+        (sure, none, "held"),
+        (sure, NONE, "depends"),
+        (NONE, none, "depends"),
+        (sure, sure, "depends"),
+    ]:
+        planted = {"points": points, "worst error / soft": {"hard": hard, "more data": data}}
+        assert made.verdict({**result, **planted})[0] == verdict
 
 
 def test_an_unsure_exponent_is_named():
