@@ -18,8 +18,10 @@ from assay.solvers.problems.thermal_block import ThermalBlock
 from assay.solvers.problems.wave import Wave
 from assay.solvers.relations.balance import Balance
 from assay.solvers.relations.comparison import Bounded
+from assay.solvers.relations.composition import Composed
 from assay.solvers.relations.limit import Known
 from assay.solvers.relations.scaling import Homogeneous
+from assay.solvers.relations.semigroup import Linear
 from assay.solvers.relations.symmetry import Symmetric, permuted
 from assay.verify.relations.held_relations import held_relations
 
@@ -33,14 +35,14 @@ PROBLEMS = {
     "step": (AdvectionDiffusion(cells=8, data="step", scheme="upwind", angle=(0.5, 2.8)), 3),
     "bratu": (Bratu(cells=8), 5),
     "bratu line": (Bratu(dimension=1, cells=8, branch="upper"), 1),
-    "heat": (Heat(cells=4, steps=3, scheme="implicit-euler", source=(-5.0, 10.0)), 7),
-    "crank-nicolson": (Heat(cells=4, steps=3, scheme="crank-nicolson"), 5),
+    "heat": (Heat(cells=4, steps=6, scheme="implicit-euler", source=(-5.0, 10.0)), 8),
+    "crank-nicolson": (Heat(cells=4, steps=6, scheme="crank-nicolson"), 6),
     "allen-cahn": (AllenCahn(cells=8, steps=8, modes=3), 4),
     "allen-cahn square": (AllenCahn(dimension=2, cells=8, steps=8), 5),
     "burgers": (Burgers(cells=16, steps=4), 3),
     "periodic burgers": (Burgers(cells=16, steps=4, boundary="periodic", modes=2, scheme="implicit-euler"), 6),
-    "wave": (Wave(cells=8, steps=16), 5),
-    "wave on a line": (Wave(blocks=(2,), cells=8, steps=16, modes=3), 4),
+    "wave": (Wave(cells=8, steps=16), 6),
+    "wave on a line": (Wave(blocks=(2,), cells=8, steps=16, modes=3), 5),
     "stretch": (Hyperelastic(cells=4, amount=(0.9, 1.3)), 2),
     "shear": (Hyperelastic(loading="shear", cells=4, amount=(0.1, 0.4)), 2),
 }
@@ -159,6 +161,89 @@ def test_a_broken_symmetry_is_half_of_what_was_added():
     found = relation.violation(block, surrogate, p)
     np.testing.assert_array_equal(found.inputs[0], [[0.3, 5.0], [5.0, 0.3]])
     assert found.absolute[0] == pytest.approx(float(block.norm(p[0], shape)) / 2, rel=1e-6)
+
+
+SEMIGROUPS = ("heat", "crank-nicolson", "wave", "wave on a line")
+
+
+@pytest.mark.parametrize("name", SEMIGROUPS)
+def test_steps_that_are_not_all_alike_are_told(name):
+    """Solutions keep the law to rounding; states that stand still, or lag behind, break it at every input."""
+    problem, _ = PROBLEMS[name]
+    law = next(one for one in problem.relations if isinstance(one, Linear))
+    P = problem.inputs.draw(ROWS, 3)
+    truth = np.asarray(problem.solve_batch(P)).reshape(ROWS, len(problem.times), -1)
+    half = len(problem.times) // 2
+    for p, states in zip(P, truth, strict=True):
+        field = states.ravel()
+        size = float(problem.magnitude(p, field))
+        assert float(law.defect(problem, p[None], field[None])) <= 1e-12 * size
+        still, late = states.copy(), states.copy()
+        still[half:] = still[half]
+        late[2:] = late[1:-1]
+        for wrong in (still.ravel(), late.ravel()):
+            error = float(problem.norm(p, wrong - field))
+            assert 0.01 * error <= float(law.defect(problem, p[None], wrong[None])) <= error
+
+
+def test_the_law_of_a_symmetric_map_by_hand():
+    """y^n = r^n, but for the third: |y^0 y^2 - y^1 y^1| = x, C^2 = 2 (1 + 2 r^2 + z^2)."""
+    law = Linear("law", "", lambda u: u[:, None], lambda p, Y: Y @ Y.T, 3, 1.0, True)
+    r, z = 0.5, 0.4
+    x, C = abs(z - r**2), np.sqrt(2 * (1 + 2 * r**2 + z**2))
+    found = float(law.defect(None, np.zeros((1, 1)), np.array([[1.0, r, z]])))
+    assert found == pytest.approx(2 * x / (C + np.sqrt(C**2 + 4 * x)), rel=1e-14) and found < z - r**2
+
+
+def test_nothing_is_said_of_steps_that_float64_does_not_resolve():
+    for end, says in ((10.0, True), (1e6, False)):
+        problem = Heat(cells=4, steps=6, end_time=end, scheme="crank-nicolson")
+        law = next(one for one in problem.relations if isinstance(one, Linear))
+        assert np.isfinite(law.images(problem, problem.inputs.draw(2, 3), np.random.default_rng(0))).all() == says
+    assert not any(isinstance(one, Linear) for one in Heat(cells=4, steps=3).relations)  # two changes have one product
+    assert not any(isinstance(one, Linear) for one in Wave(cells=8, steps=16, modes=5).relations)  # not resolved
+
+
+def decaying(growth=1.0):
+    """S(t) x = x exp(-t (1, 2)): state and time are inputs."""
+    box = Box(("x", "y", "t"), [-1.0, -1.0, 0.0], [1.0, 1.0, 2.0])
+    halves = Composed("two halves", "S(t) = S(t/2) S(t/2)", np.arange(2), 2, growth)
+    return assay.black_box(
+        lambda p: p[:2] * np.exp(-p[2] * np.array([1.0, 2.0])), box, size=2, name="decay", norm="l2", relations=[halves]
+    )
+
+
+def test_two_half_steps_are_one():
+    problem = decaying()
+    law = problem.relations[0]
+    P = problem.inputs.draw(32, 0)
+
+    def truth(P):
+        return P[:, :2] * np.exp(-P[:, 2:] * np.array([1.0, 2.0]))
+
+    def linear(P):  # in time: right for short ones
+        return P[:, :2] * (1 - 0.3 * P[:, 2:])
+
+    assert assay.broken_relations(problem, truth) == []
+    found = law.violation(problem, linear, P)
+    second = found.inputs[:, 2]
+    np.testing.assert_array_equal(second[:, :2], linear(found.inputs[:, 1]))
+    errors = np.stack([np.linalg.norm(linear(Q) - truth(Q), axis=1) for Q in found.inputs])
+    assert (found.absolute <= errors.max(axis=1)).all() and found.absolute.max() > 0.02
+    compared = np.linalg.norm(linear(second) - linear(P), axis=1)
+    np.testing.assert_allclose(found.absolute, compared / 3, rtol=1e-6, atol=3e-8)  # less the floor
+    assert (decaying(4.0).relations[0].violation(problem, linear, P).absolute <= found.absolute).all()
+    away = law.violation(problem, lambda P: 3.0 + truth(P), P)  # states that the box does not hold
+    assert np.isnan(away.lower).all()
+    for growth in (-1.0, np.nan):
+        with pytest.raises(ValueError, match="how far states may grow apart"):
+            Composed("", "", np.arange(2), 2, growth)
+    box = problem.inputs
+    with pytest.raises(ValueError, match="says nothing of errors in the"):
+        assay.black_box(
+            lambda p: p[:2], box, size=2, norm=lambda p, u: np.linalg.norm(u) * (2.0 - p[2]) ** 2 + 0 * u[0],
+            relations=[law],
+        )  # fmt: skip
 
 
 def test_homogeneity_goes_to_the_far_end_of_the_box_and_says_nothing_where_there_is_no_room():

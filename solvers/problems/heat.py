@@ -40,6 +40,7 @@ from ..problem import ZERO_SHARE, Attempt
 from ..relations.comparison import Bounded, Growing
 from ..relations.limit import Known, alike
 from ..relations.relation import Relation
+from ..relations.semigroup import linear
 from ..relations.superposition import Superposed
 from ..relations.symmetry import Symmetric, at_all_times, motions, permuted
 from ..size import powers
@@ -119,13 +120,18 @@ class Heat(EvolutionProblem):
     @cached_property
     def relations(self) -> tuple[Relation, ...]:
         """Motions of the blocks; affine in the source, on which the norm does not depend. By implicit Euler (M/dt + A
-        is an M-matrix) u grows with the source, and is positive where source and initial state are.
+        is an M-matrix) u grows with the source, and is positive where source and initial state are. Middle states,
+        which the norm is of, follow M^-1 A(k) as states do, and it is symmetric in their inner product.
         """
         d = self.inputs.dimension
         found: list[Relation] = [
             Superposed("superposition", "u is affine in s", np.array([d - 1])),
             Known("limit", "u^n = r(k)^n u^0 at equal k and s = 0", alike(np.arange(d - 1), 0.0), self._decayed),
-        ]
+            *linear(
+                "semigroup", "(S(s) w, S(t) w) = (w, S(s + t) w) of changes w", self._middle, self._products,
+                self.steps, 1 / self.time_step, symmetric=True, lag=max(1, self.steps // 3), holds=self._resolved,
+            ),
+        ]  # fmt: skip
         if self.mode == (1, 1):
             blocks, nodes = motions(self.blocks), motions(self.grid_shape)
             for name in blocks.keys() & nodes.keys():
@@ -153,6 +159,20 @@ class Heat(EvolutionProblem):
         says = (z <= STIFFEST) & (top >= 1 / LARGEST) & (top <= LARGEST)
         r = jnp.where(says, (1 - (1 - self._theta) * z) / (1 + self._theta * z), jnp.nan)
         return (r ** jnp.arange(self.steps + 1)[:, None] * self.initial(p)).reshape(-1)
+
+    def _middle(self, u: Float[Array, " N"]) -> Float[Array, "steps S"]:
+        states = self.states(u)
+        return self._theta * states[1:] + (1 - self._theta) * states[:-1]
+
+    def _products(self, p: Float[Array, " d"], rows: Float[Array, "r S"]) -> Float[Array, "r r"]:
+        """(v, A(p) w), of fluxes as in ``norm``."""
+        root = jnp.sqrt(self.cell_weights(p[:-1]))
+        flux = lax.map(lambda v: root * q1.flux(v.reshape(self.grid_shape)), rows).reshape(len(rows), -1)
+        return flux @ flux.T
+
+    def _resolved(self, P: Float[np.ndarray, "n d"]) -> Bool[np.ndarray, " n"]:
+        """No step is stiffer than ``STIFFEST``: the eigenvalues of A(1) are at most 4."""
+        return np.asarray(4 * self.time_step / self.mass * P[:, :-1].max(axis=1) <= STIFFEST)
 
     def _least(self, p: Float[Array, " d"]) -> Float[Array, " N"]:
         """kappa^2 = dt times the least eigenvalue of A(p) for what is free: |v|^2 = sum_n dt |v^n|_A^2, n >= 1."""

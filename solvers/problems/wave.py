@@ -39,6 +39,7 @@ from ..problem import ZERO_SHARE
 from ..relations.balance import Balance
 from ..relations.limit import Vanishing
 from ..relations.relation import Relation
+from ..relations.semigroup import linear
 from ..relations.superposition import Superposed
 from ..relations.symmetry import Symmetric, at_all_times, motions
 
@@ -111,8 +112,9 @@ class Wave(EvolutionProblem):
 
     @cached_property
     def relations(self) -> tuple[Relation, ...]:
-        """Linear in the coefficients, on which the norm does not depend; the energy stays; a motion of the blocks moves
-        the modes as well, sin(k pi (1 - x)) = (-1)^(k+1) sin(k pi x).
+        """Linear in the coefficients, on which the norm does not depend; the energy stays, and so do its products of
+        states as far apart, where the waves are resolved (at dt = h/c the energy of the fastest one is lost in
+        rounding); a motion of the blocks moves the modes as well, sin(k pi (1 - x)) = (-1)^(k+1) sin(k pi x).
         """
         count, d = int(np.prod(self.blocks)), self.inputs.dimension
         k = np.unravel_index(np.arange(d - count), (self.modes,) * self._dimension)
@@ -123,6 +125,11 @@ class Wave(EvolutionProblem):
             Vanishing("limit", "u = 0 at a = 0", coefficients, np.zeros(d - count)),
             Balance("conservation of energy", "E(u^n) = E(u^0)", self._energy_lengths, trapezoidal(self.times)),
         ]
+        if 2 * self.modes <= self.cells:
+            found += linear(
+                "semigroup", "(S(s) u, S(t) u) = (u, S(t - s) u)", self.states, self._products, self.steps + 1,
+                2 / self.time_step, symmetric=False,
+            )  # fmt: skip
         for axis in range(self._dimension):
             name = f"reflection of {'xy'[axis]}"
             order, signs = np.append(blocks[name], coefficients), np.append(np.ones(count), -((-1.0) ** (k[axis] + 1)))
@@ -136,6 +143,14 @@ class Wave(EvolutionProblem):
     def _energy_lengths(self, p: Float[Array, " d"], u: Float[Array, " N"]) -> Float[Array, " times"]:
         """The norm of every state; the energy is one half of its square."""
         return jnp.sqrt(jnp.maximum(2 * self.conserved(p, u), 0.0))
+
+    def _products(self, p: Float[Array, " d"], rows: Float[Array, "r S"]) -> Float[Array, "r r"]:
+        """Those that ``energy`` is half the squares of."""
+        weights, r = self.cell_weights(p), len(rows)
+        u, v = jax.vmap(self._interior)(rows)
+        ku = jax.vmap(lambda one: self.stiffness(weights, one))(u).reshape(r, -1)
+        u, v = u.reshape(r, -1), v.reshape(r, -1)
+        return self.mass * v @ v.T + (u @ ku.T + ku @ u.T) / 2 - self.time_step**2 / 4 * (ku @ ku.T) / self.mass
 
     @property
     def order(self) -> int:

@@ -56,6 +56,7 @@ class Relation(abc.ABC):
     name: str
     statement: str  # in a formula
     floor: ClassVar[float] = FLOOR
+    following: ClassVar[int] = 0  # inputs that depend on the answers at the images, compared beside these
 
     @abc.abstractmethod
     def images(self, problem: Any, P: Float[np.ndarray, "n d"], rng: np.random.Generator) -> Float[np.ndarray, "n k d"]:
@@ -69,6 +70,12 @@ class Relation(abc.ABC):
     def weights(self, problem: Any, Q: Float[Array, "k d"]) -> Float[Array, " k"]:
         """w_i of the module docstring."""
 
+    def follow(
+        self, problem: Any, Q: Float[np.ndarray, "n k d"], U: Float[np.ndarray, "n k N"]
+    ) -> Float[np.ndarray, "n following d"]:
+        """The ``following`` inputs of the box, told by the answers U at the images; NaN where there are none."""
+        return np.empty((len(Q), 0, Q.shape[2]))
+
     # ---- final from here on --------------------------------------------------------------------------------------
 
     def violation(
@@ -77,12 +84,16 @@ class Relation(abc.ABC):
         """Lower bounds of errors at P and at what belongs to it, from the surrogate's answers alone."""
         P = problem.inputs.check(P)
         Q = self.images(problem, P, np.random.default_rng([seed, 7]))
-        n, k, d = Q.shape
-        lower, absolute = np.full((2, n), np.nan)
+        lower, absolute = np.full((2, len(Q)), np.nan)
         rows = np.flatnonzero(np.isfinite(Q).all(axis=(1, 2)))
+        U = _answers(problem, surrogate, Q[rows])
+        if self.following:
+            more = np.full((len(Q), self.following, Q.shape[2]), np.nan)
+            more[rows] = self.follow(problem, Q[rows], U)
+            found = np.isfinite(more[rows]).all(axis=(1, 2))
+            Q, rows = np.concatenate([Q, more], axis=1), rows[found]
+            U = np.concatenate([U[found], _answers(problem, surrogate, more[rows])], axis=1)
         if len(rows):
-            asked = Q[rows].reshape(-1, d)
-            U = np.asarray(surrogate(asked), dtype=np.float64).reshape(len(rows), k, problem.size)
             defect, weights, sizes = (np.asarray(x) for x in _measured(problem, self)(Q[rows], U))
             with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
                 whole = (weights * (problem.zero_scale + sizes)).sum(axis=1)
@@ -92,6 +103,15 @@ class Relation(abc.ABC):
                 absolute[rows] = np.where(above == 0, 0.0, above / weights.sum(axis=1))
                 lower[rows] = np.where(np.isinf(share), 1.0, share / (1 + share))
         return Violations(Q, lower, absolute)
+
+
+def _answers(
+    problem: Any, surrogate: Callable[[Any], Any], Q: Float[np.ndarray, "n k d"]
+) -> Float[np.ndarray, "n k N"]:
+    n, k, d = Q.shape
+    if not n:
+        return np.empty((n, k, problem.size))
+    return np.asarray(surrogate(Q.reshape(-1, d)), dtype=np.float64).reshape(n, k, problem.size)
 
 
 def held_in(box: Box, P: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "n d"]:
@@ -139,6 +159,7 @@ def check_bounds_errors(problem: Any, relations: tuple[Relation, ...]) -> None:
         try:
             Q = relation.images(problem, problem.inputs.draw(TRIED, 0), np.random.default_rng(1))
             Q = Q[np.isfinite(Q).all(axis=(1, 2))]
+            Q = np.concatenate([Q, np.repeat(Q[:, -1:], relation.following, axis=1)], axis=1)  # of any, with any fields
             k = Q.shape[1]
             which = np.linspace(0, k * N - 1, min(k * N, 2 * TRIED)).astype(int)
             entries = np.zeros((len(which), k * N))
