@@ -71,6 +71,12 @@ PLANTED = [  # values of columns in all rows, and the verdicts that they allow
     ("more-data", {"exponent, mean": NONE}, "depends"),
     ("overfitting", {"at the largest / best": NAN}, "failed"),
     ("coarse-graining", {"exponent of the error": NONE}, "failed"),
+    ("repair-guides", {"worst / even's": NONE}, "depends"),
+    ("repair-guides", {"mean / even's": NONE}, "depends"),
+    ("repair-guides", {"mean / even's": [0.9] * 3, "certified - even's": [0.1] * 3}, "failed"),
+    ("linear-solvers", {"mean": NONE}, "depends"),
+    ("linear-solvers", {"mean": ["inf", NAN, NAN]}, "depends"),
+    ("linear-solvers", {"mean": [0.1] * 3}, "failed"),
 ]
 
 
