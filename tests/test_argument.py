@@ -77,6 +77,17 @@ PLANTED = [  # values of columns in all rows, and the verdicts that they allow
     ("linear-solvers", {"mean": NONE}, "depends"),
     ("linear-solvers", {"mean": ["inf", NAN, NAN]}, "depends"),
     ("linear-solvers", {"mean": [0.1] * 3}, "failed"),
+    ("named-shifts", {"times unshifted": NONE}, "depends"),
+    ("named-shifts", {"times unshifted": [1.0] * 3}, "depends"),
+    ("named-shifts", {"residual warns": NAN}, "depends"),
+    ("named-shifts", {"distance warns": 1.0}, "failed"),
+    ("training-inputs", {"fresh / trained": NONE}, "depends"),
+    ("training-inputs", {"fresh / trained": SOME}, "failed"),
+    ("training-inputs", {"fresh / trained": ["inf", NAN, NAN]}, "depends"),
+    ("batch-normalisation", {"wider by, decades": NONE}, "depends"),
+    ("batch-normalisation", {"worst / without": NONE}, "depends"),
+    ("batch-normalisation", {"worst / without": [2.0] * 3}, "failed"),
+    ("batch-normalisation", {"training loss": ["inf", NAN, NAN]}, "depends"),
 ]
 
 
@@ -103,6 +114,14 @@ def test_more_data_must_not_help_where_only_hard_constraints_do():
     ]:
         planted = {"points": points, "worst error / soft": {"hard": hard, "more data": data}}
         assert made.verdict({**result, **planted})[0] == verdict
+
+
+@pytest.mark.parametrize("name", ["residual-flows", "robustness-parameters"])
+@pytest.mark.parametrize(("interval", "verdict"), [(NONE, "depends"), (SOME, "failed"), (["inf", NAN, NAN], "depends")])
+def test_planted_exponents_do_not_hold(name, interval, verdict):
+    result = registry.stored(name)
+    planted = {**result, "exponents": dict.fromkeys(result["exponents"], interval)}
+    assert registry.experiment(name).verdict(planted)[0] == verdict
 
 
 def test_an_unsure_exponent_is_named():

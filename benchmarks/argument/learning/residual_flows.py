@@ -126,7 +126,8 @@ def verdict(result: dict[str, Any]) -> tuple[str, str]:
         f"{change[1]} from independent ones; the differences of neighbouring layers go like "
         f"L^{e['equal, roughness'][0]:.2f} and L^{e['independent, roughness'][0]:.2f}."
     )
-    return (HELD if all(small + smooth) else DEPENDS if any(small) else FAILED), words
+    unknown = bool(np.isnan([e[f"{kind}, change"] for kind in KINDS]).any())
+    return (HELD if all(small + smooth) else DEPENDS if any(small) or unknown else FAILED), words
 
 
 def draw(result: dict[str, Any], figure: Figure) -> None:

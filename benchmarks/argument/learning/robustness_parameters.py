@@ -104,15 +104,17 @@ def measure(run: Run) -> dict[str, Any]:
 
 
 def verdict(result: dict[str, Any]) -> tuple[str, str]:
-    falling = [result["exponents"][k][2] < 0 for k in ("found", "proved")]
-    told = ["{:.2f} [{:.2f}, {:.2f}]".format(*result["exponents"][k]) for k in ("found", "proved")]
+    exponents = [[float(x) for x in result["exponents"][k]] for k in ("found", "proved")]
+    falling, unknown = [e[2] < 0 for e in exponents], bool(np.isnan(exponents).any())
+    told = ["{:.2f} [{:.2f}, {:.2f}]".format(*e) for e in exponents]
     first, last = result["rows"][0], result["rows"][-1]
+    proved = [float(row["proved bound"][0]) for row in (first, last)]
     sentence = (
         f"The Lipschitz constant goes like p^b with b = {told[0]} as found and {told[1]} as proved: proved "
-        f"{first['proved bound'][0]:.3g} at {first['parameters']} parameters, {last['proved bound'][0]:.3g} at "
+        f"{proved[0]:.3g} at {first['parameters']} parameters, {proved[1]:.3g} at "
         f"{last['parameters']}."
     )
-    return (HELD if all(falling) else DEPENDS if any(falling) else FAILED), sentence
+    return (HELD if all(falling) else DEPENDS if any(falling) or unknown else FAILED), sentence
 
 
 def draw(result: dict[str, Any], figure: Any) -> None:
