@@ -124,6 +124,21 @@ def test_planted_exponents_do_not_hold(name, interval, verdict):
     assert registry.experiment(name).verdict(planted)[0] == verdict
 
 
+@pytest.mark.parametrize(
+    ("parameters", "snapshots", "most", "verdict"),
+    [
+        ([2.0, 1.8, 2.2], [1.0, 0.8, 1.2], 16, "held"),
+        ([2.0, 1.8, 2.2], [1.0, 0.8, 1.2], 512, "depends"),  # not all data were enough
+        ([1.0, 0.8, 1.2], [2.0, 1.8, 2.2], 16, "failed"),
+        ([2.0, 1.8, 2.2], NONE, 16, "depends"),
+    ],
+)
+def test_exponents_of_sizes_that_were_not_reached_decide_nothing(parameters, snapshots, most, verdict):
+    made, result = registry.experiment("parameters-and-inputs"), registry.stored("parameters-and-inputs")
+    planted = {"exponents": {"parameters": parameters, "snapshots": snapshots}, "points": [[1, 10, most]]}
+    assert made.verdict({**result, **planted})[0] == verdict
+
+
 def test_an_unsure_exponent_is_named():
     result = registry.stored("more-data")
     result["rows"][1]["exponent, mean"][2] = 0.1
