@@ -227,6 +227,119 @@ def test_a_calibration_of_something_else_is_refused(problem):
         assay.guard(problem, good, output="mean", calibration=made)
 
 
+# ---- signals that somebody asks for ----------------------------------------------------------------------------------
+
+
+def elsewhere(P):
+    """Right where ``corner`` is wrong, off by a few thousandths elsewhere."""
+    return good(P) * (1 + 0.003 * np.sin(9 * P[:, :1]))
+
+
+class Learnt:
+    """Exact within 0.2 of the left half, where it learnt; a fifth too large elsewhere."""
+
+    trained_at = assay.Box(("a", "b"), [0.0, 0.0], [0.5, 1.0]).draw(200, 3)
+
+    def __call__(self, P):
+        near = np.linalg.norm(np.asarray(P)[:, None] - self.trained_at, axis=2).min(axis=1) < 0.2
+        return good(P) * np.where(near, 1.0, 1.2)[:, None]
+
+
+@pytest.fixture(scope="module")
+def asked(problem):
+    by_other = assay.calibrate(problem, corner, n=320, seed=2, beside=elsewhere)
+    return {"beside": by_other, "distance": assay.calibrate(problem, Learnt(), n=320, seed=2, distance=True)}
+
+
+@pytest.mark.parametrize(("kind", "surrogate"), [("beside", corner), ("distance", Learnt())])
+def test_a_signal_that_is_asked_for_keeps_its_promise(problem, asked, kind, surrogate, tmp_path):
+    """Thirty in a hundred inputs fail; the signal tells them apart, so that most others are accepted; from a file."""
+    made = asked[kind]
+    assert made.signal == {"beside": "disagreement", "distance": "distance"}[kind] and made.trained == 0
+    path = made.save(tmp_path / "made.npz")
+    assert assay.load_calibration(path).hash == made.hash
+    more = {"beside": elsewhere} if kind == "beside" else {}
+    guarded = pickle.loads(pickle.dumps(assay.guard(problem, surrogate, calibration=path, **more)))
+    P = BOX.draw(300, seed=11)
+    answer = guarded(P)
+    wrong = np.abs(answer.u - good(P)).max(axis=1) > 1e-2
+    assert 0.6 < made.share < 0.75 and abs(answer.statistical.mean() - made.share) < 0.1
+    assert wrong[answer.statistical].mean() <= 0.05 and not wrong[~answer.statistical].any()
+    assert (answer.route[~answer.statistical] == "solved").all()
+    wider = assay.Box(("a", "b"), [0.0, 0.0], [2.0, 1.0])  # another law: nothing is accepted, out there or within
+    there = assay.guard(assay.black_box(solver, wider, name="plane", norm="max"), surrogate, calibration=made, **more)
+    out = there(wider.draw(40, seed=1))
+    assert (out.route == "solved").all() and any("not those of the calibration" in note for note in out.notes)
+
+
+@pytest.mark.parametrize("strip", [0.0, 0.1])
+def test_what_both_get_wrong_alike_is_paid_for(problem, strip):
+    """In a strip both are wrong and agree. More than the miscoverage of accepted answers fail in hardly any of many
+    calibrations: of a tenth nothing can be told, of none most is accepted.
+    """
+    repeats, confidence, P = 40, 0.9, BOX.draw(2000, seed=99)
+
+    def alike(P):
+        return np.where(P[:, 1:] < strip, 1.2, 1.0)
+
+    def one(P):
+        return corner(P) * alike(P)
+
+    def two(P):
+        return good(P) * alike(P)
+
+    fails, away = np.abs(one(P) - good(P)).max(axis=1) > 1e-2, np.abs(one(P) - two(P)).max(axis=1)
+    over = accepted = 0
+    for seed in range(repeats):
+        made = assay.calibrate(problem, one, n=160, seed=seed, confidence=confidence, beside=two)
+        taken = away <= made.threshold * np.abs(two(P)).max(axis=1)
+        over += bool(taken.any()) and float(fails[taken].mean()) > 0.05
+        accepted += made.qualifies
+    assert over <= repeats * (1 - confidence) + 3 * np.sqrt(repeats * confidence * (1 - confidence))
+    assert accepted == repeats if strip == 0.0 else accepted < repeats / 2
+
+
+def test_the_other_surrogate_is_known_again(problem, asked):
+    made = asked["beside"]
+    for given, message in (
+        ((corner, made, good), "is beside another surrogate: at a="),
+        ((elsewhere, made, corner), "is of another surrogate: at a="),
+        ((corner, made, None), "from another surrogate's answer: give that one as beside="),
+        ((Learnt(), asked["distance"], good), "leave out beside="),
+        ((corner, None, good), "give calibration= too"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            assay.guard(problem, given[0], calibration=given[1], beside=given[2])
+    factor = [1.0]
+    made = assay.calibrate(problem, good, n=59, beside=lambda P: factor[0] * good(P))
+    guarded = assay.guard(problem, good, calibration=made, beside=lambda P: factor[0] * good(P))
+    assert (guarded(BOX.draw(3)).route == "accepted").all()
+    factor[0] = 1.2
+    later = guarded(BOX.draw(3))
+    assert (later.route == "solved").all() and any("the one beside it, no longer" in note for note in later.notes)
+
+
+def test_signals_that_cannot_be_had(problem):
+    rng, rows = np.random.default_rng(0), assay.sample(problem, 60, independent=True)
+    seen = type("Seen", (Learnt,), {"trained_at": rows.inputs})()
+    for surrogate, given, message in (
+        (Learnt(), {"beside": good, "distance": True}, "by one signal: leave out"),
+        (corner, {"distance": True}, "an attribute trained_at"),
+        (corner, {"beside": "good"}, "beside is another surrogate of plane"),
+        (good, {"beside": seen, "snapshots": rows}, "learnt from 60 of these 60"),
+        (good, {"beside": lambda P: good(P) + rng.random((len(P), 2))}, "answers the same inputs differently"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            assay.calibrate(problem, surrogate, n=60, **given)
+
+
+@pytest.mark.parametrize("changes", [{"beside": np.zeros((2, 9))}, {"trained_at": np.zeros((0, 0))}])
+def test_a_file_whose_arrays_do_not_fit_its_signal_is_refused(asked, changes, tmp_path):
+    made = dataclasses.replace(asked["beside" if "beside" in changes else "distance"], **changes)
+    with pytest.raises(ValueError, match="its arrays do not fit its signal"):
+        assay.load_calibration(made.save(tmp_path / "changed.npz"))
+
+
 def test_files_come_back_and_are_read_with_care(problem, calibrated, tmp_path):
     path = calibrated.save(tmp_path / "made.npz")
     again = assay.load_calibration(path)

@@ -63,6 +63,27 @@ def test_calibrate_then_guard(said, tmp_path):
     assert code == 2 and "calibration.npz is of another surrogate" in err and err.count("\n") == 1
     code, _, err = said(*words, "--trust-map", "map.json")
     assert code == 2 and "goes without --trust-map and --output" in err
+    code, made, _ = said(
+        "calibrate",
+        "mine_statistics:good",
+        "--n",
+        "60",
+        "--beside",
+        "mine_statistics:good",
+        "--out",
+        "two.npz",
+        "--json",
+    )
+    assert code == 0 and made["signal"] == "disagreement" and made["beside"] == "mine_statistics:good"
+    words = ["guard", "mine_statistics:good", "--random", "3", "--calibration", "two.npz", "--beside"]
+    code, found, _ = said(*words, "mine_statistics:good", "--json")
+    assert code == 0 and found["totals"]["accepted"] == 3
+    code, _, err = said(*words, "mine_statistics:scaled")
+    assert code == 2 and "two.npz is beside another surrogate" in err and err.count("\n") == 1
+    code, _, err = said(*words[:-1])
+    assert code == 2 and "give that one as beside=" in err
+    code, _, err = said("calibrate", "mine_statistics:good", "--n", "60", "--distance")
+    assert code == 2 and "trained_at" in err
     code, made, _ = said("calibrate", "mine_statistics:scaled", "--n", "60", "--json")
     assert code == 3 and not made["qualifies"] and made["evidence"] == "undecided"
     code, _, err = said("calibrate", "mine_statistics:good", "--n", "20")

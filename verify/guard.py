@@ -369,6 +369,7 @@ def guard(
     absolute: float | None = ...,
     output: str | Output | None = ...,
     calibration: None = ...,
+    beside: None = ...,
 ) -> Guard: ...
 @overload
 def guard(
@@ -380,6 +381,7 @@ def guard(
     output: None = ...,
     *,
     calibration: Calibration | str | Path,
+    beside: Callable[[Any], Any] | None = ...,
 ) -> StatisticalGuard: ...
 def guard(
     problem: Problem,
@@ -389,6 +391,7 @@ def guard(
     absolute: float | None = None,
     output: str | Output | None = None,
     calibration: Calibration | str | Path | None = None,
+    beside: Callable[[Any], Any] | None = None,
 ) -> Guard | StatisticalGuard:
     """A guarded surrogate: ``guarded(P)`` answers within absolute + tolerance ||u||, with a proof, or by solving.
 
@@ -404,14 +407,17 @@ def guard(
             then, |l - l(u)| <= absolute + tolerance |l(u)|, and ``Answer.output`` holds it.
         calibration: what ``calibrate`` made of this problem, surrogate and tolerance, or its file: answers below its
             threshold are accepted first, on statistical evidence alone (``statistical_guard.py``).
+        beside: the other surrogate that the calibration was made with, where it was.
 
     Raises:
         ValueError: the tolerance is not positive; the map or the calibration is about another problem or surrogate, or
             was changed; an unknown output, or one with a map or a calibration.
     """
     if calibration is None:
+        if beside is not None:
+            raise ValueError("beside is the other surrogate of a calibration: give calibration= too, or leave it out")
         return Guard(problem, surrogate, tolerance, trust, absolute, output)
     if trust is not None or output is not None:
         raise ValueError("a calibration is of fields, and goes without a trust map: leave out trust= and output=")
     model = captured(surrogate)
-    return StatisticalGuard(Guard(problem, model, tolerance, None, absolute), problem, model, calibration)
+    return StatisticalGuard(Guard(problem, model, tolerance, None, absolute), problem, model, calibration, beside)

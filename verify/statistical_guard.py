@@ -30,10 +30,11 @@ from .evidence import Evidence
 from .guarded import ROUTES, Answer, room
 from .proofs.bounds import NOTHING, ErrorBounds, nothing_proved
 from .proofs.prover import proof_of
-from .statistics.calibrate import signal_of
+from .search.further import another
 from .statistics.calibration import Calibration, load_calibration
 from .statistics.errors import prescribed
 from .statistics.laws import looks_drawn
+from .statistics.signals import signal_of
 
 OTHER_LAW = "the problem's box of inputs or their laws are not those of the calibration, which says nothing then"
 NOT_DRAWN = (
@@ -41,8 +42,8 @@ NOT_DRAWN = (
     "accepted by it"
 )
 CHANGED = (
-    "the surrogate no longer answers as it did when it was calibrated: nothing was accepted by the calibration, build "
-    "another guard"
+    "the surrogate, or the one beside it, no longer answers as it did when it was calibrated: nothing was accepted by "
+    "the calibration, build another guard"
 )
 PROBED = 4  # of the calibration's draws, at every call
 
@@ -53,20 +54,31 @@ class StatisticalGuard:
     Args:
         proved: the guard of the same without a calibration.
         model: the surrogate as that guard reads it.
+        beside: the other surrogate, where its disagreement is the signal.
 
     Raises:
-        ValueError: the calibration is of another problem, surrogate or tolerance, or its file cannot be read.
+        ValueError: the calibration is of another problem, surrogate, signal or tolerance, or its file cannot be read.
     """
 
     @in_float64
-    def __init__(self, proved: Any, problem: Problem, model: Model, calibration: Calibration | str | Path) -> None:
+    def __init__(
+        self,
+        proved: Any,
+        problem: Problem,
+        model: Model,
+        calibration: Calibration | str | Path,
+        beside: Callable[[Any], Any] | None = None,
+    ) -> None:
+        self.beside = None if beside is None else another(problem, beside)
         self.proved, self.problem, self.surrogate = proved, problem, model
         self.tolerance, self.absolute = proved.tolerance, proved.absolute
         given = isinstance(calibration, Calibration)
         self.calibration = calibration if isinstance(calibration, Calibration) else load_calibration(calibration)
         label = "the calibration" if given else str(calibration)
-        self.same_law = self.calibration.check(problem, model, Tolerance(self.tolerance, self.absolute), label)
-        self._signal: Callable[[np.ndarray], np.ndarray] = signal_of(self.calibration, problem, model)
+        self.same_law = self.calibration.check(
+            problem, model, Tolerance(self.tolerance, self.absolute), label, self.beside
+        )
+        self._signal: Callable[[np.ndarray], np.ndarray] = signal_of(self.calibration, problem, model, self.beside)
 
     def __getstate__(self) -> dict[str, Any]:
         return {key: value for key, value in self.__dict__.items() if key != "_signal"}
@@ -74,7 +86,7 @@ class StatisticalGuard:
     @in_float64
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
-        self._signal = signal_of(self.calibration, self.problem, self.surrogate)
+        self._signal = signal_of(self.calibration, self.problem, self.surrogate, self.beside)
 
     def __repr__(self) -> str:
         return f"{self.proved!r}, and before these: {self.calibration.words}"
@@ -149,7 +161,7 @@ class StatisticalGuard:
         if self.problem.has_solver and not looks_drawn(self.problem.inputs, P):
             notes.append(NOT_DRAWN)
             return none
-        if self.calibration.other_answer(self.problem, self.surrogate, PROBED) is not None:
+        if self._changed(self.surrogate) or (self.beside is not None and self._changed(self.beside, beside=True)):
             notes.append(CHANGED)
             return none
         answers = evaluate(self.surrogate, P, self.problem)
@@ -160,6 +172,9 @@ class StatisticalGuard:
         if not mine.any():
             return none
         return mine, np.asarray(prescribed(self.problem)(P[mine], answers.fields[mine]))
+
+    def _changed(self, model: Model, beside: bool = False) -> bool:
+        return self.calibration.other_answer(self.problem, model, PROBED, beside) is not None
 
     def _certificate(self, mine: np.ndarray, others: Certificate | None, notes: tuple[str, ...]) -> Certificate:
         """What is proved: of rows accepted by the calibration nothing."""

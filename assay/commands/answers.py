@@ -16,7 +16,7 @@ from ..results import save_report
 from ..solvers.box import few
 from ..solvers.outputs import find_output, values
 from ..solvers.processes.rows import attempt_rows
-from ..targets import Target, find_surrogate
+from ..targets import Target, find_callable, find_surrogate
 from ..terminal.errors import DONE, FAILED, UNDECIDED, UserError, keeps
 from ..terminal.output import check_new, downward, emit, number, table, upward, write_arrays
 from ..terminal.settings import (
@@ -56,6 +56,10 @@ TrustMapOption = Annotated[
 CalibrationOption = Annotated[
     Path | None,
     typer.Option(metavar="FILE.npz", help="What `assay calibrate` wrote: accept by statistics, not proved."),
+]
+BesideOption = Annotated[
+    str | None,
+    typer.Option(metavar="RUN", help="The other surrogate, where `assay calibrate --beside` chose by the two."),
 ]
 SHOWN = 12  # rows printed for people
 
@@ -267,6 +271,7 @@ def guard(
     output: OutputOption = None,
     trust_map: TrustMapOption = None,
     calibration: CalibrationOption = None,
+    beside: BesideOption = None,
     out: Annotated[Path | None, typer.Option(metavar="FILE.npz", help="The answers, for numpy.load.")] = None,
     workers: Workers = None,
     dask: Dask = None,
@@ -285,7 +290,7 @@ def guard(
     prepared(target.problem)
     again = "nothing was written; the same command starts again"
     with keeps(lambda: again), pool(workers, dask, target.problem) as executor:
-        guarding = asked_guard(target, tolerance, absolute, output, trust_map, calibration)
+        guarding = asked_guard(target, tolerance, absolute, output, trust_map, calibration, beside)
         answer = guarding(P, executor=executor)
     payload = answer_facts(target, P, answer, tolerance)
     payload["absolute"] = guarding.absolute
@@ -320,13 +325,17 @@ def asked_guard(
     output: str | None,
     trust_map: Path | None,
     calibration: Path | None,
+    beside: str | None,
 ) -> Guard | StatisticalGuard:
     """The guard that the flags ask for."""
     if calibration is None:
+        if beside is not None:
+            raise UserError("--beside is the other surrogate of a --calibration: give both, or leave it out")
         return guarded(target.problem, target.surrogate, tolerance, trust_map, absolute, output)
     if trust_map is not None or output is not None:
         raise UserError("--calibration is of fields, and goes without --trust-map and --output")
-    return guarded(target.problem, target.surrogate, tolerance, None, absolute, calibration=calibration)
+    other = None if beside is None else find_callable(beside, target.problem)
+    return guarded(target.problem, target.surrogate, tolerance, None, absolute, calibration=calibration, beside=other)
 
 
 def answer_facts(target: Target, P: np.ndarray, answer: Answer, tolerance: float) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from ..terminal.settings import Absolute, Config, Json, OutputOption, ProblemOpt
 from ..terminal.streams import say
 from ..terminal.workers import Dask, Workers, pool
 from ..verify.guarded import ROUTES
-from .answers import CalibrationOption, TrustMapOption, asked_guard
+from .answers import BesideOption, CalibrationOption, TrustMapOption, asked_guard
 from .check import RunWord, measured
 from .prepare import prepared
 
@@ -33,6 +33,7 @@ def serve(
     output: OutputOption = None,
     trust_map: TrustMapOption = None,
     calibration: CalibrationOption = None,
+    beside: BesideOption = None,
     workers: Workers = None,
     dask: Dask = None,
     problem: ProblemOption = None,
@@ -53,7 +54,7 @@ def serve(
             "(`assay calibrate`)"
         )
     prepared(target.problem)
-    guard = asked_guard(target, tolerance, absolute, output, trust_map, calibration)
+    guard = asked_guard(target, tolerance, absolute, output, trust_map, calibration, beside)
     model = GuardedModel(guard, target.problem, output)
     server = _listening(model, host, port)
     try:

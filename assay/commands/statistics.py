@@ -13,7 +13,7 @@ from ..results import save_report
 from ..solvers.snapshots.sample import Snapshots, load_snapshots
 from ..solvers.snapshots.sample import sample as take_sample
 from ..solvers.tolerance import measured_in
-from ..targets import Target, find_surrogate
+from ..targets import Target, find_callable, find_surrogate
 from ..terminal.errors import DONE, UNDECIDED, UserError, keeps
 from ..terminal.output import check_new, downward, emit, number, progress_bar, upward
 from ..terminal.settings import Absolute, Config, Json, ProblemOption, Seed, Set, Tolerance, pairs
@@ -134,6 +134,15 @@ def calibrate(
         float, typer.Option(help="The share at most of accepted answers beyond the tolerance.")
     ] = 0.05,
     confidence: Annotated[float, typer.Option(help="Of that statement, over the draws.")] = 0.95,
+    beside: Annotated[
+        str | None,
+        typer.Option(
+            metavar="RUN", help="Another surrogate: accept by how far the two disagree; the guard takes it, too."
+        ),
+    ] = None,
+    distance: Annotated[
+        bool, typer.Option("--distance", help="Accept by how far inputs are from those that it learnt from.")
+    ] = False,
     out: Annotated[
         Path | None, typer.Option(metavar="FILE.npz", help="RUN/calibration.npz if left out, written anew.")
     ] = None,
@@ -153,6 +162,9 @@ def calibrate(
     target = find_surrogate(run, problem, pairs(set_ or [], "--set"))
     owner = target.problem
     check_new(out)
+    if beside is not None and distance:
+        raise UserError("a calibration is by one signal: leave out --beside or --distance")
+    other = None if beside is None else find_callable(beside, owner)
     if out is None:
         out = Path("calibration.npz") if target.folder is None else target.folder.file("calibration.npz")
     prepared(owner)
@@ -161,7 +173,7 @@ def calibrate(
     with keeps(lambda: AGAIN), pool(*there, owner) as executor, progress_bar("solving") as bar:
         made = choose_threshold(
             owner, target.surrogate, rows, n=n, tolerance=tolerance, miscoverage=miscoverage, confidence=confidence,
-            seed=seed, absolute=absolute, executor=executor, progress=bar,
+            seed=seed, absolute=absolute, beside=other, distance=distance, executor=executor, progress=bar,
         )  # fmt: skip
     made.save(out)
     payload: dict[str, Any] = {
@@ -171,6 +183,7 @@ def calibrate(
         "qualifies": made.qualifies,
         "threshold": made.threshold,
         "signal": made.signal,
+        "beside": beside,
         "share_accepted": made.share,
         "n": made.n,
         "accepted": made.accepted,

@@ -22,17 +22,31 @@ def distance(problem: Problem, surrogate: Any) -> Signal:
     Raises:
         ValueError: it tells none.
     """
+    return distance_from(problem, training_inputs(problem, surrogate))
+
+
+def training_inputs(problem: Problem, surrogate: Any) -> Float[np.ndarray, "m d"]:
+    """
+    Raises:
+        ValueError: the surrogate tells none.
+    """
     given: Any = getattr(surrogate, "trained_at", None)
     try:
-        tree = cKDTree(problem.inputs.to_unit(problem.inputs.rows(given)))
+        rows = problem.inputs.rows(given)
     except ValueError:
-        tree = None
-    if tree is None or not tree.n:
+        rows = np.zeros((0, problem.inputs.dimension))
+    if not len(rows) or not np.isfinite(problem.inputs.to_unit(rows)).all():
         raise ValueError(
             f"how far inputs are from those that a surrogate learnt from is known where it tells these: give the "
             f"{type(surrogate).__name__} an attribute trained_at, the training inputs [n, {problem.inputs.dimension}], "
             "or leave distance out"
         )
+    return rows
+
+
+def distance_from(problem: Problem, rows: Float[np.ndarray, "m d"]) -> Signal:
+    """The signal, from these training inputs."""
+    tree = cKDTree(problem.inputs.to_unit(rows))
 
     def values(P: Float[np.ndarray, "n d"]) -> Float[np.ndarray, " n"]:
         return np.asarray(tree.query(problem.inputs.to_unit(P))[0])

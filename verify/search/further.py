@@ -49,12 +49,21 @@ def asked_signals(
     """
     found = [distance_of(problem, surrogate)] if distance else []
     if beside is not None:
-        if not callable(beside):
-            raise ValueError(
-                f"beside is another surrogate of {problem.name}, a function [n, d] -> [n, {problem.size}], not a "
-                f"{type(beside).__name__}"
-            )
-        other = captured(beside)
-        check_answers(problem, other)
-        found.append(disagreement(problem, model, other, scale, output))
+        found.append(disagreement(problem, model, another(problem, beside), scale, output))
     return tuple(found)
+
+
+def another(problem: Problem, beside: Any) -> Model:
+    """A second surrogate, as it is read.
+
+    Raises:
+        ValueError: it does not answer with fields of the problem.
+    """
+    if not callable(beside):
+        raise ValueError(
+            f"beside is another surrogate of {problem.name}, a function [n, d] -> [n, {problem.size}], not a "
+            f"{type(beside).__name__}"
+        )
+    other = captured(beside)
+    check_answers(problem, other)
+    return other

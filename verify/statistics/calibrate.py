@@ -1,8 +1,6 @@
 """``calibrate``: choose by draws with known errors which answers a guard may accept without a proof.
 
-The theorem is in ``thresholds.py``. The signal is the sharpest that costs no solve (``search/signal.py``); where there
-is none an ensemble learns errors from one half of the draws and the other half tests the threshold
-(``committee.py``); where the draws do not suffice for that either, all answers are accepted or none.
+The theorem is in ``thresholds.py``, which signal in ``signals.py``.
 """
 
 from __future__ import annotations
@@ -22,11 +20,12 @@ from ...solvers.tolerance import Tolerance
 from ..answers.evaluate import Model, captured, evaluate
 from ..answers.first_call import check_answers
 from ..proofs.prover import unchanged
-from ..search.signal import make_signal
-from .calibration import COMMITTEE, CONSTANT, SAME, Calibration, counts, sketch, solver_hash
-from .committee import Committee
+from ..search.distance import training_inputs
+from ..search.further import another
+from .calibration import NONE, SAME, Calibration, counts, sketch, solver_hash
 from .errors import check_rows_of, check_unseen, scaled_errors, why_no_draws
-from .thresholds import least_draws, qualified, shares
+from .signals import choose_signal
+from .thresholds import least_draws, qualified
 
 FREE = 1000  # draws without a solve, by which thresholds are placed
 REPEATED = 16  # draws that are asked twice
@@ -45,6 +44,8 @@ def calibrate(
     confidence: float = 0.95,
     seed: int = 0,
     absolute: float | None = None,
+    beside: Callable[[Any], Any] | None = None,
+    distance: bool = False,
     executor: Executor | None = None,
     progress: Callable[[int, int], object] | None = None,
 ) -> Calibration:
@@ -55,13 +56,15 @@ def calibrate(
         snapshots: solutions at independent draws that neither training nor any choice among surrogates saw
             (``sample(problem, n, independent=True)``); rows that were not solved are left out. None: ``n`` are solved.
         absolute: an error allowed whatever the size of the solution, as in ``guard``.
+        beside: another surrogate of the problem: how far the two disagree is the signal. The guard takes it, too.
+        distance: how far inputs are from those that the surrogate learnt from (``trained_at``) is the signal.
         executor: where the solves run, as in ``sample``.
         progress: called with (rows solved, n).
 
     Raises:
         ValueError: too few solved draws for the confidence (the number needed is named), a Sobol design in place of
-            draws, solutions of another problem, a surrogate that answers the same input differently, or arguments that
-            make no sense.
+            draws, solutions of another problem, a surrogate that answers the same input differently, training inputs
+            that nobody tells, or arguments that make no sense.
     """
     unchanged(problem)
     allowed = Tolerance.of(problem, tolerance, absolute)
@@ -75,8 +78,12 @@ def calibrate(
     ask = f"a miscoverage of {miscoverage:g} at confidence {confidence:g} takes {least} solved draws"
     if snapshots is None and n < least:
         raise ValueError(f"n={n} draws are too few: {ask}, all of them within the tolerance: pass n={least} or more")
+    if beside is not None and distance:
+        raise ValueError("a calibration is by one signal: leave out beside= or distance=")
     model = captured(surrogate)
     check_answers(problem, model)
+    other = None if beside is None else another(problem, beside)
+    trained_at = training_inputs(problem, surrogate) if distance else None
     notes: list[str] = []
     if snapshots is None:
         if not problem.has_solver:
@@ -84,7 +91,8 @@ def calibrate(
         snapshots = sample(problem, n, seed, independent=True, executor=executor, progress=progress)
     else:
         check_rows_of(problem, snapshots, "calibrate")
-        check_unseen(surrogate, np.asarray(snapshots.inputs), "calibrate")
+        for seeing in (surrogate, beside):
+            check_unseen(seeing, np.asarray(snapshots.inputs), "calibrate")
         if why := why_no_draws(problem, snapshots):
             raise ValueError(f"calibrate needs independent draws: {why}")
         notes.append("the given rows are taken for independent draws from the sampling law, which nothing else saw")
@@ -101,8 +109,13 @@ def calibrate(
     answers = evaluate(model, P, problem)
     notes += answers.trouble
     _check_repeats(problem, model, P[:REPEATED], answers.fields[:REPEATED])
+    others = None if other is None else evaluate(other, P, problem).fields
+    if other is not None and others is not None:
+        _check_repeats(problem, other, P[:REPEATED], others[:REPEATED])
     errors, _ = scaled_errors(problem, P, answers, truths, allowed.scale)
-    kind, values, trained = _signal(problem, model, allowed.scale, P, errors, seed, (miscoverage, confidence))
+    kind, values, trained = choose_signal(
+        problem, model, allowed.scale, P, errors, seed, (miscoverage, confidence), other, trained_at
+    )
     free, trained = _placing(problem, P, trained, seed)
     there = values(free)
     signals, failed = values(P), ~(errors <= allowed.relative)
@@ -129,6 +142,8 @@ def calibrate(
         signals=signals,
         sketches=sketch(answers.fields),
         witness=truths[0],
+        beside=NONE if others is None else sketch(others),
+        trained_at=NONE if trained_at is None else trained_at,
         notes=tuple(notes),
     )
     assert not made.qualifies or counts(made) == (made.accepted, made.failed)
@@ -146,47 +161,6 @@ def _placing(
         return problem.inputs.from_law(some), trained
     half = len(P) // 2
     return P[:half], half
-
-
-def signal_of(
-    calibration: Calibration, problem: Problem, model: Model
-) -> Callable[[Float[np.ndarray, "n d"]], Float[np.ndarray, " n"]]:
-    """The signal that a calibration is about."""
-    if calibration.signal == CONSTANT:
-        return _constant
-    if calibration.signal == COMMITTEE:
-        rows = slice(calibration.trained)
-        return Committee(problem.inputs, calibration.inputs[rows], calibration.errors[rows], calibration.seed)
-    found = make_signal(problem, model, calibration.absolute / calibration.tolerance)
-    if found.kind != calibration.signal:
-        raise ValueError(
-            f"the calibration is by the signal {calibration.signal!r}, and this surrogate now has {found.kind!r}: "
-            "calibrate anew"
-        )
-    return found.values
-
-
-def _signal(
-    problem: Problem,
-    model: Model,
-    scale: float,
-    P: Float[np.ndarray, "n d"],
-    errors: Float[np.ndarray, " n"],
-    seed: int,
-    asked: tuple[float, float],
-) -> tuple[str, Callable[[np.ndarray], np.ndarray], int]:
-    """Kind and values of the signal, and how many of the draws trained it."""
-    found = make_signal(problem, model, scale)
-    if found.kind != "none" and len(np.unique(found.values(P[:REPEATED]))) > 1:
-        return found.kind, found.values, 0
-    half = len(P) // 2
-    if not len(shares(len(P) - half, *asked)):
-        return CONSTANT, _constant, 0
-    return COMMITTEE, Committee(problem.inputs, P[:half], errors[:half], seed), half
-
-
-def _constant(P: np.ndarray) -> np.ndarray:
-    return np.zeros(len(P))
 
 
 def _check_repeats(problem: Problem, model: Model, P: np.ndarray, fields: np.ndarray) -> None:

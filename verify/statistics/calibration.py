@@ -3,7 +3,8 @@
 A file is an uncompressed .npz archive of plain arrays, the words among them one JSON text, so that reading it runs
 nothing. It carries a hash of its content and what its owner is known by: a hash of the problem's name, settings and
 matrices; of a solver of the user's own one solution, which is solved again; and of the
-surrogate's answers at the draws their projections on fixed directions, with which its answers now are compared.
+surrogate's answers at the draws their projections on fixed directions, with which its answers now are compared; so of
+another surrogate whose disagreement is the signal. Training inputs whose distance is the signal are in it themselves.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import json
 import math
 import os
 import zipfile
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -39,12 +40,16 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 ARRAYS = ("inputs", "errors", "signals", "sketches", "witness")
-CONSTANT, COMMITTEE = "constant", "committee"
+ASKED = ("beside", "trained_at")  # arrays of signals that somebody asked for; empty of others, and in no file then
+NONE = np.zeros((0, 0))
+CONSTANT, COMMITTEE, DISAGREEMENT, DISTANCE = "constant", "committee", "disagreement", "distance"
 SIGNALS = {
     "bound": "the proved bound of the error",
     "residual": "the size of the residual",
     "error bar": "the surrogate's own error bar",
     COMMITTEE: "the error that an ensemble expects which learnt from half of the draws",
+    DISAGREEMENT: "the distance from another surrogate's answer",
+    DISTANCE: "the distance from the inputs that the surrogate learnt from",
     CONSTANT: "nothing: all of them or none",
 }
 
@@ -80,6 +85,10 @@ class Calibration:
     sketches: Float[np.ndarray, "n directions"]
     witness: Float[np.ndarray, " N"]  # the solution at the first of ``inputs``
     notes: tuple[str, ...] = ()
+    beside: Float[np.ndarray, "n directions"] = field(
+        default_factory=lambda: NONE
+    )  # sketches of the other surrogate's answers
+    trained_at: Float[np.ndarray, "m d"] = field(default_factory=lambda: NONE)
 
     @property
     def n(self) -> int:
@@ -128,7 +137,7 @@ class Calibration:
     def hash(self) -> str:
         """SHA-256 of all that it says."""
         digest = hashlib.sha256(json.dumps(self._about(), sort_keys=True).encode())
-        for name in ARRAYS:
+        for name in self._arrays:
             array = np.ascontiguousarray(getattr(self, name), dtype="<f8")
             digest.update(f"{name}{list(array.shape)}".encode())
             digest.update(array.data)
@@ -142,23 +151,33 @@ class Calibration:
         """
         about = json.dumps({**self._about(), "hash": self.hash}, sort_keys=True)
         words = np.frombuffer(about.encode(), dtype=np.uint8)
-        arrays = {name: getattr(self, name) for name in ARRAYS}
+        arrays = {name: getattr(self, name) for name in self._arrays}
         replace(path, lambda stream: np.savez(stream, about=words, **arrays))
         return Path(path)
 
+    @property
+    def _arrays(self) -> tuple[str, ...]:
+        return (*ARRAYS, *(name for name in ASKED if getattr(self, name).size))
+
     def _about(self) -> dict[str, Any]:
-        kept = {k: v for k, v in vars(self).items() if k not in ARRAYS}
+        kept = {k: v for k, v in vars(self).items() if k not in (*ARRAYS, *ASKED)}
         threshold = self.threshold if math.isfinite(self.threshold) else str(self.threshold)
         return as_json(
             {**kept, "format": FORMAT, "box": self.box.to_json(), "threshold": threshold, "notes": list(self.notes)}
         )
 
-    def check(self, problem: Problem, surrogate: Any, allowed: Tolerance, label: str) -> bool:
+    def check(self, problem: Problem, surrogate: Any, allowed: Tolerance, label: str, other: Any = None) -> bool:
         """That this is a calibration of these; whether the law of the problem's inputs is the calibrated one.
 
+        Args:
+            other: the surrogate whose disagreement is the signal.
+
         Raises:
-            ValueError: it is of another problem, surrogate or tolerance; what differs is named.
+            ValueError: it is of another problem, surrogate, signal or tolerance; what differs is named.
         """
+        if (self.signal == DISAGREEMENT) != (other is not None):
+            is_by = f"{label} is by {SIGNALS[self.signal]}"
+            raise ValueError(f"{is_by}: {'leave out beside=' if other is not None else 'give that one as beside='}")
         shape = (self.inputs.shape[1], *self.witness.shape)
         if self.solver_hash != solver_hash(problem) or shape != (problem.inputs.dimension, problem.size):
             differ = differences(self.problem_settings, problem.settings)
@@ -176,17 +195,22 @@ class Calibration:
         if self.box.to_json() != problem.inputs.to_json():
             return False
         check_rows(label, problem, SimpleNamespace(fingerprint="", inputs=self.inputs[:1], fields=self.witness[None]))
-        row = self.other_answer(problem, surrogate)
-        if row is not None:
-            raise ValueError(
-                f"{label} is of another surrogate: at {self.box.named(self.inputs[row])} this one answers otherwise. "
-                "Calibrate this one"
-            )
+        for said, one, beside in (("of", surrogate, False), ("beside", other, True)):
+            row = None if one is None else self.other_answer(problem, one, beside=beside)
+            if row is not None:
+                raise ValueError(
+                    f"{label} is {said} another surrogate: at {self.box.named(self.inputs[row])} this one answers otherwise. "
+                    "Calibrate this one"
+                )
         return True
 
-    def other_answer(self, problem: Problem, surrogate: Any, rows: int | None = None) -> int | None:
-        """The first of the draws, or of the first ``rows`` of them, at which the surrogate answers otherwise."""
-        then = self.sketches[:rows]
+    def other_answer(
+        self, problem: Problem, surrogate: Any, rows: int | None = None, beside: bool = False
+    ) -> int | None:
+        """The first of the draws, or of the first ``rows`` of them, at which the surrogate answers otherwise;
+        ``beside``: the one whose disagreement is the signal.
+        """
+        then = (self.beside if beside else self.sketches)[:rows]
         now = sketch(evaluate(surrogate, self.inputs[:rows], problem).fields)
         with np.errstate(invalid="ignore"):
             near = np.abs(now - then) <= SAME * np.nan_to_num(then[:, -1:])
@@ -245,7 +269,8 @@ def _made(about: dict[str, Any], arrays: dict[str, np.ndarray]) -> Calibration:
         raise ValueError("'threshold' must be a number")
     if type(about["problem_settings"]) is not dict or not all(type(x) is str for x in about["notes"]):
         raise ValueError("'problem_settings' must have names and values, 'notes' be texts")
-    stored: dict[str, Any] = {name: np.asarray(arrays[name], dtype=np.float64) for name in ARRAYS}
+    names = (*ARRAYS, *(name for name in ASKED if name in arrays))
+    stored: dict[str, Any] = {name: np.asarray(arrays[name], dtype=np.float64) for name in names}
     made = Calibration(
         **{key: about[key] for key in kinds},
         problem_settings=about["problem_settings"],
@@ -268,6 +293,10 @@ def _check(made: Calibration) -> None:
         raise ValueError("its tolerances, seed or inputs cannot be")
     if not (0 < made.miscoverage < 1 and 0 < made.confidence < 1) or made.signal not in SIGNALS:
         raise ValueError("its miscoverage, confidence or signal cannot be")
+    other, learnt = (made.signal == kind for kind in (DISAGREEMENT, DISTANCE))
+    learnt_at = (max(made.trained_at.shape[0], 1), d) if learnt else NONE.shape
+    if (made.beside.shape, made.trained_at.shape) != (made.sketches.shape if other else NONE.shape, learnt_at):
+        raise ValueError("its arrays do not fit its signal")
     if not (made.signal == COMMITTEE) <= made.trained < n:
         raise ValueError("the number of rows that trained its signal cannot be")
     if made.qualifies and (made.accepted, made.failed) != counts(made):
