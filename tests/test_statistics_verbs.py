@@ -63,17 +63,8 @@ def test_calibrate_then_guard(said, tmp_path):
     assert code == 2 and "calibration.npz is of another surrogate" in err and err.count("\n") == 1
     code, _, err = said(*words, "--trust-map", "map.json")
     assert code == 2 and "goes without --trust-map and --output" in err
-    code, made, _ = said(
-        "calibrate",
-        "mine_statistics:good",
-        "--n",
-        "60",
-        "--beside",
-        "mine_statistics:good",
-        "--out",
-        "two.npz",
-        "--json",
-    )
+    beside = ["--beside", "mine_statistics:good", "--out", "two.npz"]
+    code, made, _ = said("calibrate", "mine_statistics:good", "--n", "60", *beside, "--json")
     assert code == 0 and made["signal"] == "disagreement" and made["beside"] == "mine_statistics:good"
     words = ["guard", "mine_statistics:good", "--random", "3", "--calibration", "two.npz", "--beside"]
     code, found, _ = said(*words, "mine_statistics:good", "--json")

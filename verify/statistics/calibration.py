@@ -85,9 +85,7 @@ class Calibration:
     sketches: Float[np.ndarray, "n directions"]
     witness: Float[np.ndarray, " N"]  # the solution at the first of ``inputs``
     notes: tuple[str, ...] = ()
-    beside: Float[np.ndarray, "n directions"] = field(
-        default_factory=lambda: NONE
-    )  # sketches of the other surrogate's answers
+    beside: Float[np.ndarray, "n directions"] = field(default_factory=lambda: NONE)  # sketches of the other's answers
     trained_at: Float[np.ndarray, "m d"] = field(default_factory=lambda: NONE)
 
     @property
@@ -199,8 +197,8 @@ class Calibration:
             row = None if one is None else self.other_answer(problem, one, beside=beside)
             if row is not None:
                 raise ValueError(
-                    f"{label} is {said} another surrogate: at {self.box.named(self.inputs[row])} this one answers otherwise. "
-                    "Calibrate this one"
+                    f"{label} is {said} another surrogate: at {self.box.named(self.inputs[row])} this one answers "
+                    "otherwise. Calibrate this one"
                 )
         return True
 
