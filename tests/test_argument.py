@@ -81,6 +81,8 @@ PLANTED = [  # values of columns in all rows, and the verdicts that they allow
     ("named-shifts", {"times unshifted": [1.0] * 3}, "depends"),
     ("named-shifts", {"residual warns": NAN}, "depends"),
     ("named-shifts", {"distance warns": 1.0}, "failed"),
+    ("small-models", {"mean error": NONE}, "depends"),
+    ("small-models", {"worst error": NONE}, "failed"),
     ("training-inputs", {"fresh / trained": NONE}, "depends"),
     ("training-inputs", {"fresh / trained": SOME}, "failed"),
     ("training-inputs", {"fresh / trained": ["inf", NAN, NAN]}, "depends"),

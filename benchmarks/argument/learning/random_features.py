@@ -29,10 +29,9 @@ CLAIM = Claim(
     "in the time that the best network's solves and training took, compiling left out, 512 at most (equal "
     "time). Mean and worst of 512 draws, three designs and starts.",
     limits="Networks of seconds, not of days; none is tuned for its problem. pod-mlp begins from kernel ridge "
-    "regression and ended as that on all five, so that it is shown, but counts for neither side. The "
-    "stored rows were measured when it still took part in choosing the network whose time is bought, "
-    "which could not matter where 512 are bought anyway, as in all of them. At equal time the dull "
-    "methods buy solves, which here cost milliseconds: where a solve costs hours that buys nothing.",
+    "regression and ended as that on all five, so that it is shown, but counts for neither side. At equal "
+    "time the dull methods buy solves, which here cost milliseconds: where a solve costs hours that buys "
+    "nothing.",
     rule="At equal samples, over problems: held if random features have at most 1.1 times the mean error and "
     "the worst error of the best network (mlp or resnet) on at least four of five; failed if so on one at "
     "most. Depends: else. Kernel ridge regression draws no features and stands beside.",
