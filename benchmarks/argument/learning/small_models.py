@@ -122,16 +122,15 @@ def verdict(result: dict[str, Any]) -> tuple[str, str]:
 
 def draw(result: dict[str, Any], figure: Any) -> None:
     names = list(dict.fromkeys(row["problem"] for row in result["rows"]))
-    for axes, name in zip(np.atleast_1d(figure.subplots(1, len(names))), names, strict=True):
-        rows = [row for row in result["rows"] if row["problem"] == name]
-        for row in rows:
-            colour = "#d55e00" if "network" in row["model"] else "#0072b2"
-            axes.plot(row["parameters"], row["mean error"][0], "o", color=colour)
-            axes.annotate(
-                f"{row['model']}\n{100 * row['proved within 1 %'][0]:.0f} % proved",
-                (row["parameters"], row["mean error"][0]), fontsize=5, xytext=(4, 2), textcoords="offset points",
-            )  # fmt: skip
+    panels = np.atleast_1d(figure.subplots(1, len(names)))
+    for axes, name in zip(panels, names, strict=True):
+        for row, mark in zip((row for row in result["rows"] if row["problem"] == name), "ovs^DPX", strict=False):
+            colour, share = "#d55e00" if "network" in row["model"] else "#0072b2", float(row["proved within 1 %"][0])
+            axes.plot(row["parameters"], size(row, "mean error"), mark, color=colour, label=row["model"])
+            where = (row["parameters"], size(row, "mean error"))
+            axes.annotate(f"{100 * share:.0f}", where, fontsize=6, xytext=(4, 3), textcoords="offset points")
         axes.set(xscale="log", yscale="log", xlabel="parameters", title=name)
-        axes.margins(x=0.25)
+        axes.margins(x=0.15)
         axes.grid(alpha=0.3)
-    axes.figure.axes[0].set_ylabel("mean relative error")
+    panels[0].set_ylabel("mean relative error\n(numbers: % proved within 1 %)")
+    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=4, fontsize=7)
