@@ -71,6 +71,8 @@ PLANTED = [  # values of columns in all rows, and the verdicts that they allow
     ("more-data", {"exponent, mean": NONE}, "depends"),
     ("overfitting", {"at the largest / best": NAN}, "failed"),
     ("coarse-graining", {"exponent of the error": NONE}, "failed"),
+    ("learned-optimisers", {"equal steps": NONE}, "failed"),
+    ("learned-optimisers", {"equal steps": [0.5, 0.4, 0.6], "800 steps": NONE}, "depends"),
     ("repair-guides", {"worst / even's": NONE}, "depends"),
     ("repair-guides", {"mean / even's": NONE}, "depends"),
     ("repair-guides", {"mean / even's": [0.9] * 3, "certified - even's": [0.1] * 3}, "failed"),

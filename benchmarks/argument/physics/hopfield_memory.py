@@ -29,7 +29,8 @@ CLAIM = Claim(
     "itself.",
     limits="One size, finite: the capacity is sharp only as N grows. Bits of inputs are correlated, which Hebb's "
     "rule bears badly; other codes would bear more. Modern Hopfield networks, with more than pairs, hold "
-    "more.",
+    "more. Boltzmann machines are not tried. The information bottleneck and renormalisation, said in the "
+    "same breath, are measured as claims of their own: information plane, coarse graining.",
     rule="Held: in (a) at least 90 % of patterns are held at .10 N and at most 50 % at .18 N, and in (b), "
     "below .138 N, Hebb's memory has at most 1.2 times the nearest snapshot's mean error. Depends: (a) "
     "alone. Failed: not (a).",
