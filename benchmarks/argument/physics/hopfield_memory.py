@@ -25,12 +25,11 @@ CLAIM = Claim(
     "share whose overlap stays above .95. (b) A surrogate of the thermal block, contrast 10: the bits are "
     "signs of 400 drawn affine functions of the inputs; those of 16 to 128 snapshots are stored, the bits "
     "of a query descend, the answer is the snapshot whose bits are nearest to the end. Mean and worst "
-    "error of 256 draws, with Hebb's and with pseudo-inverse couplings, beside the nearest snapshot "
-    "itself.",
-    limits="One size, finite: the capacity is sharp only as N grows. Bits of inputs are correlated, which Hebb's "
-    "rule bears badly; other codes would bear more. Modern Hopfield networks, with more than pairs, hold "
-    "more. Boltzmann machines are not tried. The information bottleneck and renormalisation, said in the "
-    "same breath, are measured as claims of their own: information plane, coarse graining.",
+    "error of 256 draws, with Hebb's and with pseudo-inverse couplings, beside the nearest snapshot.",
+    limits="One size, finite: the capacity is sharp only as N grows. Hebb's rule bears the correlated bits of "
+    "inputs badly; other codes, and Hopfield networks with more than pairs, bear more. Boltzmann machines "
+    "are not tried. The information bottleneck and renormalisation are claims of their own: information "
+    "plane, coarse graining.",
     rule="Held: in (a) at least 90 % of patterns are held at .10 N and at most 50 % at .18 N, and in (b), "
     "below .138 N, Hebb's memory has at most 1.2 times the nearest snapshot's mean error. Depends: (a) "
     "alone. Failed: not (a).",
