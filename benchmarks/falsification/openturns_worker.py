@@ -1,6 +1,6 @@
 """OpenTURNS' subset sampling on the reference probabilities, in an environment of its own: a script, never imported.
 
-Run by the peer's interpreter, which needs openturns, scipy and nothing of this package but the file beside it:
+Run by the peer's interpreter, which needs openturns, scipy, jaxtyping, and of this package the file beside it alone:
 
     PEER_PYTHON openturns_worker.py CALLS REPEATS
 

@@ -26,7 +26,8 @@ from .. import command
 from .bounded_pair import BoundedPair
 from .references import REFERENCES, Reference
 
-INSTALL = "python3 -m venv ENV; ENV/bin/pip install openturns==1.27.post1 numpy; then --peer-python ENV/bin/python"
+PACKAGES = "openturns==1.27.post1 scipy jaxtyping"
+INSTALL = f"python3 -m venv ENV; ENV/bin/pip install {PACKAGES}; then --peer-python ENV/bin/python"
 CALLS = 1000
 SUBSET_CALLS = 10000
 POOL = 1_000_000
