@@ -1,9 +1,10 @@
 """Every architecture on five problems: what a network earns, beside what costs nothing.
 
 Thermal block, lognormal diffusion of ten inputs, Burgers, elasticity, the cavity, each on the same snapshots for all. A
-row: mean and 95 % quantile at other inputs, the largest error that a search with 50 solver calls finds, parameters,
-seconds of training with compilation, the mean over the seeds (of the largest error the largest), and what a network of
-fields corrects (``base_field.py``). A network's verdict is against the best baseline's mean on that problem, win below
+row: mean and 95 % quantile at other inputs, the largest error found (at these inputs with any seed, or by a search with
+50 solver calls of the first seed's surrogate: a search of the cavity evaluates its signal for two minutes), parameters,
+seconds of training with compilation, the mean over the seeds, and what a network of fields corrects
+(``base_field.py``). A network's verdict is against the best baseline's mean on that problem, win below
 0.9 of it, lose above 1.1. Surrogates that do not fit a problem have a row that says why.
 
     python -m assay.benchmarks.learning.architectures [--quick] [--problems a,b] [--surrogates a,b] [--seeds N]
@@ -45,7 +46,7 @@ BEATEN = ("mean", "nearest", "linear")
 
 
 def one(problem: Problem, name: str, sets: list[Snapshots], seed: int, seconds: float) -> dict[str, Any]:
-    """One training on the first set, and what is found of it at the second and by a search."""
+    """One training on the first set, and what is found of it at the second and, of the first seed, by a search."""
     data, tests = sets
     kind = ARCHITECTURES[name]
     budget = seconds if "seconds" in kind.options else None
@@ -56,11 +57,13 @@ def one(problem: Problem, name: str, sets: list[Snapshots], seed: int, seconds: 
     start = time.perf_counter()
     model(tests.inputs)
     answer = (time.perf_counter() - start) / len(tests)
-    worst = falsify(problem, model, 1e-2, BUDGET, seed=seed, draws=0, shrink=0).worst
+    worst = errors.max()
+    if seed == 0:
+        worst = max(worst, falsify(problem, model, 1e-2, BUDGET, seed=seed, draws=0, shrink=0).worst)
     return {
         "mean": float(errors.mean()),
         "p95": float(np.quantile(errors, 0.95)),
-        "worst": float(max(worst, errors.max())),
+        "worst": float(worst),
         "parameters": model.parameters,
         "seconds": spent,
         "us_an_answer": 1e6 * answer,
