@@ -28,9 +28,8 @@ CLAIM = Claim(
     "128 inputs. Adam for 3000 steps, four starts and designs. Right is a worst relative error in the "
     "energy norm below 30 % at 256 draws; an end that is off counts as a jump over one cell.",
     limits="One equation in one dimension, equal steps for all; only boundary values are tried as hard constraints. "
-    "Soft weights are chosen by the test, which favours soft ones. Steps, rate and weights were chosen on "
-    "single runs, for some of which right meant 10 % (it is the first draft's 30 % again); before these, "
-    "networks of place and inputs failed at one input already.",
+    "Soft weights are chosen by the test, which favours soft ones. Steps, rate and weights come from single "
+    "runs, for some of which right meant 10 %; networks of place and inputs failed at one input already.",
     rule="Two halves. More inputs: the share of right runs is lower at eight inputs than at one, the exact "
     "intervals apart, at both contrasts. Only hard constraints help: hard runs are right more often than "
     "soft ones, the interval over starts of the ratio of their worst errors lies below 1, and that of "
