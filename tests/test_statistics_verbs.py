@@ -1,6 +1,7 @@
 """The statistical verbs on the command line: JSON fields, exit codes, files, one-line errors."""
 
 import json
+import shlex
 import sys
 
 import numpy as np
@@ -69,10 +70,13 @@ def test_calibrate_then_guard(said, tmp_path):
     words = ["guard", "mine_statistics:good", "--random", "3", "--calibration", "two.npz", "--beside"]
     code, found, _ = said(*words, "mine_statistics:good", "--json")
     assert code == 0 and found["totals"]["accepted"] == 3
+    _, text, _ = said("calibrate", "mine_statistics:good", "--n", "60", *beside[:2])
+    code, found, _ = said(*shlex.split(text[text.index("next: assay guard") :])[2:], "--json")
+    assert code == 0 and found["totals"]["accepted"] == 10
     code, _, err = said(*words, "mine_statistics:scaled")
-    assert code == 2 and "two.npz is beside another surrogate" in err and err.count("\n") == 1
+    assert code == 2 and "two.npz is beside another surrogate" in err and "Calibrate beside= (--beside) this one" in err
     code, _, err = said(*words[:-1])
-    assert code == 2 and "give that one as beside=" in err
+    assert code == 2 and "give that one as beside= (--beside)" in err
     code, _, err = said("calibrate", "mine_statistics:good", "--n", "60", "--distance")
     assert code == 2 and "trained_at" in err
     code, made, _ = said("calibrate", "mine_statistics:scaled", "--n", "60", "--json")

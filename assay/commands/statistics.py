@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -136,12 +137,10 @@ def calibrate(
     confidence: Annotated[float, typer.Option(help="Of that statement, over the draws.")] = 0.95,
     beside: Annotated[
         str | None,
-        typer.Option(
-            metavar="RUN", help="Another surrogate: accept by how far the two disagree; the guard takes it, too."
-        ),
+        typer.Option(metavar="RUN", help="Accept by how far another surrogate disagrees; then `assay guard --beside`."),
     ] = None,
     distance: Annotated[
-        bool, typer.Option("--distance", help="Accept by how far inputs are from those that it learnt from.")
+        bool, typer.Option("--distance", help="Accept by how far inputs are from those that RUN learnt from.")
     ] = False,
     out: Annotated[
         Path | None, typer.Option(metavar="FILE.npz", help="RUN/calibration.npz if left out, written anew.")
@@ -205,10 +204,18 @@ def calibrate(
         console.print(made.words)
         if made.qualifies:
             console.print(f"about {100 * made.share:.3g} % of inputs are accepted without a proof or a solve")
+        else:
+            console.print("more draws (--n), a larger tolerance or another signal (--beside RUN, --distance) may do")
         console.print(f"errors are {payload['measured']}")
         for note in made.notes:
             console.print(f"note: {note}")
         console.print(f"written: {out}")
+        if made.qualifies:
+            given = {"absolute": absolute, "beside": beside, "problem": problem}
+            words = [word for name, value in given.items() if value is not None for word in (f"--{name}", str(value))]
+            words += [word for setting in set_ or [] for word in ("--set", setting)]
+            words = ["assay", "guard", run, "--calibration", str(out), "--tolerance", str(tolerance), *words]
+            console.print(f"next: {shlex.join(words)} --random 10")
 
     emit(as_json, payload, people)
     return DONE if made.qualifies else UNDECIDED

@@ -40,7 +40,7 @@ from ..problem import ZERO_SHARE, Attempt
 from ..relations.comparison import Bounded, Growing
 from ..relations.limit import Known, alike
 from ..relations.relation import Relation
-from ..relations.semigroup import linear
+from ..relations.semigroup import semigroup
 from ..relations.superposition import Superposed
 from ..relations.symmetry import Symmetric, at_all_times, motions, permuted
 from ..size import powers
@@ -127,7 +127,7 @@ class Heat(EvolutionProblem):
         found: list[Relation] = [
             Superposed("superposition", "u is affine in s", np.array([d - 1])),
             Known("limit", "u^n = r(k)^n u^0 at equal k and s = 0", alike(np.arange(d - 1), 0.0), self._decayed),
-            *linear(
+            *semigroup(
                 "semigroup", "(S(s) w, S(t) w) = (w, S(s + t) w) of changes w", self._middle, self._products,
                 self.steps, 1 / self.time_step, symmetric=True, lag=max(1, self.steps // 3), holds=self._resolved,
             ),

@@ -39,7 +39,7 @@ from ..problem import ZERO_SHARE
 from ..relations.balance import Balance
 from ..relations.limit import Vanishing
 from ..relations.relation import Relation
-from ..relations.semigroup import linear
+from ..relations.semigroup import semigroup
 from ..relations.superposition import Superposed
 from ..relations.symmetry import Symmetric, at_all_times, motions
 
@@ -126,7 +126,7 @@ class Wave(EvolutionProblem):
             Balance("conservation of energy", "E(u^n) = E(u^0)", self._energy_lengths, trapezoidal(self.times)),
         ]
         if 2 * self.modes <= self.cells:
-            found += linear(
+            found += semigroup(
                 "semigroup", "(S(s) u, S(t) u) = (u, S(t - s) u)", self.states, self._products, self.steps + 1,
                 2 / self.time_step, symmetric=False,
             )  # fmt: skip

@@ -27,7 +27,7 @@ class Composed(Relation):
     time; ``growth``: L.
 
     Raises:
-        ValueError: a growth that is negative or no number.
+        ValueError: a growth that is negative or no number; a time or an input twice among the state.
     """
 
     following: ClassVar[int] = 1
@@ -41,8 +41,20 @@ class Composed(Relation):
     def __post_init__(self) -> None:
         if not 0 <= self.growth < np.inf:
             raise ValueError(f"growth is how far states may grow apart, a finite number >= 0, not {self.growth}")
+        if len({self.time, *np.asarray(self.state).tolist()}) != np.size(self.state) + 1:
+            raise ValueError(f"state {self.state} and time {self.time} are different inputs, each given once")
 
     def images(self, problem: Any, P: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """
+        Raises:
+            ValueError: a state that has not one input for every value of a field.
+        """
+        d, inputs = P.shape[1], np.append(self.state, self.time)
+        if len(inputs) != problem.size + 1 or not ((inputs >= 0) & (inputs < d)).all():
+            raise ValueError(
+                f"state names an input for each of the {problem.size} values of a field, and time one more, by their "
+                f"numbers 0 to {d - 1}, not {self.state} and {self.time}"
+            )
         half = P.copy()
         half[:, self.time] /= 2
         return np.stack([P, held_in(problem.inputs, half)], axis=1)

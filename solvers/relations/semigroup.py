@@ -15,7 +15,7 @@ distinct indices sum_i |f^i|^2 <= share ||e||^2, t = share^(1/2) ||e|| has |x| <
 
     defect = max over (a, b) of  2 |x| / (C + (C^2 + 4 |x|)^(1/2)) / share^(1/2)  <=  ||e||.
 
-``Linear`` takes y for states themselves or, where a source makes them affine, u^{n+1} = R u^n + g, for differences
+``Semigroup`` takes y for states themselves or, where a source makes them affine, u^{n+1} = R u^n + g, for differences
 u^{n+lag} - u^n: e^{n+lag} - e^n has at most 2 (|e^{n+lag}|^2 + |e^n|^2), and a state is in two of these: share is four
 times that of states. Reference: Pazy 1983; Engel and Nagel 2000.
 """
@@ -40,7 +40,7 @@ LARGEST = 1e100  # and its inverse: fields whose squares are far inside float64
 
 
 @dataclass(frozen=True, eq=False)
-class Linear(Relation):
+class Semigroup(Relation):
     """``states``: field to states [m, S], whose errors have sum_n |e^n|^2 <= ``share`` ||e||^2; ``products``: (p, rows
     [r, S]) -> their inner products [r, r]; ``symmetric``: what R is, else an isometry; ``lag``: 0 for states
     themselves; ``holds``: rows of inputs at which float64 resolves the steps; None: all.
@@ -98,10 +98,10 @@ class Linear(Relation):
         return jnp.ones(1)
 
 
-def linear(
+def semigroup(
     name: str, statement: str, states: Any, products: Any, count: int, share: float, *, symmetric: bool, lag: int = 0,
     holds: Any = None,
-) -> tuple[Linear, ...]:  # fmt: skip
+) -> tuple[Semigroup, ...]:  # fmt: skip
     """The relation, where there are states enough for it; else none."""
-    one = Linear(name, statement, states, products, count, share, symmetric, lag, holds)
+    one = Semigroup(name, statement, states, products, count, share, symmetric, lag, holds)
     return (one,) if len(one.compared) >= LEAST else ()

@@ -174,8 +174,8 @@ class Calibration:
             ValueError: it is of another problem, surrogate, signal or tolerance; what differs is named.
         """
         if (self.signal == DISAGREEMENT) != (other is not None):
-            is_by = f"{label} is by {SIGNALS[self.signal]}"
-            raise ValueError(f"{is_by}: {'leave out beside=' if other is not None else 'give that one as beside='}")
+            remedy = "give that one as" if other is None else "leave out"
+            raise ValueError(f"{label} is by {SIGNALS[self.signal]}: {remedy} beside= (--beside)")
         shape = (self.inputs.shape[1], *self.witness.shape)
         if self.solver_hash != solver_hash(problem) or shape != (problem.inputs.dimension, problem.size):
             differ = differences(self.problem_settings, problem.settings)
@@ -193,12 +193,12 @@ class Calibration:
         if self.box.to_json() != problem.inputs.to_json():
             return False
         check_rows(label, problem, SimpleNamespace(fingerprint="", inputs=self.inputs[:1], fields=self.witness[None]))
-        for said, one, beside in (("of", surrogate, False), ("beside", other, True)):
-            row = None if one is None else self.other_answer(problem, one, beside=beside)
+        for said, one, remedy in (("of", surrogate, ""), ("beside", other, "beside= (--beside) ")):
+            row = None if one is None else self.other_answer(problem, one, beside=bool(remedy))
             if row is not None:
                 raise ValueError(
                     f"{label} is {said} another surrogate: at {self.box.named(self.inputs[row])} this one answers "
-                    "otherwise. Calibrate this one"
+                    f"otherwise. Calibrate {remedy}this one"
                 )
         return True
 

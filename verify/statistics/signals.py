@@ -17,8 +17,8 @@ from ...solvers.problem import Problem
 from ..answers.evaluate import Model
 from ..search.disagreement import disagreement
 from ..search.distance import distance_from
-from ..search.signal import make_signal
-from .calibration import COMMITTEE, CONSTANT, DISAGREEMENT, DISTANCE, Calibration
+from ..search.signal import Signal, make_signal
+from .calibration import COMMITTEE, CONSTANT, DISTANCE, Calibration
 from .committee import Committee
 from .thresholds import shares
 
@@ -38,10 +38,8 @@ def choose_signal(
     trained_at: Float[np.ndarray, "m d"] | None,
 ) -> tuple[str, Values, int]:
     """Kind and values of the signal, and how many of the draws trained it; ``asked``: miscoverage and confidence."""
-    if other is not None:
-        return DISAGREEMENT, disagreement(problem, model, other, scale).values, 0
-    if trained_at is not None:
-        return DISTANCE, distance_from(problem, trained_at).values, 0
+    if asked_for := _asked_for(problem, model, scale, other, trained_at):
+        return asked_for.kind, asked_for.values, 0
     found = make_signal(problem, model, scale)
     if found.kind != "none" and len(np.unique(found.values(P[:SOME]))) > 1:
         return found.kind, found.values, 0
@@ -57,23 +55,28 @@ def signal_of(calibration: Calibration, problem: Problem, model: Model, other: M
     Raises:
         ValueError: the surrogate has another signal now.
     """
-    scale = calibration.absolute / calibration.tolerance
     if calibration.signal == CONSTANT:
         return _constant
     if calibration.signal == COMMITTEE:
         rows = slice(calibration.trained)
         return Committee(problem.inputs, calibration.inputs[rows], calibration.errors[rows], calibration.seed)
-    if calibration.signal == DISTANCE:
-        return distance_from(problem, calibration.trained_at).values
-    if other is not None:
-        return disagreement(problem, model, other, scale).values
-    found = make_signal(problem, model, scale)
+    scale = calibration.absolute / calibration.tolerance
+    trained_at = calibration.trained_at if calibration.signal == DISTANCE else None
+    found = _asked_for(problem, model, scale, other, trained_at) or make_signal(problem, model, scale)
     if found.kind != calibration.signal:
         raise ValueError(
             f"the calibration is by the signal {calibration.signal!r}, and this surrogate now has {found.kind!r}: "
             "calibrate anew"
         )
     return found.values
+
+
+def _asked_for(
+    problem: Problem, model: Model, scale: float, other: Model | None, trained_at: Float[np.ndarray, "m d"] | None
+) -> Signal | None:
+    if other is not None:
+        return disagreement(problem, model, other, scale)
+    return None if trained_at is None else distance_from(problem, trained_at)
 
 
 def _constant(P: np.ndarray) -> np.ndarray:

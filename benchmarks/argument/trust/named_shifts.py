@@ -6,9 +6,9 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from scipy.spatial import cKDTree
 
 from .... import ensemble, problem, sample, shifts
+from ....verify.search.distance import distance_from
 from ...falsification.tangents import residuals
 from ..claim import DEPENDS, EMPIRICAL, FAILED, HELD, Claim
 from ..run import Run, mean_of
@@ -49,12 +49,12 @@ def one(name: str, seed: int, n: int) -> dict[str, Any]:
     rows = sample(made, ROWS, seed, independent=True)
     together = ensemble(made, "random-features", rows, seeds=4)
     first = together.members[0]
-    tree = cKDTree(made.inputs.to_unit(rows.inputs))
+    distance = distance_from(made, rows.inputs).values
     found: dict[str, Any] = {}
     limits = np.full(len(SIGNALS), np.nan)
     for shift in shifts(made, first, n=n, seed=1000 + seed).rows:
         P = shift.inputs
-        dual, near = residuals(made, P, np.asarray(first(P)))[1], tree.query(made.inputs.to_unit(P))[0]
+        dual, near = residuals(made, P, np.asarray(first(P)))[1], distance(P)
         signals = np.nan_to_num([dual, together.error_bar(P), near], nan=np.inf)  # what is no number warns
         if shift.name == UNSHIFTED:
             limits = np.quantile(signals, 0.95, axis=1)
