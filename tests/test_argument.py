@@ -103,6 +103,16 @@ def test_planted_results_do_not_hold(name, values, verdict):
     assert registry.experiment(name).verdict({**result, "rows": planted})[0] == verdict
 
 
+def test_a_checkerboard_of_large_contrast_alone_decides_between_held_and_depends():
+    made, result = registry.experiment("coarse-graining"), registry.stored("coarse-graining")
+    rows = [{**row, "geometric": 1e-3} if row["of"] == "checkerboard" else row for row in result["rows"]]
+    assert made.verdict({**result, "rows": rows})[0] == "held"
+    for contrast, verdict in ((100, "depends"), (4, "failed")):
+        one = {"of": "one period", "contrast": contrast}
+        slow = [{**r, "exponent of the error": [0.1, 0.0, 0.2]} if one.items() <= r.items() else r for r in rows]
+        assert made.verdict({**result, "rows": slow})[0] == verdict
+
+
 def test_more_data_must_not_help_where_only_hard_constraints_do():
     """Of planted ratios of worst errors, hard ones and those of more data to soft ones."""
     made, result = registry.experiment("more-inputs"), registry.stored("more-inputs")

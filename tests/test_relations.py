@@ -1,5 +1,8 @@
 """Relations: exact at solutions, and below true errors of whatever breaks them, on every problem that declares some."""
 
+from dataclasses import fields
+
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -7,6 +10,7 @@ import assay
 from assay.solvers.box import Box
 from assay.solvers.problems.advection_diffusion import AdvectionDiffusion
 from assay.solvers.problems.allen_cahn import AllenCahn
+from assay.solvers.problems.black_box import BlackBox
 from assay.solvers.problems.bratu import Bratu
 from assay.solvers.problems.burgers import Burgers
 from assay.solvers.problems.elasticity import Elasticity
@@ -236,20 +240,42 @@ def test_two_half_steps_are_one():
     assert (decaying(4.0).relations[0].violation(problem, linear, P).absolute <= found.absolute).all()
     away = law.violation(problem, lambda P: 3.0 + truth(P), P)  # states that the box does not hold
     assert np.isnan(away.lower).all()
-    for growth in (-1.0, np.nan):
+    for growth in (-1.0, np.nan, "2"):
         with pytest.raises(ValueError, match="how far states may grow apart"):
             Composed("", "", np.arange(2), 2, growth)
-    with pytest.raises(ValueError, match="each given once"):
-        Composed("", "", np.arange(2), 1)
-    for state in ([0], [0, 5]):
-        with pytest.raises(ValueError, match="an input for each of the 2 values of a field"):
-            Composed("", "", np.array(state), 2).images(problem, P, np.random.default_rng(0))
-    box = problem.inputs
-    with pytest.raises(ValueError, match="says nothing of errors in the"):
-        assay.black_box(
-            lambda p: p[:2], box, size=2, norm=lambda p, u: np.linalg.norm(u) * (2.0 - p[2]) ** 2 + 0 * u[0],
-            relations=[law],
-        )  # fmt: skip
+    for state, time in ([0, 0], 2), ([0, 2], 2), ([0, -1], 2):
+        with pytest.raises(ValueError, match="each once"):
+            Composed("", "", np.array(state), time)
+    for state, time in ([0], 2), ([0, 1], 3):
+        with pytest.raises(ValueError, match="the state is as many inputs as values"):
+            assay.black_box(
+                lambda p: p[:2], problem.inputs, size=2, norm="l2", relations=[Composed("", "", np.array(state), time)]
+            )
+    for weighted in (lambda p: (2.0 - p[2]) ** 2, lambda p: 1e-3 + p[0] ** 2):  # of the time, of the state
+        with pytest.raises(ValueError, match="says nothing of errors in the"):
+            assay.black_box(
+                lambda p: p[:2], problem.inputs, size=2, norm=lambda p, u, w=weighted: jnp.linalg.norm(u) * w(p),
+                relations=[law],
+            )  # fmt: skip
+
+
+class Held(BlackBox):
+    """Its first value is prescribed."""
+
+    def prescribe(self, p, u):
+        return jnp.asarray(u).at[0].set(p[0])
+
+
+def test_the_second_half_starts_at_the_prescribed_answer():
+    made = decaying(1.2)
+    problem = Held(**{field.name: getattr(made, field.name) for field in fields(made) if field.init})
+
+    def wrong(P):  # where the problem prescribes: no error at all
+        return np.stack([P[:, 0] + 0.9 * (P[:, 2] <= 0.5), P[:, 1] * np.exp(-2 * P[:, 2])], axis=1)
+
+    found = problem.relations[0].violation(problem, wrong, problem.inputs.draw(64, 0))
+    np.testing.assert_array_equal(found.inputs[:, 2, 0], found.inputs[:, 1, 0])
+    assert (found.absolute == 0).all()
 
 
 def test_homogeneity_goes_to_the_far_end_of_the_box_and_says_nothing_where_there_is_no_room():

@@ -1,7 +1,9 @@
 """Composition: where states and the time that passes are inputs, two steps make one, S(t) x = S(t/2) S(t/2) x.
 
-With the answer y = N(x, t/2) as the state of the second half, and growth L: |S(t/2) y - S(t/2) x'| <= L |y - x'| for
-all states and half times of the box, in the norm, which depends on neither,
+With the answer y = N(x, t/2), its prescribed entries in place, as the state of the second half, and the growth L, for
+which |S(t/2) y - S(t/2) x'| <= L |y - x'| has to hold of all states y of the box, of all x' that the flow reaches from
+the box in half a time of it, **also where these are outside of the box**, and in the norm, which depends on neither
+state nor time,
 
     defect = |N(y, t/2) - N(x, t)|,   w = (1, L, 1) of N(x, t), N(x, t/2) and N(y, t/2),
 
@@ -12,6 +14,7 @@ contractions. Nothing is said where t/2 or y is not in the box.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any, ClassVar
 
 import jax.numpy as jnp
@@ -24,10 +27,10 @@ from .relation import Relation, held_in
 @dataclass(frozen=True, eq=False)
 class Composed(Relation):
     """``state``: the inputs that hold the state, in the order of the field's values; ``time``: the input that is the
-    time; ``growth``: L.
+    time; ``growth``: L, over the box and all that the flow reaches from it in half a time (module docstring).
 
     Raises:
-        ValueError: a growth that is negative or no number; a time or an input twice among the state.
+        ValueError: a growth that is negative or no number; inputs that are named twice, or the time among the state.
     """
 
     following: ClassVar[int] = 1
@@ -39,21 +42,17 @@ class Composed(Relation):
     growth: float = 1.0
 
     def __post_init__(self) -> None:
-        if not 0 <= self.growth < np.inf:
-            raise ValueError(f"growth is how far states may grow apart, a finite number >= 0, not {self.growth}")
-        if len({self.time, *np.asarray(self.state).tolist()}) != np.size(self.state) + 1:
-            raise ValueError(f"state {self.state} and time {self.time} are different inputs, each given once")
+        if not (isinstance(self.growth, Real) and 0 <= self.growth < np.inf):
+            raise ValueError(f"growth is how far states may grow apart, a finite number >= 0, not {self.growth!r}")
+        named = [*np.ravel(self.state).tolist(), self.time]
+        if any(not isinstance(i, int | np.integer) or i < 0 for i in named) or len(set(named)) < len(named):
+            raise ValueError(f"state and time name inputs by their places from 0, each once, not {named}")
 
     def images(self, problem: Any, P: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """
-        Raises:
-            ValueError: a state that has not one input for every value of a field.
-        """
-        d, inputs = P.shape[1], np.append(self.state, self.time)
-        if len(inputs) != problem.size + 1 or not ((inputs >= 0) & (inputs < d)).all():
+        if np.size(self.state) != problem.size or max(*self.state, self.time) >= P.shape[1]:
             raise ValueError(
-                f"state names an input for each of the {problem.size} values of a field, and time one more, by their "
-                f"numbers 0 to {d - 1}, not {self.state} and {self.time}"
+                f"{problem.name} has {P.shape[1]} inputs and fields of {problem.size} values: the state is as many "
+                f"inputs as values, not {list(map(int, self.state))}, and the time another, not {self.time}"
             )
         half = P.copy()
         half[:, self.time] /= 2

@@ -73,7 +73,9 @@ class Relation(abc.ABC):
     def follow(
         self, problem: Any, Q: Float[np.ndarray, "n k d"], U: Float[np.ndarray, "n k N"]
     ) -> Float[np.ndarray, "n following d"]:
-        """The ``following`` inputs of the box, told by the answers U at the images; NaN where there are none."""
+        """The ``following`` inputs of the box, told by the answers U at the images, with prescribed values; NaN where
+        there are none.
+        """
         return np.empty((len(Q), 0, Q.shape[2]))
 
     # ---- final from here on --------------------------------------------------------------------------------------
@@ -89,7 +91,8 @@ class Relation(abc.ABC):
         U = _answers(problem, surrogate, Q[rows])
         if self.following:
             more = np.full((len(Q), self.following, Q.shape[2]), np.nan)
-            more[rows] = self.follow(problem, Q[rows], U)
+            if len(rows):
+                more[rows] = self.follow(problem, Q[rows], np.asarray(_prescribed(problem)(Q[rows], U)))
             found = np.isfinite(more[rows]).all(axis=(1, 2))
             Q, rows = np.concatenate([Q, more], axis=1), rows[found]
             U = np.concatenate([U[found], _answers(problem, surrogate, more[rows])], axis=1)
@@ -119,6 +122,16 @@ def held_in(box: Box, P: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "n d"]:
     inside = np.clip(P, box.lower, box.upper)
     same = np.abs(inside - P) <= ROUNDING * np.abs(P)  # the box's own slack is of its width: far more, of small numbers
     return np.where(same.all(axis=1)[:, None], inside, np.nan)
+
+
+@kept_by_problem(16)
+def _prescribed(problem: Any) -> RowMap:
+    """(Q, U) -> U with the prescribed values in place, of rows."""
+
+    def one(Q: Array, U: Array) -> Array:
+        return jnp.stack([jnp.asarray(problem.prescribe(Q[i], U[i])) for i in range(len(Q))])
+
+    return RowMap(one, chunk=8)
 
 
 @kept_by_problem(64)
@@ -159,7 +172,8 @@ def check_bounds_errors(problem: Any, relations: tuple[Relation, ...]) -> None:
         try:
             Q = relation.images(problem, problem.inputs.draw(TRIED, 0), np.random.default_rng(1))
             Q = Q[np.isfinite(Q).all(axis=(1, 2))]
-            Q = np.concatenate([Q, np.repeat(Q[:, -1:], relation.following, axis=1)], axis=1)  # of any, with any fields
+            any_others = problem.inputs.draw(len(Q) * relation.following, 1).reshape(len(Q), -1, Q.shape[2])
+            Q = np.concatenate([Q, any_others], axis=1)
             k = Q.shape[1]
             which = np.linspace(0, k * N - 1, min(k * N, 2 * TRIED)).astype(int)
             entries = np.zeros((len(which), k * N))

@@ -27,13 +27,13 @@ CLAIM = Claim(
     "the ends are added with weight 1 or 100, whichever has the smaller worst error. More data: soft, at "
     "128 inputs. Adam for 3000 steps, four starts and designs. Right is a worst relative error in the "
     "energy norm below 30 % at 256 draws; an end that is off counts as a jump over one cell.",
-    limits="One equation in one dimension, equal steps for all; only boundary values are tried as hard constraints. "
-    "Soft weights are chosen by the test, which favours soft ones. Steps, rate and weights come from single "
-    "runs, for some of which right meant 10 %; networks of place and inputs failed at one input already.",
-    rule="Two halves. More inputs: the share of right runs is lower at eight inputs than at one, the exact "
-    "intervals apart, at both contrasts. Only hard constraints help: hard runs are right more often than "
-    "soft ones, the interval over starts of the ratio of their worst errors lies below 1, and that of "
-    "more data does not. Held: both. Failed: neither. Depends: one.",
+    limits="One equation in one dimension; only boundary values are tried as hard constraints. The test chooses soft "
+    "weights, which favours soft ones. Steps, rate and weights come from single runs, some with right at 10 %. "
+    "Runs of a start share draws: intervals are too narrow. At contrast 4 none falls with four times the data.",
+    rule="Two halves. More inputs: of all runs of a contrast together, the share of right ones is lower at eight "
+    "inputs than at one, exact intervals apart, at both. Only hard constraints help: hard runs are right more "
+    "often than soft ones, the interval over starts of their ratio of worst errors is below 1, that of more data "
+    "is not. Held: both. Failed: neither. Depends: one.",
 )
 INPUTS, CONTRASTS, KINDS, HOW = (1, 2, 4, 8), (4, 100), ("solutions", "energy"), ("hard", "soft", "more data")
 WEIGHTS, CELLS, RIGHT = (1.0, 100.0), 16, 0.3

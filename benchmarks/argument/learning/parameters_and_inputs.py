@@ -27,7 +27,8 @@ CLAIM = Claim(
     "Parameters: the fewest, of widths 2 to 64, for which the worst error of 256 draws is below 10 %, "
     "from 256 snapshots. Data: the fewest of 4 to 256 snapshots with 64 units. Three starts and designs; "
     "exponents of n ~ d^b.",
-    limits="Steps of two in widths and snapshots; a size that is not reached counts as twice the largest, which "
+    limits="Data are counted in snapshots, which are what costs; the numbers in them grow faster, as outputs do. "
+    "Steps of two in widths and snapshots; a size that is not reached counts as twice the largest, which "
     "makes its exponent too small. One tolerance, one optimiser; a number below the largest is what "
     "training finds, more than a network needs that exists. The number of outputs decides: a first whole "
     "run had ten for all numbers of inputs, of which few inputs need fewer; parameters then grew like "
