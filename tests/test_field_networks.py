@@ -16,6 +16,7 @@ from assay.surrogates.networks.base_field import base_fields
 from assay.surrogates.networks.field_network import field_normaliser, normalised
 from assay.surrogates.networks.resnet import change_per_layer
 from assay.surrogates.surrogate import scaled_features
+from assay.surrogates.training.optimise import Outcome, clock_warning
 from assay.verify.answers.evaluate import captured
 from assay.verify.proofs.prover import prover
 
@@ -161,6 +162,32 @@ def test_single_precision_is_of_the_network_and_comes_back_as_it_was(problem, sn
     assert set(weights) == {np.dtype("float32")} and s(problem.inputs.sample(2, seed=1)).dtype == np.float64
     P = problem.inputs.sample(5, seed=8)
     np.testing.assert_array_equal(load(save(s, tmp_path / "m.safetensors"), problem)(P), s(P))
+
+
+def test_a_clock_that_compiling_outlasts_is_named_with_what_to_do(problem, snapshots):
+    """Before the sentence of the baseline that is better then, which alone would say nothing of the cause."""
+    s = train(problem, "mlp", snapshots, seconds=1e-6, base="mean", **SMALL)
+    clock, dull = s.training["warnings"]
+    assert s.training["steps"] == 0 and clock.startswith("no step was made in seconds=1e-06: compiling")
+    assert "which costs nothing" in dull and "which costs nothing" not in clock
+
+
+@pytest.mark.parametrize(
+    ("steps", "stopped", "prepared", "told"),
+    [
+        (0, "seconds", 0.1, "no step was made in seconds=8: compiling, and what else comes before the first step"),
+        (1, "seconds", 9.5, "only one step was made"),
+        (51, "seconds", 6.1, "only 51 steps were made in seconds=8"),
+        (51, "seconds", 4.0, ""),  # slow steps: compiling is not to blame
+        (100, "seconds", 6.1, ""),
+        (51, "steps", 6.1, ""),
+    ],
+)
+def test_few_steps_are_told_of_where_compiling_took_the_time(steps, stopped, prepared, told):
+    said = clock_warning(Outcome(None, steps, 10.0, 1.0, stopped, prepared=prepared), 8.0)
+    assert len(said) == bool(told) and all(line.startswith(told) for line in said)
+    if prepared == 6.1 and told:
+        assert "took 6.1 s" in said[0] and "take seconds=25 or more" in said[0]
 
 
 def test_a_rate_that_diverges_keeps_the_last_good_state_and_says_so(problem, snapshots):

@@ -230,6 +230,7 @@ def test_an_interrupted_run_goes_on_to_the_bit(problem, half, straight, tmp_path
 def test_the_clock_stops_a_run(problem, half):
     s = train(problem, "pod-mlp", half, seconds=1e-6, **SMALL)
     assert s.training["stopped"] == "seconds" and s.training["steps"] == 0
+    assert s.training["warnings"][0].startswith("no step was made in seconds=1e-06: compiling")
     assert np.isfinite(s(problem.inputs.sample(4))).all()
 
 

@@ -31,7 +31,7 @@ from ...solvers.problem import Problem
 from ...solvers.problems.catalogue import closest
 from ..surrogate import Surrogate
 from ..training.dull import CHEAPEST, dull_warning
-from ..training.optimise import Budget, Outcome, Progress, Stages, identity
+from ..training.optimise import Budget, Outcome, Progress, Stages, clock_warning, identity
 from ..training.optimisers import judged_lbfgs
 from ..training.options import checked_weight
 from ..training.pod import Data, box_points, inner_product, pod, prepare, solve_few
@@ -193,7 +193,7 @@ def train_fields(
         "constraints": constraints,
         "base": corrected,
         "dropped": data.dropped,
-        "warnings": _warnings(outcome.stopped),
+        "warnings": _warnings(outcome.stopped) + clock_warning(outcome, seconds),
     }
     if len(sets.held_P):
         training["validation"] = {"network": judged if np.isfinite(judged) else None, "dull": dull.errors}

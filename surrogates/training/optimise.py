@@ -14,6 +14,7 @@ import time
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import ceil
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -29,6 +30,7 @@ PAUSE = 0.3  # seconds of work between looks at the clock
 SAVE = 5.0  # seconds between checkpoints
 LOOK = 50  # steps between looks at the loss, which make the learning curve
 STALL, GAIN = 100, 0.01
+HARDLY = 100  # steps; the first 50 or so are Adam's, and what follows them is compiled after them
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,20 @@ class Outcome(NamedTuple):
     loss: float
     stopped: str  # steps, seconds, converged, diverged
     curve: tuple[float, ...] = ()  # the loss at the beginning and after every LOOK steps
+    prepared: float = 0.0  # seconds before steps could be made: compiling above all, with the first steps of programs
+
+
+def clock_warning(outcome: Outcome, seconds: float | None) -> list[str]:
+    """A sentence if the clock stopped a run that compiling had hardly let begin; none otherwise."""
+    late = outcome.steps == 0 or (outcome.steps < HARDLY and outcome.prepared > outcome.seconds / 2)
+    if outcome.stopped != "seconds" or seconds is None or not late:
+        return []
+    made = {0: "no step was", 1: "only one step was"}.get(outcome.steps, f"only {outcome.steps} steps were")
+    return [
+        f"{made} made in seconds={seconds:.3g}: compiling, and what else comes before the first step, took "
+        f"{outcome.prepared:.2g} s, so the network is hardly trained: take seconds={ceil(4 * outcome.prepared)} or "
+        "more, or steps= without a clock"
+    ]
 
 
 def identity(*facts: Any) -> str:
@@ -90,7 +106,8 @@ class Stages:
     def outcome(self, weights: Any) -> Outcome:
         """Where the run ended."""
         run = self._run
-        return Outcome(weights, run.step, run.elapsed, run.history[-1], run.stopped or "steps", tuple(run.history))
+        why, prepared = run.stopped or "steps", run.elapsed - run.before - run.worked
+        return Outcome(weights, run.step, run.elapsed, run.history[-1], why, tuple(run.history), prepared)
 
 
 class _Stored(NamedTuple):
@@ -141,6 +158,7 @@ class _Run:
     def __init__(self, budget: Budget) -> None:
         self.budget = budget
         self.phase, self.step, self.before = 0, 0, 0.0
+        self.worked = 0.0  # seconds of steps that were compiled before
         self.history: list[float] = []  # the loss at every multiple of LOOK steps
         self.stopped = ""
         self.leaves: list[np.ndarray] | None = None
@@ -178,6 +196,7 @@ class _Run:
                 break
             self.latest, self.step = new, self.step + count
             if warm:
+                self.worked += spent * count
                 self.size = max(1, min(LOOK, int(PAUSE / max(spent, 1e-6))))
             warm = True
             if self.step % LOOK == 0:

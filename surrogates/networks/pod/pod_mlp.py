@@ -42,7 +42,7 @@ from ....solvers.problem import Problem
 from ...baselines import polynomial
 from ...surrogate import Surrogate
 from ...training.gauss_newton import levenberg_marquardt, serves
-from ...training.optimise import Budget, Outcome, Progress, Stages, identity, identity_kept
+from ...training.optimise import Budget, Outcome, Progress, Stages, clock_warning, identity, identity_kept
 from ...training.optimisers import minimise_by
 from ...training.options import checked_weight
 from ...training.physics_fields import LeastResidual, Plan, joined, least_residual
@@ -224,11 +224,13 @@ def train_pod_mlp(
         "smoothness": float(smoothness),
         "derivatives": int(derivatives),
         "dropped": data.dropped,
+        "warnings": clock_warning(outcome, seconds),
     }
     architecture = {"name": "pod-mlp", "widths": list(shape), "skip": bool(skip), "lift": data.lift}
     architecture |= {"vanish": [list(pair) for pair in network.vanish]} if network.vanish else {}
     if found is not None:
-        training |= validated(architecture, arrays, found, alone, taught, base is not None, outcome.steps, seed)
+        checked = validated(architecture, arrays, found, alone, taught, base is not None, outcome.steps, seed)
+        training |= checked | {"warnings": training["warnings"] + checked["warnings"]}
     return Surrogate(problem, architecture, arrays, predict, box, seed, data.hash, training)
 
 
