@@ -13,10 +13,11 @@ from assay.solvers.tolerance import Tolerance
 from assay.verify.falsify import falsify
 from assay.verify.search import confirmation as confirming
 from assay.verify.search.confirmation import Confirmation
-from assay.verify.search.estimate import estimated_error
+from assay.verify.search.estimate import corrected, estimated_error
 from assay.verify.search.independent import IndependentDraws
 from assay.verify.search.methods.catalogue import BY_SIGNAL, METHODS, STANDARD
 from assay.verify.search.methods.search import Search
+from assay.verify.search.methods.standard_v1 import confirm_peaks
 from assay.verify.search.methods.true_error import REPEATS, Spent, TrueError
 from assay.verify.search.signal import Signal
 
@@ -240,6 +241,42 @@ def test_the_estimate_is_near_the_error_and_its_slope_is_its_own():
         step = 1e-4 * width[j] * np.eye(len(width))[j]
         high, low = np.log(signal.values(np.stack([P[0] + step, P[0] - step])))
         assert float(slope[j]) == pytest.approx((high - low) / (2e-4 * width[j]), rel=1e-2, abs=1e-2)
+
+
+def test_corrections_by_a_rough_inverse_end_in_as_many_steps_as_there_are_unknowns():
+    """The Krylov space of three unknowns is spent after three combinations, whatever the inverse (Walker and Ni 2011),
+    also where the plain iteration runs away; and where nothing is left to correct nothing is done."""
+    rng = np.random.default_rng(0)
+    A, b = jnp.asarray(rng.standard_normal((3, 3)) + 2 * np.eye(3)), jnp.asarray(rng.standard_normal(3))
+    u = jnp.linalg.solve(A, b)
+
+    def correction(w):
+        return 3 * (A @ w - b)
+
+    away = [float(jnp.linalg.norm(corrected(correction, u + 1, k) - u)) for k in (1, 2, 3, 4)]
+    assert away[0] > jnp.linalg.norm(jnp.ones(3)) and away[3] < 1e-10 < away[2]
+    np.testing.assert_allclose(corrected(correction, u, 3), u, atol=1e-12)
+
+
+def test_a_bound_far_above_the_estimate_does_not_choose_where_to_look():
+    """The bound has its peak where the error is least, the estimate its own where the error is largest: with a bound
+    of ten times the error the first solve is at the estimate's, with one and a half times at the bound's."""
+    for times, first in ((10.0, PLACE), (1.5, 1 - PLACE)):
+        hill = Hill()
+        confirm = confirmation(hill.problem(gradient=False), ones, 4)
+
+        def estimate(P, hill=hill):
+            h = hill.height(P)
+            return h / (1 + h)
+
+        def bound(P, times=times, estimate=estimate):
+            there = estimate(BOX.from_unit((1 - PLACE)[None]))[0]
+            return times * there * np.exp(-((BOX.to_unit(P) - (1 - PLACE)) ** 2).sum(axis=1))
+
+        others = (Signal("estimate", estimate),)
+        search = Search(confirm, Signal("bound", bound), 0, 64, np.random.default_rng(0), confirm.report, others=others)
+        confirm_peaks(search, 1)
+        np.testing.assert_allclose(BOX.to_unit(confirm.asked[0]), first, atol=1e-2)
 
 
 def test_minimisers_are_told_that_nothing_is_left():

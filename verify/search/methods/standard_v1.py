@@ -2,8 +2,10 @@
 
 Fixed and versioned, without anything to tune: what it finds is comparable. Where the signal is a proved bound, points
 whose bound is within the tolerance cost nothing, and the search ends where all peaks are; where bounds are infinite, or
-there are none, errors are estimated too. Then the true error is climbed from the best points known: by its slope where
-the solver has derivatives, but never by that alone, for a failure may stand on a plateau or behind a kink."""
+far above what is estimated, or there are none, the peaks of estimates come first. Then the true error is climbed from
+the best points known: by its slope where the solver has derivatives, but never by that alone, for a failure may stand
+on a plateau or behind a kink.
+"""
 
 from __future__ import annotations
 
@@ -20,6 +22,7 @@ from .true_error import TrueError
 
 SHARE = 3  # one call in so many for the peaks of signals, at least ``FEW``
 FEW = 4
+SHARP = 2.0  # times what is estimated: a bound above that says where bounds are worst, not errors
 APART = 0.05  # of the box: nearer points are one start
 WIDTH = 0.15  # of a population around a known point
 FREE = 2  # calls by slopes for each without, and those after a run that raised the worst error by this share:
@@ -54,7 +57,7 @@ def confirm_peaks(search: Search, most: int) -> bool:
             if not above.any():
                 confirm.check(box.from_unit(points[:3])[:most], f"climbed the {signal.kind}")
                 return False
-            known = bool((values < BROKEN).all())
+            known = bool((values < BROKEN).all()) and sharp(search, points, values)
             # infinite bounds are alike: where errors can be estimated, these tell which is worse
             points = points[above & (values < BROKEN)] if search.others else points[above]
         ranked.append([(x, signal.kind) for x in points])
@@ -71,6 +74,13 @@ def confirm_peaks(search: Search, most: int) -> bool:
         if confirm.worst <= before:  # the highest come first: those that follow say less
             break
     return True
+
+
+def sharp(search: Search, points: Float[np.ndarray, "m d"], bounds: Float[np.ndarray, " m"]) -> bool:
+    """Whether the highest bound is about the error there, as far as that can be estimated: then nothing tells more."""
+    estimates = [other for other in search.others if other.kind == "estimate"]
+    search.evaluations += len(estimates)
+    return all(bool(bounds[0] <= SHARP * e.values(search.box.from_unit(points[:1]))[0]) for e in estimates)
 
 
 def _peaks(search: Search, signal: Signal) -> tuple[Float[np.ndarray, "m d"], Float[np.ndarray, " m"]]:
