@@ -12,7 +12,7 @@ from assay.surrogates import load, save, train
 from assay.surrogates.baselines.regression import Regression
 from assay.surrogates.networks.pod.energy_loss import LossRows
 from assay.surrogates.networks.pod.teacher import find_teacher, less, taught_rows, without
-from assay.surrogates.training.dull import close_warning, held_out, splits
+from assay.surrogates.training.dull import held_out, splits
 from assay.surrogates.training.pod import pod, prepare
 
 BOX = Box(("a", "b"), [-1.0, 0.0], [1.0, 2.0])
@@ -46,13 +46,6 @@ def test_a_mixture_is_no_worse_than_the_best_and_adds_up_to_one(smooth):
     assert errors == sorted(errors) and judged.error <= errors[0] and judged.mean <= judged.error
     assert sum(judged.mixture.values()) == pytest.approx(1.0, abs=1e-9) and min(judged.mixture.values()) > 0
     assert judged.errors["mean"] > 10 * errors[0]
-
-
-def test_whoever_is_as_good_within_a_tenth_is_told_of():
-    known = {"linear": 0.5, "kernel-ridge": 0.3, "polynomial": float("nan")}
-    assert close_warning(known, 0.26) == [] and close_warning({}, 0.3) == []
-    for network in (0.28, 0.31, float("nan")):
-        assert "kernel-ridge, which costs nothing, has a relative error of 0.3" in close_warning(known, network)[0]
 
 
 def test_taught_rows_are_least_at_what_the_teacher_says(smooth):

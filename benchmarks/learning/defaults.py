@@ -49,7 +49,8 @@ def row_of(case: Case) -> dict[str, Any]:
         name: errors(case.problem, train(case.problem, name, snapshots, seed=case.seed), P, U).mean() for name in DULL
     }
     best = min(dull, key=lambda name: dull[name])
-    validation = network.training["validation"]
+    validation, warnings = network.training["validation"], network.training["warnings"]
+    told = warnings[0].split(",")[0] if warnings else "-"
     return {
         "problem": case.title,
         "snapshots": case.snapshots,
@@ -60,7 +61,9 @@ def row_of(case: Case) -> dict[str, Any]:
         "its mean": float(dull[best]),
         "ratio": float(found.mean() / dull[best]),
         "taught": validation["taught"],
-        "warned": bool(network.training["warnings"]),
+        "warned": bool(warnings),
+        "of": told,
+        "rightly": "-" if told not in dull else bool(dull[told] <= LOST * found.mean()),
         "seconds": seconds,
     }
 
@@ -90,6 +93,12 @@ def measure(quick: bool, keep: str | None = None) -> dict[str, Any]:
 
 def show(result: dict[str, Any], console: Console) -> None:
     console.print(command.table("mean relative errors, pod-mlp with defaults and without physics", result["rows"]))
+    said = [row.get("rightly") for row in result["rows"][1:] if row["warned"]]
+    right, wrong = (sum(is_so is which for is_so in said) for which in (True, False))
+    console.print(
+        f"{len(said)} warnings: {right} of a baseline that is better, or worse by at most {LOST - 1:.0%}; {wrong} of "
+        "one that is not"
+    )
 
 
 if __name__ == "__main__":

@@ -36,12 +36,16 @@ def fit(r: Regression, seed: int = 0) -> Surrogate:
     chosen = np.unique(r.groups, return_index=True)[1]  # of rows that nearly repeat each other the first
     x, targets = r.x[chosen], r.targets[chosen]
     n, m = x.shape
-    tail = np.c_[x, np.ones(n)]
-    matrix = np.block([[cdist(x, x) ** 3, tail], [tail.T, np.zeros((m + 1, m + 1))]])
     right = np.concatenate([targets, np.zeros((m + 1, targets.shape[1]))])
-    found = np.linalg.lstsq(matrix, right, rcond=1e-14)[0]
+    found = np.linalg.lstsq(system(x), right, rcond=1e-14)[0]
     arrays = {"points": x, "values": found[:n], "slope": found[n : n + m], "constant": found[n + m]}
     return r.surrogate("pod-interpolation", arrays, predict, seed)
+
+
+def system(x: Float[np.ndarray, "n m"]) -> Float[np.ndarray, "k k"]:
+    """The matrix for the weights a of n points and the linear part behind them; symmetric."""
+    tail = np.c_[x, np.ones(len(x))]
+    return np.block([[cdist(x, x) ** 3, tail], [tail.T, np.zeros((tail.shape[1], tail.shape[1]))]])
 
 
 def predict(problem: Problem, architecture: dict[str, Any], arrays: dict[str, Any], P: Array) -> Float[Array, "n k"]:

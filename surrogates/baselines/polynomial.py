@@ -22,6 +22,7 @@ from ..surrogate import Surrogate, scaled_features
 from .regression import Regression, choose, least_squares
 
 TERMS = 1500  # at most
+CUT = 1e-10  # of the largest singular value: what is below counts as zero
 DEPENDENT = 1e-8  # share of a feature that others leave of it, up to which it says nothing new
 
 
@@ -56,12 +57,12 @@ def fit(r: Regression, seed: int = 0, *, degree: int | None = None) -> Surrogate
 
     def score(D: int) -> float:
         powers = powers_of(D)
-        W = least_squares(_basis_on_host(r.x[fit], powers), r.targets[fit], r.weights[fit], cut=1e-10)
-        return r.error(_basis_on_host(r.x[held], powers) @ W, held)
+        W = least_squares(on_host(r.x[fit], powers), r.targets[fit], r.weights[fit], cut=CUT)
+        return r.error(on_host(r.x[held], powers) @ W, held)
 
     degree = choose(allowed, score) if degree is None else degree
     powers = powers_of(degree)
-    W = least_squares(_basis_on_host(r.x, powers), r.targets, r.weights, cut=1e-10)
+    W = least_squares(on_host(r.x, powers), r.targets, r.weights, cut=CUT)
     return r.surrogate("polynomial", {"powers": powers, "values": W}, predict, seed, degree=degree)
 
 
@@ -98,7 +99,7 @@ def predict(problem: Problem, architecture: dict[str, Any], arrays: dict[str, An
 def values(architecture: dict[str, Any], arrays: dict[str, Any], x: Any, xp: Any = jnp) -> Any:
     """Targets [n, k] at scaled features, in JAX or in numpy."""
     powers = np.asarray(arrays["powers"])
-    return (_basis_on_host(x, powers) if xp is np else _basis(x, powers)) @ arrays["values"]
+    return (on_host(x, powers) if xp is np else _basis(x, powers)) @ arrays["values"]
 
 
 def _basis(x: Float[Array, "n m"], powers: Int[np.ndarray, "terms m"]) -> Float[Array, "n terms"]:
@@ -112,7 +113,8 @@ def _basis(x: Float[Array, "n m"], powers: Int[np.ndarray, "terms m"]) -> Float[
     return out
 
 
-def _basis_on_host(x: Float[np.ndarray, "n m"], powers: Int[np.ndarray, "terms m"]) -> Float[np.ndarray, "n terms"]:
+def on_host(x: Float[np.ndarray, "n m"], powers: Int[np.ndarray, "terms m"]) -> Float[np.ndarray, "n terms"]:
+    """The terms at scaled features, by numpy."""
     T = np.polynomial.chebyshev.chebvander(x, int(powers.max(initial=0)))
     out = np.ones((len(x), len(powers)))
     for j in range(x.shape[1]):

@@ -62,13 +62,14 @@ class Regression:
 
     def error(self, predicted: Float[np.ndarray, "n k"], rows: Any = slice(None)) -> float:
         """The root mean square relative error of predicted targets over some rows."""
-        return float(np.sqrt(np.mean(self._each(predicted, rows) ** 2)))
+        return float(np.sqrt(np.mean(self.each_error(predicted, rows) ** 2)))
 
     def mean_error(self, predicted: Float[np.ndarray, "n k"], rows: Any = slice(None)) -> float:
         """Their mean relative error, which few large ones do not rule."""
-        return float(np.mean(self._each(predicted, rows)))
+        return float(np.mean(self.each_error(predicted, rows)))
 
-    def _each(self, predicted: Float[np.ndarray, "n k"], rows: Any) -> Float[np.ndarray, " n"]:
+    def each_error(self, predicted: Float[np.ndarray, "n k"], rows: Any = slice(None)) -> Float[np.ndarray, " n"]:
+        """The relative error of every row."""
         return np.asarray(np.linalg.norm((predicted - self.targets[rows]) * self.weights[rows][:, None], axis=1))
 
     def halves(self, share: float = 0.2, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:

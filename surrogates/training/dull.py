@@ -1,11 +1,13 @@
 """How well the dull baselines predict rows that were left out: what a network has to beat, in a second.
 
 They are fitted to the rows that a split keeps, in the basis of all rows, and judged at the others; what the basis
-leaves out is the same for everybody and not counted.
+leaves out is the same for everybody and not counted. For the warning that one of them may be better they are judged
+once more, as fitted to all rows but one (``refitted``), beside the network's errors at the same rows (``paired.py``).
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,8 +15,10 @@ from jaxtyping import Float, Int
 from scipy.optimize import nnls
 
 from ..baselines import kernel_ridge, linear, mean, nearest, pod_interpolation, polynomial, random_features
+from ..baselines.refitted import left_out_residuals
 from ..baselines.regression import Regression
 from ..surrogate import Surrogate
+from .paired import COVERED, Ratio, ratio_of_means
 
 DULL: dict[str, Any] = {
     "mean": mean,
@@ -32,7 +36,7 @@ MIXED = (
     0.9  # of the best one's error: what a mixture must come below, whose shares are fitted to the rows that judge it
 )
 WORSE = 1.05  # times the error of a dull baseline, from which on it is told
-CLOSE = 0.9  # times that error, from which on nobody knows which is better
+CLOSE = 0.9  # times that error, from which on nobody knows which is better, however narrow the interval
 FEW = 256  # rows up to which every row is left out once
 CHEAPEST = ("mean", "linear", "kernel-ridge")  # beside a network that has its own rows left out
 
@@ -59,14 +63,39 @@ def dull_warning(errors: dict[str, float], network: float, where: str = "left-ou
     ]
 
 
-def close_warning(errors: dict[str, float], network: float) -> list[str]:
-    """A sentence if the best of these baselines is about as good as the network at rows left out; none otherwise."""
-    best, error = _best(errors)
-    if not best or network <= CLOSE * error:
+class Beside(NamedTuple):
+    """Relative errors at rows, of which groups of twins count as one, and what rows these are."""
+
+    network: Float[np.ndarray, " n"]
+    dull: dict[str, Float[np.ndarray, " n"]]
+    groups: Int[np.ndarray, " n"]
+    where: str
+
+    def ratios(self) -> dict[str, Ratio]:
+        """The network's mean error by that of every baseline."""
+        return {name: ratio_of_means(self.network, errors, self.groups) for name, errors in self.dull.items()}
+
+
+def close_warning(rows: Beside, ratios: dict[str, Ratio], surely: bool = False) -> list[str]:
+    """A sentence if some baseline is about as good as the network or better, for all that these rows tell; none if all
+    are clearly worse, or with ``surely`` none is clearly better.
+    """
+    near = [(name, r) for name, r in ratios.items() if not (r.value <= CLOSE and r.high <= 1)]
+    if surely:
+        near = [(name, r) for name, r in near if r.low > 1 and r.value > WORSE]
+    if not near:
         return []
+    near.sort(key=lambda item: -np.nan_to_num(item[1].value, nan=np.inf))
+    best, found = near[0]
+    intervals = ", ".join(f"{name} {r.value:.3g} [{r.low:.3g}, {r.high:.3g}]" for name, r in near)
+    if found.low > 1 and found.value > WORSE:
+        what, remedy = "is better", f"train {best} instead, or the network with more snapshots or steps"
+    else:
+        what, remedy = "may be as good or better", "compare them with more snapshots"
     return [
-        f"{best}, which costs nothing, has a relative error of {error:.2g} at left-out snapshots and this "
-        f"network {network:.2g}, too close to tell which is better: compare them with more snapshots"
+        f"{best}, which costs nothing, {what}: a relative error of {rows.dull[best].mean():.2g} against "
+        f"{rows.network.mean():.2g} of this network at {len(rows.network)} {rows.where} (the network's divided by that "
+        f"of {intervals}, {COVERED:.0%} intervals): {remedy}"
     ]
 
 
@@ -105,7 +134,13 @@ class HeldOut(NamedTuple):
     mixture: dict[str, float]  # shares that add up to one
     error: float  # of the mixture
     means: dict[str, float]  # mean relative errors of the baselines that could be fitted
-    mean: float  # of the mixture
+    each: Float[np.ndarray, " h"]  # relative error of the mixture at every row that was left out
+    rows: Int[np.ndarray, " h"]  # these rows
+
+    @property
+    def mean(self) -> float:
+        """The mean relative error of the mixture."""
+        return float(np.mean(self.each))
 
 
 def held_out(r: Regression, found: list[Split], seed: int) -> HeldOut:
@@ -130,9 +165,29 @@ def held_out(r: Regression, found: list[Split], seed: int) -> HeldOut:
     error = r.error(np.asarray(mixed), left)
     means = {name: r.mean_error(answer, left) for name, answer in predicted.items()}
     if not error < MIXED * errors[best]:
-        return HeldOut(errors, {best: 1.0}, errors[best], means, means[best])
+        return HeldOut(errors, {best: 1.0}, errors[best], means, r.each_error(predicted[best], left), left)
     shared = {n: float(w) for n, w in zip(near, shares, strict=True) if w > 0}
-    return HeldOut(errors, shared, error, means, r.mean_error(np.asarray(mixed), left))
+    return HeldOut(errors, shared, error, means, r.each_error(np.asarray(mixed), left), left)
+
+
+def refitted(
+    r: Regression, names: Iterable[str], fitted: dict[str, Surrogate], seed: int
+) -> dict[str, Float[np.ndarray, "n k"]]:
+    """Residuals of dull baselines at every row, as fitted to all others with the settings that all rows chose; of those
+    that can be fitted and judged. Folds hide what a baseline gains when it has all rows.
+
+    Args:
+        fitted: those that are fitted to all rows already.
+    """
+    found = {}
+    for name in names:
+        try:
+            residuals = left_out_residuals(r, fitted.get(name) or DULL[name].fit(r, seed))
+        except (ValueError, np.linalg.LinAlgError):
+            continue
+        if np.isfinite(residuals).all():
+            found[name] = residuals
+    return found
 
 
 def _shares(columns: list[np.ndarray], r: Regression, left: np.ndarray) -> np.ndarray:

@@ -18,10 +18,10 @@ PATIENCE = 4  # looks without a new best
 
 
 class Trial(NamedTuple):
-    """Root mean square and mean error at left-out rows after every ``EVERY`` steps."""
+    """Relative errors of left-out rows after every ``EVERY`` steps, and their root mean squares."""
 
+    rows: list[Float[np.ndarray, " h"]]
     errors: list[float]
-    means: list[float]
 
     @property
     def error(self) -> float:
@@ -34,10 +34,10 @@ class Trial(NamedTuple):
         best = int(np.argmin(self.errors)) if self.errors else 0
         return None if best + 1 == len(self.errors) else EVERY * (best + 1)
 
-    def after(self, steps: int) -> tuple[float, float]:
-        """Root mean square and mean error of a network trained for so many steps, or for all."""
-        at = min(max(1, steps // EVERY), len(self.errors))
-        return (self.errors[at - 1], self.means[at - 1]) if at else (np.inf, np.inf)
+    def after(self, steps: int) -> Float[np.ndarray, " h"] | None:
+        """Of a network trained for so many steps, or for all; None where there was no step."""
+        at = min(max(1, steps // EVERY), len(self.rows))
+        return self.rows[at - 1] if at else None
 
 
 def tried(
@@ -56,8 +56,8 @@ def tried(
         steps: at most; fewer where the error has risen for a while. The clock has no say: whether a run is resumed, and
             how long it may take, changes nothing in what it ends with.
     """
+    left: list[Float[np.ndarray, " h"]] = []
     errors: list[float] = []
-    means: list[float] = []
     for end, (begin, advance) in ((EVERY, first_order("adam", loss, EVERY, RATE)), (steps, lbfgs(loss))):
         state = begin(weights)
         while EVERY * len(errors) < end:
@@ -65,10 +65,10 @@ def tried(
             said = answer(state[0])
             error = r.error(said, split.held)
             if not np.isfinite(float(value)) or not np.isfinite(error):
-                return Trial(errors, means)
+                return Trial(left, errors)
             errors.append(error)
-            means.append(r.mean_error(said, split.held))
+            left.append(r.each_error(said, split.held))
             if len(errors) - 1 - int(np.argmin(errors)) >= PATIENCE:
-                return Trial(errors, means)
+                return Trial(left, errors)
         weights = state[0]
-    return Trial(errors, means)
+    return Trial(left, errors)
