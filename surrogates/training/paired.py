@@ -15,6 +15,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 DRAWS = 2000
+NUMBERS = 1_000_000  # that are drawn at once
 COVERED = 0.95  # of the interval
 LEAST = 5  # rows or groups of twins, below which there is no interval to be had
 ROUNDING = 1e-14  # added to both means: what is below is nobody's merit
@@ -38,7 +39,9 @@ def ratio_of_means(
     count = sums.shape[1]
     if count < LEAST or not np.isfinite(sums).all():
         return Ratio(value, 0.0, np.inf)
-    drawn = np.random.default_rng(0).integers(count, size=(DRAWS, count))
-    ratios = sums[0][drawn].sum(axis=1) / sums[1][drawn].sum(axis=1)
+    rng, together, ratios = np.random.default_rng(0), max(1, NUMBERS // count), []
+    for start in range(0, DRAWS, together):
+        drawn = rng.integers(count, size=(min(together, DRAWS - start), count))
+        ratios += list(sums[0][drawn].sum(axis=1) / sums[1][drawn].sum(axis=1))
     low, high = np.quantile(ratios, [(1 - COVERED) / 2, (1 + COVERED) / 2])
     return Ratio(value, float(low), float(high))

@@ -78,7 +78,7 @@ def validated(
         others = {name: errors[held] for name, errors in left.items()}
         rows = Beside(lone / _gain(judged, left), others, r.groups[held], EXPECTED)
     else:
-        rows = Beside(own, left, r.groups, where)
+        rows = Beside(own, left, r.groups, "snapshots that it learnt from, which flatter it")
     known = {name: error for name, error in judged.errors.items() if np.isfinite(error)}
     dull = {name: judged.means[name] for name in known}
     ratios = rows.ratios()

@@ -14,8 +14,9 @@ at most 32 of them.
 
 Without physics the dull baselines are fitted too, in a second, and judged at left-out rows: where they predict these
 better than the network alone, their mixture teaches the network between the snapshots (``teacher.py``; the switch is
-``teacher``), and where one of them is better in the end, ``training["warnings"]`` says so. With physics the network has
-no teacher, but corrects a polynomial where that comes closer than networks do.
+``teacher``). Where one of them is better in the end or cannot be told apart, ``training["warnings"]`` says so, and
+``training["validation"]["ratios"]`` how their errors compare, with intervals. With physics the network has no teacher,
+but corrects a polynomial where that comes closer than networks do.
 
 ``smoothness`` times the sum of squared hidden weights is added to
 the loss: derivatives, and with them the remainders of proofs over boxes, grow with products of weights. ``skip`` adds
