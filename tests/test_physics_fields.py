@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 import assay
-from assay.surrogates.training import physics_fields
+from assay.solvers.box import Box
+from assay.surrogates.training import badly_guessed, physics_fields
 from assay.surrogates.training.physics_fields import LEAST, Plan, joined, least_residual
 from assay.surrogates.training.pod import solve_few
 
@@ -110,6 +111,38 @@ def test_a_run_goes_on_with_the_fields_that_its_clock_let_it_find(bratu, tmp_pat
     assert resumed.training["physics_points"] == whole.training["physics_points"]
     for name, array in whole.arrays.items():
         np.testing.assert_array_equal(resumed.arrays[name], array)
+
+
+def test_many_snapshots_add_inputs_where_they_suggest_the_worst_fields(few, monkeypatch):
+    """Those beside are of a larger error of the guess, and their fields are solutions too; with a plan they are again
+    the same to the bit, also those that a clock leaves."""
+    monkeypatch.setattr(physics_fields, "POINTS", 16)
+    found = least_residual(few, Plan(24), 1, 1e-6, 12)
+    assert found.plan.points == 16 and len(found.data.inputs) == 24
+    assert errors(few.problem, found.data.inputs, prescribed(few.problem, found.data)).max() < physics_fields.ENOUGH
+    even = least_residual(few, Plan(16), 1, 1e-6, 12)
+    np.testing.assert_array_equal(even.data.fields, found.data.fields)
+    monkeypatch.setattr(physics_fields, "POINTS", 64)
+    clock = Clock(monkeypatch)
+    late = least_residual(few, Plan(64), 1, 1e-6, 12, until=clock.now)
+    assert len(late.data.inputs) == late.plan.points == LEAST  # 8 snapshots tell nothing of 64 inputs
+    assert len(least_residual(few, late.plan, 1, 1e-6, 12).data.inputs) == LEAST
+
+
+def test_inputs_are_added_where_guesses_are_worst():
+    """The first is the worst of all candidates; what is no number is worst; a peak does not take all of them."""
+    box, asked = Box(("a", "b"), np.zeros(2), np.ones(2)), []
+
+    def error(P):
+        asked.append(P)
+        return np.where(P[:, 0] == 0, np.nan, 1e-3 + np.exp(-50 * ((P - 0.7) ** 2).sum(axis=1)))
+
+    chosen = badly_guessed.badly_guessed(error, box, 60, 0)
+    assert chosen.shape == (60, 2) and len(np.unique(chosen, axis=0)) == 60 and len(asked) == 1
+    assert chosen[0, 0] == 0
+    rest = chosen[chosen[:, 0] > 0]
+    np.testing.assert_array_equal(rest[0], max(asked[0][asked[0][:, 0] > 0], key=lambda p: -((p - 0.7) ** 2).sum()))
+    assert len(rest) > 10 and np.linalg.norm(rest - 0.7, axis=1).max() > 0.1
 
 
 def test_boundary_values_that_are_not_zero():

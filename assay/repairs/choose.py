@@ -1,14 +1,11 @@
 """Which inputs a round solves at: high in the signal and apart from each other, without a solve spent on finding them.
 
 Candidates are corners, centres of faces, a Sobol set with a quarter of it on the boundary, and the signal's peaks. They
-are taken greedily, each lowering the signal near it,
-
-    x_k = argmax s(x) prod_{j < k} (1 - exp(-|x - x_j|^2 / (2 l^2))),    l = WIDTH sqrt(d)  in unit coordinates,
-
-as a snapshot there would: else all of a round would go to one corner. s is the signal times the square of the sampling
-law's density in the box's own scale, in which most laws are even. Of a normal one the worst lies in its tails, where
-a mean hardly looks, and rows from there spoil it; with the first power it stayed a tenth above random sampling's. A
-confirmed failure and a point nearly as high in the signal teach alike, so that none is confirmed first.
+are taken greedily, each lowering the signal near it (``apart``), as a snapshot there would: else all of a round would
+go to one corner. The signal is weighed with the square of the sampling law's density in the box's own scale, where most
+are even. Of a normal one the worst lies in its tails, where a mean hardly looks, and rows from there spoil it; with
+the first power it stayed a tenth above random sampling's. A confirmed failure and a point nearly as high in the signal
+teach alike, so that none is confirmed first.
 """
 
 from __future__ import annotations
@@ -19,6 +16,7 @@ from scipy.spatial import cKDTree
 from scipy.stats import qmc
 
 from ..solvers.box import Box
+from ..surrogates.training.badly_guessed import apart
 from ..verify.search.peaks import find_peaks
 from ..verify.search.signal import Signal
 from ..verify.statistics.laws import log_density
@@ -43,15 +41,7 @@ def choose_inputs(
     values = values * commonness(box, box.from_unit(X)) ** COMMON
     typical = float(np.median(values))
     values = np.minimum(values, HIGHEST * typical) if typical > 0 else values
-    taken: list[int] = []
-    free = np.ones(len(X), dtype=bool)
-    for _ in range(min(n, len(X))):
-        i = int(np.argmax(np.where(free, values, -1.0)))
-        free[i] = False
-        taken.append(i)
-        squares = ((X - X[i]) ** 2).sum(axis=1)
-        values = values * -np.expm1(-squares / (2 * WIDTH**2 * box.dimension))
-    return box.from_unit(X[taken])
+    return box.from_unit(X[apart(X, values, n, WIDTH)])
 
 
 def commonness(box: Box, P: Float[np.ndarray, "n d"]) -> Float[np.ndarray, " n"]:

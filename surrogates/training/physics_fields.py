@@ -7,9 +7,12 @@ Gauss-Newton step is a correction, and the basis grows by what the residuals sho
 
     w_i = u_i - e(p_i, u_i) at all inputs,    V = POD of the w_i,    u_i = prescribe(p_i, V V' w_i)
 
-from what the few snapshots of the first basis suggest, until the residuals have fallen to what V leaves out. Where only
+from what the snapshots of the first basis suggest, until the residuals have fallen to what V leaves out. Where only
 a residual F is known V stays as it is, and a step is c_i - (dF/dc)^+ F. No field of a snapshot is fitted. (Where the
 problem is linear and its inverse exact, as Helmholtz' and the waves', one correction is as good as a solve.)
+
+Where snapshots are at least half as many as there may be inputs, what they suggest tells where it is wrong: then
+``BESIDE`` times as many inputs are added where it is worst (``badly_guessed.py``).
 
 Under a clock there are as many inputs as leave time for ``PLANNED`` rounds, and no round begins that would not end in
 time: ``Plan`` says what was done, and repeats it to the bit.
@@ -32,6 +35,7 @@ from scipy.interpolate import RBFInterpolator
 from ...solvers.batching import RowMap
 from ...solvers.problem import Problem
 from ...solvers.representative import kept_by_problem
+from .badly_guessed import CANDIDATES, badly_guessed
 from .optimise import Progress
 from .pod import Data, box_points, inner_product, pod, project
 from .residual_loss import error_field, relative_square, residual_loss
@@ -42,6 +46,7 @@ GAIN = 0.7  # of a round in that residual, or in the median: with less in both i
 NEAR = 1.5  # times what the basis leaves out: a residual that can hardly fall further
 POINTS, A_DIMENSION = 1024, 192  # inputs at most, and for each number that they consist of
 ENOUGH = 3e-4  # a relative residual below what networks reach; the last correction leaves a tenth of it at most
+BESIDE = 0.5  # inputs where guesses are bad, for each even one
 ENTRIES = 1 << 25  # of all fields together
 WIDTH = 48  # of a basis, and its multiples
 PLANNED = 4  # rounds that a clock is to leave time for
@@ -91,14 +96,22 @@ def least_residual(
     problem = data.problem
     corrected = error_field(problem) is not None
     step = _corrections(problem) if corrected else _gauss_newton(problem)
-    count = min(plan.points, POINTS, A_DIMENSION * data.box.dimension, max(ENTRIES // problem.size, LEAST))
+    most_points = min(POINTS, A_DIMENSION * data.box.dimension)
+    count = min(plan.points, most_points, max(ENTRIES // problem.size, LEAST))
     V = pod(data, tolerance, max_rank)
     known = project(data, V)
+    telling = corrected and 2 * len(data.inputs) >= most_points  # not count, which a clock may shorten
     if until is not None:
-        count = _in_time(step, data, known, V, count, until)
+        work = 1 + BESIDE + BESIDE * CANDIDATES / PLANNED if telling else 1.0
+        count = _in_time(step, data, known, V, count, until, work)
     P = box_points(data.box, count, seed)
-    x, s = data.scaled(P)
-    rows = replace(data, inputs=P, features=x, amplitudes=s)
+    if telling:
+
+        def error(Q: np.ndarray) -> np.ndarray:
+            return step(Q, _guess(data, known, _at(data, Q)), V)[1]
+
+        P = np.concatenate([P, badly_guessed(error, data.box, int(BESIDE * count), seed)])
+    rows = _at(data, P)
     C = _guess(data, known, rows)
     before, last, rounds = np.full(2, np.inf), np.full(len(P), np.inf), 0
     while True:
@@ -133,14 +146,20 @@ def least_residual(
         before, last = now_at, size
 
 
-def _in_time(step: Step, data: Data, C: np.ndarray, V: np.ndarray, count: int, until: float) -> int:
-    """The number of inputs, at most ``count``, that leave time for the rounds planned."""
+def _at(data: Data, P: Float[np.ndarray, "n d"]) -> Data:
+    """What is known of inputs alone; its fields are still those of the data."""
+    x, s = data.scaled(P)
+    return replace(data, inputs=P, features=x, amplitudes=s)
+
+
+def _in_time(step: Step, data: Data, C: np.ndarray, V: np.ndarray, count: int, until: float, work: float) -> int:
+    """The number of inputs, at most ``count``, that leave time for the rounds planned, ``work`` steps an input each."""
     few = data.inputs[:TRIED]
     step(few, C[:TRIED], V)  # compiles
     began = time.perf_counter()
     step(few, C[:TRIED], V)
     now = time.perf_counter()
-    fit = len(few) * (until - now) / (PLANNED * max(now - began, 1e-9))
+    fit = len(few) * (until - now) / (PLANNED * work * max(now - began, 1e-9))
     return min(count, max(LEAST, int(fit)))
 
 

@@ -110,7 +110,8 @@ def train_pod_mlp(
             at most half of the seconds: there are fewer of them then.
         checkpoint: file that keeps the state of training; one that exists is gone on with.
         widths: units of the hidden layers.
-        physics_points: inputs of the physics loss, the corners of the box among them.
+        physics_points: inputs of the physics loss, the corners of the box among them; of many snapshots half as many
+            more, where these suggest the worst fields.
         tolerance, max_rank: of the basis: the share of the snapshots that it may leave out, its modes at most; None:
             1e-7, where few modes more cost little, and 1e-5 with fields of least residual; 96, and 48 with the energy
             functional.
