@@ -30,6 +30,7 @@ def badly_guessed(
     for share in (ON_FACES, ON_FACES / 2):
         moved = np.arange(int(share * len(X)))
         X[moved, rng.integers(0, box.dimension, len(moved))] = rng.integers(0, 2, len(moved))
+    X = np.unique(X, axis=0)  # corners come more than once
     P = box.from_unit(X)
     return P[apart(X, np.nan_to_num(np.minimum(error(P), WORST), nan=WORST), n, WIDTH)]
 

@@ -110,7 +110,9 @@ def least_residual(
         def error(Q: np.ndarray) -> np.ndarray:
             return step(Q, _guess(data, known, _at(data, Q)), V)[1]
 
-        P = np.concatenate([P, badly_guessed(error, data.box, int(BESIDE * count), seed)])
+        more = badly_guessed(error, data.box, max(1, int(BESIDE * count)), seed)
+        # corners are among both, and guesses between inputs need distinct ones
+        P = np.concatenate([P, more[~(more[:, None] == P).all(axis=2).any(axis=1)]])
     rows = _at(data, P)
     C = _guess(data, known, rows)
     before, last, rounds = np.full(2, np.inf), np.full(len(P), np.inf), 0
