@@ -93,7 +93,10 @@ def _remedy(shape: tuple[int, ...], n: int, problem: Problem) -> str:
     if len(shape) and shape[0] != n and shape[1:] == (size,):
         return "one row for every input"
     if problem.settings:
-        return f"a field of {problem.name} has {size} values ({problem.settings}); are its settings right?"
+        return (
+            f"a field of {problem.name} has {size} values ({problem.settings}): answer with {[n, size]}, or give the "
+            "problem the settings that the surrogate learnt with"
+        )
     about = "" if problem.shape[2] == 1 else f", or {[n, *problem.shape[1:]]}"
     if getattr(problem, "prescribed", None) is not None:
         about += ": of the nodes that are not prescribed, in their order"

@@ -178,7 +178,8 @@ def read_whole(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, 
 
 def _read(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     if not path.is_file():
-        raise ValueError(f"there is no surrogate at {path}")
+        inside = sorted(path.glob("*.safetensors"))
+        raise ValueError(f"there is no surrogate at {path}" + (f": {inside[0]} is one of its files" if inside else ""))
     try:
         if path.stat().st_size > 1 << 40:
             raise ValueError("larger than any surrogate")

@@ -174,7 +174,7 @@ def test_fields_of_another_grid_are_a_mistake_not_a_failure(mistake):
     for verb in ("falsify", "certify", "guard"):
         words = ["--random", "1"] if verb != "falsify" else []
         line = mistake(verb, "mine:shape", *OWN, *words)
-        assert "with shape [2, 3]" in line and "are its settings right" in line
+        assert "with shape [2, 3]" in line and "give the problem the settings" in line
 
 
 def test_a_wrong_option_is_told_before_anything_is_solved(mistake, here):

@@ -100,6 +100,9 @@ def test_a_file_that_is_cut_or_foreign_says_so(model, tmp_path):
         load(foreign)
     with pytest.raises(ValueError, match="there is no surrogate at"):
         load(tmp_path / "nowhere")
+    (tmp_path / "model.safetensors").touch()
+    with pytest.raises(ValueError, match=r"no surrogate at .*: .*model\.safetensors is one of its files"):
+        load(tmp_path)
 
 
 def test_another_problem_is_refused_and_the_difference_named(model):
