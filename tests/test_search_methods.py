@@ -17,9 +17,9 @@ from assay.verify.search.estimate import corrected, estimated_error
 from assay.verify.search.independent import IndependentDraws
 from assay.verify.search.methods.catalogue import BY_SIGNAL, METHODS, STANDARD
 from assay.verify.search.methods.search import Search
-from assay.verify.search.methods.standard_v1 import confirm_peaks
+from assay.verify.search.methods.standard_v1 import confirm_peaks, sharp
 from assay.verify.search.methods.true_error import REPEATS, Spent, TrueError
-from assay.verify.search.signal import Signal
+from assay.verify.search.signal import BROKEN, Signal
 
 BOX = Box(("a", "b"), np.array([0.0, 1.0]), np.array([1.0, 100.0]), log=(False, True))
 PLACE = np.array([0.62, 0.31])  # of the worst error, in unit coordinates
@@ -277,6 +277,25 @@ def test_a_bound_far_above_the_estimate_does_not_choose_where_to_look():
         search = Search(confirm, Signal("bound", bound), 0, 64, np.random.default_rng(0), confirm.report, others=others)
         confirm_peaks(search, 1)
         np.testing.assert_allclose(BOX.to_unit(confirm.asked[0]), first, atol=1e-2)
+
+
+def test_the_highest_peak_of_every_signal_is_looked_at():
+    """A loose bound's, too, where four others point elsewhere; and an estimate that is no number tells nothing."""
+    hill = Hill()
+    confirm = confirmation(hill.problem(gradient=False), ones, 8)
+
+    def peak(x, size):
+        return lambda P: size * np.exp(-((BOX.to_unit(P) - x) ** 2).sum(axis=1))
+
+    others = tuple(Signal("estimate", peak(np.array(x), 0.1)) for x in ((0.1, 0.1), (0.1, 0.9), (0.9, 0.1), (0.9, 0.9)))
+    search = Search(
+        confirm, Signal("bound", peak(PLACE, 9.0)), 0, 64, np.random.default_rng(0), confirm.report, others=others
+    )
+    confirm_peaks(search, 1)
+    assert confirm.worst == pytest.approx(WORST, rel=1e-3)
+    broken = Signal("estimate", lambda P: np.full(len(P), BROKEN))
+    search = Search(confirm, search.signal, 0, 64, search.rng, confirm.report, others=(broken,))
+    assert not sharp(search, PLACE[None], np.array([9.0]))
 
 
 def test_minimisers_are_told_that_nothing_is_left():

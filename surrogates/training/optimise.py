@@ -66,7 +66,7 @@ def clock_warning(outcome: Outcome, seconds: float | None) -> list[str]:
     made = {0: "no step was", 1: "only one step was"}.get(outcome.steps, f"only {outcome.steps} steps were")
     return [
         f"{made} made in seconds={seconds:.3g}: compiling, and what else comes before the first step, took "
-        f"{outcome.prepared:.2g} s, so the network is hardly trained: take seconds={ceil(4 * outcome.prepared)} or "
+        f"{outcome.prepared:.2g} s, so the network is hardly trained: take seconds={ceil(max(4 * outcome.prepared, 2 * seconds))} or "
         "more, or steps= without a clock"
     ]
 

@@ -108,7 +108,8 @@ def least_residual(
     if telling:
 
         def error(Q: np.ndarray) -> np.ndarray:
-            return step(Q, _guess(data, known, _at(data, Q)), V)[1]
+            parts = np.array_split(Q, CANDIDATES)  # fields are not kept
+            return np.concatenate([step(part, _guess(data, known, _at(data, part)), V)[1] for part in parts])
 
         more = badly_guessed(error, data.box, max(1, int(BESIDE * count)), seed)
         # corners are among both, and guesses between inputs need distinct ones

@@ -2,7 +2,8 @@
 
 Fixed and versioned, without anything to tune: what it finds is comparable. Where the signal is a proved bound, points
 whose bound is within the tolerance cost nothing, and the search ends where all peaks are; where bounds are infinite, or
-far above what is estimated, or there are none, the peaks of estimates come first. Then the true error is climbed from
+far above what is estimated, or there are none, the peaks of other signals come first, and the highest of each is looked
+at before any is given up. Then the true error is climbed from
 the best points known: by its slope where the solver has derivatives, but never by that alone, for a failure may stand
 on a plateau or behind a kink.
 """
@@ -67,7 +68,8 @@ def confirm_peaks(search: Search, most: int) -> bool:
         ranked.append([(x, other.kind) for x in _peaks(search, other)[0]])
     if not ranked:
         search.notes.append("no residual and no bound to climb: the true error itself was climbed, one solve a point")
-    chosen, some = _in_turn(ranked)[:most], max(most // SHARE, FEW)
+    most = max(most, min(confirm.left, len(ranked)))  # the highest of each, whatever the others promise
+    chosen, some = _in_turn(ranked)[:most], max(most // SHARE, FEW, len(ranked))
     for i in range(0, len(chosen), some):
         before, few = confirm.worst, chosen[i : i + some]
         confirm.check(box.from_unit(np.stack([x for x, _ in few])), [f"climbed the {kind}" for _, kind in few])
@@ -80,7 +82,8 @@ def sharp(search: Search, points: Float[np.ndarray, "m d"], bounds: Float[np.nda
     """Whether the highest bound is about the error there, as far as that can be estimated: then nothing tells more."""
     estimates = [other for other in search.others if other.kind == "estimate"]
     search.evaluations += len(estimates)
-    return all(bool(bounds[0] <= SHARP * e.values(search.box.from_unit(points[:1]))[0]) for e in estimates)
+    found = [float(e.values(search.box.from_unit(points[:1]))[0]) for e in estimates]
+    return all(e < BROKEN and bounds[0] <= SHARP * e for e in found)
 
 
 def _peaks(search: Search, signal: Signal) -> tuple[Float[np.ndarray, "m d"], Float[np.ndarray, " m"]]:
