@@ -63,11 +63,12 @@ def clock_warning(outcome: Outcome, seconds: float | None) -> list[str]:
     late = outcome.steps == 0 or (outcome.steps < HARDLY and outcome.prepared > outcome.seconds / 2)
     if outcome.stopped != "seconds" or seconds is None or not late:
         return []
+    enough = ceil(max(4 * outcome.prepared, 2 * seconds))
     made = {0: "no step was", 1: "only one step was"}.get(outcome.steps, f"only {outcome.steps} steps were")
     return [
         f"{made} made in seconds={seconds:.3g}: compiling, and what else comes before the first step, took "
-        f"{outcome.prepared:.2g} s, so the network is hardly trained: take seconds={ceil(max(4 * outcome.prepared, 2 * seconds))} or "
-        "more, or steps= without a clock"
+        f"{outcome.prepared:.2g} s, so the network is hardly trained: take seconds={enough} or more, or "
+        "steps= without a clock"
     ]
 
 
