@@ -259,7 +259,7 @@ def test_corrections_by_a_rough_inverse_end_in_as_many_steps_as_there_are_unknow
 
 
 def test_a_bound_far_above_the_estimate_does_not_choose_where_to_look():
-    """The bound has its peak where the error is least, the estimate its own where the error is largest: with a bound
+    """The bound has its peak where the error is smaller, the estimate its own where the error is largest: with a bound
     of ten times the error the first solve is at the estimate's, with one and a half times at the bound's."""
     for times, first in ((10.0, PLACE), (1.5, 1 - PLACE)):
         hill = Hill()

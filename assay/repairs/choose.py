@@ -2,10 +2,10 @@
 
 Candidates are corners, centres of faces, a Sobol set with a quarter of it on the boundary, and the signal's peaks. They
 are taken greedily, each lowering the signal near it (``apart``), as a snapshot there would: else all of a round would
-go to one corner. The signal is weighed with the square of the sampling law's density in the box's own scale, where most
-are even. Of a normal one the worst lies in its tails, where a mean hardly looks, and rows from there spoil it; with
-the first power it stayed a tenth above random sampling's. A confirmed failure and a point nearly as high in the signal
-teach alike, so that none is confirmed first.
+go to one corner. The signal is weighed with the square of the sampling law's density in the box's own scale, in which
+most laws are even. Of a normal one the worst lies in its tails, where a mean hardly looks, and rows from there spoil
+it; with the first power it stayed a tenth above random sampling's. A confirmed failure and a point nearly as high in
+the signal teach alike, so that none is confirmed first.
 """
 
 from __future__ import annotations

@@ -3,9 +3,8 @@
 Fixed and versioned, without anything to tune: what it finds is comparable. Where the signal is a proved bound, points
 whose bound is within the tolerance cost nothing, and the search ends where all peaks are; where bounds are infinite, or
 far above what is estimated, or there are none, the peaks of other signals come first, and the highest of each is looked
-at before any is given up. Then the true error is climbed from
-the best points known: by its slope where the solver has derivatives, but never by that alone, for a failure may stand
-on a plateau or behind a kink.
+at before any is given up. Then the true error is climbed from the best points known: by its slope where the solver has
+derivatives, but never by that alone, for a failure may stand on a plateau or behind a kink.
 """
 
 from __future__ import annotations
