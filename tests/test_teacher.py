@@ -1,4 +1,4 @@
-"""Dull baselines as judges and teachers of a network: splits, mixtures, what is taught, what is only corrected."""
+"""Dull baselines as judges and teachers of a network: splits, who teaches, what is taught, what is only corrected."""
 
 import jax.numpy as jnp
 import numpy as np
@@ -9,10 +9,11 @@ from assay.solvers.problems.affine import affine
 from assay.solvers.problems.black_box import black_box
 from assay.solvers.snapshots.sample import sample
 from assay.surrogates import load, save, train
+from assay.surrogates.baselines.refitted import left_out_residuals
 from assay.surrogates.baselines.regression import Regression
 from assay.surrogates.networks.pod.energy_loss import LossRows
 from assay.surrogates.networks.pod.teacher import find_teacher, less, taught_rows, without
-from assay.surrogates.training.dull import held_out, splits
+from assay.surrogates.training.dull import DULL, held_out, splits, targets_of
 from assay.surrogates.training.pod import pod, prepare
 
 BOX = Box(("a", "b"), [-1.0, 0.0], [1.0, 2.0])
@@ -38,14 +39,25 @@ def test_few_rows_are_all_left_out_once_and_twins_together(smooth):
     assert splits(Regression(**{**r.__dict__, "groups": np.zeros(40, dtype=int)}), 0) == []
 
 
-def test_a_mixture_is_no_worse_than_the_best_and_adds_up_to_one(smooth):
+def test_the_baseline_of_the_least_mean_teaches(smooth):
     _, data, V = smooth
-    r = Regression.in_basis(data, V)
-    judged = held_out(r, splits(r, 0), 0)
-    errors = list(judged.errors.values())
-    assert errors == sorted(errors) and judged.error <= errors[0] and judged.mean <= judged.error
-    assert sum(judged.mixture.values()) == pytest.approx(1.0, abs=1e-9) and min(judged.mixture.values()) > 0
-    assert judged.errors["mean"] > 10 * errors[0]
+    teacher = find_teacher(data, V, 0)
+    means = [errors.mean() for errors in teacher.judged.values()]
+    assert means == sorted(means) and teacher.mean == means[0] and means[0] < teacher.error
+    np.testing.assert_array_equal(teacher(data.features), targets_of(teacher.fitted[teacher.name], data.features))
+    cubic = black_box(lambda p: 3 + X * p[0] ** 3 + p[1], BOX)
+    data = prepare(cubic, sample(cubic, 40))
+    assert find_teacher(data, pod(data, 1e-6), 0).name == "polynomial"
+
+
+def test_what_one_row_less_does_not_tell_folds_tell(smooth):
+    """A polynomial with a term for every row passes through each of them, whatever it is."""
+    _, data, V = smooth
+    r = Regression.in_basis(data.some(slice(10)), V)
+    fitted = {"polynomial": DULL["polynomial"].fit(r, degree=3), "mean": DULL["mean"].fit(r, 0)}
+    assert np.isnan(left_out_residuals(r, fitted["polynomial"])).all()
+    judged = held_out(r, fitted, splits(r, 0), 0)
+    assert list(judged) == ["polynomial", "mean"] and all(np.isfinite(e).all() for e in judged.values())
 
 
 def test_taught_rows_are_least_at_what_the_teacher_says(smooth):

@@ -68,7 +68,7 @@ def row_of(case: Case) -> dict[str, Any]:
     }
 
 
-def measure(quick: bool, keep: str | None = None) -> dict[str, Any]:
+def measure(quick: bool, keep: str | None = None, draw: int = 0) -> dict[str, Any]:
     block = Case(
         "block 2 x 2 from matrices, [0.1, 1]",
         thermal_block_matrices(16 if quick else BLOCK_CELLS, (2, 2), 0.1, 1.0),
@@ -76,8 +76,8 @@ def measure(quick: bool, keep: str | None = None) -> dict[str, Any]:
         0,
     )
     rows, kept = [], command.Kept(keep, quick)
-    for i, case in enumerate([block, *cases(QUICK if quick else COUNT)]):
-        rows.append(kept.row(f"{i} {case.title}", partial(row_of, case)))
+    for i, case in enumerate([block, *cases(QUICK if quick else COUNT, draw)]):
+        rows.append(kept.row(f"{i} of draw {draw}: {case.title}", partial(row_of, case)))
         jax.clear_caches()  # every problem compiles its own
     drawn = rows[1:]
     lost = [row for row in drawn if row["ratio"] > LOST]
@@ -102,5 +102,7 @@ def show(result: dict[str, Any], console: Console) -> None:
 
 
 if __name__ == "__main__":
-    options = command.kept_parser(__doc__).parse_args()
-    sys.exit(command.finish(measure(options.quick, options.keep), show, "-" if options.json else None))
+    parser = command.kept_parser(__doc__)
+    parser.add_argument("--draw", type=int, default=0, help="other problems than those that a rule was chosen by")
+    options = parser.parse_args()
+    sys.exit(command.finish(measure(options.quick, options.keep, options.draw), show, "-" if options.json else None))

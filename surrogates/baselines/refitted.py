@@ -8,7 +8,7 @@ row at a time is left out, which costs one factorisation for all of them. With t
     residual_i = a_i / (A^-1)_ii                         kernels, A a = y
 
 Rows that nearly repeat each other are left out together, with blocks in place of diagonal entries. As the settings saw
-the row, these errors flatter a baseline a little: they are for a warning that must not be missed, not for a choice.
+the row, these errors flatter a baseline a little.
 References: Allen 1974 (PRESS); Rippa 1999 (radial basis functions); Rasmussen and Williams (2006), section 5.4.2.
 """
 

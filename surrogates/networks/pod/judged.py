@@ -7,9 +7,10 @@ from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
-from ...training.dull import Beside, HeldOut, close_warning, dull_warning, refitted
+from ...training.dull import DULL, Beside, close_warning, dull_warning, targets_of
+from ...training.paired import ratio_of_means
 from ...training.pod import Data
 from ...training.reduced_operator import ReducedOperator
 from .energy_loss import Rows, assemble, field_rows
@@ -18,7 +19,6 @@ from .teacher import CHECKED, TEACHER_SEED, TRIAL, Teacher, without
 from .trial import Trial, tried
 
 EXPECTED = "left-out snapshots, as expected of fits to all others"
-FAR = 20.0  # times the network's error, from which on all rows bring no baseline near it
 GAINS = "kernel-ridge"  # the baseline whose gain from more rows is taken for the network's
 
 
@@ -44,6 +44,17 @@ def tried_alone(
     return tried(loss, weights, rows, answer, found.regression, split, TRIAL)
 
 
+def better_alone(alone: Trial, found: Teacher) -> bool:
+    """Whether the network alone is better than its teacher at the rows that it did not see, by more than chance. The
+    teacher saw all of these but one, which favours it.
+    """
+    held = found.split.held
+    best = alone.best
+    if best is None:
+        return False
+    return ratio_of_means(best, found.errors[held], found.regression.groups[held]).high < 1
+
+
 def validated(
     architecture: dict[str, Any],
     arrays: dict[str, Any],
@@ -55,35 +66,26 @@ def validated(
     seed: int,
 ) -> dict[str, Any]:
     """What rows that were left out say of network and dull baselines, with a warning where one of these does better."""
-    r, judged = found.regression, found.judged
+    r, held = found.regression, found.split.held
     said = np.asarray(targets_of_network(architecture, arrays, jnp.asarray(r.x)))
     own = r.each_error(said)
     network, mean, where = _size(own), float(np.mean(own)), "its own snapshots"  # which flatter it
-    off = _off_its_teacher(architecture, arrays, found, seed) if taught else np.zeros(1)
     lone = alone.after(steps) if alone is not None and not taught else None
     if taught:
-        network, mean = float(np.hypot(judged.error, _size(off))), float(np.hypot(judged.mean, np.mean(off)))
+        at, off = np.flatnonzero(np.isfinite(found.errors)), _off_its_teacher(architecture, arrays, found, seed)
+        network, mean = float(np.hypot(found.error, _size(off))), float(np.hypot(found.mean, np.mean(off)))
         where = "left-out snapshots"
+        rows = _beside(np.hypot(found.errors[at], np.mean(off)), at, found, EXPECTED, found.name)
     elif lone is not None and np.mean(lone) > mean:
         network, mean, where = max(_size(lone), network), float(np.mean(lone)), "left-out snapshots"
+        rows = _beside(lone / gain(found, seed), held, found, EXPECTED)
     else:
-        lone = None
-    near = [name for name, error in judged.means.items() if not error > FAR * mean]
-    residuals = refitted(r, dict.fromkeys((*near, *judged.mixture, GAINS)), found.fitted, seed)
-    left = {name: np.linalg.norm(a * r.weights[:, None], axis=1) for name, a in residuals.items()}
-    if taught:
-        rows = _taught(found, residuals, left, float(np.mean(off)))
-    elif lone is not None:
-        held = found.split.held
-        others = {name: errors[held] for name, errors in left.items()}
-        rows = Beside(lone / _gain(judged, left), others, r.groups[held], EXPECTED)
-    else:
-        rows = Beside(own, left, r.groups, "snapshots that it learnt from, which flatter it")
-    known = {name: error for name, error in judged.errors.items() if np.isfinite(error)}
-    dull = {name: judged.means[name] for name in known}
+        rows = _beside(own, np.arange(len(own)), found, "snapshots that it learnt from, which flatter it")
+    sizes = {name: float(np.sqrt(np.nanmean(errors**2))) for name, errors in found.judged.items()}
+    dull = {name: float(np.nanmean(errors)) for name, errors in found.judged.items()}
     ratios = rows.ratios()
     warnings = close_warning(rows, ratios, surely=True)
-    warnings = warnings or dull_warning(dull, mean, where) or dull_warning(known, network, where)
+    warnings = warnings or dull_warning(dull, mean, where) or dull_warning(sizes, network, where)
     return {
         "validation": {
             "network": mean if np.isfinite(mean) else None,
@@ -93,7 +95,7 @@ def validated(
             "taught": taught,
             "corrects_polynomial": corrects,
         },
-        "teacher": judged.mixture if taught else {},
+        "teacher": found.name if taught else None,
         "warnings": warnings or close_warning(rows, ratios),
     }
 
@@ -114,23 +116,22 @@ def _off_its_teacher(
     return np.asarray(off / np.maximum(size, 1e-3 * np.sqrt(np.mean(size**2)) + 1e-300))
 
 
-def _taught(found: Teacher, residuals: dict[str, Any], left: dict[str, Any], off: float) -> Beside:
-    """A taught network is its teacher, off by that much. Beside it stand all baselines but one that taught it alone."""
-    r, judged = found.regression, found.judged
-    if set(judged.mixture) <= set(residuals):
-        mixed = sum(share * residuals[name] for name, share in judged.mixture.items())
-        teacher, at = np.linalg.norm(mixed * r.weights[:, None], axis=1), np.arange(len(r.x))
-    else:
-        teacher, at = judged.each, judged.rows
-    others = {name: errors[at] for name, errors in left.items() if judged.mixture.get(name) != 1}
-    return Beside(np.hypot(teacher, off), others, r.groups[at], EXPECTED)
+def _beside(
+    network: Float[np.ndarray, " h"], at: Int[np.ndarray, " h"], found: Teacher, where: str, teacher: str = ""
+) -> Beside:
+    """The network's errors at some rows beside those of all baselines that are known there, but of its teacher's."""
+    dull = {name: errors[at] for name, errors in found.judged.items() if name != teacher}
+    dull = {name: errors for name, errors in dull.items() if np.isfinite(errors).all()}
+    return Beside(network, dull, found.regression.groups[at], where)
 
 
-def _gain(judged: HeldOut, left: dict[str, Any]) -> float:
+def gain(found: Teacher, seed: int) -> float:
     """By what factor errors fall when no part of the rows is missing, as far as those of a kernel tell, whose form is
     the same with fewer. The network was tried with fewer rows, the baselines beside it are judged with all; of six
     networks drawn at random five gained more than the kernel (1.6 to 6 times, and it 1.1 to 1.6).
     """
-    if GAINS not in left or GAINS not in judged.means:
+    r, (fit, held) = found.regression, found.split
+    if GAINS not in found.judged or not np.isfinite(found.judged[GAINS][held]).all():
         return 1.0
-    return max(1.0, judged.means[GAINS] / max(float(np.mean(left[GAINS][judged.rows])), 1e-300))
+    fewer = r.mean_error(targets_of(DULL[GAINS].fit(r.some(fit), seed), r.x[held]), held)
+    return max(1.0, fewer / max(float(np.mean(found.judged[GAINS][held])), 1e-300))

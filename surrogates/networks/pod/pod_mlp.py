@@ -12,8 +12,8 @@ among them: it cuts the worst errors, which sit there. Where the problem is not 
 residual take its place (``physics_fields.py``). With 1 no snapshot's field is fitted; only the first basis comes from
 at most 32 of them.
 
-Without physics the dull baselines are fitted too, in a second, and judged at left-out rows: where they predict these
-better than the network alone, their mixture teaches the network between the snapshots (``teacher.py``; the switch is
+Without physics the dull baselines are fitted too, in a second, and judged at left-out rows: where the best predicts
+these better than the network alone, it teaches the network between the snapshots (``teacher.py``; the switch is
 ``teacher``). Where one of them is better in the end or cannot be told apart, ``training["warnings"]`` says so, and
 ``training["validation"]["ratios"]`` how their errors compare, with intervals. With physics the network has no teacher,
 but corrects a polynomial where that comes closer than networks do.
@@ -57,12 +57,11 @@ from .energy_loss import (
     field_rows,
     physics_rows,
 )
-from .judged import tried_alone, validated
+from .judged import better_alone, tried_alone, validated
 from .pod_network import PARTS, Mlp, compiled_parts, head_residuals, predict, training_loss, vanishing
 from .slopes import slope_rows, slopes
 from .teacher import (
     BASE_BELOW,
-    BETTER,
     OUT_OF_REACH,
     SHARE,
     Teacher,
@@ -116,8 +115,8 @@ def train_pod_mlp(
             1e-7, where few modes more cost little, and 1e-5 with fields of least residual; 96, and 48 with the energy
             functional.
         smoothness, skip: see above.
-        teacher: whether the network also learns from a mixture of dull baselines (``teacher.py``); None: without
-            physics, where it predicts left-out rows better than the network alone.
+        teacher: whether the network also learns from the best dull baseline (``teacher.py``); None: without physics,
+            where that predicts left-out rows better than the network alone.
         optimiser: a name in ``optimisers.py``; None: Levenberg-Marquardt where its steps are cheap, else L-BFGS.
         derivatives: directions in which the solver is differentiated at every snapshot, and these derivatives fitted
             beside its fields (``slopes.py``); no teacher then.
@@ -163,12 +162,12 @@ def train_pod_mlp(
     alone = None
     units = (shape[-1] + 1) * max(1, len(network.vanish))
     # the last layer would pass through every row, or no network comes near
-    hopeless = found is None or len(found.split.fit) <= units or found.judged.error < OUT_OF_REACH
+    hopeless = found is None or len(found.split.fit) <= units or found.error < OUT_OF_REACH
     if found is not None and weight == 0 and not teacher and not (hopeless and teacher is None):
         alone = tried_alone(network, loss, weights, data, V, operator, terms, found)
     taught = found is not None and bool(teacher)
     if found is not None and teacher is None and weight == 0:
-        taught = alone is None or not alone.error < BETTER * found.judged.error
+        taught = alone is None or not better_alone(alone, found)
     base = _corrected(found, taught, weight, network)
     parts = _parts(data, physics, V, operator, weight, physics_points, seed, found if taught else None)
     if base is not None:

@@ -1,14 +1,15 @@
 """A teacher for a network that has few snapshots and no equation: what cheap regressors make of them, everywhere.
 
 A network of thousands of weights passes through 64 snapshots however it likes in between. So the dull baselines are
-fitted first, their mixture that predicts left-out rows best is the teacher, and the network is trained on the snapshots
-*and* on what the teacher says at ``TAUGHT`` inputs where nothing was solved. It ends about as right as the teacher, and
+fitted first, the one that predicts left-out rows best is the teacher, and the network is trained on the snapshots *and*
+on what the teacher says at ``TAUGHT`` inputs where nothing was solved. It ends about as right as the teacher, and
 remains a network: small, smooth, enclosed over boxes. What is a polynomial to ``BASE_BELOW`` is not learnt but added:
 the network is then a correction of it.
 
 A teacher that is worse than the network alone would do harm. With more fitted rows than units in the last layer the
 network is tried alone on some of them for ``TRIAL`` steps, and trained without a teacher where it predicts the others
-better; the steps after which it predicted them best are then its last (early stopping).
+surely better, by the interval of ``paired.py``; the steps after which it predicted them best are then its last (early
+stopping).
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from ...baselines.regression import Regression
-from ...training.dull import DULL, HeldOut, Split, held_out, splits, targets_of
+from ...training.dull import DULL, Split, fitted_to_all, held_out, splits, targets_of
 from ...training.pod import Data, box_points
 from ...training.reduced_operator import ReducedOperator
 from .energy_loss import LossRows
@@ -28,43 +29,61 @@ TAUGHT = 1024
 SHARE = 0.5  # of the loss at taught inputs
 TRIAL = 250  # steps
 BASE_BELOW = 1e-3  # left-out error of a polynomial that a taught network only corrects
-BETTER = 0.95  # of the teacher's error, which a network alone must come below
 OUT_OF_REACH = 1e-5  # of the teacher, where no network alone is tried; with physics, of a polynomial that is corrected
 TEACHER_SEED = 104_729  # added to the seed: taught inputs are not the snapshots'
 CHECKED = 256  # further inputs, at which network and teacher are compared
 
 
 class Teacher(NamedTuple):
-    """The dull baselines fitted to all rows, and their shares."""
+    """The dull baselines fitted to all rows, of which the best teaches."""
 
     regression: Regression
-    judged: HeldOut
+    judged: dict[str, Float[np.ndarray, " n"]]  # relative errors at left-out rows, the best baseline's first
     fitted: dict[str, Any]  # name -> surrogate
     split: Split  # of the rows, to judge others by
 
+    @property
+    def name(self) -> str:
+        """The best baseline's."""
+        return next(iter(self.judged))
+
+    @property
+    def errors(self) -> Float[np.ndarray, " n"]:
+        """The best baseline's at left-out rows, NaN where not known."""
+        return self.judged[self.name]
+
+    @property
+    def error(self) -> float:
+        """Their root mean square."""
+        return float(np.sqrt(np.nanmean(self.errors**2)))
+
+    @property
+    def mean(self) -> float:
+        """Their mean."""
+        return float(np.nanmean(self.errors))
+
     def __call__(self, x: Float[np.ndarray, "n m"]) -> Float[np.ndarray, "n k"]:
         """Targets at scaled features."""
-        parts = [self.judged.mixture[name] * targets_of(s, x) for name, s in self.fitted.items()]
-        return np.asarray(sum(parts))
+        return targets_of(self.fitted[self.name], x)
 
     def polynomial(self, below: float) -> Any | None:
         """The surrogate that the network only corrects, where the best one is a polynomial and its error at left-out
         rows is that small.
         """
-        best = next(iter(self.judged.errors))
-        if best not in ("polynomial", "linear") or not self.judged.errors[best] < below:
+        if self.name not in ("polynomial", "linear") or not self.error < below:
             return None
-        return DULL["polynomial"].fit(self.regression, degree=1 if best == "linear" else None)
+        return DULL["polynomial"].fit(self.regression, degree=1 if self.name == "linear" else None)
 
 
 def find_teacher(data: Data, V: Float[np.ndarray, "N k"], seed: int) -> Teacher | None:
-    """The best mixture; None where nothing can be left out."""
+    """The best baseline; None where nothing can be left out."""
     r = Regression.in_basis(data, V)
     found = splits(r, seed)
     if not found:
         return None
-    judged = held_out(r, found, seed)
-    return Teacher(r, judged, {name: DULL[name].fit(r, seed) for name in judged.mixture}, found[0])
+    fitted = fitted_to_all(r, seed)
+    judged = held_out(r, fitted, found, seed)
+    return Teacher(r, judged, fitted, found[0]) if judged else None
 
 
 def taught_rows(

@@ -24,9 +24,9 @@ class Trial(NamedTuple):
     errors: list[float]
 
     @property
-    def error(self) -> float:
-        """The least one."""
-        return min(self.errors, default=np.inf)
+    def best(self) -> Float[np.ndarray, " h"] | None:
+        """Those of the least root mean square; None where there was no step."""
+        return self.rows[int(np.argmin(self.errors))] if self.errors else None
 
     @property
     def last(self) -> int | None:
