@@ -172,6 +172,20 @@ def _elsewhere(name: str) -> str:
     return re.sub(r"\[([^\]]+)\]\((?!https?:)[^)]+\)", r"\1", text)
 
 
+ELSEWHERE = {
+    "../benchmarks/README.md": "benchmarks.md",
+    "../assay/__init__.pyi": "api.md",
+    "../examples/01_first_steps.py": "examples/first-steps.md",
+}  # what a page links to where the repository is read, and the page that is made of it
+
+
+def on_page_markdown(markdown: str, **_: Any) -> str:
+    """Links of pages lead somewhere in a clone, and on the site to what is made of that."""
+    for file, page in ELSEWHERE.items():
+        markdown = markdown.replace(f"]({file})", f"]({page})")
+    return markdown
+
+
 def on_pre_build(config: Any) -> None:
     """Examples that were not run, or whose code has changed since, are no pages."""
     stale = [example.path.name for example in examples() if not example.is_fresh()]

@@ -96,3 +96,11 @@ def test_targets_that_documents_name_are_in_the_makefile():
 )
 def test_the_reader_of_commands(text, found):
     assert COMMAND.findall(text) == found
+
+
+def test_links_of_documents_lead_somewhere():
+    """In a clone; the site's builder, which is strict, checks its own."""
+    for path in DOCUMENTS:
+        for target in re.findall(r"\]\(([^)\s]+)\)", path.read_text(encoding="utf-8")) if path.suffix == ".md" else ():
+            if not target.startswith(("http:", "https:", "#")):
+                assert (path.parent / target.split("#")[0]).exists(), f"{path}: {target}"
