@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import sys
 import time
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -37,35 +38,40 @@ ROWS: dict[str, tuple[str, dict[str, Any]]] = {
 PHYSICS = {"pod-mlp, with physics": ("pod-mlp", {"physics_weight": 0.5, "seconds": SECONDS})}  # the cavity needs none
 
 
-def measure(quick: bool) -> dict[str, Any]:
+def row_of(
+    title: str, problem: Problem, n: int, label: str, architecture: str, options: dict[str, Any], budget: int
+) -> dict[str, Any]:
+    """One surrogate, trained, judged at other inputs and searched."""
+    snapshots, tests = sample(problem, n), sample(problem, TESTS, seed=77)
+    started = time.perf_counter()
+    surrogate = train(problem, architecture, snapshots, **options)
+    seconds = time.perf_counter() - started
+    e = errors(problem, surrogate, tests.inputs, tests.fields)
+    searched = falsify(problem, surrogate, 1e-2, budget)
+    return {
+        "problem": title,
+        "snapshots": n,
+        "surrogate": label,
+        "mean": float(e.mean()),
+        "p95": float(np.quantile(e, 0.95)),
+        "worst": max(float(e.max()), float(np.nan_to_num(searched.worst))),
+        "parameters": surrogate.parameters,
+        "seconds": seconds,
+    }
+
+
+def measure(quick: bool, keep: str | None = None) -> dict[str, Any]:
     problems: dict[str, tuple[Problem, int]] = {"Burgers": (Burgers(), 1024), "cavity": (Cavity(), 256)}
     if quick:
         problems = {"Burgers": (Burgers(cells=32, steps=16), 128), "cavity": (Cavity(cells=16), 32)}
     rows: list[dict[str, Any]] = []
     holds: dict[str, bool] = {}
+    kept = command.Kept(keep, quick)
     for title, (problem, n) in problems.items():
-        snapshots = sample(problem, n)
-        tests = sample(problem, TESTS, seed=77)
         for label, (name, options) in (ROWS | (PHYSICS if title == "Burgers" else {})).items():
             given = {**options, **({"seconds": 5.0} if quick and "seconds" in options else {})}
-            started = time.perf_counter()
-            surrogate = train(problem, name, snapshots, **given)
-            seconds = time.perf_counter() - started
-            e = errors(problem, surrogate, tests.inputs, tests.fields)
-            searched = falsify(problem, surrogate, 1e-2, 20 if quick else BUDGET)
-            rows.append(
-                {
-                    "problem": title,
-                    "snapshots": n,
-                    "surrogate": label,
-                    "mean": float(e.mean()),
-                    "p95": float(np.quantile(e, 0.95)),
-                    "worst": max(float(e.max()), float(np.nan_to_num(searched.worst))),
-                    "parameters": surrogate.parameters,
-                    "seconds": seconds,
-                }
-            )
-            command.progress(rows[-1])
+            row = partial(row_of, title, problem, n, label, name, given, 20 if quick else BUDGET)
+            rows.append(kept.row(f"{title}, {label}", row))
         best = min((row for row in rows if row["problem"] == title), key=lambda row: row["mean"])
         mean, worst = (0.1, 1.0) if quick else (MEAN, WORST)
         holds[f"{title}: the best has a mean <= {mean:g} and worst found <= {worst:g}, and is the network"] = (
@@ -79,4 +85,5 @@ def show(result: dict[str, Any], console: Console) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(command.run(__doc__, measure, show))
+    options = command.kept_parser(__doc__).parse_args()
+    sys.exit(command.finish(measure(options.quick, options.keep), show, "-" if options.json else None))
