@@ -41,11 +41,14 @@ def left_out_residuals(r: Regression, fitted: Surrogate) -> Float[np.ndarray, "n
         return _least_squares(r, np.c_[np.tanh(r.x @ arrays["kernel"] + arrays["bias"]), ones], about["ridge"])
     if fitted.name == "kernel-ridge":
         inverse = np.linalg.inv(kernel_matrix(r.x, r.weights, about["length"], about["nugget"]))
-        return left_out(inverse, inverse @ (r.targets - arrays["constant"]), r.groups)
+        around = r.targets - arrays["constant"]
+        lost = _least_squares(r, ones, 0.0) - around  # the mean of all rows less that of the others
+        return left_out(inverse, inverse @ around, r.groups) + left_out(inverse, inverse @ ones, r.groups) * lost
     if fitted.name == "pod-interpolation":
-        inverse = np.linalg.pinv(system(np.asarray(arrays["points"])), rcond=1e-14, hermitian=True)
-        a = np.asarray(arrays["values"])
-        return np.asarray((a / np.diag(inverse)[: len(a), None])[r.groups])  # of twins the first was fitted
+        A, a = system(np.asarray(arrays["points"])), np.asarray(arrays["values"])
+        own = np.diag(np.linalg.pinv(A, rcond=1e-14, hermitian=True))[: len(a)]
+        own = np.where(own * A.max() > PASSED, own, np.nan)  # without it there is no one solution
+        return np.asarray((a / own[:, None])[r.groups])  # of twins the first was fitted
     if fitted.name == "nearest":
         away: np.ndarray = np.where(r.groups[:, None] == r.groups[None], np.inf, cdist(r.x, r.x))
         lonely = np.min(away, axis=1, keepdims=True) == np.inf
