@@ -12,9 +12,9 @@ among them: it cuts the worst errors, which sit there. Where the problem is not 
 residual take its place (``physics_fields.py``). With 1 no snapshot's field is fitted; only the first basis comes from
 at most 32 of them.
 
-Without physics the dull baselines are fitted too, in a second, and judged at left-out rows: where the best predicts
-these better than the network alone, it teaches the network between the snapshots (``teacher.py``; the switch is
-``teacher``). Where one of them is better in the end or cannot be told apart, ``training["warnings"]`` says so, and
+Without physics the dull baselines are fitted too, in a second, and judged at left-out rows: unless the network alone
+predicts these surely better, the best teaches it between the snapshots (``teacher.py``; the switch is ``teacher``).
+Where one of them is better in the end or cannot be told apart, ``training["warnings"]`` says so, and
 ``training["validation"]["ratios"]`` how their errors compare, with intervals. With physics the network has no teacher,
 but corrects a polynomial where that comes closer than networks do.
 
@@ -116,7 +116,7 @@ def train_pod_mlp(
             functional.
         smoothness, skip: see above.
         teacher: whether the network also learns from the best dull baseline (``teacher.py``); None: without physics,
-            where that predicts left-out rows better than the network alone.
+            unless the network alone predicts left-out rows surely better.
         optimiser: a name in ``optimisers.py``; None: Levenberg-Marquardt where its steps are cheap, else L-BFGS.
         derivatives: directions in which the solver is differentiated at every snapshot, and these derivatives fitted
             beside its fields (``slopes.py``); no teacher then.
@@ -189,7 +189,7 @@ def train_pod_mlp(
         max_rank,
         float(smoothness),
         bool(skip),
-        taught,
+        found.name if found is not None and taught else "",
         base is not None,
         method,
         int(derivatives),
