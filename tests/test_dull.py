@@ -9,7 +9,7 @@ from assay.solvers.snapshots.sample import sample
 from assay.surrogates import train
 from assay.surrogates.baselines.refitted import left_out_residuals
 from assay.surrogates.baselines.regression import Regression
-from assay.surrogates.training.dull import DULL, Beside, close_warning, held_out, splits, targets_of
+from assay.surrogates.training.dull import DULL, Beside, close_warning, dull_warning, held_out, splits, targets_of
 from assay.surrogates.training.paired import LEAST, ratio_of_means
 from assay.surrogates.training.pod import pod, prepare
 
@@ -115,6 +115,8 @@ def test_a_network_that_is_clearly_better_is_not_bothered():
         hard = rng.lognormal(0, 1, 14)
         assert told(hard * rng.lognormal(0, 0.5, 14), linear=5 * hard * rng.lognormal(0, 0.5, 14)) == []
     assert told(0.8 * hard, linear=hard) == [] and told(0.95 * hard, linear=hard)  # within a tenth
+    assert told(np.full(9, 1e-15), linear=np.zeros(9)) == []  # right to rounding
+    assert dull_warning({"linear": 0.0}, 1e-15) == [] and dull_warning({"linear": 0.0}, 1e-13)
 
 
 def test_a_baseline_that_is_clearly_better_is_said_to_be():

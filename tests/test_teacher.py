@@ -47,7 +47,8 @@ def test_the_baseline_of_the_least_mean_teaches(smooth):
     np.testing.assert_array_equal(teacher(data.features), targets_of(teacher.fitted[teacher.name], data.features))
     cubic = black_box(lambda p: 3 + X * p[0] ** 3 + p[1], BOX)
     data = prepare(cubic, sample(cubic, 40))
-    assert find_teacher(data, pod(data, 1e-6), 0).name == "polynomial"
+    teacher = find_teacher(data, pod(data, 1e-6), 1)
+    assert teacher.name == "polynomial" and teacher.polynomial(1e-3) is teacher.fitted["polynomial"]
 
 
 def test_what_one_row_less_does_not_tell_folds_tell(smooth):
@@ -58,6 +59,33 @@ def test_what_one_row_less_does_not_tell_folds_tell(smooth):
     assert np.isnan(left_out_residuals(r, fitted["polynomial"])).all()
     judged = held_out(r, fitted, splits(r, 0), 0)
     assert list(judged) == ["polynomial", "mean"] and all(np.isfinite(e).all() for e in judged.values())
+
+
+@pytest.mark.parametrize(("function", "name", "degree"), [(lambda p: p[0] * X, "linear", 1), (lambda p: X, "mean", 0)])
+def test_of_those_that_are_right_to_rounding_the_simplest_teaches_and_is_corrected(function, name, degree):
+    """Interpolation is right to rounding too, of whose digits none makes it the better one."""
+    problem = black_box(function, BOX)
+    data = prepare(problem, sample(problem, 20))
+    teacher = find_teacher(data, pod(data, 1e-6), 0)
+    assert teacher.name == name and teacher.judged["pod-interpolation"].mean() < 1e-14
+    found = teacher.polynomial(1e-3)
+    assert found.architecture["degree"] == degree
+    np.testing.assert_allclose(targets_of(found, data.features), teacher(data.features), atol=1e-13)
+
+
+def test_a_baseline_that_answers_no_number_is_not_known(smooth, monkeypatch):
+    """Not even at the other rows, where it would be judged by fewer than the rest."""
+    _, data, V = smooth
+    r = Regression.in_basis(data.some(slice(10)), V)
+    fitted = {"polynomial": DULL["polynomial"].fit(r, degree=3)}  # nothing is known of it but by folds
+    values = DULL["polynomial"].values
+
+    def answer(about, arrays, x, xp):
+        found = values(about, arrays, x, xp)
+        return np.where(x[:, :1] == r.x[3, :1], np.nan, found)
+
+    monkeypatch.setattr(DULL["polynomial"], "values", answer)
+    assert held_out(r, fitted, splits(r, 0), 0) == {}
 
 
 def test_taught_rows_are_least_at_what_the_teacher_says(smooth):

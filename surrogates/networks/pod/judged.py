@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from ...training.dull import DULL, Beside, close_warning, dull_warning, targets_of
-from ...training.paired import ratio_of_means
+from ...training.paired import ROUNDING, ratio_of_means
 from ...training.pod import Data
 from ...training.reduced_operator import ReducedOperator
 from .energy_loss import Rows, assemble, field_rows
@@ -78,7 +78,7 @@ def validated(
         rows = _beside(np.hypot(found.errors[at], np.mean(off)), at, found, EXPECTED, found.name)
     elif lone is not None and np.mean(lone) > mean:
         network, mean, where = max(_size(lone), network), float(np.mean(lone)), "left-out snapshots"
-        rows = _beside(lone / gain(found, seed), held, found, EXPECTED)
+        rows = _beside(lone / _gain(found, seed), held, found, EXPECTED)
     else:
         rows = _beside(own, np.arange(len(own)), found, "snapshots that it learnt from, which flatter it")
     sizes = {name: float(np.sqrt(np.nanmean(errors**2))) for name, errors in found.judged.items()}
@@ -125,7 +125,7 @@ def _beside(
     return Beside(network, dull, found.regression.groups[at], where)
 
 
-def gain(found: Teacher, seed: int) -> float:
+def _gain(found: Teacher, seed: int) -> float:
     """By what factor errors fall when no part of the rows is missing, as far as those of a kernel tell, whose form is
     the same with fewer. The network was tried with fewer rows, the baselines beside it are judged with all; of six
     networks drawn at random five gained more than the kernel (1.6 to 6 times, and it 1.1 to 1.6).
@@ -134,4 +134,4 @@ def gain(found: Teacher, seed: int) -> float:
     if GAINS not in found.judged or not np.isfinite(found.judged[GAINS][held]).all():
         return 1.0
     fewer = r.mean_error(targets_of(DULL[GAINS].fit(r.some(fit), seed), r.x[held]), held)
-    return max(1.0, fewer / max(float(np.mean(found.judged[GAINS][held])), 1e-300))
+    return max(1.0, (fewer + ROUNDING) / (float(np.mean(found.judged[GAINS][held])) + ROUNDING))
