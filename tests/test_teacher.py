@@ -7,7 +7,7 @@ import pytest
 from assay.solvers.box import Box
 from assay.solvers.problems.affine import affine
 from assay.solvers.problems.black_box import black_box
-from assay.solvers.snapshots.sample import sample
+from assay.solvers.snapshots.sample import Snapshots, sample
 from assay.surrogates import load, save, train
 from assay.surrogates.baselines.refitted import left_out_residuals
 from assay.surrogates.baselines.regression import Regression
@@ -149,3 +149,12 @@ def test_fields_that_do_not_vary_are_no_matter_for_a_network():
     problem = black_box(lambda p: np.full(3, 7.0), BOX)
     s = train(problem, "pod-mlp", sample(problem, 6), widths=(8,), steps=5)
     np.testing.assert_allclose(s(BOX.sample(5, seed=1)), 7.0, rtol=1e-6)
+
+
+def test_a_network_that_no_row_could_judge_says_so():
+    problem = black_box(lambda p: 2 + X * p[0], BOX)
+    P = np.array([0.3, 0.5]) + 1e-4 * np.random.default_rng(0).random((6, 2))
+    about = (0, problem.name, problem.settings, problem.inputs)
+    rows = Snapshots(P, problem.solve_batch(P), np.zeros(6), *about)
+    s = train(problem, "pod-mlp", rows, widths=(4,), steps=5)
+    assert "validation" not in s.training and "none could be left out to judge" in s.training["warnings"][-1]

@@ -19,6 +19,10 @@ from .teacher import CHECKED, TEACHER_SEED, TRIAL, Teacher, without
 from .trial import Trial, tried
 
 EXPECTED = "left-out snapshots, as expected of fits to all others"
+UNJUDGED = (
+    "the inputs of the snapshots nearly repeat each other, so that none could be left out to judge this network by: "
+    "sample further ones"
+)
 GAINS = "kernel-ridge"  # the baseline whose gain from more rows is taken for the network's
 
 
@@ -46,7 +50,8 @@ def tried_alone(
 
 def better_alone(alone: Trial, found: Teacher) -> bool:
     """Whether the network alone is better than its teacher at the rows that it did not see, by more than chance. The
-    teacher saw all of these but one, which favours it.
+    teacher saw all of these but one, which favours it; of several looks at the network the best counts, which favours
+    the network.
     """
     held = found.split.held
     best = alone.best

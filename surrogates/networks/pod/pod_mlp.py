@@ -46,6 +46,7 @@ from ...training.gauss_newton import levenberg_marquardt, serves
 from ...training.optimise import Budget, Outcome, Progress, Stages, clock_warning, identity, identity_kept
 from ...training.optimisers import minimise_by
 from ...training.options import checked_weight
+from ...training.paired import LEAST
 from ...training.physics_fields import LeastResidual, Plan, joined, least_residual
 from ...training.pod import Data, box_points, pod, prepare, solve_few
 from ...training.reduced_operator import ReducedOperator, affine_in_few_terms
@@ -57,7 +58,7 @@ from .energy_loss import (
     field_rows,
     physics_rows,
 )
-from .judged import better_alone, tried_alone, validated
+from .judged import UNJUDGED, better_alone, tried_alone, validated
 from .pod_network import PARTS, Mlp, compiled_parts, head_residuals, predict, training_loss, vanishing
 from .slopes import slope_rows, slopes
 from .teacher import (
@@ -161,8 +162,8 @@ def train_pod_mlp(
     found = None if solved_here or weight == 1 or derivatives else find_teacher(data, V, seed)
     alone = None
     units = (shape[-1] + 1) * max(1, len(network.vanish))
-    # the last layer would pass through every row, or no network comes near
-    hopeless = found is None or len(found.split.fit) <= units or found.error < OUT_OF_REACH
+    # the last layer would pass through every row, no network comes near, or too few rows could tell
+    hopeless = found is None or len(found.split.fit) <= units or found.error < OUT_OF_REACH or found.tells < LEAST
     if found is not None and weight == 0 and not teacher and not (hopeless and teacher is None):
         alone = tried_alone(network, loss, weights, data, V, operator, terms, found)
     taught = found is not None and bool(teacher)
@@ -225,13 +226,17 @@ def train_pod_mlp(
         "smoothness": float(smoothness),
         "derivatives": int(derivatives),
         "dropped": data.dropped,
-        "warnings": clock_warning(outcome, seconds),
     }
+    warnings = clock_warning(outcome, seconds)
     architecture = {"name": "pod-mlp", "widths": list(shape), "skip": bool(skip), "lift": data.lift}
     architecture |= {"vanish": [list(pair) for pair in network.vanish]} if network.vanish else {}
     if found is not None:
         checked = validated(architecture, arrays, found, alone, taught, base is not None, outcome.steps, seed)
-        training |= checked | {"warnings": training["warnings"] + checked["warnings"]}
+        warnings += checked.pop("warnings")
+        training |= checked
+    elif not (solved_here or weight == 1 or derivatives):
+        warnings.append(UNJUDGED)
+    training["warnings"] = warnings
     return Surrogate(problem, architecture, arrays, predict, box, seed, data.hash, training)
 
 

@@ -63,6 +63,11 @@ class Teacher(NamedTuple):
         """Their mean."""
         return float(np.nanmean(self.errors))
 
+    @property
+    def tells(self) -> int:
+        """How many rows of the split judge others, twins counted once."""
+        return len(np.unique(self.regression.groups[self.split.held]))
+
     def __call__(self, x: Float[np.ndarray, "n m"]) -> Float[np.ndarray, "n k"]:
         """Targets at scaled features."""
         return targets_of(self.fitted[self.name], x)
