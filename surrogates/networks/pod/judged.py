@@ -48,16 +48,17 @@ def tried_alone(
     return tried(loss, weights, rows, answer, found.regression, split, TRIAL)
 
 
-def better_alone(alone: Trial, found: Teacher) -> bool:
-    """Whether the network alone is better than its teacher at the rows that it did not see, by more than chance. The
-    teacher saw all of these but one, which favours it; of several looks at the network the best counts, which favours
-    the network.
+def better_alone(alone: Trial, found: Teacher, seed: int) -> bool:
+    """Whether the network alone is better than its teacher at the rows that it did not see, by more than chance: as
+    expected of all rows, for the teacher saw all of these but one. Of several looks at the network the best counts,
+    which favours it.
     """
     held = found.split.held
     best = alone.best
     if best is None:
         return False
-    return ratio_of_means(best, found.errors[held], found.regression.groups[held]).high < 1
+    expected = best / _gain(found, seed)
+    return ratio_of_means(expected, found.errors[held], found.regression.groups[held]).high < 1
 
 
 def validated(

@@ -168,7 +168,7 @@ def train_pod_mlp(
         alone = tried_alone(network, loss, weights, data, V, operator, terms, found)
     taught = found is not None and bool(teacher)
     if found is not None and teacher is None and weight == 0:
-        taught = alone is None or not better_alone(alone, found)
+        taught = alone is None or not better_alone(alone, found, seed)
     base = _corrected(found, taught, weight, network)
     parts = _parts(data, physics, V, operator, weight, physics_points, seed, found if taught else None)
     if base is not None:
