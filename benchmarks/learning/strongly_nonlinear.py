@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import sys
 import time
-from functools import partial
+from collections.abc import Callable
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
@@ -20,11 +21,13 @@ from rich.console import Console
 from ...solvers.problem import Problem
 from ...solvers.problems.burgers import Burgers
 from ...solvers.problems.cavity import Cavity
-from ...solvers.snapshots.sample import sample
+from ...solvers.snapshots.sample import Snapshots, sample
 from ...surrogates import train
 from ...verify.falsify import falsify
 from .. import command
 from .defaults import errors
+
+Sets = Callable[[], tuple[Snapshots, Snapshots]]
 
 TESTS, BUDGET, SECONDS = 200, 200, 280.0
 MEAN, WORST = 3e-3, 5e-2
@@ -38,11 +41,16 @@ ROWS: dict[str, tuple[str, dict[str, Any]]] = {
 PHYSICS = {"pod-mlp, with physics": ("pod-mlp", {"physics_weight": 0.5, "seconds": SECONDS})}  # the cavity needs none
 
 
+def sets_of(problem: Problem, n: int) -> tuple[Snapshots, Snapshots]:
+    """What is learnt from, and what is tested at."""
+    return sample(problem, n), sample(problem, TESTS, seed=77)
+
+
 def row_of(
-    title: str, problem: Problem, n: int, label: str, architecture: str, options: dict[str, Any], budget: int
+    title: str, problem: Problem, sets: Sets, label: str, architecture: str, options: dict[str, Any], budget: int
 ) -> dict[str, Any]:
     """One surrogate, trained, judged at other inputs and searched."""
-    snapshots, tests = sample(problem, n), sample(problem, TESTS, seed=77)
+    snapshots, tests = sets()
     started = time.perf_counter()
     surrogate = train(problem, architecture, snapshots, **options)
     seconds = time.perf_counter() - started
@@ -50,7 +58,7 @@ def row_of(
     searched = falsify(problem, surrogate, 1e-2, budget)
     return {
         "problem": title,
-        "snapshots": n,
+        "snapshots": len(snapshots),
         "surrogate": label,
         "mean": float(e.mean()),
         "p95": float(np.quantile(e, 0.95)),
@@ -68,9 +76,10 @@ def measure(quick: bool, keep: str | None = None) -> dict[str, Any]:
     holds: dict[str, bool] = {}
     kept = command.Kept(keep, quick)
     for title, (problem, n) in problems.items():
+        sets = cache(partial(sets_of, problem, n))  # of all rows, and solved only where one is measured
         for label, (name, options) in (ROWS | (PHYSICS if title == "Burgers" else {})).items():
             given = {**options, **({"seconds": 5.0} if quick and "seconds" in options else {})}
-            row = partial(row_of, title, problem, n, label, name, given, 20 if quick else BUDGET)
+            row = partial(row_of, title, problem, sets, label, name, given, 20 if quick else BUDGET)
             rows.append(kept.row(f"{title}, {label}", row))
         best = min((row for row in rows if row["problem"] == title), key=lambda row: row["mean"])
         mean, worst = (0.1, 1.0) if quick else (MEAN, WORST)
