@@ -5,11 +5,21 @@ import pytest
 
 from assay.solvers.box import Box
 from assay.solvers.problems.black_box import black_box
+from assay.solvers.problems.catalogue import problem as named
 from assay.solvers.snapshots.sample import sample
 from assay.surrogates import train
 from assay.surrogates.baselines.refitted import left_out_residuals
 from assay.surrogates.baselines.regression import Regression
-from assay.surrogates.training.dull import DULL, Beside, close_warning, dull_warning, held_out, splits, targets_of
+from assay.surrogates.training.dull import (
+    DULL,
+    Beside,
+    close_warning,
+    dull_warning,
+    held_out,
+    remedies,
+    splits,
+    targets_of,
+)
 from assay.surrogates.training.paired import LEAST, ratio_of_means
 from assay.surrogates.training.pod import pod, prepare
 
@@ -124,6 +134,13 @@ def test_a_baseline_that_is_clearly_better_is_said_to_be():
     assert (
         "train linear instead" in told(1.3 * hard, linear=hard)[0] and "may be" not in told(1.3 * hard, linear=hard)[0]
     )
+
+
+def test_the_equation_is_advised_where_there_is_one_that_was_not_learnt():
+    solver, data = named("bratu", cells=8), black_box(lambda p: p[0] * X, BOX)
+    assert "physics_weight=0.5" in dull_warning({"mean": 0.5}, 0.9, more=remedies(solver, 0.0))[0]
+    for problem, weight in ((solver, 0.5), (data, 0.0)):
+        assert remedies(problem, weight) == "more snapshots or steps"
 
 
 def test_a_network_corrects_what_all_rows_make_of_a_polynomial():

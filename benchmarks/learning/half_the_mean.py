@@ -5,6 +5,7 @@ all that is compiled for it. The numbers are mean relative errors over draws of 
 mean of the snapshots, of the best dull baseline, and of each network; "-" where it does not fit.
 
     python -m assay.benchmarks.learning.half_the_mean [--quick] [--seconds S] [--only PROBLEM ...] [--networks NAME ...]
+        [--physics-weight W]
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ DULL = ("nearest", "linear", "kernel-ridge")
 NETWORKS = [name for name, kind in ARCHITECTURES.items() if kind.kind == "network"]
 
 
-def row_of(name: str, networks: list[str], seconds: float, draws: int) -> dict[str, Any]:
+def row_of(name: str, networks: list[str], seconds: float, draws: int, weight: float | None) -> dict[str, Any]:
     """One problem."""
     of = problem(name, **SMALL.get(name, {"cells": 16}))
     snapshots = sample(of, SNAPSHOTS, seed=1)
@@ -51,13 +52,13 @@ def row_of(name: str, networks: list[str], seconds: float, draws: int) -> dict[s
         if ARCHITECTURES[network].misfit(of):
             row[network] = "-"
             continue
-        row[network] = error(network, seconds=seconds)
+        row[network] = error(network, seconds=seconds, physics_weight=weight)
         command.progress(f"{name} {network} {row[network]:.4g} of {row['mean']:.4g}")
     return row
 
 
-def measure(quick: bool, names: list[str], networks: list[str], seconds: float) -> dict[str, Any]:
-    rows = [row_of(name, networks, seconds, DRAWS // 4 if quick else DRAWS) for name in names]
+def measure(quick: bool, names: list[str], networks: list[str], seconds: float, weight: float | None) -> dict[str, Any]:
+    rows = [row_of(name, networks, seconds, DRAWS // 4 if quick else DRAWS, weight) for name in names]
     late = [f"{n} on {row['problem']}" for row in rows for n in networks if row[n] != "-" and row[n] > row["mean"] / 2]
     count = sum(row[n] != "-" for row in rows for n in networks)
     claim = f"{count - len(late)} of {count} networks reach half the mean's error in {seconds:g} s"
@@ -74,10 +75,11 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=SECONDS, help=f"of training ({SECONDS:g} by default)")
     parser.add_argument("--only", nargs="+", choices=list(PROBLEMS), metavar="NAME", help="these problems")
     parser.add_argument("--networks", nargs="+", choices=NETWORKS, metavar="NAME", help="these networks")
+    parser.add_argument("--physics-weight", type=float, help="share of the equation in the loss")
     parser.add_argument("--json", action="store_true", help="the numbers as JSON instead of a table")
     options = parser.parse_args()
     names = options.only or (["thermal-block", "burgers"] if options.quick else list(PROBLEMS))
-    result = measure(options.quick, names, options.networks or NETWORKS, options.seconds)
+    result = measure(options.quick, names, options.networks or NETWORKS, options.seconds, options.physics_weight)
     return command.finish(result, show, "-" if options.json else None)
 
 

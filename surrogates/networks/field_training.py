@@ -30,7 +30,7 @@ from ...solvers.box import Box
 from ...solvers.problem import Problem
 from ...solvers.problems.catalogue import closest
 from ..surrogate import Surrogate
-from ..training.dull import CHEAPEST, dull_warning
+from ..training.dull import CHEAPEST, dull_warning, remedies
 from ..training.optimise import Budget, Outcome, Progress, Stages, clock_warning, identity
 from ..training.optimisers import judged_lbfgs
 from ..training.options import checked_weight
@@ -197,7 +197,7 @@ def train_fields(
     }
     if len(sets.held_P):
         training["validation"] = {"network": judged if np.isfinite(judged) else None, "dull": dull.errors}
-        training["warnings"] += dull_warning(dull.errors, judged)
+        training["warnings"] += dull_warning(dull.errors, judged, more=remedies(problem, weight))
     if design.report is not None:
         training |= design.report(problem, arrays)
     return Surrogate(problem, architecture, arrays, predictor(design), box, seed, data.hash, training)

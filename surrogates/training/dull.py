@@ -13,11 +13,13 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float, Int
 
+from ...solvers.problem import Problem
 from ..baselines import kernel_ridge, linear, mean, nearest, pod_interpolation, polynomial, random_features
 from ..baselines.refitted import left_out_residuals
 from ..baselines.regression import Regression
 from ..surrogate import Surrogate
 from .paired import COVERED, ROUNDING, Ratio, ratio_of_means
+from .residual_loss import error_field
 
 DULL: dict[str, Any] = {
     "mean": mean,
@@ -34,6 +36,7 @@ WORSE = 1.05  # times the error of a dull baseline, from which on it is told
 CLOSE = 0.9  # times that error, from which on nobody knows which is better, however narrow the interval
 FEW = 256  # rows up to which every row is left out once
 MANY = 2048  # rows beyond which pod-interpolation is not tried, whose system of all of them takes minutes
+MORE = "more snapshots or steps"  # what may help a network
 CHEAPEST = ("mean", "linear", "kernel-ridge")  # beside a network that has its own rows left out
 
 
@@ -43,19 +46,29 @@ def _best(errors: dict[str, float]) -> tuple[str, float]:
     return min(known.items(), key=lambda item: item[1], default=("", np.inf))
 
 
-def dull_warning(errors: dict[str, float], network: float, where: str = "left-out snapshots") -> list[str]:
+def remedies(problem: Problem, physics_weight: float) -> str:
+    """What may help a network that a dull baseline beats."""
+    if physics_weight or error_field(problem) is None:
+        return MORE
+    return "more snapshots, more steps or its equation (physics_weight=0.5)"
+
+
+def dull_warning(
+    errors: dict[str, float], network: float, where: str = "left-out snapshots", more: str = MORE
+) -> list[str]:
     """A sentence if the best dull baseline is better than the network at rows left out; none otherwise.
 
     Args:
         errors: relative errors of the dull baselines by name.
         where: what the network's own error was measured at.
+        more: what may help the network (``remedies``).
     """
     best, error = _best(errors)
     if not best or network <= max(WORSE * error, ROUNDING):
         return []
     return [
         f"{best}, which costs nothing, has a relative error of {error:.2g} at left-out snapshots and this "
-        f"network {network:.2g} at {where}: train {best} instead, or the network with more snapshots or steps"
+        f"network {network:.2g} at {where}: train {best} instead, or the network with {more}"
     ]
 
 
@@ -72,7 +85,7 @@ class Beside(NamedTuple):
         return {name: ratio_of_means(self.network, errors, self.groups) for name, errors in self.dull.items()}
 
 
-def close_warning(rows: Beside, ratios: dict[str, Ratio], surely: bool = False) -> list[str]:
+def close_warning(rows: Beside, ratios: dict[str, Ratio], surely: bool = False, more: str = MORE) -> list[str]:
     """A sentence if some baseline is about as good as the network or better, for all that these rows tell; none if all
     are clearly worse, or with ``surely`` none is clearly better, and none of a network that is right to rounding.
     """
@@ -87,7 +100,7 @@ def close_warning(rows: Beside, ratios: dict[str, Ratio], surely: bool = False) 
     best, found = near[0]
     intervals = ", ".join(f"{name} {r.value:.3g} [{r.low:.3g}, {r.high:.3g}]" for name, r in near)
     if found.low > 1 and found.value > WORSE:
-        what, remedy = "is better", f"train {best} instead, or the network with more snapshots or steps"
+        what, remedy = "is better", f"train {best} instead, or the network with {more}"
     else:
         what, remedy = "may be as good or better", "compare them with more snapshots"
     return [

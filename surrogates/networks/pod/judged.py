@@ -70,8 +70,11 @@ def validated(
     corrects: bool,
     steps: int,
     seed: int,
+    more: str,
 ) -> dict[str, Any]:
-    """What rows that were left out say of network and dull baselines, with a warning where one of these does better."""
+    """What rows that were left out say of network and dull baselines, with a warning where one of these does better,
+    and what may help then (``more``).
+    """
     r, held = found.regression, found.split.held
     said = np.asarray(targets_of_network(architecture, arrays, jnp.asarray(r.x)))
     own = r.each_error(said)
@@ -90,8 +93,8 @@ def validated(
     sizes = {name: float(np.sqrt(np.nanmean(errors**2))) for name, errors in found.judged.items()}
     dull = {name: float(np.nanmean(errors)) for name, errors in found.judged.items()}
     ratios = rows.ratios()
-    warnings = close_warning(rows, ratios, surely=True)
-    warnings = warnings or dull_warning(dull, mean, where) or dull_warning(sizes, network, where)
+    warnings = close_warning(rows, ratios, surely=True, more=more)
+    warnings = warnings or dull_warning(dull, mean, where, more) or dull_warning(sizes, network, where, more)
     return {
         "validation": {
             "network": mean if np.isfinite(mean) else None,

@@ -42,6 +42,7 @@ from ....solvers.box import Box
 from ....solvers.problem import Problem
 from ...baselines import polynomial
 from ...surrogate import Surrogate
+from ...training.dull import remedies
 from ...training.gauss_newton import levenberg_marquardt, serves
 from ...training.optimise import Budget, Outcome, Progress, Stages, clock_warning, identity, identity_kept
 from ...training.optimisers import minimise_by
@@ -231,7 +232,8 @@ def train_pod_mlp(
     architecture = {"name": "pod-mlp", "widths": list(shape), "skip": bool(skip), "lift": data.lift}
     architecture |= {"vanish": [list(pair) for pair in network.vanish]} if network.vanish else {}
     if found is not None:
-        checked = validated(architecture, arrays, found, alone, taught, base is not None, outcome.steps, seed)
+        more = remedies(problem, weight)
+        checked = validated(architecture, arrays, found, alone, taught, base is not None, outcome.steps, seed, more)
         warnings += checked.pop("warnings")
         training |= checked
     elif not (solved_here or weight == 1 or derivatives):
