@@ -14,6 +14,8 @@ MASKED = (
     "field.data[~mask], and give the coordinates of the others"
 )
 
+TENSOR = "the form of a tensor that numpy does not read: pass its .detach().cpu().numpy()"
+
 
 def real_array(values: Any, what: str = "", refused: type[ValueError] = ValueError) -> np.ndarray:
     """A float64 copy, of the same shape, that nobody else can change.
@@ -43,8 +45,9 @@ def real_array(values: Any, what: str = "", refused: type[ValueError] = ValueErr
             return np.array(found, dtype=np.float64)
     except ValueError as error:
         why = f"no numbers in one array: {error}"
-    except TypeError:
-        why = f"no numbers, but {type(values).__name__}"
+    except (TypeError, RuntimeError):
+        tensor = callable(getattr(values, "detach", None))  # on a device, or part of a graph
+        why = f"no numbers, but {type(values).__name__}" if not tensor else TENSOR
     raise refused(f"{what} {why}".lstrip())
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from .checked_problem import check_problem
 from .problem import Problem
 
 
@@ -29,8 +30,10 @@ class Tolerance:
         by its name, nothing.
 
         Raises:
-            ValueError: the tolerance is not a positive number, ``absolute`` is negative, or either is not finite.
+            ValueError: no problem, the tolerance is not a positive number, ``absolute`` is negative, or either is not
+                finite.
         """
+        check_problem(problem)
         if (
             isinstance(tolerance, bool | np.bool_)
             or not isinstance(tolerance, Real)

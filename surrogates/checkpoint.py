@@ -21,13 +21,13 @@ from safetensors.numpy import save as as_bytes
 
 from ..solvers.answers import words
 from ..solvers.box import Box
+from ..solvers.checked_problem import check_problem
 from ..solvers.files import checked_path, parse_json, replace
 from ..solvers.identity import check_fingerprint, check_solution, differences, says_all
 from ..solvers.problem import Problem
 from ..solvers.problems.catalogue import stored_problem
 from .architectures import ARCHITECTURES
 from .surrogate import Surrogate
-from .training.options import check_problem
 from .training.train import check_box
 
 FORMAT = "assay-surrogate-1"
@@ -50,7 +50,7 @@ def save(surrogate: Surrogate, path: str | os.PathLike[str]) -> Path:
     path = Path(path)
     if not isinstance(surrogate, Surrogate):
         raise ValueError(
-            f"save writes what train made, not a {type(surrogate).__name__}: a model of other people stays in the file "
+            f"save writes what train made, not {surrogate!r:.120}: a model of other people stays in the file "
             "of its own framework"
         )
     header = {

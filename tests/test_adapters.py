@@ -119,6 +119,13 @@ class Predicts:
         return self.function(P)
 
 
+class Scaler:
+    def transform(self, P):
+        return P
+
+    inverse_transform = transform
+
+
 @pytest.mark.parametrize("shape", [(6,), (3, 2), (1, 3, 2)])
 def test_fields_come_in_the_shapes_of_a_field(shape):
     field = np.arange(6.0)
@@ -151,9 +158,19 @@ def test_normalisation_is_what_the_caller_says():
     assert (answer == (10 + 3 * (P[:, :1] - 1) / 2)).all()
     assay.sklearn_surrogate(Predicts(function), PLAIN, inputs=lambda P: P[:, ::-1])(P)
     assert (seen[-1] == P[:, ::-1]).all()
-    for inputs, words in (((0.0, 0.0), "the scale not zero"), ("log", "a function of arrays, or a pair")):
+    for inputs, words in (
+        ((0.0, 0.0), "the scale not zero"),
+        ("log", "a function of arrays, or a pair"),
+        ((1, 2, 3), "not a tuple of 3"),
+        (Scaler(), r"not a Scaler: pass its \.transform"),
+        ((np.zeros(5), 1.0), r"inputs= of the estimator Predicts raised ValueError: .* an array \[3, 2\] of numpy"),
+    ):
         with pytest.raises(ValueError, match=words):
             assay.sklearn_surrogate(Predicts(function), PLAIN, inputs=inputs)
+    with pytest.raises(ValueError, match="not a Scaler: pass its .inverse_transform"):
+        assay.sklearn_surrogate(Predicts(function), PLAIN, outputs=Scaler())
+    with pytest.raises(ValueError, match=r"outputs= of the estimator Predicts raised ValueError: .*\[3, 6\] of numpy"):
+        assay.sklearn_surrogate(Predicts(function), PLAIN, outputs=(np.zeros(5), 1.0))
 
 
 def test_named_columns_are_put_in_the_order_of_the_fit():
@@ -248,6 +265,18 @@ def test_one_input_at_a_time_and_derivatives():
     assert (slope == np.einsum("i,jk->ijk", np.arange(3.0), np.eye(2)).reshape(6, 2)).all()
 
 
+def test_a_function_of_one_input_that_takes_a_batch_for_one_is_called_row_by_row():
+    """The mean of a batch is another one than the mean of an input: a row's answer must not depend on the others."""
+
+    def normalised(p):
+        return (p - p.mean()) @ jnp.ones((2, 6)) + p.mean()
+
+    surrogate = assay.jax_surrogate(normalised, PLAIN)
+    expected = np.repeat(P.mean(axis=1)[:, None], 6, axis=1)
+    np.testing.assert_allclose(surrogate(P), expected, rtol=0, atol=1e-15)
+    np.testing.assert_allclose(surrogate(P[2:]), expected[2:], rtol=0, atol=1e-15)
+
+
 def test_an_equinox_module_is_put_into_inference_mode():
     equinox = pytest.importorskip("equinox", reason="Equinox is not installed: an optional package")
     layers = [equinox.nn.Linear(2, 6, key=jax.random.key(0)), equinox.nn.Dropout(0.5)]
@@ -288,6 +317,10 @@ def test_modules_that_draw_or_answer_nothing_of_use():
         assay.torch_surrogate(torch.nn.Linear(2, 6, dtype=torch.bfloat16), PLAIN)
     with pytest.raises(ValueError, match="is a pickle, which runs code"):
         assay.torch_surrogate("model.pt", PLAIN)
+    with pytest.raises(ValueError, match=r"a OrderedDict: build the module, and module\.load_state_dict"):
+        assay.torch_surrogate(torch.nn.Linear(2, 6).state_dict(), PLAIN)
+    with pytest.raises(ValueError, match="the class Drops: build it"):
+        assay.torch_surrogate(Drops, PLAIN)
 
 
 # ---- ONNX ------------------------------------------------------------------------------------------------------------
@@ -309,6 +342,50 @@ def test_a_file_opened_again_is_the_same_or_refused(tmp_path):
     onnx_file(network(5), path)
     with pytest.raises(ValueError, match="was changed since it was opened"):
         pickle.loads(kept)
+
+
+def test_weights_beside_a_file_belong_to_it(tmp_path):
+    """PyTorch's exporter leaves the weights in another file: the one that is opened stays the same with new weights."""
+    onnx = onnx_here()
+
+    def write(seed):
+        model = onnx.load(str(onnx_file(network(), tmp_path / "net.onnx")))
+        for tensor in model.graph.initializer:
+            values = np.random.default_rng(seed).random(onnx.numpy_helper.to_array(tensor).shape)
+            tensor.CopyFrom(onnx.numpy_helper.from_array(values, tensor.name))
+        (tmp_path / "net.data").unlink(missing_ok=True)
+        beside = {"save_as_external_data": True, "location": "net.data", "size_threshold": 0}
+        onnx.save_model(model, str(tmp_path / "net.onnx"), **beside)
+        return (tmp_path / "net.onnx").read_bytes()
+
+    first = write(0)
+    surrogate = assay.onnx_surrogate(tmp_path / "net.onnx", PLAIN)
+    kept, answer = pickle.dumps(surrogate.run), surrogate(P)
+    assert (pickle.loads(kept)(P) == answer).all()
+    assert write(1) == first
+    with pytest.raises(ValueError, match="was changed since it was opened"):
+        pickle.loads(kept)
+    (tmp_path / "net.data").unlink()
+    with pytest.raises(ValueError, match="keeps its weights in another file, which must lie beside it"):
+        assay.onnx_surrogate(tmp_path / "net.onnx", PLAIN)
+
+
+def test_a_file_that_was_made_for_fewer_rows_or_a_newer_runtime_says_so(tmp_path):
+    onnx = onnx_here()
+    path = onnx_file(network(), tmp_path / "net.onnx")
+    model = onnx.load(str(path))
+    model.graph.node[-1].output[0] = "flat"  # as an exporter does that saw 2 rows and took them for all there are
+    model.graph.node.append(onnx.helper.make_node("Reshape", ["flat", "two"], [model.graph.output[0].name]))
+    model.graph.initializer.append(onnx.numpy_helper.from_array(np.array([2, 6]), "two"))
+    onnx.save(model, str(path))
+    with pytest.raises(
+        ValueError, match=r"of 3 rows \(export it with a dynamic .*requested shape:\{2,6\}"
+    ):
+        assay.onnx_surrogate(path, PLAIN)
+    model.ir_version = 99
+    onnx.save(model, str(path))
+    with pytest.raises(ValueError, match="newer format .*IR version: 99, max .*: update onnxruntime, or lower"):
+        assay.onnx_surrogate(path, PLAIN)
 
 
 def test_onnx_files_of_another_problem_or_none(tmp_path):

@@ -58,6 +58,8 @@ def test_a_data_set_is_a_problem(data):
     assert repr(problem) == "dataset('heat-data', u on the nodes -> 27 values, known at 40 inputs)"
     np.testing.assert_array_equal(problem.input_fields(data.snapshots.inputs)[..., 0], state(0.0))
     assert problem.input_field_names == ("u",) and len(problem.edges) == 8
+    assert repr(data) == "Dataset(40 rows of heat-data, each 3 times x 9 nodes)"
+    assert repr(assay.dataset(A, np.ones((40, 3, 2)))) == "Dataset(40 rows of dataset, each 3 nodes x 2 components)"
     low, high = problem.inputs.lower, problem.inputs.upper
     assert (low == state(0.0).min()).all() and (high == state(0.0).max()).all(), "one range for all values"
     other = pickle.loads(pickle.dumps(problem))
@@ -210,6 +212,8 @@ def test_equal_inputs():
         ValueError, match="samples 0 and 2 have the same input and fields that differ by 1 of their size"
     ):
         assay.dataset([[1.0], [2.0], [1.0]], np.array([[1.0, 1.0], [1.0, 2.0], [2.0, 2.0]]))
+    with pytest.raises(ValueError, match="fields that differ by 1 of their size"):  # the first of them is zero
+        assay.dataset([[1.0], [2.0], [1.0]], np.array([[0.0, 0.0], [1.0, 2.0], [2.0, 2.0]]))
 
 
 @pytest.mark.parametrize(
@@ -223,6 +227,8 @@ def test_equal_inputs():
         (np.eye(4)[:, :1], np.ones((4, 9)) * 1j, {}, "complex values"),
         (np.eye(4)[:, :1], np.ones((4, 9, 2)), {"components": ["u"]}, "components must be 2 different words"),
         (np.eye(4)[:, :1], np.ones((4, 9)), {"name": ""}, "name is a word"),
+        (np.c_[np.eye(4), np.ones(4)], np.ones((4, 9)), {}, "input x5 never changes in this data"),
+        (np.eye(4), np.ones((4, 2)), {"coordinates": [0.0, np.nan]}, "the coordinates of node 1 are [nan]"),
     ],
 )
 def test_arrays_that_make_no_data_set(inputs, fields, more, words):
@@ -331,3 +337,39 @@ def test_arrays_of_nothing_and_axes_that_repeat_are_told():
             assay.dataset(P, U).split(share)
     with pytest.raises(ValueError, match="names must be 2 words"):
         assay.dataset(P, U, names="ab")
+
+
+@pytest.mark.parametrize("ask", [assay.falsify, assay.certify, assay.guard, assay.conformal, assay.calibrate])
+def test_the_data_where_its_problem_goes_is_told(data, linear, ask):
+    more = (data.snapshots.inputs,) if ask is assay.certify else ()
+    with pytest.raises(ValueError, match=r"the problem is a Dataset: its \.problem is one"):
+        ask(data, linear, *more)
+    with pytest.raises(ValueError, match=r"a str: assay.problem\('burgers'\) makes one"):
+        ask("burgers", linear, *more)
+
+
+def test_a_data_set_is_no_rows(data, linear):
+    with pytest.raises(ValueError, match=r"rows of a data set \(its \.snapshots, or what \.split\(\) gives\)"):
+        assay.train(data.problem, "linear", data)
+    with pytest.raises(ValueError, match="what Dataset.split holds out"):
+        assay.falsify(data.problem, linear, tests=data)
+
+
+def test_tensors_that_numpy_does_not_read_are_told():
+    """As PyTorch's tensors with a gradient, which raise RuntimeError, and those on a device, which raise TypeError."""
+
+    class Tensor:
+        def __init__(self, error):
+            self.error = error
+
+        def __array__(self, *args, **more):
+            raise self.error("not to numpy")
+
+        def detach(self):
+            return self
+
+    for error in (RuntimeError, TypeError):
+        with pytest.raises(
+            ValueError, match="the inputs have the form of a tensor that numpy does not"
+        ):
+            assay.dataset(Tensor(error), np.ones((40, 9)))

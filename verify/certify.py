@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool
 
+from ..solvers.checked_problem import check_problem
 from ..solvers.foreign import call_foreign
 from ..solvers.outputs import Output, find_output
 from ..solvers.precision import in_float64
@@ -55,6 +56,7 @@ def certify(
         RuntimeError: float64 is switched off, or foreign code changed the arithmetic for good.
     """
     start = time.perf_counter()
+    check_problem(problem)
     P = problem.inputs.rows(P)
     proof = unchanged(problem)
     wanted = None if output is None else find_output(proof.problem, output)

@@ -235,8 +235,8 @@ def _test(surrogate: Any, confirm: Confirmation, tests: Snapshots | None, notes:
         return Draws(0, 0)
     if not hasattr(tests, "problem_name"):
         raise ValueError(
-            f"tests are snapshots (sample(..., independent=True), Dataset.split), not a {type(tests).__name__}: "
-            "assay.dataset(inputs, fields, ...) makes them of arrays"
+            f"tests are snapshots (sample(..., independent=True), or what Dataset.split holds out), not a "
+            f"{type(tests).__name__}: assay.dataset(inputs, fields, ...).snapshots are those of arrays"
         )
     about, mine = (tests.problem_name, tests.problem_settings), (problem.name, as_json(problem.settings))
     if about != mine or tests.fields.shape[1] != problem.size or tests.inputs.shape[1] != box.dimension:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import replace
 
+from ..solvers.checked_problem import check_problem
 from ..solvers.precision import in_float64
 from ..solvers.problem import Problem
 from .proofs.constants import Prepared, Progress
@@ -28,5 +29,6 @@ def prepare(
         ValueError: the folder is open to others; a constant could not be verified.
         RuntimeError: float64 is switched off.
     """
+    check_problem(problem)
     proof = proof_of(problem)
     return replace(proof.prepare(folder, everything=True, progress=progress), reach=proof.reach())

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 SAME = 1e-6  # relative: fields of equal inputs that differ by less are one
+AXES = ("times", "nodes", "components")
 SPLIT = 7  # a stream of random numbers of its own
 
 
@@ -40,8 +41,9 @@ class Dataset:
         return len(self.snapshots)
 
     def __repr__(self) -> str:
-        remarks = f", {len(self.remarks)} remarks" if self.remarks else ""
-        return f"Dataset({len(self)} rows of {self.problem.name}, {self.problem.size} values each{remarks})"
+        axes = [f"{k} {name}" for k, name in zip(self.problem.shape, AXES, strict=True) if k > 1 or name == "nodes"]
+        remarks = "".join(f"; {remark}" for remark in self.remarks)
+        return f"Dataset({len(self)} rows of {self.problem.name}, each {' x '.join(axes)}{remarks})"
 
     def plot(self, path: str | os.PathLike[str] | None = None) -> Figure:
         """The first rows, as ``Snapshots.plot`` draws them."""
@@ -163,8 +165,11 @@ def _nodes(coordinates: Any, found: int) -> tuple[Float[np.ndarray, "nodes axes"
     else:
         points, sides = real_array(coordinates, "the coordinates have"), ()
         points = points[:, None] if points.ndim == 1 else points
-    if points.ndim != 2 or not np.isfinite(points).all():
+    if points.ndim != 2:
         raise ValueError(f"coordinates are finite numbers [nodes, axes], or a tuple of ticks, not {list(points.shape)}")
+    bad = np.flatnonzero(~np.isfinite(points).all(axis=1))
+    if len(bad):
+        raise ValueError(f"the coordinates of node {bad[0]} are {points[bad[0]].tolist()}: they must be finite")
     return points, sides
 
 
@@ -287,7 +292,7 @@ def _once(P: np.ndarray, U: np.ndarray) -> tuple[np.ndarray, np.ndarray, list[st
         return P, U, []
     leader = first[group.ravel()]
     for i in np.flatnonzero(leader != np.arange(len(P))):
-        size = np.linalg.norm(U[leader[i]])
+        size = np.linalg.norm(U[leader[i]]) or np.linalg.norm(U[i])
         away = np.linalg.norm(U[i] - U[leader[i]])
         if not away <= SAME * size:
             raise ValueError(
@@ -312,7 +317,8 @@ def _box_of(P: np.ndarray, names: Sequence[str] | None) -> Box:
     constant = [label for label, a, b in zip(labels, low, high, strict=True) if a == b]
     if constant:
         raise ValueError(
-            f"{'input' if len(constant) == 1 else 'inputs'} {', '.join(constant[:6])} never change in this data: leave "
+            f"{'input' if len(constant) == 1 else 'inputs'} {', '.join(constant[:6])} never "
+            f"{'changes' if len(constant) == 1 else 'change'} in this data: leave "
             "them out, or give the box that they come from, box="
         )
     return Box(labels, low, high)

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ..checked_problem import check_problem
 from ..identity import check_rows, confirm
 from ..precision import in_float64
 from ..problem import Problem
@@ -67,6 +68,7 @@ def sample(
             solved again), other settings or another seed, is damaged, foreign or being written by another process; the
             executor's processes are forked, or the problem cannot be sent to them.
     """
+    check_problem(problem)
     if isinstance(n, bool) or not isinstance(n, int | np.integer) or n < 1:
         raise ValueError(f"n must be a whole number of at least 1, not {n!r}")
     n, seed = int(n), checked_seed(seed)

@@ -28,6 +28,10 @@ TRIED = 3  # rows that a model is tried with
 Scaling = Callable[[Any], Any] | tuple[Any, Any] | None
 
 
+class Unscaled(ValueError):
+    """A scaling of the caller's own raised: no fault of the model."""
+
+
 @dataclass(frozen=True, eq=False)
 class Adapted:
     """``surrogate(P)``: fields [n, N] at inputs P [n, d], as the model gives them; a row of P that is not finite is
@@ -70,13 +74,25 @@ class Adapted:
         Raises:
             Unreadable: complex, masked or whole numbers, or another shape than fields have.
         """
-        answer = self.run(np.asarray(scaled(self.inputs, P, back=False)).astype(self.dtype))
+        answer = self.run(np.asarray(self._scaled("inputs", P)).astype(self.dtype))
         if not hasattr(answer, "dtype"):
             raise Unreadable(f"with a {type(answer).__name__}, not one array: let the model return the field alone")
         if np.asarray(answer).dtype.kind in "biu":
             raise Unreadable(f"with {answer.dtype}, not fields of real numbers: is it a classifier?")
         answer = real_array(answer, "with", Unreadable)
-        return field_rows(real_array(scaled(self.outputs, answer, back=True), "with", Unreadable), len(P), self.problem)
+        return field_rows(real_array(self._scaled("outputs", answer), "with", Unreadable), len(P), self.problem)
+
+    def _scaled(self, name: str, values: np.ndarray) -> Any:
+        """
+        Raises:
+            Unscaled: what the caller gave as ``inputs`` or ``outputs`` does not go with these values.
+        """
+        try:
+            return scaled(getattr(self, name), values, back=name == "outputs")
+        except Exception as error:
+            raise Unscaled(
+                f"{name}= of {self.label} raised {words(error)}; it was handed an array {list(values.shape)} of numpy"
+            ) from error
 
 
 def scaled(scaling: Scaling, values: Any, *, back: bool) -> Any:
@@ -98,12 +114,19 @@ def checked_scaling(scaling: Any, name: str) -> Scaling:
     if scaling is None or callable(scaling):
         return scaling
     if not isinstance(scaling, tuple | list) or len(scaling) != 2:
-        raise ValueError(f"{name} is a function of arrays, or a pair (shift, scale), not a {type(scaling).__name__}")
+        many = f" of {len(scaling)}" if isinstance(scaling, tuple | list) else ""
+        method = "transform" if name == "inputs" else "inverse_transform"  # of a scaler of scikit-learn
+        how = f": pass its .{method}" if callable(getattr(scaling, method, None)) else ""
+        raise ValueError(
+            f"{name} is a function of arrays, or a pair (shift, scale), not a {type(scaling).__name__}{many}{how}"
+        )
     shift, scale = (
         real_array(x, f"the {what} of {name} has") for x, what in zip(scaling, ("shift", "scale"), strict=True)
     )
     if not (np.isfinite(shift).all() and np.isfinite(scale).all() and scale.all()):
-        raise ValueError(f"the shift and the scale of {name} must be finite, and the scale not zero")
+        raise ValueError(
+            f"the shift and the scale of {name} must be finite, and the scale not zero (1 where a deviation is 0)"
+        )
     return shift, scale
 
 
@@ -137,7 +160,7 @@ def tried(model: Adapted, when_random: str) -> Adapted:
     P = model.problem.inputs.from_unit(units)
     try:
         first, again = (call_foreign(model, P.copy(), whose=model.label) for _ in range(2))
-    except SettingsChanged:
+    except (SettingsChanged, Unscaled):
         raise
     except Unreadable as error:
         raise ValueError(f"{model.label} answered {TRIED} inputs {error}") from None
@@ -146,12 +169,12 @@ def tried(model: Adapted, when_random: str) -> Adapted:
             f"{model.label} raised {words(error)}; it was handed inputs [{TRIED}, {d}] in {model.dtype} "
             f"({model.problem.inputs.listed}): where it takes another form, say so with inputs=, a function"
         ) from error
-    if not _same(first, again, model.dtype):
+    if not same(first, again, model.dtype):
         raise ValueError(f"{model.label} answers the same inputs differently from call to call: {when_random}")
     return model
 
 
-def _same(one: np.ndarray, other: np.ndarray, dtype: str) -> bool:
+def same(one: np.ndarray, other: np.ndarray, dtype: str) -> bool:
     """Up to rounding, which threads may change."""
     size = np.abs(np.nan_to_num(one)).max(initial=0.0)
     near = np.abs(one - other) <= np.sqrt(np.finfo(dtype).eps) * size

@@ -10,10 +10,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from ...solvers.answers import words
+from ...solvers.checked_problem import check_problem
 from ...solvers.precision import in_float64
 from ...solvers.problem import Problem
-from ..training.options import check_problem
-from .adapted import TRIED, Adapted, Scaling, checked_dtype, checked_scaling, scaled, tried
+from .adapted import TRIED, Adapted, Scaling, checked_dtype, checked_scaling, same, scaled, tried
 
 WHEN_RANDOM = "switch off what draws (deterministic=True, inference mode), or fix its key"
 
@@ -34,7 +34,7 @@ def jax_surrogate(
     ``params``, what its ``init`` returned: ``module.apply(params, P)``.
 
     Args:
-        inputs, outputs: how inputs and answers are scaled, or reshaped (``torch_module.py``), in jax.numpy.
+        inputs, outputs: how inputs and answers are scaled, or reshaped (as of ``torch_surrogate``), in jax.numpy.
         dtype: what the model computes in; left out, what its parameters are in, float64 where there are none.
 
     Raises:
@@ -87,11 +87,15 @@ def _evaluated(model: Any, params: Any, label: str) -> tuple[Callable[[Any], Any
 def _batched(
     function: Callable[[Any], Any], problem: Problem, dtype: str, inputs: Scaling, label: str
 ) -> Callable[[Any], Any]:
-    """The function itself if it takes a batch, else of every row."""
+    """The function itself if it takes a batch, else of every row.
+
+    One that takes both, and whose answer to a row depends on the others, is meant for one: x - mean(x), for example.
+    """
     d, why = problem.inputs.dimension, ""
     n = TRIED if d != TRIED else TRIED + 1  # so that one row is not taken for a column of another
     P = jnp.asarray(np.tile(problem.inputs.centre, (n, 1)))
     fed = jnp.asarray(scaled(inputs, P, back=False), dtype=dtype)
+    fitting = []
     for candidate in (function, jax.vmap(function)):
         try:
             found = jax.eval_shape(candidate, fed)
@@ -100,9 +104,23 @@ def _batched(
             continue
         shape = getattr(found, "shape", ())
         if shape[:1] == (n,) and int(np.prod(shape[1:])) == problem.size:
-            return candidate
+            fitting.append(candidate)
+            continue
         why = why or f"it answers {n} inputs with shape {list(shape)}, not [{n}, {problem.size}]"
+    if fitting:
+        return fitting[-1] if len(fitting) > 1 and _mixes_rows(function, problem, dtype, inputs) else fitting[0]
     raise ValueError(
         f"{label} maps neither inputs [n, {d}] nor one input [{d}] in {dtype} to fields of {problem.name}, which have "
         f"{problem.size} values: {why}"
     )
+
+
+def _mixes_rows(function: Callable[[Any], Any], problem: Problem, dtype: str, inputs: Scaling) -> bool:
+    """Whether a batch's first answer changes with the other rows, by more than rounding."""
+    P = problem.inputs.from_unit(np.random.default_rng(0).random((TRIED, problem.inputs.dimension)))
+    fed = jnp.asarray(scaled(inputs, jnp.asarray(P), back=False), dtype=dtype)
+    try:
+        together, alone = (np.asarray(function(x)[:1], dtype=np.float64) for x in (fed, fed[:1]))
+    except Exception:  # of one row alone it may be no function at all: it is asked again, and told, when it is tried
+        return False
+    return not same(together, alone, dtype)

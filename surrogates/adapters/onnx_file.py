@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 from dataclasses import dataclass
 from functools import cached_property
 from math import prod
@@ -14,13 +15,16 @@ import numpy as np
 
 from ...solvers.answers import words
 from ...solvers.batching import without_caches
+from ...solvers.checked_problem import check_problem
 from ...solvers.problem import Problem
-from ..training.options import check_problem
 from .adapted import Adapted, Scaling, checked_dtype, checked_scaling, missing, tried
 from .torch_module import OF_PICKLES, PICKLES
 
 WHEN_RANDOM = "export it in evaluation mode, without dropout or random operators (module.eval() before the export)"
 DEVICES = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
+NUMBER, PLACE = re.compile(r"\[ONNXRuntimeError\] : \d+ : \w+ : "), re.compile(r"/\S*onnxruntime\S*:\d+ .*?\) ")
+# How a file tells where weights lie outside of it: an entry of two strings, "location" and a path of at most 127 bytes
+BESIDE = re.compile(rb"\x0a\x08location\x12([\x01-\x7f])([^\x00]{1,127})", re.DOTALL)
 TYPES = {"tensor(float)": "float32", "tensor(double)": "float64", "tensor(float16)": "float16"}
 
 
@@ -36,7 +40,7 @@ def onnx_surrogate(
     """An ONNX file that maps inputs [n, d] to fields [n, N], [n, nodes, components] or [n, times, nodes, components].
 
     Args:
-        inputs, outputs: how inputs and answers are scaled, or reshaped (``torch_module.py``).
+        inputs, outputs: how inputs and answers are scaled, or reshaped (as of ``torch_surrogate``).
         output: the name of the field, where the file has several outputs.
         device: "cpu" or "cuda".
 
@@ -95,8 +99,14 @@ class _Session:
             raise ValueError(f"{self.path} {OF_PICKLES}")
         if not self.path.is_file():
             raise ValueError(f"there is no ONNX file at {self.path}")
-        with self.path.open("rb") as stream:
-            return hashlib.file_digest(stream, "sha256").hexdigest()
+        content = self.path.read_bytes()
+        digest = hashlib.sha256(content)
+        for length, name in sorted(set(BESIDE.findall(content))):  # weights that the file keeps in others
+            beside = self.path.parent / name[: length[0]].decode(errors="replace")
+            if beside.is_file():  # else ONNX Runtime says that it is missing
+                with beside.open("rb") as stream:
+                    digest.update(hashlib.file_digest(stream, "sha256").digest())
+        return digest.hexdigest()
 
     def __getstate__(self) -> dict[str, Any]:
         return without_caches(self)
@@ -133,7 +143,8 @@ class _Session:
     @cached_property
     def gives(self) -> Any:
         """The output that is the field."""
-        return self._one(self.opened.get_outputs(), self.output, "outputs", "say with output= which one is the field")
+        remedy = "say with output= which one is the field, or export that one alone"
+        return self._one(self.opened.get_outputs(), self.output, "outputs", remedy)
 
     def _one(self, those: list[Any], wanted: str | None, what: str, remedy: str) -> Any:
         names = [each.name for each in those]
@@ -144,11 +155,16 @@ class _Session:
         return those[0 if wanted is None else names.index(wanted)]
 
     def __call__(self, rows: np.ndarray) -> Any:
-        return self.opened.run([self.gives.name], {self.takes.name: rows})[0]
+        run, asked, fed = self.opened.run, [self.gives.name], {self.takes.name: rows}
+        try:
+            return run(asked, fed)[0]
+        except Exception as error:  # of the runtime's own kinds
+            said, many = _said(error), f"of {len(rows)} rows (export it with a dynamic first axis): "
+            raise RuntimeError(f"{many if 'shape' in said or 'dimension' in said else ''}{said}") from None
 
 
 def _why(error: Exception) -> str:
-    text, kind = words(error), type(error).__name__
+    text, kind = _said(error), type(error).__name__
     if kind == "InvalidProtobuf":
         return "is no ONNX file, or damaged: export it again"
     if any(sign in text for sign in ("No Op registered", "not a registered function", "Could not find an impl")):
@@ -156,4 +172,14 @@ def _why(error: Exception) -> str:
             f"uses an operator that ONNX Runtime does not compute ({text}): export it with standard operators, another "
             "opset_version, or in float32"
         )
+    if any(sign in text for sign in ("IR version", "Opset")):
+        return f"is of a newer format than this ONNX Runtime reads ({text}): update onnxruntime, or lower opset_version"
+    if "External data" in text:
+        return f"keeps its weights in another file, which must lie beside it ({text}): copy both, or export one file"
     return f"cannot be opened by ONNX Runtime ({text}): export it again"
+
+
+def _said(error: Exception) -> str:
+    """What it says, without its number and the place in its own source, which come first and leave no room."""
+    text = PLACE.sub("", NUMBER.sub("", str(error)))
+    return words(RuntimeError(text)).removeprefix("RuntimeError: ")

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from ...solvers.checked_problem import check_problem
 from ...solvers.problem import Problem
-from ..training.options import check_problem
 from .adapted import Adapted, Scaling, checked_dtype, checked_scaling, tried
 
 WHEN_RANDOM = "predict must not draw: give the estimator a random_state, or its mean"
@@ -22,7 +22,7 @@ def sklearn_surrogate(
     One that was fitted to named columns gets them by name, in its own order.
 
     Args:
-        inputs, outputs: how inputs and answers are scaled, or reshaped (``torch_module.py``); a Pipeline and a
+        inputs, outputs: how inputs and answers are scaled, or reshaped (as of ``torch_surrogate``); a Pipeline and a
             TransformedTargetRegressor do it themselves.
         dtype: what inputs are handed over in.
 

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from ...solvers.checked_problem import check_problem
 from ...solvers.problem import Problem
-from ..training.options import check_problem
 from .adapted import Adapted, Scaling, checked_dtype, checked_scaling, missing, tried
 
 WHEN_RANDOM = "switch off what draws, such as F.dropout(x), which is on unless it is told training=self.training"
@@ -49,7 +49,7 @@ def torch_surrogate(
     if isinstance(module, str | os.PathLike):
         raise ValueError(f"{os.fspath(module)!r}: {OF_PICKLES}")
     if not isinstance(module, torch.nn.Module):
-        raise ValueError(f"torch_surrogate takes a torch.nn.Module, not a {type(module).__name__}")
+        raise ValueError(f"torch_surrogate takes a torch.nn.Module, not {_kind(module)}")
     label = f"the module {type(module).__name__}"
     held = [*module.parameters(), *module.buffers()]
     devices = list(dict.fromkeys(str(x.device) for x in held))
@@ -65,6 +65,15 @@ def torch_surrogate(
     run = _Run(module, device)
     scaling = checked_scaling(inputs, "inputs"), checked_scaling(outputs, "outputs")
     return tried(Adapted(problem, label, run, name, *scaling), WHEN_RANDOM)
+
+
+def _kind(given: Any) -> str:
+    """What stands where a module should, and how it becomes one."""
+    if isinstance(given, type):
+        return f"the class {given.__name__}: build it, and load its weights"
+    if isinstance(given, Mapping):
+        return f"a {type(given).__name__}: build the module, and module.load_state_dict(...) of these weights"
+    return f"a {type(given).__name__}"
 
 
 @dataclass(frozen=True, eq=False)

@@ -22,8 +22,8 @@ def as_snapshots(problem: Problem, given: Any) -> Any:
         return given
     if not isinstance(given, tuple | list) or len(given) != 2:
         raise ValueError(
-            "snapshots are what assay.sample returns, or a pair (P, U) of inputs [n, d] and fields [n, N], "
-            f"not a {type(given).__name__}"
+            "snapshots are what assay.sample returns, rows of a data set (its .snapshots, or what .split() gives), or "
+            f"a pair (P, U) of inputs [n, d] and fields [n, N], not a {type(given).__name__}"
         )
     P, U = (_numbers(name, a) for name, a in zip(("inputs", "fields"), given, strict=True))
     d, size = problem.inputs.dimension, problem.size

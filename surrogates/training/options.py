@@ -109,15 +109,5 @@ def checked_weight(weight: Any, otherwise: float, with_snapshots: bool) -> float
     return float(weight)
 
 
-def check_problem(problem: Any) -> None:
-    """
-    Raises:
-        ValueError: it is none, but perhaps the name of one.
-    """
-    if not isinstance(problem, Problem):
-        how = f"assay.problem({problem!r:.40}) makes one" if isinstance(problem, str) else "assay.problem makes one"
-        raise ValueError(f"the problem is a {type(problem).__name__}: {how}")
-
-
 def accepts_all(problem: Problem, options: Mapping[str, Any]) -> None:
     """An architecture whose options make sense as soon as their kinds do."""

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from ...solvers.box import Box
+from ...solvers.checked_problem import check_problem
 from ...solvers.identity import says_all, telling_row
 from ...solvers.precision import in_float64
 from ...solvers.problem import Problem
@@ -18,7 +19,7 @@ from ..architectures import ARCHITECTURES, surrogate_name
 from ..surrogate import Surrogate
 from .given import as_snapshots
 from .optimise import Progress
-from .options import check_amounts, check_companions, check_option, check_problem, checked_weight
+from .options import check_amounts, check_companions, check_option, checked_weight
 from .residual_loss import residual_loss
 
 FLAGS = ("box", "physics_weight", "seconds", "seed", "steps")  # arguments of their own, here and on the command line

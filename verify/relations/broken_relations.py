@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
+from ...solvers.checked_problem import check_problem
 from ...solvers.precision import in_float64
 from ...solvers.problem import Problem
 from ...solvers.relations.relation import Relation
@@ -69,6 +70,7 @@ def broken_relations(
         ValueError: no inputs, or inputs outside the box; a surrogate that does not answer with fields; a class that
             inherits relations and changed the equations.
     """
+    check_problem(problem)
     why = why_not_held(problem)
     if why:
         raise ValueError(why)

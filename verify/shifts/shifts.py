@@ -18,6 +18,7 @@ import numpy as np
 from jaxtyping import Float
 
 from ...solvers.box import few
+from ...solvers.checked_problem import check_problem
 from ...solvers.classes.richardson import restrict
 from ...solvers.precision import in_float64
 from ...solvers.problem import Problem
@@ -150,6 +151,7 @@ def shifts(
     Raises:
         ValueError: numbers or names that make no sense; a problem without a solver.
     """
+    check_problem(problem)
     if isinstance(n, bool) or not isinstance(n, int | np.integer) or n < 1:
         raise ValueError(f"n is a whole number of solves of each shift, at least 1, not {n!r}")
     seed = checked_seed(seed)

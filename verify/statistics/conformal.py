@@ -25,6 +25,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from ...solvers.box import Box
+from ...solvers.checked_problem import check_problem
 from ...solvers.precision import in_float64
 from ...solvers.problem import Problem
 from ...solvers.shown.table import html_table
@@ -108,6 +109,7 @@ def conformal(
         ValueError: no row, rows that the surrogate learnt from, a level that is no probability, queries beyond the
             rows' box, or answers that are no fields.
     """
+    check_problem(problem)
     level = _level(miscoverage, level)
     if (snapshots is None) == (tests is None):
         raise ValueError(

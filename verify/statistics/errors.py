@@ -66,7 +66,8 @@ def check_rows_of(problem: Problem, snapshots: Any, what: str) -> None:
     if not shaped or fields.shape[1] != problem.size or inputs.shape[1:] != (problem.inputs.dimension,):
         raise ValueError(
             f"{what} needs solutions of {problem.name} that training never saw, inputs [n, {problem.inputs.dimension}] "
-            f"and fields [n, {problem.size}]: sample(problem, n, independent=True) makes them"
+            f"and fields [n, {problem.size}]: sample(problem, n, independent=True) makes them, "
+            "Dataset.split holds them out"
         )
     name = getattr(snapshots, "problem_name", problem.name)
     settings = getattr(snapshots, "problem_settings", None)

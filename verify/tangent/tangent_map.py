@@ -16,6 +16,7 @@ from jaxtyping import Float, Int
 from scipy.stats import spearmanr
 
 from ...solvers.box import Box
+from ...solvers.checked_problem import check_problem
 from ...solvers.identity import check_rows
 from ...solvers.precision import in_float64
 from ...solvers.problem import Problem
@@ -128,6 +129,7 @@ def tangent_map(
     Raises:
         ValueError: no solver, no points, points outside the box, ``low`` not positive, snapshots of another problem.
     """
+    check_problem(problem)
     box = problem.inputs
     P = box.check(P)
     if not problem.has_solver:
