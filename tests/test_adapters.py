@@ -378,9 +378,7 @@ def test_a_file_that_was_made_for_fewer_rows_or_a_newer_runtime_says_so(tmp_path
     model.graph.node.append(onnx.helper.make_node("Reshape", ["flat", "two"], [model.graph.output[0].name]))
     model.graph.initializer.append(onnx.numpy_helper.from_array(np.array([2, 6]), "two"))
     onnx.save(model, str(path))
-    with pytest.raises(
-        ValueError, match=r"of 3 rows \(export it with a dynamic .*requested shape:\{2,6\}"
-    ):
+    with pytest.raises(ValueError, match=r"of 3 rows \(export it with a dynamic .*requested shape:\{2,6\}"):
         assay.onnx_surrogate(path, PLAIN)
     model.ir_version = 99
     onnx.save(model, str(path))
