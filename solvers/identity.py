@@ -1,4 +1,4 @@
-"""Whose a file is: what stands in it of its problem, compared with the problem at hand.
+"""Whose a file is: what stands in it of its problem, compared with the problem at hand; and whether that is one.
 
 Settings are compared one by one (``differences``), so that a message can name the one that differs.
 Every file holds ``Problem.fingerprint``. For problems of this library that says all; what a solver of the user's own
@@ -136,3 +136,21 @@ def _digest(p: np.ndarray, u: np.ndarray) -> bytes:
     digest = hashlib.blake2b(np.ascontiguousarray(p, dtype="<f8").tobytes(), digest_size=16)
     digest.update(np.ascontiguousarray(u, dtype="<f8").data)
     return digest.digest()
+
+
+def check_problem(problem: Any) -> None:
+    """
+    Raises:
+        ValueError: it is none, but perhaps the name of one, its class, or a thing that has one.
+    """
+    if isinstance(problem, Problem):
+        return
+    kind, how = f"a {type(problem).__name__}", "assay.problem makes one"
+    if isinstance(problem, str):
+        how = f"assay.problem({problem!r:.40}) makes one"
+    elif isinstance(problem, type):
+        kind = f"the class {problem.__name__}"
+        how = "call it, with its settings" if issubclass(problem, Problem) else how
+    elif isinstance(getattr(problem, "problem", None), Problem):
+        how = "its .problem is one"  # a data set, or a surrogate where the problem goes
+    raise ValueError(f"the problem is {kind}: {how}")

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from .checked_problem import check_problem
+from .identity import check_problem
 from .problem import Problem
 
 

@@ -21,9 +21,8 @@ from safetensors.numpy import save as as_bytes
 
 from ..solvers.answers import words
 from ..solvers.box import Box
-from ..solvers.checked_problem import check_problem
 from ..solvers.files import checked_path, parse_json, replace
-from ..solvers.identity import check_fingerprint, check_solution, differences, says_all
+from ..solvers.identity import check_fingerprint, check_problem, check_solution, differences, says_all
 from ..solvers.problem import Problem
 from ..solvers.problems.catalogue import stored_problem
 from .architectures import ARCHITECTURES

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool
 
-from ..solvers.checked_problem import check_problem
 from ..solvers.foreign import call_foreign
+from ..solvers.identity import check_problem
 from ..solvers.outputs import Output, find_output
 from ..solvers.precision import in_float64
 from ..solvers.problem import Problem

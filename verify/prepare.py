@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import replace
 
-from ..solvers.checked_problem import check_problem
+from ..solvers.identity import check_problem
 from ..solvers.precision import in_float64
 from ..solvers.problem import Problem
 from .proofs.constants import Prepared, Progress

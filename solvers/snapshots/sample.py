@@ -12,8 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..checked_problem import check_problem
-from ..identity import check_rows, confirm
+from ..identity import check_problem, check_rows, confirm
 from ..precision import in_float64
 from ..problem import Problem
 from ..processes.rows import IN_FLIGHT, solved_rows

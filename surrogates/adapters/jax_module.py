@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ...solvers.answers import words
-from ...solvers.checked_problem import check_problem
+from ...solvers.identity import check_problem
 from ...solvers.precision import in_float64
 from ...solvers.problem import Problem
 from .adapted import TRIED, Adapted, Scaling, checked_dtype, checked_scaling, same, scaled, tried

@@ -15,7 +15,7 @@ import numpy as np
 
 from ...solvers.answers import words
 from ...solvers.batching import without_caches
-from ...solvers.checked_problem import check_problem
+from ...solvers.identity import check_problem
 from ...solvers.problem import Problem
 from .adapted import Adapted, Scaling, checked_dtype, checked_scaling, missing, tried
 from .torch_module import OF_PICKLES, PICKLES

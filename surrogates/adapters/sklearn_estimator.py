@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ...solvers.checked_problem import check_problem
+from ...solvers.identity import check_problem
 from ...solvers.problem import Problem
 from .adapted import Adapted, Scaling, checked_dtype, checked_scaling, tried
 

@@ -97,7 +97,7 @@ def _plain(problem: Problem) -> Loss:
     if residual is None:
         raise ValueError(
             f"{problem.name} has no residual, so that no physics can be trained on: give its equation, "
-            "black_box(..., residual=(p, u) -> array), or train on snapshots alone (physics_weight=0)"
+            "residual=(p, u) -> array of black_box or of dataset, or train on snapshots alone (physics_weight=0)"
         )
 
     def loss(p: Array, u: Array) -> Array:

@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 
 from ...solvers.box import Box
-from ...solvers.checked_problem import check_problem
-from ...solvers.identity import says_all, telling_row
+from ...solvers.identity import check_problem, says_all, telling_row
 from ...solvers.precision import in_float64
 from ...solvers.problem import Problem
 from ...solvers.problems.catalogue import closest

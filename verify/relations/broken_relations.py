@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from ...solvers.checked_problem import check_problem
+from ...solvers.identity import check_problem
 from ...solvers.precision import in_float64
 from ...solvers.problem import Problem
 from ...solvers.relations.relation import Relation

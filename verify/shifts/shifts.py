@@ -18,8 +18,8 @@ import numpy as np
 from jaxtyping import Float
 
 from ...solvers.box import few
-from ...solvers.checked_problem import check_problem
 from ...solvers.classes.richardson import restrict
+from ...solvers.identity import check_problem
 from ...solvers.precision import in_float64
 from ...solvers.problem import Problem
 from ...solvers.problems.catalogue import closest

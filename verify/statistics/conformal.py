@@ -25,7 +25,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from ...solvers.box import Box
-from ...solvers.checked_problem import check_problem
+from ...solvers.identity import check_problem
 from ...solvers.precision import in_float64
 from ...solvers.problem import Problem
 from ...solvers.shown.table import html_table

@@ -16,8 +16,7 @@ from jaxtyping import Float, Int
 from scipy.stats import spearmanr
 
 from ...solvers.box import Box
-from ...solvers.checked_problem import check_problem
-from ...solvers.identity import check_rows
+from ...solvers.identity import check_problem, check_rows
 from ...solvers.precision import in_float64
 from ...solvers.problem import Problem
 from ...solvers.shown.drawn import drawn
