@@ -18,6 +18,7 @@ from .solvers.problem import Problem
 from .solvers.problems.catalogue import problem
 from .terminal.errors import UserError
 
+DATA = (".h5", ".hdf5")
 _OWN = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
 
 
@@ -86,6 +87,11 @@ def find_problem(word: str, settings: dict[str, Any]) -> Problem:
     if is_connection(word):
         return connect(word, settings)
     refuse_file(word)
+    if word.endswith(DATA):
+        raise UserError(
+            f"{word} is a file of data: `assay train --data {word}`; for a model of your own put data = "
+            f"assay.load_dataset({word!r}) into mine.py, and say --problem mine:data.problem"
+        )
     if not is_own(word):
         return problem(word, **settings)
     found = own_object(word)
@@ -94,7 +100,8 @@ def find_problem(word: str, settings: dict[str, Any]) -> Problem:
             raise UserError(f"{word} is a problem already: --set is for problems known by name, and for functions")
         return found
     if not callable(found):
-        raise UserError(f"{word} is a {type(found).__name__}, neither a Problem nor a function that returns one")
+        has = f": say {word}.problem" if isinstance(getattr(found, "problem", None), Problem) else ""
+        raise UserError(f"{word} is a {type(found).__name__}, neither a Problem nor a function that returns one{has}")
     try:
         made = found(**settings)
     except Exception as error:

@@ -122,7 +122,8 @@ class RunFolder:
         """
         if not path.is_dir():
             what = "is a file, not a run folder" if path.exists() else "does not exist"
-            raise UserError(f"{path} {what}: `assay train` makes one, and module:name is a surrogate of your own")
+            own = "model.onnx or module:name is a surrogate of your own"
+            raise UserError(f"{path} {what}: `assay train` makes one, and {own}")
         found = _read(path)
         if found is None:
             raise UserError(f"{path} is no run folder: it has no run.json")

@@ -80,7 +80,7 @@ def find_callable(word: str, owner: Problem) -> Callable[[Any], Any]:
 
 def is_onnx(word: str) -> bool:
     """Whether a word names an ONNX file."""
-    return word.endswith(".onnx") and not Path(word).is_dir()
+    return word.lower().endswith(".onnx") and not Path(word).is_dir()
 
 
 def _refuse(word: str) -> None:

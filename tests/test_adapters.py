@@ -254,6 +254,12 @@ def test_functions_and_modules_in_jax():
     assert "float32" in repr(surrogate) and not model.drop.deterministic, "the model itself is left in training"
     with pytest.raises(ValueError, match=re.escape("maps neither inputs [n, 2] nor one input [2]")):
         assay.jax_surrogate(lambda x: jnp.zeros((4, 4)), PLAIN)
+    with pytest.raises(ValueError, match="params are all that module.init returned"):
+        assay.jax_surrogate(module, PLAIN, params["params"])
+    with pytest.raises(ValueError, match="missing 1 required positional argument: 'key'. .* bind the rest: lambda x"):
+        assay.jax_surrogate(lambda x, key: x, PLAIN)
+    with pytest.raises(ValueError, match="A function in numpy needs no adapter"):
+        assay.jax_surrogate(lambda x: np.tile(x, 3), PLAIN)
 
 
 def test_one_input_at_a_time_and_derivatives():

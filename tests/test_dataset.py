@@ -371,3 +371,19 @@ def test_tensors_that_numpy_does_not_read_are_told():
     for error in (RuntimeError, TypeError):
         with pytest.raises(ValueError, match="the inputs have the form of a tensor that numpy does not"):
             assay.dataset(Tensor(error), np.ones((40, 9)))
+
+
+def test_a_file_of_data_where_a_problem_goes_is_told(data, tmp_path, monkeypatch, capsys):
+    """And what is told works: a model of one's own, held against data, with no run."""
+    monkeypatch.chdir(tmp_path)
+    assay.save_dataset(data, "heat.h5")
+    (tmp_path / "mine_of_heat.py").write_text(
+        "import assay, numpy as np\ndata = assay.load_dataset('heat.h5')\nmodel = lambda P: np.ones((len(P), 27))\n"
+    )
+    ask = ["falsify", "mine_of_heat:model", "--problem"]
+    assert cli.run([*ask, "heat.h5"]) == 2
+    assert "say --problem mine:data.problem" in capsys.readouterr().err
+    assert cli.run([*ask, "mine_of_heat:data"]) == 2
+    assert "say mine_of_heat:data.problem" in capsys.readouterr().err
+    assert cli.run([*ask, "mine_of_heat:data.problem"]) == 1
+    assert "errors are at the 40 rows of the data" in capsys.readouterr().out

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -65,6 +65,8 @@ def _evaluated(model: Any, params: Any, label: str) -> tuple[Callable[[Any], Any
     if isinstance(model, linen.Module):
         if params is None:
             raise ValueError(f"{label} is a module of flax.linen: pass its params too, what module.init returned")
+        if isinstance(params, Mapping) and params and "params" not in params:
+            raise ValueError(f"{label}: params are all that module.init returned, not its entry 'params' alone")
         return lambda x: model.apply(params, x), params
     if params is not None:
         raise ValueError(f"params go with a module of flax.linen, and {label} is none: bind them into the function")
@@ -111,8 +113,14 @@ def _batched(
         return fitting[-1] if len(fitting) > 1 and _mixes_rows(function, problem, dtype, inputs) else fitting[0]
     raise ValueError(
         f"{label} maps neither inputs [n, {d}] nor one input [{d}] in {dtype} to fields of {problem.name}, which have "
-        f"{problem.size} values: {why}"
+        f"{problem.size} values: {why}. {_remedy(why)}"
     )
+
+
+def _remedy(why: str) -> str:
+    if "TracerArrayConversion" in why:
+        return "A function in numpy needs no adapter: hand it over as it is"
+    return "Where it takes more than its input, bind the rest: lambda x: model(x, ...), in inference mode"
 
 
 def _mixes_rows(function: Callable[[Any], Any], problem: Problem, dtype: str, inputs: Scaling) -> bool:
