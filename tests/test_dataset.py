@@ -178,8 +178,13 @@ def test_conformal_bars_of_a_data_set(data, parts, mean):
     assert inside.all(axis=1).sum() == 10, "k = ceil(11 * 0.9) = 10 of 10"
     few = assay.conformal(data.problem, mean, test, level=0.99)
     assert few.error == np.inf and "20 rows are too few for a level of 0.99: it takes 99" in few.remarks
+    assert repr(few).startswith("Bars(no bar at probability 0.99, by 20 rows: 20 rows are too few"), (
+        "nothing statistical"
+    )
     silent = assay.conformal(data.problem, lambda P: np.full((len(P), 27), np.nan), test)
-    assert silent.error == np.inf and np.isinf(silent.band).all(), "no answer is no small error"
+    assert "no bar at probability 0.9" in repr(silent) and silent.error == np.inf and np.isinf(silent.band).all(), (
+        "no answer is no small error"
+    )
     with pytest.raises(ValueError, match="a probability between 0 and 1"):
         assay.conformal(data.problem, mean, test, level=1.0)
 

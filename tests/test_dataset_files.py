@@ -156,7 +156,7 @@ def test_files_of_another_layout_are_told_in_one_sentence(tmp_path):
     with pytest.raises(ValueError, match="damaged"):
         assay.load_dataset(path)
     path.write_text("no HDF5")
-    with pytest.raises(ValueError, match="cannot be read as HDF5"):
+    with pytest.raises(ValueError, match=r"cannot be read as HDF5: .*\. Arrays of other files: assay\.dataset"):
         assay.load_dataset(path)
     with pytest.raises(ValueError, match="there is no data file at"):
         assay.load_dataset(tmp_path / "none.h5")

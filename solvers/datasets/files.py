@@ -10,7 +10,7 @@ from ..answers import words
 from ..files import checked_path
 from . import arrays, own_file, pdebench, the_well
 from .dataset import Dataset, dataset
-from .hdf5 import Chosen, reading
+from .hdf5 import Chosen, NotHdf5, reading
 
 LAYOUTS = ("assay", "pdebench", "the-well")
 DTYPES = ("float32", "float64")
@@ -75,6 +75,11 @@ def load_dataset(
         raise ValueError(f"{path} is damaged, or its layout is another ({words(error)})") from None
     except MemoryError:
         raise ValueError(f"{path} does not fit into memory: read fewer samples, times or nodes (samples=)") from None
+    except NotHdf5 as error:
+        raise ValueError(
+            f"{error}. Arrays of other files: assay.dataset(inputs, fields, coordinates); assay.save_dataset of that "
+            "makes a file for the command line"
+        ) from None
     except ValueError as error:
         text = str(error)
         raise ValueError(text if str(path) in text else f"{path}: {text}") from None

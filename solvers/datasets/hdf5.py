@@ -16,6 +16,10 @@ from ..files import opened, replace
 BY_HAND = "read its arrays with h5py and pass them to assay.dataset"  # where a layout is another
 
 
+class NotHdf5(ValueError):
+    """A file of another kind, a folder, or one that is damaged."""
+
+
 @dataclass(frozen=True)
 class Chosen:
     """Which part of a file: the first ``samples`` (None: all), every so many times and nodes along each axis."""
@@ -72,7 +76,7 @@ def reading(path: Path) -> Iterator[h5py.File]:
     except FileNotFoundError:
         raise ValueError(f"there is no data file at {path}") from None
     except OSError as error:
-        raise ValueError(f"{path} cannot be read as HDF5: {' '.join(str(error).split())}") from None
+        raise NotHdf5(f"{path} cannot be read as HDF5: {' '.join(str(error).split())}") from None
 
 
 def array(group: Any, name: str, *index: slice) -> np.ndarray:

@@ -177,7 +177,8 @@ def tried(model: Adapted, when_random: str) -> Adapted:
 def same(one: np.ndarray, other: np.ndarray, dtype: str) -> bool:
     """Up to rounding, which threads may change."""
     size = np.abs(np.nan_to_num(one)).max(initial=0.0)
-    near = np.abs(one - other) <= np.sqrt(np.finfo(dtype).eps) * size
+    with np.errstate(invalid="ignore"):  # infinite, both
+        near = np.abs(one - other) <= np.sqrt(np.finfo(dtype).eps) * size
     return bool((near | (np.isnan(one) & np.isnan(other)) | (one == other)).all())
 
 

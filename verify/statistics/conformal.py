@@ -77,6 +77,10 @@ class Bars:
         return html_table("Error bars", rows)
 
     def __repr__(self) -> str:
+        if not math.isfinite(self.error):
+            why = "; ".join(self.remarks) or "too many of the answers are no numbers"
+            found = f"the largest found is {self.worst:.3g}"
+            return f"Bars(no bar at probability {self.level:g}, by {self.rows} rows: {why}; {found})"
         return (
             f"Bars(with probability {self.level:g} a new error is at most {self.error:.3g}, by {self.rows} rows: "
             f"statistical, for {self.law}; the largest found is {self.worst:.3g})"
