@@ -14,8 +14,6 @@ MASKED = (
     "field.data[~mask], and give the coordinates of the others"
 )
 
-TENSOR = "the form of a tensor that numpy does not read: pass its .detach().cpu().numpy()"
-
 
 def real_array(values: Any, what: str = "", refused: type[ValueError] = ValueError) -> np.ndarray:
     """A float64 copy, of the same shape, that nobody else can change.
@@ -45,9 +43,14 @@ def real_array(values: Any, what: str = "", refused: type[ValueError] = ValueErr
             return np.array(found, dtype=np.float64)
     except ValueError as error:
         why = f"no numbers in one array: {error}"
-    except (TypeError, RuntimeError):
-        tensor = callable(getattr(values, "detach", None))  # on a device, or part of a graph
-        why = f"no numbers, but {type(values).__name__}" if not tensor else TENSOR
+    except (TypeError, RuntimeError) as error:
+        kind = type(values).__name__
+        if callable(getattr(values, "detach", None)):  # PyTorch's, on a device or part of a graph
+            why = f"a {kind} that numpy cannot read ({error}): hand over its .detach().cpu().numpy()"
+        elif isinstance(error, TypeError):
+            why = f"no numbers, but {kind}"
+        else:
+            raise
     raise refused(f"{what} {why}".lstrip())
 
 

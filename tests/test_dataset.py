@@ -374,7 +374,9 @@ def test_tensors_that_numpy_does_not_read_are_told():
             return self
 
     for error in (RuntimeError, TypeError):
-        with pytest.raises(ValueError, match="the inputs have the form of a tensor that numpy does not"):
+        with pytest.raises(
+            ValueError, match="the inputs have a Tensor that numpy cannot read .*: hand over its .detach"
+        ):
             assay.dataset(Tensor(error), np.ones((40, 9)))
 
 

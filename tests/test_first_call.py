@@ -47,7 +47,7 @@ def raises(P):
 
 
 MISTAKES = {
-    "tensor": (lambda P: Tensor(), "with a Tensor that numpy cannot read.*return .detach"),
+    "tensor": (lambda P: Tensor(), "with a Tensor that numpy cannot read.*hand over its .detach"),
     "[N]": (lambda P: np.ones(5), r"with shape \[5\], not \[n, N\] = \[2, 5\]: one row for every input"),
     "one row": (lambda P: np.ones((1, 5)), "one row for every input"),
     "too many rows": (lambda P: np.ones((len(P) + 1, 5)), "one row for every input"),
