@@ -2,10 +2,11 @@
 
 The problems of ``learning/elliptic.py``. The peers see inputs scaled to [-1, 1], logarithms where the box is
 logarithmic, and fields in coordinates in which the reference energy norm is the Euclidean one, so that their POD is
-ours. Their settings are their own defaults; pod-mlp is shown with its physics loss for a minute and without, where it
-knows what the peers know but for the scaling of the field with its coefficients. Errors are relative in the energy norm
-of p, at 200 draws (``mean``) and these and the corners of the box (``worst``); nothing is searched for. Seconds of
-training are those of all processor cores together, so that other work on the machine does not count.
+ours. Their settings are their own defaults, of autoemulate also without its tuning; pod-mlp is shown with its physics
+loss for a minute and without, where it knows what the peers know but for the scaling of the field with its
+coefficients. Errors are relative in the energy norm of p, at 200 draws (``mean``) and these and the corners of the box
+(``worst``); nothing is searched for. Seconds of training are those of all processor cores together, so that other work
+on the machine does not count.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ OURS: dict[str, tuple[str, dict[str, Any]]] = {
     "polynomial": ("polynomial", {}),
     "kernel-ridge": ("kernel-ridge", {}),
 }
-NEEDS = {"pymor": ("pymor", "torch"), "smt": ("smt",), "autoemulate": ("autoemulate",)}
+NEEDS = {"pymor": ("pymor", "torch"), "smt": ("smt",), "untuned": ("autoemulate",), "autoemulate": ("autoemulate",)}
 INSTALL = "python3 -m venv ENV; ENV/bin/pip install pymor==2026.1.1 torch, or smt, or autoemulate; one ENV each is safe"
 
 
@@ -117,9 +118,9 @@ def theirs(
     return row_of(title, label, seconds, errors(problem, lambda _: answers, *tests))
 
 
-def measure(pythons: list[str], quick: bool, limit: float, keep: str | None) -> dict[str, Any]:
+def measure(pythons: list[str], asked_for: list[str], quick: bool, limit: float, keep: str | None) -> dict[str, Any]:
     kept = command.Kept(keep, quick)
-    peers = {peer: python for python in reversed(pythons) for peer in NEEDS if has(python, peer)}
+    peers = {peer: python for python in reversed(pythons) for peer in asked_for if has(python, peer)}
     rows, holds = [], {}
     for title, problem in subjects(quick).items():
         snapshots = sample(problem, 64 if quick else SNAPSHOTS)
@@ -145,7 +146,7 @@ def measure(pythons: list[str], quick: bool, limit: float, keep: str | None) -> 
     return {
         "rows": rows,
         "snapshots": 64 if quick else SNAPSHOTS,
-        "missing": [peer for peer in NEEDS if peer not in peers],
+        "missing": [peer for peer in asked_for if peer not in peers],
         "holds": holds,
     }
 
@@ -161,9 +162,10 @@ def show(result: dict[str, Any], console: Console) -> None:
 def main() -> int:
     parser = command.kept_parser(__doc__)
     parser.add_argument("--peer-python", action="append", default=[], help=f"may be given again: {INSTALL}")
+    parser.add_argument("--peers", nargs="+", choices=list(NEEDS), default=list(NEEDS), help="these (all by default)")
     parser.add_argument("--limit", type=float, default=1200.0, help="seconds that a peer may take on a problem")
     options = parser.parse_args()
-    result = measure(options.peer_python, options.quick, options.limit, options.keep)
+    result = measure(options.peer_python, options.peers, options.quick, options.limit, options.keep)
     return command.finish(result, show, "-" if options.json else None)
 
 

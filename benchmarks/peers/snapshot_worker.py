@@ -1,6 +1,6 @@
 """Surrogates of other people on given snapshots, in an environment of their own: a script, never imported.
 
-    PEER_PYTHON snapshot_worker.py pymor|smt|autoemulate IN.npz OUT.npz
+    PEER_PYTHON snapshot_worker.py pymor|smt|autoemulate|untuned IN.npz OUT.npz
 
 IN holds inputs scaled to [-1, 1] (logarithms where the box is logarithmic), fields in coordinates in which the energy
 norm is the Euclidean one, and inputs to answer at. OUT gets the answers, the seconds of training and what was trained.
@@ -8,6 +8,7 @@ norm is the Euclidean one, and inputs to answer at. OUT gets the answers, the se
   pymor        the POD reductor with its neural network, default settings (Hesthaven and Ubbiali 2018)
   smt          kriging (KRG, default settings) of each coefficient in a POD basis
   autoemulate  its comparison of emulators with default settings, on the same coefficients; the best one answers
+  untuned      the same without its tuning of each emulator
 """
 
 from __future__ import annotations
@@ -61,11 +62,11 @@ def smt(X: np.ndarray, Y: np.ndarray) -> tuple[Answer, str]:
     return lambda P: np.column_stack([m.predict_values(P) for m in models]) @ V, f"kriging of SMT, {len(V)} modes"
 
 
-def autoemulate(X: np.ndarray, Y: np.ndarray) -> tuple[Answer, str]:
+def autoemulate(X: np.ndarray, Y: np.ndarray, **settings: Any) -> tuple[Answer, str]:
     from autoemulate import AutoEmulate
 
     V = basis_of(Y)
-    found: Any = AutoEmulate(X, Y @ V.T, log_level="error").best_result()
+    found: Any = AutoEmulate(X, Y @ V.T, show_progress_bar=False, **settings).best_result()
     name = str(found.model_name)
 
     def answer(P: np.ndarray) -> np.ndarray:
@@ -78,6 +79,14 @@ def autoemulate(X: np.ndarray, Y: np.ndarray) -> tuple[Answer, str]:
     return answer, f"{name} of autoemulate, {len(V)} modes"
 
 
+def untuned(X: np.ndarray, Y: np.ndarray) -> tuple[Answer, str]:
+    answer, title = autoemulate(X, Y, model_params={})
+    return answer, f"{title}, not tuned"
+
+
+PEERS = {"pymor": pymor, "smt": smt, "autoemulate": autoemulate, "untuned": untuned}
+
+
 def basis_of(Y: np.ndarray) -> np.ndarray:
     """The POD basis of the rows, as rows."""
     _, sizes, V = np.linalg.svd(Y, full_matrices=False)
@@ -87,7 +96,7 @@ def basis_of(Y: np.ndarray) -> np.ndarray:
 def main(peer: str, given: str, out: str) -> None:
     data = np.load(given)
     start = time.process_time()
-    answer, title = {"pymor": pymor, "smt": smt, "autoemulate": autoemulate}[peer](data["inputs"], data["fields"])
+    answer, title = PEERS[peer](data["inputs"], data["fields"])
     seconds = time.process_time() - start
     np.savez(out, answers=answer(data["queries"]), seconds=seconds, title=title)
 
