@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from assay.solvers.box import Box
+from assay.solvers.datasets.dataset import dataset
 from assay.solvers.problems.black_box import black_box
 from assay.solvers.problems.heat import Heat
 from assay.solvers.problems.thermal_block import ThermalBlock
@@ -101,6 +102,18 @@ def test_what_a_baseline_knows_is_not_learnt_again(base, power):
     assert model.parameters == train(exact, "mlp", sample(exact, 40), steps=1, base="mean", **SMALL).parameters + (
         model.arrays["base.values"].size
     )
+
+
+def test_an_operator_network_of_functions_corrects_the_mean():
+    """A linear map of their values is the best at left-out rows, and still no base; of numbers it would be one."""
+    u = np.random.default_rng(3).standard_normal((40, 6, 1))
+    data = dataset(u, np.einsum("ij,njc->nic", np.linspace(0, 1, 36).reshape(6, 6), u), np.arange(6.0))
+    rows = data.snapshots
+    made = {name: train(data.problem, name, rows, steps=2, batch=8) for name in ("transformer", "mlp")}
+    assert made["transformer"].training["validation"]["dull"]["linear"] < 1e-6
+    assert {name: m.training["base"] for name, m in made.items()} == {"transformer": "mean", "mlp": "linear"}
+    asked = train(data.problem, "transformer", rows, steps=2, batch=8, base="linear")
+    assert asked.training["base"] == "linear" and np.abs(asked(rows.inputs) - rows.fields).max() < 1e-6
 
 
 @pytest.mark.parametrize("base", ["mean", "polynomial"])

@@ -7,7 +7,11 @@ to find that first is still far from it when its time is over. What the base lea
 record says what that base was and how well it did alone.
 
 The polynomial is one in coefficients of a POD basis (``polynomial.py``). There is none where inputs are seen as
-functions on a periodic grid, for a polynomial of the numbers does not shift with them.
+functions on a periodic grid, for a polynomial of the numbers does not shift with them. Where they are functions given
+by their values the best is the mean, whatever rows say: a linear map of so many numbers fits its own rows better than
+others, and what is wrong in it is no operator that a network could undo. Measured with fno: Darcy's equation on 16 x 16
+points, 1000 samples, .179 where it corrects the linear map and .097 the mean; Burgers' on 16 points and 17 times, 960
+samples, .059 the polynomial and .0039 the mean.
 """
 
 from __future__ import annotations

@@ -324,6 +324,8 @@ def _base(design: Design, problem: Problem, dull: Judged, asked: str) -> str:
         known = {}
     else:
         known = {name: error for name, error in dull.errors.items() if name in BASES}
+    if asked == "auto" and design.sees_fields and problem.inputs.dimension >= problem.shape[1]:
+        return "mean"  # a number a node: what is wrong in a linear map of all of them no operator undoes
     if asked == "auto":
         return min(known, key=lambda name: known[name], default="mean")
     if asked != "mean" and asked not in known:
