@@ -119,7 +119,9 @@ def run_sweep(
     write_json(own_file(path, "sweep.json"), result)
     from .drawing.learning import plot_sweep
 
-    plot_sweep(rows, [axis for axis in ("samples", "parameters") if len(_values(rows, axis)) > 1], path / "sweep.png")
+    axes = [axis for axis in ("samples", "parameters") if len(places(rows, axis)) > 1]
+    panels = {x: [(_label(at), places(among, x)) for at, among in series(rows, x)] for x in axes}
+    plot_sweep(panels or {"run": [("", [[row] for row in rows])]}, path / "sweep.png")
     return result
 
 
@@ -201,28 +203,59 @@ def _is_complete(path: Path) -> bool:
     return True
 
 
+def series(rows: Sequence[Mapping[str, Any]], x: str) -> list[tuple[dict[str, Any], list[Mapping[str, Any]]]]:
+    """The rows that differ in x, "samples" or "parameters", and their seeds alone, and what they share of what was
+    swept: a power of samples is one for a given network, and one of parameters for given samples.
+    """
+    found: dict[str, tuple[dict[str, Any], list[Mapping[str, Any]]]] = {}
+    for row in rows:
+        at = {key: value for key, value in row.get("at", {}).items() if key not in ("seed", x)}
+        if x == "parameters":
+            at = {key: value for key, value in at.items() if key in PLAN}
+        found.setdefault(json.dumps(at), (at, []))[1].append(row)
+    return list(found.values())
+
+
+def places(rows: Sequence[Mapping[str, Any]], x: str) -> list[list[Mapping[str, Any]]]:
+    """The rows by what was asked of x: seeds together, whose parameters may differ by a mode or two."""
+    found: dict[str, list[Mapping[str, Any]]] = {}
+    for row in rows:
+        at = row.get("at", {x: row[x]})
+        asked = row[x] if x == "samples" else {key: value for key, value in at.items() if key not in (*PLAN, "seed")}
+        found.setdefault(json.dumps(asked), []).append(row)
+    return list(found.values())
+
+
 def fits(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Exponents a of error ~ C x^-a, x the samples or the parameters, with their 95 % intervals; for mean and worst
-    found, wherever three values of x or more were tried.
+    found, of every series in which three values of x or more were tried.
     """
     found = []
     for x in ("samples", "parameters"):
-        if len(_values(rows, x)) < 3:
-            continue
-        for which in ("mean", "worst found"):
-            pairs = np.array([(row[x], _error(row, which)) for row in rows], dtype=np.float64)
-            pairs = pairs[np.isfinite(pairs).all(axis=1) & (pairs > 0).all(axis=1)]
-            if len(pairs) < 3 or len(np.unique(pairs[:, 0])) < 3:
-                continue
-            line = stats.linregress(np.log(pairs[:, 0]), np.log(pairs[:, 1]))
-            half = float(stats.t.ppf(0.975, len(pairs) - 2) * line.stderr)
-            fit = {"of": which, "against": x, "exponent": -float(line.slope), "half_width": half, "runs": len(pairs)}
-            found.append({**fit, "constant": float(np.exp(line.intercept)), "r_squared": float(line.rvalue**2)})
+        for at, among in series(rows, x):
+            for which in ("mean", "worst found"):
+                fit = _fit(among, x, which)
+                if fit is not None:
+                    found.append({"of": which, "against": x, "at": at, "label": _label(at), **fit})
     return found
 
 
-def _values(rows: Sequence[Mapping[str, Any]], x: str) -> set[float]:
-    return {float(row[x]) for row in rows if row[x]}
+def _fit(rows: Sequence[Mapping[str, Any]], x: str, which: str) -> dict[str, Any] | None:
+    if len(places(rows, x)) < 3:
+        return None
+    pairs = np.array([(row[x], _error(row, which)) for row in rows], dtype=np.float64)
+    pairs = pairs[np.isfinite(pairs).all(axis=1) & (pairs > 0).all(axis=1)]
+    if len(pairs) < 3 or len(np.unique(pairs[:, 0])) < 3:
+        return None
+    line = stats.linregress(np.log(pairs[:, 0]), np.log(pairs[:, 1]))
+    half = float(stats.t.ppf(0.975, len(pairs) - 2) * line.stderr)
+    fit = {"exponent": -float(line.slope), "half_width": half, "runs": len(pairs)}
+    return {**fit, "constant": float(np.exp(line.intercept)), "r_squared": float(line.rvalue**2)}
+
+
+def _label(at: Mapping[str, Any]) -> str:
+    """Of a series."""
+    return ", ".join(f"{key} {_word(value)}" for key, value in at.items())
 
 
 def _error(row: Mapping[str, Any], which: str) -> float:

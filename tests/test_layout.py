@@ -228,3 +228,13 @@ def test_no_file_names_a_path_of_one_machine():
     assert [
         str(path.relative_to(ROOT)) for path in files if MACHINE_PATH.search(path.read_text(encoding="utf-8"))
     ] == []
+
+
+def test_what_make_test_leaves_out_exists():
+    """A line of thorough.txt that fits no test would leave out nothing, silently."""
+    for line in (ROOT / "tests" / "thorough.txt").read_text("utf-8").splitlines():
+        file, _, name = line.partition("::")
+        code = (ROOT / "tests" / file).read_text("utf-8")
+        if name.partition("[")[0] != name:
+            name = name.partition("[")[0] + "("
+        assert re.search(rf"^def {re.escape(name)}", code, re.MULTILINE), line

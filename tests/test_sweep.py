@@ -45,6 +45,20 @@ def test_what_was_not_varied_or_found_nothing_has_no_exponent():
     assert fits([row(n, 0.0, float("inf")) for n in (8, 16, 32)]) == []
 
 
+def test_a_power_is_one_of_a_network_or_of_a_number_of_samples():
+    """Two networks with laws of their own; another seed's basis may have a mode more, which is no other place."""
+    power = {4: 0.5, 16: 2.0}
+    rows = [
+        row(n, w * n ** -power[w], 1.0, 10 * w + seed) | {"at": {"samples": n, "widths": [w], "seed": seed}}
+        for n in (8, 16, 32) for w in power for seed in (0, 1, 2)
+    ]  # fmt: skip
+    found = {fit["label"]: fit for fit in fits(rows) if fit["of"] == "mean"}
+    assert {label: fit["against"] for label, fit in found.items()} == {"widths 4": "samples", "widths 16": "samples"}
+    assert [fit["exponent"] for fit in found.values()] == pytest.approx(list(power.values()), abs=1e-12)
+    third = row(8, 1.0, 1.0, 640) | {"at": {"samples": 8, "widths": [64], "seed": 0}}
+    assert [(fit["label"], fit["against"]) for fit in fits([*rows, third])][-2:] == [("samples 8", "parameters")] * 2
+
+
 def test_every_combination_has_a_plan_of_its_own():
     plans = Sweep({"samples": [4, 8], "ridge": [0.1]}, seeds=2).plans(PLAN)
     assert [(at["samples"], at["seed"]) for at, _ in plans] == [(4, 3), (4, 4), (8, 3), (8, 4)]

@@ -82,7 +82,8 @@ def sweep_verb(
         for fit in result["fits"]:
             low, high = fit["exponent"] - fit["half_width"], fit["exponent"] + fit["half_width"]
             console.print(
-                f"{fit['of']} error ~ {fit['against']}^-{fit['exponent']:.2f} (95 % interval {low:.2f} to {high:.2f}, "
+                f"{fit['label'] + ': ' if fit['label'] else ''}{fit['of']} error ~ {fit['against']}^-"
+                f"{fit['exponent']:.2f} (95 % interval {low:.2f} to {high:.2f}, "
                 f"{fit['runs']} runs, r^2 {fit['r_squared']:.2f})"
             )
         held = "at rows held out; worst found the largest of these"

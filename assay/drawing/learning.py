@@ -13,6 +13,14 @@ from ..surrogates.training.optimise import LOOK
 from .canvas import Figure
 from .files import save
 
+ERRORS = {
+    "mean": ("mean, at independent draws", "o", "-"),
+    "worst found": ("worst found by a search", "^", "--"),
+}
+ALONE = {"mean": "#0072b2", "worst found": "#d55e00"}  # of one series
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#000000")
+MOST_TICKS = 8
+
 
 def keep_curve(folder: Path, training: dict[str, Any]) -> None:
     """Write ``learning.json`` and ``learning.png`` into a run folder: the loss at first and every ``LOOK`` steps.
@@ -49,29 +57,60 @@ def _what(training: Mapping[str, Any]) -> str:
     return "squared mean error on held-out snapshots" if training.get("held_out") else "loss"
 
 
-def plot_sweep(rows: Sequence[Mapping[str, Any]], axes: Sequence[str], path: Path) -> Path:
-    """Mean and worst found error of all runs against each of ``axes`` ("samples", "parameters"), one panel each;
-    against the number of the run where neither was varied.
+Series = tuple[str, Sequence[Sequence[Mapping[str, Any]]]]  # its name, and its runs, those of one place together
+
+
+def plot_sweep(panels: Mapping[str, Sequence[Series]], path: Path) -> Path:
+    """Mean and worst found error against "samples" and "parameters", one panel each with a line a series; against the
+    number of the run ("run") where neither was varied.
 
     Raises:
         OSError: the file cannot be written.
     """
-    figure = Figure(figsize=(5.2 * max(1, len(axes)), 4.2), layout="constrained")
-    for i, axis in enumerate(axes or ["run"]):
-        panel = figure.add_subplot(1, max(1, len(axes)), i + 1)
-        x = [row[axis] if axes else number + 1 for number, row in enumerate(rows)]
-        for name, errors, colour, mark in (
-            ("mean, at independent draws", [row["errors"]["mean"] for row in rows], "#0072b2", "o"),
-            ("worst found by a search", [row["worst_found"] for row in rows], "#d55e00", "^"),
-        ):
-            panel.plot(x, errors, mark, color=colour, alpha=0.6, label=name)
-            places = sorted(set(x))
-            middles = [np.median([e for w, e in zip(x, errors, strict=True) if w == place]) for place in places]
-            panel.plot(places, middles, "-", color=colour)
-        if axes:
-            panel.set_xscale("log")
+    figure = Figure(figsize=(5.2 * len(panels), 4.2), layout="constrained")
+    for i, (axis, lines) in enumerate(panels.items()):
+        panel = figure.add_subplot(1, len(panels), i + 1)
+        colours = dict(ALONE)
+        for number, (label, places) in enumerate(lines):
+            if len(lines) > 1:
+                colours = dict.fromkeys(ERRORS, COLOURS[number % len(COLOURS)])
+                panel.plot([], [], "-", color=colours["mean"], label=label)
+            for which, (_, mark, dash) in ERRORS.items():
+                _line(panel, axis, which, places, mark, dash, colours[which])
+        for which, (name, mark, dash) in ERRORS.items():
+            colour = "0.3" if len(lines) > 1 else colours[which]
+            panel.plot([], [], dash, marker=mark, markersize=4, color=colour, label=name)
         panel.set_yscale("log")
-        panel.set(xlabel=axis, ylabel="relative error")
         panel.grid(alpha=0.3, which="both")
-        panel.legend(fontsize=8)
+        if axis != "run":
+            panel.set_xscale("log")
+            _tick(panel, [float(np.median([row[axis] for row in runs])) for _, places in lines for runs in places])
+        panel.set(xlabel=axis, ylabel="relative error")
+        panel.legend(fontsize=8, loc="lower left")  # errors fall to the right
     return save(figure, path)
+
+
+def _line(
+    panel: Any, axis: str, which: str, places: Sequence[Sequence[Mapping[str, Any]]], mark: str, dash: str, colour: str
+) -> None:
+    """Every run, and a line through the middle ones of the places."""
+    x = [[float(n + 1 if axis == "run" else row[axis]) for row in runs] for n, runs in enumerate(places)]
+    errors = [[_error(row, which) for row in runs] for runs in places]
+    panel.plot(np.concatenate(x), np.concatenate(errors), mark, color=colour, alpha=0.6, markersize=4)
+    middles = sorted((float(np.median(a)), float(np.median(e))) for a, e in zip(x, errors, strict=True))
+    panel.plot(*zip(*middles, strict=True), dash, color=colour)
+
+
+def _error(row: Mapping[str, Any], which: str) -> float:
+    return float(row["errors"]["mean"] if which == "mean" else row["worst_found"])
+
+
+def _tick(panel: Any, places: Sequence[float]) -> None:
+    """Ticks where runs are, so far as their numbers have room."""
+    apart: list[float] = []
+    for place in sorted(places):
+        if not apart or place > 1.25 * apart[-1]:
+            apart.append(place)
+    if len(apart) <= MOST_TICKS:
+        panel.set_xticks(apart, [f"{place:.3g}" if place < 1000 else f"{place / 1000:.3g}k" for place in apart])
+        panel.set_xticks([], minor=True)
