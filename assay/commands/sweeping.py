@@ -80,10 +80,10 @@ def sweep_verb(
             out.add_row(*at, str(row["parameters"]), *errors, f"{row['seconds']:.1f}")
         console.print(out)
         for fit in result["fits"]:
-            low, high = fit["exponent"] - fit["half_width"], fit["exponent"] + fit["half_width"]
+            power, half = -fit["exponent"], fit["half_width"]
             console.print(
-                f"{fit['label'] + ': ' if fit['label'] else ''}{fit['of']} error ~ {fit['against']}^-"
-                f"{fit['exponent']:.2f} (95 % interval {low:.2f} to {high:.2f}, "
+                f"{fit['label'] + ': ' if fit['label'] else ''}{fit['of']} error ~ {fit['against']}^"
+                f"{power:+.2f} (95 % interval {power - half:+.2f} to {power + half:+.2f}, "
                 f"{fit['runs']} runs, r^2 {fit['r_squared']:.2f})"
             )
         held = "at rows held out; worst found the largest of these"
