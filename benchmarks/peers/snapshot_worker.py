@@ -73,7 +73,7 @@ def autoemulate(X: np.ndarray, Y: np.ndarray, **settings: Any) -> tuple[Answer, 
         import torch
 
         said = found.model.predict(torch.as_tensor(P, dtype=torch.float32))
-        said = getattr(said, "mean", said)
+        said = said if isinstance(said, torch.Tensor) else said.mean  # of a distribution
         return np.asarray(said.detach(), dtype=np.float64) @ V
 
     return answer, f"{name} of autoemulate, {len(V)} modes"
