@@ -13,10 +13,7 @@ from ..surrogates.training.optimise import LOOK
 from .canvas import Figure
 from .files import save
 
-ERRORS = {
-    "mean": ("mean, at independent draws", "o", "-"),
-    "worst found": ("worst found by a search", "^", "--"),
-}
+ERRORS = {"mean": ("o", "-"), "worst found": ("^", "--")}  # of data: at rows held out, which no search goes beyond
 ALONE = {"mean": "#0072b2", "worst found": "#d55e00"}  # of one series
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#000000")
 MOST_TICKS = 8
@@ -75,11 +72,11 @@ def plot_sweep(panels: Mapping[str, Sequence[Series]], path: Path) -> Path:
             if len(lines) > 1:
                 colours = dict.fromkeys(ERRORS, COLOURS[number % len(COLOURS)])
                 panel.plot([], [], "-", color=colours["mean"], label=label)
-            for which, (_, mark, dash) in ERRORS.items():
+            for which, (mark, dash) in ERRORS.items():
                 _line(panel, axis, which, places, mark, dash, colours[which])
-        for which, (name, mark, dash) in ERRORS.items():
+        for which, (mark, dash) in ERRORS.items():
             colour = "0.3" if len(lines) > 1 else colours[which]
-            panel.plot([], [], dash, marker=mark, markersize=4, color=colour, label=name)
+            panel.plot([], [], dash, marker=mark, markersize=4, color=colour, label=which)
         panel.set_yscale("log")
         panel.grid(alpha=0.3, which="both")
         if axis != "run":
