@@ -2,21 +2,25 @@
 
 from dataclasses import replace
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from assay.solvers.box import Box
-from assay.solvers.datasets.dataset import dataset
+from assay.solvers.datasets.dataset import dataset, rows_of
 from assay.solvers.problems.black_box import black_box
 from assay.solvers.problems.heat import Heat
 from assay.solvers.problems.thermal_block import ThermalBlock
 from assay.solvers.snapshots.sample import sample
 from assay.surrogates import load, save, train
+from assay.surrogates.baselines.regression import Regression
 from assay.surrogates.networks.base_field import base_fields
 from assay.surrogates.networks.field_network import field_normaliser, normalised
+from assay.surrogates.networks.field_training import _held
 from assay.surrogates.networks.resnet import change_per_layer
 from assay.surrogates.surrogate import scaled_features
+from assay.surrogates.training.dull import DULL, little_added, targets_of
 from assay.surrogates.training.optimise import Outcome, clock_warning
 from assay.verify.answers.evaluate import captured
 from assay.verify.proofs.prover import prover
@@ -83,6 +87,35 @@ def test_a_dull_baseline_that_is_better_is_told(problem, snapshots):
     assert little.training["base"] == min(("mean", "linear", "polynomial"), key=lambda name: dull[name])
     (warning,) = train(problem, "mlp", snapshots, steps=2, base="mean", **SMALL).training["warnings"]
     assert f"{min(dull, key=lambda name: dull[name])}, which costs nothing" in warning
+
+
+def test_baselines_are_judged_in_the_norm_that_the_network_is(snapshots, problem):
+    """Theirs are the errors of the same baselines trained on the rows that are not held out; the problem's own norm
+    weighs every input otherwise than that of the basis.
+    """
+    r = Regression.of(problem, snapshots, None)
+    held = _held(r.data, 0.0, 0)
+    dull = train(problem, "mlp", snapshots, steps=1, **SMALL).training["validation"]["dull"]
+    kept, left = rows_of(snapshots, ~held), rows_of(snapshots, held)
+    for name in ("linear", "kernel-ridge"):
+        alone = train(problem, name, kept)
+        known = jax.vmap(problem.relative_error)(left.inputs, alone(left.inputs), left.fields)
+        assert dull[name] == pytest.approx(float(jnp.mean(known)), rel=0.02)  # scaled by all rows, not by those kept
+        x = r.x[held]
+        in_basis = r.mean_error(targets_of(DULL[name].fit(r.some(np.flatnonzero(~held))), x), np.flatnonzero(held))
+        assert in_basis < 0.9 * dull[name]
+
+
+def test_a_network_that_adds_nothing_to_what_it_corrects_says_so():
+    """Fields that have nothing to do with their inputs."""
+    drawn = np.random.default_rng(0)
+    noise = dataset(drawn.random((40, 2)), 1 + 0.1 * drawn.standard_normal((40, 6)), np.linspace(0, 1, 6))
+    s = train(noise.problem, "mlp", noise.snapshots, steps=1, **SMALL)
+    (warning,) = s.training["warnings"]
+    assert s.training["base"] == "mean" and warning.startswith("the network adds little to the mean that it corrects")
+    assert little_added("polynomial", 0.02, 0.0179) == [] and little_added("mean", np.inf, 0.5) == []
+    (told,) = little_added("polynomial", 0.02, 0.0181)
+    assert "a relative error of 0.018 after 0.02 at left-out snapshots: train polynomial instead" in told
 
 
 @pytest.mark.parametrize(("base", "power"), [("linear", 1), ("polynomial", 3)])

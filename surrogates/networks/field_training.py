@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -30,7 +31,7 @@ from ...solvers.box import Box
 from ...solvers.problem import Problem
 from ...solvers.problems.catalogue import closest
 from ..surrogate import Surrogate
-from ..training.dull import CHEAPEST, dull_warning, remedies
+from ..training.dull import CHEAPEST, dull_warning, little_added, remedies
 from ..training.optimise import Budget, Outcome, Progress, Stages, clock_warning, identity
 from ..training.optimisers import judged_lbfgs
 from ..training.options import checked_weight
@@ -143,7 +144,8 @@ def train_fields(
     data = solve_few(problem, box, FEW, seed) if snapshots is None else prepare(problem, snapshots, box)
     held = _held(data, weight, seed)
     sets = _sets(problem, data, held, weight, physics_points, seed)
-    dull = judge(data, held, tuple(dict.fromkeys((*CHEAPEST, *BASES))), seed)
+    rule = _Rule(problem, constraints == "hard", norm)
+    dull = judge(data, held, tuple(dict.fromkeys((*CHEAPEST, *BASES))), seed, partial(rule.held_error, sets))
     corrected = _base(design, problem, dull, base)
     arrays = _normalisers(design, problem, data, base_arrays(dull, corrected)) | group_arrays(problem, symmetry)
     architecture = {
@@ -154,7 +156,7 @@ def train_fields(
         SETTINGS: _json(settings),
     }
     network = FieldNetwork(design, problem, net, arrays, precision, symmetry)
-    fit = _Fit(network, constraints == "hard", weight, norm, power)
+    fit = _Fit(network, rule, weight, power)
     first = sets.P[:1] if len(sets.P) else sets.physics_P[:1]
     unoptimised = {"xla_backend_optimization_level": 0}  # it runs once: half the time to compile
     weights = jax.jit(fit.start, compiler_options=unoptimised)(jax.random.PRNGKey(seed), first)
@@ -197,19 +199,46 @@ def train_fields(
     }
     if len(sets.held_P):
         training["validation"] = {"network": judged if np.isfinite(judged) else None, "dull": dull.errors}
-        training["warnings"] += dull_warning(dull.errors, judged, more=remedies(problem, weight))
+        more = remedies(problem, weight)
+        told = dull_warning(dull.errors, judged, more=more)
+        training["warnings"] += told or little_added(corrected, dull.errors.get(corrected, np.inf), judged, more)
     if design.report is not None:
         training |= design.report(problem, arrays)
     return Surrogate(problem, architecture, arrays, predictor(design), box, seed, data.hash, training)
 
 
+class _Rule:
+    """What is built into fields, whoever gives them, and how wrong they are."""
+
+    def __init__(self, problem: Problem, hard: bool, norm: str) -> None:
+        self.problem, self.hard, self.norm = problem, hard, norm
+        self.known = built_in(problem)
+
+    def complete(self, raw: Array, P: Array) -> Float[Array, "n N"]:
+        return jax.vmap(self.known)(P, raw) if self.hard else raw
+
+    def errors(self, fields: Array, P: Array, U: Array, sizes: Array) -> Float[Array, " n"]:
+        """Relative errors in the norm of the loss."""
+        away = fields - U
+        if self.norm == "l2":
+            return jnp.sqrt(jnp.sum(away**2, axis=1) / jnp.maximum(jnp.sum(U**2, axis=1), 1e-300) + 1e-300)
+        return jnp.asarray(jax.vmap(self.problem.norm)(P, away) / sizes)
+
+    def held_error(self, sets: Sets, raw: np.ndarray) -> float:
+        """The mean of the errors at the rows held out, of fields before anything is built in."""
+
+        def mean(raw: Array, P: Array, U: Array, sizes: Array) -> Float[Array, ""]:
+            return jnp.mean(self.errors(self.complete(raw, P), P, U, sizes))
+
+        return float(jax.jit(mean)(jnp.asarray(raw), sets.held_P, sets.held_U, sets.held_sizes))
+
+
 class _Fit:
     """The loss of a network, of any rows."""
 
-    def __init__(self, network: FieldNetwork, hard: bool, weight: float, loss_norm: str, power: int) -> None:
+    def __init__(self, network: FieldNetwork, rule: _Rule, weight: float, power: int) -> None:
         self.network, self.problem = network, network.problem
-        self.hard, self.weight, self.loss_norm, self.power = hard, weight, loss_norm, power
-        self.known = built_in(self.problem)
+        self.rule, self.weight, self.power = rule, weight, power
         if weight:
             self.residual, self.constraint = residual_loss(self.problem), constraint_loss(self.problem)
 
@@ -219,22 +248,10 @@ class _Fit:
         return cast(dict(self.network.net.init(key, view)["params"]), self.network.precision)
 
     def fields(self, weights: Any, P: Array) -> Float[Array, "n N"]:
-        raw = self.network.fields(weights, P)
-        return jax.vmap(self.known)(P, raw) if self.hard else raw
-
-    def errors(self, fields: Array, P: Array, U: Array, sizes: Array) -> Float[Array, " n"]:
-        """Relative errors of anybody's fields, in the norm of the loss."""
-        away = fields - U
-        if self.loss_norm == "l2":
-            return jnp.sqrt(jnp.sum(away**2, axis=1) / jnp.maximum(jnp.sum(U**2, axis=1), 1e-300) + 1e-300)
-        return jnp.asarray(jax.vmap(self.problem.norm)(P, away) / sizes)
+        return self.rule.complete(self.network.fields(weights, P), P)
 
     def data(self, weights: Any, P: Array, U: Array, sizes: Array) -> Float[Array, ""]:
-        return jnp.mean(self.errors(self.fields(weights, P), P, U, sizes) ** self.power)
-
-    def held_error(self, fields: Array, sets: Sets) -> Float[Array, ""]:
-        """The mean of the errors at the rows held out."""
-        return jnp.mean(self.errors(fields, sets.held_P, sets.held_U, sets.held_sizes))
+        return jnp.mean(self.rule.errors(self.fields(weights, P), P, U, sizes) ** self.power)
 
     def penalty(self, weights: Any, P: Array, U: Array) -> Float[Array, ""]:
         """What the network adds to the loss of snapshots, of fields as it gives them itself."""
@@ -249,7 +266,7 @@ class _Fit:
     def physics(self, weights: Any, P: Array) -> Float[Array, ""]:
         fields = self.fields(weights, P)
         value = jnp.mean(jax.vmap(self.residual)(P, fields))
-        return value if self.hard else value + jnp.mean(jax.vmap(self.constraint)(P, fields))
+        return value if self.rule.hard else value + jnp.mean(jax.vmap(self.constraint)(P, fields))
 
     def loss(self, weights: Any, sets: Sets) -> Float[Array, ""]:
         """On all rows."""
@@ -265,7 +282,8 @@ class _Fit:
     def judged(self, weights: Any, sets: Sets) -> Float[Array, ""]:
         """The square of the mean error on the rows held out; where there are none, the loss."""
         if len(sets.held_P) and self.weight < 1:
-            return self.held_error(self.fields(weights, sets.held_P), sets) ** 2
+            known = sets.held_P, sets.held_U, sets.held_sizes
+            return jnp.mean(self.rule.errors(self.fields(weights, sets.held_P), *known)) ** 2
         return self.loss(weights, sets)
 
     def at(self, weights: Any, sets: Sets, rows: Int[Array, " b"], points: Int[Array, " b"]) -> Float[Array, ""]:

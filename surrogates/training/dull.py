@@ -72,6 +72,20 @@ def dull_warning(
     ]
 
 
+def little_added(base: str, error: float, network: float, more: str = MORE) -> list[str]:
+    """A sentence if the network leaves what it corrects about as wrong as it was at rows left out; none otherwise.
+
+    Args:
+        base: the name of what it corrects, and ``error`` its mean relative error there.
+    """
+    if network < CLOSE * error or network <= ROUNDING:
+        return []
+    return [
+        f"the network adds little to the {base} that it corrects: a relative error of {network:.2g} after {error:.2g} "
+        f"at left-out snapshots: train {base} instead, or the network with {more}"
+    ]
+
+
 class Beside(NamedTuple):
     """Relative errors at rows, of which groups of twins count as one, and what rows these are."""
 
