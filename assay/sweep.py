@@ -2,29 +2,24 @@
 the mean.
 
 Every combination of the values swept and of the seeds is a run folder of its own under ``runs/``; complete ones are
-read again, interrupted ones go on, so that the same command ends what was begun. Errors fall like a power of what is
-swept where they fall at all, error ~ C x^-a: a is fitted to all runs by least squares of the logarithms, with its 95 %
-interval by Student's law, as if what the fit leaves were independent and normal.
-References: Kaplan et al. 2020 (scaling laws, of means); de Hoop, Huang, Qian, Stuart 2022 (of operator learning).
+read again, interrupted ones go on, so that the same command ends what was begun. How errors fall with what is swept is
+fitted to all runs (``scaling_laws.py``).
 """
 
 from __future__ import annotations
 
 import itertools
 import json
-import re
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from scipy import stats
-
 from .data_run import DataSource
 from .run_folder import RunFolder, own_file, write_json
 from .run_training import Plan, run_training
+from .scaling_laws import OF_ALL, fits, label, places, series, word
 from .solvers.files import parse_json, read_text
 from .solvers.identity import first_difference
 from .solvers.problem import Problem
@@ -33,7 +28,7 @@ from .surrogates.training.train import check_options
 from .terminal.errors import UserError
 
 BUDGET = 50  # solver calls of the search for the worst error of a run
-PLAN = {"samples": "snapshots", "seconds": "seconds", "steps": "steps", "physics_weight": "physics_weight"}
+PLAN = {name: "snapshots" if name == "samples" else name for name in OF_ALL}
 MOST = 1000  # runs
 FORMAT = "assay-sweep-1"
 LARGEST = 1 << 26
@@ -103,15 +98,15 @@ def run_sweep(
     about = {"problem": settings, "training": base.settings(), "sweep": dict(sweep.axes), "seeds": sweep.seeds}
     rows = _begun(path, about)
     for number, (point, plan) in enumerate(plans):
-        label = ",".join(f"{key}={_word(value)}" for key, value in point.items())
+        name = ",".join(f"{key}={word(value)}" for key, value in point.items())
         if any(row["at"] == _plain(point) for row in rows):
             continue
 
-        def told(stage: str, done: float, total: float | None, note: str, n: int = number, label: str = label) -> None:
+        def told(stage: str, done: float, total: float | None, note: str, n: int = number, name: str = name) -> None:
             if progress is not None:
-                progress(f"{n + 1}/{len(plans)} {label}: {stage}", done, total, note)
+                progress(f"{n + 1}/{len(plans)} {name}: {stage}", done, total, note)
 
-        run = path / "runs" / label
+        run = path / "runs" / name
         made = _one(run, problem, settings, plan, command, told, sources[number], executor)
         rows.append({"at": _plain(point), **made})
         write_json(own_file(path, "sweep.json"), {"format": FORMAT, "about": _plain(about), "rows": rows})
@@ -120,7 +115,7 @@ def run_sweep(
     from .drawing.learning import plot_sweep
 
     axes = [axis for axis in ("samples", "parameters") if len(places(rows, axis)) > 1]
-    panels = {x: [(_label(at), places(among, x)) for at, among in series(rows, x)] for x in axes}
+    panels = {x: [(label(at), places(among, x)) for at, among in series(rows, x)] for x in axes}
     plot_sweep(panels or {"run": [("", [[row] for row in rows])]}, path / "sweep.png")
     return result
 
@@ -201,72 +196,6 @@ def _is_complete(path: Path) -> bool:
     except UserError:
         return False
     return True
-
-
-def series(rows: Sequence[Mapping[str, Any]], x: str) -> list[tuple[dict[str, Any], list[Mapping[str, Any]]]]:
-    """The rows that differ in x, "samples" or "parameters", and their seeds alone, and what they share of what was
-    swept: a power of samples is one for a given network, and one of parameters for given samples.
-    """
-    found: dict[str, tuple[dict[str, Any], list[Mapping[str, Any]]]] = {}
-    for row in rows:
-        at = {key: value for key, value in row.get("at", {}).items() if key not in ("seed", x)}
-        if x == "parameters":
-            at = {key: value for key, value in at.items() if key in PLAN}
-        found.setdefault(json.dumps(at), (at, []))[1].append(row)
-    return list(found.values())
-
-
-def places(rows: Sequence[Mapping[str, Any]], x: str) -> list[list[Mapping[str, Any]]]:
-    """The rows by what was asked of x: seeds together, whose parameters may differ by a mode or two."""
-    found: dict[str, list[Mapping[str, Any]]] = {}
-    for row in rows:
-        at = row.get("at", {x: row[x]})
-        asked = row[x] if x == "samples" else {key: value for key, value in at.items() if key not in (*PLAN, "seed")}
-        found.setdefault(json.dumps(asked), []).append(row)
-    return list(found.values())
-
-
-def fits(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Exponents a of error ~ C x^-a, x the samples or the parameters, with their 95 % intervals; for mean and worst
-    found, of every series in which three values of x or more were tried.
-    """
-    found = []
-    for x in ("samples", "parameters"):
-        for at, among in series(rows, x):
-            for which in ("mean", "worst found"):
-                fit = _fit(among, x, which)
-                if fit is not None:
-                    found.append({"of": which, "against": x, "at": at, "label": _label(at), **fit})
-    return found
-
-
-def _fit(rows: Sequence[Mapping[str, Any]], x: str, which: str) -> dict[str, Any] | None:
-    if len(places(rows, x)) < 3:
-        return None
-    pairs = np.array([(row[x], _error(row, which)) for row in rows], dtype=np.float64)
-    pairs = pairs[np.isfinite(pairs).all(axis=1) & (pairs > 0).all(axis=1)]
-    if len(pairs) < 3 or len(np.unique(pairs[:, 0])) < 3:
-        return None
-    line = stats.linregress(np.log(pairs[:, 0]), np.log(pairs[:, 1]))
-    half = float(stats.t.ppf(0.975, len(pairs) - 2) * line.stderr)
-    fit = {"exponent": -float(line.slope), "half_width": half, "runs": len(pairs)}
-    return {**fit, "constant": float(np.exp(line.intercept)), "r_squared": float(line.rvalue**2)}
-
-
-def _label(at: Mapping[str, Any]) -> str:
-    """Of a series."""
-    return ", ".join(f"{key} {_word(value)}" for key, value in at.items())
-
-
-def _error(row: Mapping[str, Any], which: str) -> float:
-    value = row["errors"]["mean"] if which == "mean" else row["worst_found"]
-    return float(value)
-
-
-def _word(value: Any) -> str:
-    """A value as part of a folder's name."""
-    text = "x".join(str(v) for v in value) if isinstance(value, list | tuple) else str(value)
-    return re.sub(r"[^A-Za-z0-9.+_-]", "_", text)
 
 
 def _plain(value: Any) -> Any:

@@ -11,9 +11,10 @@ from assay import cli, dataset, save_dataset
 from assay.commands.sweeping import asked_sweep
 from assay.run_folder import about_problem
 from assay.run_training import Plan
+from assay.scaling_laws import fits
 from assay.solvers.box import Box
 from assay.solvers.problems.black_box import black_box
-from assay.sweep import Sweep, fits, run_sweep
+from assay.sweep import Sweep, run_sweep
 from assay.terminal.errors import UserError
 
 PLAN = Plan("linear", 8, 4, 3, None, None, None, None, {})

@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from matplotlib import colormaps
 
 from ..run_folder import own_file, write_json
+from ..scaling_laws import error_of
 from ..surrogates.training.optimise import LOOK
 from .canvas import Figure
 from .files import save
@@ -17,6 +19,7 @@ ERRORS = {"mean": ("o", "-"), "worst found": ("^", "--")}  # of data: at rows he
 ALONE = {"mean": "#0072b2", "worst found": "#d55e00"}  # of one series
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#000000")
 MOST_TICKS = 8
+MOST_INSIDE = 4  # series that a legend inside the panel names
 
 
 def keep_curve(folder: Path, training: dict[str, Any]) -> None:
@@ -68,9 +71,10 @@ def plot_sweep(panels: Mapping[str, Sequence[Series]], path: Path) -> Path:
     for i, (axis, lines) in enumerate(panels.items()):
         panel = figure.add_subplot(1, len(panels), i + 1)
         colours = dict(ALONE)
+        shades = COLOURS if len(lines) <= len(COLOURS) else colormaps["viridis"](np.linspace(0, 0.95, len(lines)))
         for number, (label, places) in enumerate(lines):
             if len(lines) > 1:
-                colours = dict.fromkeys(ERRORS, COLOURS[number % len(COLOURS)])
+                colours = dict.fromkeys(ERRORS, shades[number])
                 panel.plot([], [], "-", color=colours["mean"], label=label)
             for which, (mark, dash) in ERRORS.items():
                 _line(panel, axis, which, places, mark, dash, colours[which])
@@ -83,7 +87,10 @@ def plot_sweep(panels: Mapping[str, Sequence[Series]], path: Path) -> Path:
             panel.set_xscale("log")
             _tick(panel, [float(np.median([row[axis] for row in runs])) for _, places in lines for runs in places])
         panel.set(xlabel=axis, ylabel="relative error")
-        panel.legend(fontsize=8, loc="lower left")  # errors fall to the right
+        if len(lines) <= MOST_INSIDE:
+            panel.legend(fontsize=8, loc="lower left")  # errors fall to the right
+        else:
+            panel.legend(fontsize=8, loc="upper left", bbox_to_anchor=(1.01, 1))
     return save(figure, path)
 
 
@@ -92,14 +99,10 @@ def _line(
 ) -> None:
     """Every run, and a line through the middle ones of the places."""
     x = [[float(n + 1 if axis == "run" else row[axis]) for row in runs] for n, runs in enumerate(places)]
-    errors = [[_error(row, which) for row in runs] for runs in places]
+    errors = [[error_of(row, which) for row in runs] for runs in places]
     panel.plot(np.concatenate(x), np.concatenate(errors), mark, color=colour, alpha=0.6, markersize=4)
     middles = sorted((float(np.median(a)), float(np.median(e))) for a, e in zip(x, errors, strict=True))
     panel.plot(*zip(*middles, strict=True), dash, color=colour)
-
-
-def _error(row: Mapping[str, Any], which: str) -> float:
-    return float(row["errors"]["mean"] if which == "mean" else row["worst_found"])
 
 
 def _tick(panel: Any, places: Sequence[float]) -> None:
