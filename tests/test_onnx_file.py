@@ -54,6 +54,23 @@ def test_weights_beside_a_file_belong_to_it(tmp_path):
         assay.onnx_surrogate(tmp_path / "net.onnx", PLAIN)
 
 
+def test_of_weights_in_many_files_each_belongs_to_it(tmp_path):
+    onnx = onnx_here()
+    model = onnx.load(str(onnx_file(network(), tmp_path / "net.onnx")))
+    apart = {"save_as_external_data": True, "all_tensors_to_one_file": False, "size_threshold": 0}
+    onnx.save_model(model, str(tmp_path / "net.onnx"), **apart)
+    kept = pickle.dumps(assay.onnx_surrogate(tmp_path / "net.onnx", PLAIN).run)
+    files = [path for path in tmp_path.iterdir() if path.name != "net.onnx"]
+    assert len(files) > 1
+    for path in files:
+        content = path.read_bytes()
+        path.write_bytes(bytes(len(content)))
+        with pytest.raises(ValueError, match="was changed since it was opened"):
+            pickle.loads(kept)
+        path.write_bytes(content)
+    assert np.isfinite(pickle.loads(kept)(P)).all()
+
+
 def test_a_file_that_was_made_for_fewer_rows_or_a_newer_runtime_says_so(tmp_path):
     onnx = onnx_here()
     path = onnx_file(network(), tmp_path / "net.onnx")

@@ -23,8 +23,9 @@ from .torch_module import OF_PICKLES, PICKLES
 WHEN_RANDOM = "export it in evaluation mode, without dropout or random operators (module.eval() before the export)"
 DEVICES = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 NUMBER, PLACE = re.compile(r"\[ONNXRuntimeError\] : \d+ : \w+ : "), re.compile(r"/\S*onnxruntime\S*:\d+ .*?\) ")
-# How a file tells where weights lie outside of it: an entry of two strings, "location" and a path of at most 127 bytes
-BESIDE = re.compile(rb"\x0a\x08location\x12([\x01-\x7f])([^\x00]{1,127})", re.DOTALL)
+# How a file tells where weights lie outside of it: an entry of two strings, "location" and a path of at most 127 bytes.
+# The path is only looked at, since the next entry may begin within 127 bytes.
+BESIDE = re.compile(rb"\x0a\x08location\x12([\x01-\x7f])(?=([^\x00]{1,127}))", re.DOTALL)
 TYPES = {"tensor(float)": "float32", "tensor(double)": "float64", "tensor(float16)": "float16"}
 
 
