@@ -20,6 +20,7 @@ from assay.benchmarks.learning.same_function import (
     sklearn_estimator,
     torch_module,
 )
+from assay.surrogates.adapters.adapted import same
 
 BOX = assay.Box(("a", "b"), [0.0, -1.0], [2.0, 1.0])
 NODES, PARTS = 3, 2
@@ -254,6 +255,10 @@ def test_functions_and_modules_in_jax():
     assert "float32" in repr(surrogate) and not model.drop.deterministic, "the model itself is left in training"
     with pytest.raises(ValueError, match=re.escape("maps neither inputs [n, 2] nor one input [2]")):
         assay.jax_surrogate(lambda x: jnp.zeros((4, 4)), PLAIN)
+    with pytest.raises(
+        ValueError, match=r"TypeError: .*; and one by one: it answers 3 inputs with shape \[3, 2\], not"
+    ):
+        assay.jax_surrogate(lambda p: jnp.stack([p[0], p[1]]) @ jnp.eye(len(p.shape) + 1), PLAIN)
     with pytest.raises(ValueError, match="params are all that module.init returned"):
         assay.jax_surrogate(module, PLAIN, params["params"])
     with pytest.raises(ValueError, match="missing 1 required positional argument: 'key'. .* bind the rest: lambda x"):
@@ -289,6 +294,15 @@ def test_an_equinox_module_is_put_into_inference_mode():
     model = equinox.nn.Sequential(layers)
     surrogate = assay.jax_surrogate(model, PLAIN)
     np.testing.assert_allclose(surrogate(P), jax.vmap(layers[0])(P), rtol=1e-6)
+
+
+def test_answers_are_the_same_up_to_rounding_of_what_is_finite():
+    one = np.array([np.inf, np.nan, 1.0])
+    assert same(one, one + 1e-9, "float64")
+    assert not same(one, np.array([np.inf, np.nan, 2.0]), "float64")
+    assert not same(one, np.array([1.0, np.nan, 1.0]), "float64") and not same(
+        one, np.array([np.inf, 1.0, 1.0]), "float64"
+    )
 
 
 # ---- PyTorch ---------------------------------------------------------------------------------------------------------

@@ -73,6 +73,7 @@ class Adapted:
         """
         Raises:
             Unreadable: complex, masked or whole numbers, or another shape than fields have.
+            Unscaled: as ``_scaled``.
         """
         answer = self.run(np.asarray(self._scaled("inputs", P)).astype(self.dtype))
         if not hasattr(answer, "dtype"):
@@ -175,8 +176,8 @@ def tried(model: Adapted, when_random: str) -> Adapted:
 
 
 def same(one: np.ndarray, other: np.ndarray, dtype: str) -> bool:
-    """Up to rounding, which threads may change."""
-    size = np.abs(np.nan_to_num(one)).max(initial=0.0)
+    """Up to rounding of the largest finite value, which threads may change."""
+    size = np.abs(np.where(np.isfinite(one), one, 0.0)).max(initial=0.0)
     with np.errstate(invalid="ignore"):  # infinite, both
         near = np.abs(one - other) <= np.sqrt(np.finfo(dtype).eps) * size
     return bool((near | (np.isnan(one) & np.isnan(other)) | (one == other)).all())

@@ -93,24 +93,25 @@ def _batched(
 
     One that takes both, and whose answer to a row depends on the others, is meant for one: x - mean(x), for example.
     """
-    d, why = problem.inputs.dimension, ""
+    d = problem.inputs.dimension
     n = TRIED if d != TRIED else TRIED + 1  # so that one row is not taken for a column of another
     P = jnp.asarray(np.tile(problem.inputs.centre, (n, 1)))
     fed = jnp.asarray(scaled(inputs, P, back=False), dtype=dtype)
-    fitting = []
+    fitting, reasons = [], []
     for candidate in (function, jax.vmap(function)):
         try:
             found = jax.eval_shape(candidate, fed)
         except Exception as error:  # a model may refuse in any way it likes
-            why = why or words(error)
+            reasons.append(words(error))
             continue
         shape = getattr(found, "shape", ())
         if shape[:1] == (n,) and int(np.prod(shape[1:])) == problem.size:
             fitting.append(candidate)
-            continue
-        why = why or f"it answers {n} inputs with shape {list(shape)}, not [{n}, {problem.size}]"
+        else:
+            reasons.append(f"it answers {n} inputs with shape {list(shape)}, not [{n}, {problem.size}]")
     if fitting:
         return fitting[-1] if len(fitting) > 1 and _mixes_rows(function, problem, dtype, inputs) else fitting[0]
+    why = "; and one by one: ".join(dict.fromkeys(reasons))
     raise ValueError(
         f"{label} maps neither inputs [n, {d}] nor one input [{d}] in {dtype} to fields of {problem.name}, which have "
         f"{problem.size} values: {why}. {_remedy(why)}"
