@@ -256,9 +256,9 @@ def test_functions_and_modules_in_jax():
     with pytest.raises(ValueError, match=re.escape("maps neither inputs [n, 2] nor one input [2]")):
         assay.jax_surrogate(lambda x: jnp.zeros((4, 4)), PLAIN)
     with pytest.raises(
-        ValueError, match=r"TypeError: .*; and one by one: it answers 3 inputs with shape \[3, 2\], not"
+        ValueError, match=r"TypeError: .*; and one by one: it answers 3 inputs with shape \[3, 4\], not"
     ):
-        assay.jax_surrogate(lambda p: jnp.stack([p[0], p[1]]) @ jnp.eye(len(p.shape) + 1), PLAIN)
+        assay.jax_surrogate(lambda p: jnp.ones((4, 2)) @ p, PLAIN)
     with pytest.raises(ValueError, match="params are all that module.init returned"):
         assay.jax_surrogate(module, PLAIN, params["params"])
     with pytest.raises(ValueError, match="missing 1 required positional argument: 'key'. .* bind the rest: lambda x"):
