@@ -268,6 +268,8 @@ def test_words_that_are_not_known_are_refused(problem, snapshots):
             train(problem, "mlp", snapshots, **{option: value})
     with pytest.raises(ValueError, match="widths"):
         train(problem, "mlp", snapshots, widths=())
+    with pytest.raises(ValueError, match="no snapshots were held out to judge it by: leave base at 'auto'"):
+        train(problem, "mlp", snapshots.first(8), base="linear", **SMALL)
 
 
 def test_a_plain_black_box_is_learnt():

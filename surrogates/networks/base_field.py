@@ -27,11 +27,13 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
+from ...solvers.problem import Problem
 from ..baselines import polynomial
 from ..baselines.regression import RANK, TOLERANCE, Regression
 from ..surrogate import BASE
 from ..training.dull import DULL, targets_of
 from ..training.pod import Data, pod
+from .design import Design
 
 BASES = ("mean", "linear", "polynomial")
 ROWS = 2048  # that baselines are fitted to: more cost minutes
@@ -69,6 +71,28 @@ def judge(
         except (ValueError, np.linalg.LinAlgError):
             continue  # nothing to start from
     return Judged(r, fitted, {name: error for name, error in errors.items() if np.isfinite(error)})
+
+
+def base_of(design: Design, problem: Problem, found: Judged, asked: str) -> str:
+    """The name of what the network corrects: ``asked``, or with "auto" the best at the rows held out.
+
+    Raises:
+        ValueError: it is not there to be corrected.
+    """
+    shifts = design.keeps_shifts(problem)
+    known = {} if shifts else {name: found.errors[name] for name in BASES if name in found.errors}
+    if asked == "auto" and design.sees_fields and problem.inputs.dimension >= problem.shape[1]:
+        return "mean"  # a number a node: what is wrong in a linear map of all of them no operator undoes
+    if asked == "auto":
+        return min(known, key=lambda name: known[name], default="mean")
+    if asked == "mean" or asked in known:
+        return asked
+    why = (
+        f"a {asked} map of the inputs does not keep the shifts that {design.name} keeps on a periodic grid"
+        if shifts
+        else f"a {asked} map of the inputs could not be fitted, or no snapshots were held out to judge it by"
+    )
+    raise ValueError(f"{design.name} cannot correct base={asked!r} here: {why}: leave base at 'auto', or take 'mean'")
 
 
 def base_arrays(found: Judged, name: str) -> dict[str, np.ndarray]:

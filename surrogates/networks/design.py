@@ -6,7 +6,7 @@ The base is the mean of the fields or a polynomial (``base_field.py``).
 
 A ``Design`` is one architecture. Its ``build`` gives a flax module that maps a ``View`` of n inputs to [n, times,
 nodes, components]; everything around it (normalisers, losses, optimisers, checkpoints, files) is in
-``field_training.py`` and ``field_network.py``, which know no architecture.
+``field_training.py``, ``field_loss.py`` and ``field_network.py``, which know no architecture.
 """
 
 from __future__ import annotations
@@ -59,6 +59,10 @@ class Design(NamedTuple):
         """Its own settings by name, with their defaults."""
         found = list(inspect.signature(self.build).parameters.values())[1:]
         return {parameter.name: parameter.default for parameter in found}
+
+    def keeps_shifts(self, problem: Problem) -> bool:
+        """Whether shifted inputs get shifted fields, so that nothing that knows the place may be added."""
+        return self.sees_fields and problem.periodic
 
 
 def fits_all(problem: Problem) -> str:

@@ -1,11 +1,4 @@
-"""Training of any network that gives fields outright (``design.py``).
-
-    loss = (1 - w) mean_i |u(p_i) - u_i|^2 / |u_i|^2  +  w mean_j R(p_j, u(p_j))
-
-in the problem's own norm, the one that errors are told in; R is the squared relative dual norm of the discrete residual
-(``residual_loss.py``) at inputs where nothing was solved, w the ``physics_weight``. Prescribed values are built in
-(``constraints="hard"``), and what the scheme conserves with them, or both are left to the loss ("soft"), R then with
-their squared relative defect, so that the two can be compared.
+"""Training of any network that gives fields outright (``design.py``), on the loss of ``field_loss.py``.
 
 A part of the snapshots is held out (``HELD``, where there are enough): training returns the weights that were
 best there, and says their error. Optimisers: "adam" and "muon" on mini-batches (``stochastic.py``); "lbfgs": Adam, then
@@ -17,15 +10,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Bool
 
 from ...solvers.box import Box
 from ...solvers.problem import Problem
@@ -36,20 +28,13 @@ from ..training.optimise import Budget, Outcome, Progress, Stages, clock_warning
 from ..training.optimisers import judged_lbfgs
 from ..training.options import checked_weight
 from ..training.pod import Data, box_points, inner_product, pod, prepare, solve_few
-from ..training.residual_loss import built_in, constraint_loss, residual_loss
 from ..training.stochastic import Stochastic
 from ..training.symmetric import WAYS, group_arrays
 from ..training.twins import groups_of
-from .base_field import BASES, Judged, base_arrays, base_fields, judge
+from .base_field import BASES, base_arrays, base_fields, base_of, judge
 from .design import Design
-from .field_network import (
-    SETTINGS,
-    FieldNetwork,
-    arrays_of,
-    cast,
-    field_normaliser,
-    predictor,
-)
+from .field_loss import FieldLoss, Sets, held_error_of_baselines
+from .field_network import SETTINGS, FieldNetwork, arrays_of, field_normaliser, predictor
 
 HELD, ENOUGH = 0.125, 16  # share of the snapshots that is held out, and from how many on
 STEPS = 8000
@@ -66,18 +51,6 @@ CHOICES = {
     "symmetry": WAYS,
     "base": ("auto", *BASES),
 }
-
-
-class Sets(NamedTuple):
-    """What the loss is evaluated on: snapshots to learn and to judge by, and inputs of the physics loss."""
-
-    P: Float[Array, "n d"]
-    U: Float[Array, "n N"]  # with the prescribed values
-    sizes: Float[Array, " n"]  # |u_i|
-    held_P: Float[Array, "h d"]
-    held_U: Float[Array, "h N"]
-    held_sizes: Float[Array, " h"]
-    physics_P: Float[Array, "m d"]
 
 
 def train_fields(
@@ -144,9 +117,9 @@ def train_fields(
     data = solve_few(problem, box, FEW, seed) if snapshots is None else prepare(problem, snapshots, box)
     held = _held(data, weight, seed)
     sets = _sets(problem, data, held, weight, physics_points, seed)
-    rule = _Rule(problem, constraints == "hard", norm)
-    dull = judge(data, held, tuple(dict.fromkeys((*CHEAPEST, *BASES))), seed, partial(rule.held_error, sets))
-    corrected = _base(design, problem, dull, base)
+    error = held_error_of_baselines(problem, constraints == "hard", norm, sets)
+    dull = judge(data, held, tuple(dict.fromkeys((*CHEAPEST, *BASES))), seed, error)
+    corrected = base_of(design, problem, dull, base)
     arrays = _normalisers(design, problem, data, base_arrays(dull, corrected)) | group_arrays(problem, symmetry)
     architecture = {
         "name": design.name,
@@ -156,27 +129,17 @@ def train_fields(
         SETTINGS: _json(settings),
     }
     network = FieldNetwork(design, problem, net, arrays, precision, symmetry)
-    fit = _Fit(network, rule, weight, power)
+    fit = FieldLoss(network, constraints == "hard", weight, norm, power)
     first = sets.P[:1] if len(sets.P) else sets.physics_P[:1]
     unoptimised = {"xla_backend_optimization_level": 0}  # it runs once: half the time to compile
     weights = jax.jit(fit.start, compiler_options=unoptimised)(jax.random.PRNGKey(seed), first)
     count = (STEPS if seconds is None else 10**9) if steps is None else steps
+    rate, batch = rate or design.rate, int(batch)
     about = [design.name, problem.name, problem.settings, box.to_json(), data.hash, seed, weight, physics_points]
-    about += [
-        _json(settings),
-        optimiser,
-        precision,
-        constraints,
-        norm,
-        symmetry,
-        power,
-        int(batch),
-        rate or design.rate,
-        corrected,
-    ]
+    about += [_json(settings), optimiser, precision, constraints, norm, symmetry, power, batch, rate, corrected]
     path = None if checkpoint is None else Path(checkpoint)
     budget = Budget(count, seconds, start, path, progress, identity(*about), patience)
-    outcome, judged = _minimise(fit, optimiser, weights, sets, budget, rate or design.rate, int(batch), seed)
+    outcome, judged = _minimise(fit, optimiser, weights, sets, budget, rate, batch, seed)
     arrays |= arrays_of(outcome.weights) | _projection(problem, data, project)
     if project:
         architecture["lift"] = data.lift
@@ -207,93 +170,8 @@ def train_fields(
     return Surrogate(problem, architecture, arrays, predictor(design), box, seed, data.hash, training)
 
 
-class _Rule:
-    """What is built into fields, whoever gives them, and how wrong they are."""
-
-    def __init__(self, problem: Problem, hard: bool, norm: str) -> None:
-        self.problem, self.hard, self.norm = problem, hard, norm
-        self.known = built_in(problem)
-
-    def complete(self, raw: Array, P: Array) -> Float[Array, "n N"]:
-        return jax.vmap(self.known)(P, raw) if self.hard else raw
-
-    def errors(self, fields: Array, P: Array, U: Array, sizes: Array) -> Float[Array, " n"]:
-        """Relative errors in the norm of the loss."""
-        away = fields - U
-        if self.norm == "l2":
-            return jnp.sqrt(jnp.sum(away**2, axis=1) / jnp.maximum(jnp.sum(U**2, axis=1), 1e-300) + 1e-300)
-        return jnp.asarray(jax.vmap(self.problem.norm)(P, away) / sizes)
-
-    def held_error(self, sets: Sets, raw: np.ndarray) -> float:
-        """The mean of the errors at the rows held out, of fields before anything is built in."""
-
-        def mean(raw: Array, P: Array, U: Array, sizes: Array) -> Float[Array, ""]:
-            return jnp.mean(self.errors(self.complete(raw, P), P, U, sizes))
-
-        return float(jax.jit(mean)(jnp.asarray(raw), sets.held_P, sets.held_U, sets.held_sizes))
-
-
-class _Fit:
-    """The loss of a network, of any rows."""
-
-    def __init__(self, network: FieldNetwork, rule: _Rule, weight: float, power: int) -> None:
-        self.network, self.problem = network, network.problem
-        self.rule, self.weight, self.power = rule, weight, power
-        if weight:
-            self.residual, self.constraint = residual_loss(self.problem), constraint_loss(self.problem)
-
-    def start(self, key: Array, P: Array) -> Any:
-        """The first weights."""
-        view, _ = self.network.view(P)
-        return cast(dict(self.network.net.init(key, view)["params"]), self.network.precision)
-
-    def fields(self, weights: Any, P: Array) -> Float[Array, "n N"]:
-        return self.rule.complete(self.network.fields(weights, P), P)
-
-    def data(self, weights: Any, P: Array, U: Array, sizes: Array) -> Float[Array, ""]:
-        return jnp.mean(self.rule.errors(self.fields(weights, P), P, U, sizes) ** self.power)
-
-    def penalty(self, weights: Any, P: Array, U: Array) -> Float[Array, ""]:
-        """What the network adds to the loss of snapshots, of fields as it gives them itself."""
-        network = self.network
-        view, s = network.view(P)
-        away = network.target(view.x, s, U)
-        u = jnp.where(network.prescribed(P)[0], 0.0, away).reshape((len(P), *self.problem.shape))
-        seen = cast(view, network.precision), cast(u, network.precision)
-        found: Any = network.net.apply({"params": weights}, *seen, method="penalty")
-        return jnp.asarray(found, dtype=jnp.float64)
-
-    def physics(self, weights: Any, P: Array) -> Float[Array, ""]:
-        fields = self.fields(weights, P)
-        value = jnp.mean(jax.vmap(self.residual)(P, fields))
-        return value if self.rule.hard else value + jnp.mean(jax.vmap(self.constraint)(P, fields))
-
-    def loss(self, weights: Any, sets: Sets) -> Float[Array, ""]:
-        """On all rows."""
-        total = jnp.zeros(())
-        if self.weight < 1:
-            total = total + (1 - self.weight) * self.data(weights, sets.P, sets.U, sets.sizes)
-            if self.network.design.penalised:
-                total = total + (1 - self.weight) * self.penalty(weights, sets.P, sets.U)
-        if self.weight:
-            total = total + self.weight * self.physics(weights, sets.physics_P)
-        return total
-
-    def judged(self, weights: Any, sets: Sets) -> Float[Array, ""]:
-        """The square of the mean error on the rows held out; where there are none, the loss."""
-        if len(sets.held_P) and self.weight < 1:
-            known = sets.held_P, sets.held_U, sets.held_sizes
-            return jnp.mean(self.rule.errors(self.fields(weights, sets.held_P), *known)) ** 2
-        return self.loss(weights, sets)
-
-    def at(self, weights: Any, sets: Sets, rows: Int[Array, " b"], points: Int[Array, " b"]) -> Float[Array, ""]:
-        """On a batch."""
-        some = sets._replace(P=sets.P[rows], U=sets.U[rows], sizes=sets.sizes[rows], physics_P=sets.physics_P[points])
-        return self.loss(weights, some)
-
-
 def _minimise(
-    fit: _Fit, kind: str, weights: Any, sets: Sets, budget: Budget, rate: float, batch: int, seed: int
+    fit: FieldLoss, kind: str, weights: Any, sets: Sets, budget: Budget, rate: float, batch: int, seed: int
 ) -> tuple[Outcome, float]:
     """Where the run ended, and the mean relative error on the rows held out; without any, the root of the loss."""
     stages = Stages(budget)
@@ -336,25 +214,10 @@ def _sets(problem: Problem, data: Data, held: np.ndarray, weight: float, points:
     return Sets(*(jnp.asarray(a) for a in parts))
 
 
-def _base(design: Design, problem: Problem, dull: Judged, asked: str) -> str:
-    """The name of what the network corrects."""
-    if design.sees_fields and problem.periodic:
-        known = {}
-    else:
-        known = {name: error for name, error in dull.errors.items() if name in BASES}
-    if asked == "auto" and design.sees_fields and problem.inputs.dimension >= problem.shape[1]:
-        return "mean"  # a number a node: what is wrong in a linear map of all of them no operator undoes
-    if asked == "auto":
-        return min(known, key=lambda name: known[name], default="mean")
-    if asked != "mean" and asked not in known:
-        raise ValueError(f"{design.name} has no {asked} to correct here: base is mean")
-    return asked
-
-
 def _normalisers(design: Design, problem: Problem, data: Data, base: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     U = data.fields / data.amplitudes[:, None]
     mean = U.mean(axis=0)
-    if design.sees_fields and problem.periodic:  # the mean of a sample breaks what a shifted input's answer keeps
+    if design.keeps_shifts(problem):  # the mean of a sample breaks what a shifted input's answer keeps
         mean = np.broadcast_to(mean.reshape(problem.shape).mean(axis=1, keepdims=True), problem.shape).ravel()
     away = U - np.asarray(base_fields({"norm.mean": mean, **base}, jnp.asarray(data.features)))
     by_component = away.reshape(len(U), -1, problem.shape[2])

@@ -1,0 +1,133 @@
+"""The loss of a network that gives fields outright, and how wrong fields are at rows that were held out.
+
+    loss = (1 - w) mean_i |u(p_i) - u_i|^2 / |u_i|^2  +  w mean_j R(p_j, u(p_j))
+
+in the problem's own norm, the one that errors are told in; R is the squared relative dual norm of the discrete residual
+(``residual_loss.py``) at inputs where nothing was solved, w the ``physics_weight``. Prescribed values are built in
+(``constraints="hard"``), and what the scheme conserves with them, or both are left to the loss ("soft"), R then with
+their squared relative defect, so that the two can be compared.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int
+
+from ...solvers.problem import Problem
+from ..training.residual_loss import built_in, constraint_loss, residual_loss
+from .field_network import FieldNetwork, cast
+
+
+class Sets(NamedTuple):
+    """What the loss is evaluated on: snapshots to learn and to judge by, and inputs of the physics loss."""
+
+    P: Float[Array, "n d"]
+    U: Float[Array, "n N"]  # with the prescribed values
+    sizes: Float[Array, " n"]  # |u_i|
+    held_P: Float[Array, "h d"]
+    held_U: Float[Array, "h N"]
+    held_sizes: Float[Array, " h"]
+    physics_P: Float[Array, "m d"]
+
+
+def relative_errors(
+    problem: Problem,
+    norm: str,
+    fields: Float[Array, "n N"],
+    P: Float[Array, "n d"],
+    U: Float[Array, "n N"],
+    sizes: Float[Array, " n"],
+) -> Float[Array, " n"]:
+    """Of fields, whoever gives them, in the problem's norm or in "l2"."""
+    away = fields - U
+    if norm == "l2":
+        return jnp.sqrt(jnp.sum(away**2, axis=1) / jnp.maximum(jnp.sum(U**2, axis=1), 1e-300) + 1e-300)
+    return jnp.asarray(jax.vmap(problem.norm)(P, away) / sizes)
+
+
+def held_error(problem: Problem, norm: str, fields: Float[Array, "h N"], sets: Sets) -> Float[Array, ""]:
+    """The mean relative error at the rows held out."""
+    return jnp.mean(relative_errors(problem, norm, fields, sets.held_P, sets.held_U, sets.held_sizes))
+
+
+def held_error_of_baselines(
+    problem: Problem, hard: bool, norm: str, sets: Sets
+) -> Callable[[Float[np.ndarray, "h N"]], float]:
+    """``held_error`` of fields before anything is built in."""
+    known = built_in(problem)
+
+    @jax.jit
+    def error(raw: Array, sets: Sets) -> Array:
+        return held_error(problem, norm, jax.vmap(known)(sets.held_P, raw) if hard else raw, sets)
+
+    return lambda raw: float(error(jnp.asarray(raw), sets))
+
+
+class FieldLoss:
+    """The loss of a network, of any rows."""
+
+    def __init__(self, network: FieldNetwork, hard: bool, weight: float, norm: str, power: int) -> None:
+        self.network, self.problem = network, network.problem
+        self.hard, self.weight, self.norm, self.power = hard, weight, norm, power
+        self.known = built_in(self.problem)
+        if weight:
+            self.residual, self.constraint = residual_loss(self.problem), constraint_loss(self.problem)
+
+    def start(self, key: Array, P: Float[Array, "n d"]) -> Any:
+        """The first weights."""
+        view, _ = self.network.view(P)
+        return cast(dict(self.network.net.init(key, view)["params"]), self.network.precision)
+
+    def fields(self, weights: Any, P: Float[Array, "n d"]) -> Float[Array, "n N"]:
+        """What the loss sees: with what is known beforehand where that is built in."""
+        raw = self.network.fields(weights, P)
+        return jax.vmap(self.known)(P, raw) if self.hard else raw
+
+    def data(
+        self, weights: Any, P: Float[Array, "n d"], U: Float[Array, "n N"], sizes: Float[Array, " n"]
+    ) -> Float[Array, ""]:
+        """The first term, without its weight."""
+        return jnp.mean(relative_errors(self.problem, self.norm, self.fields(weights, P), P, U, sizes) ** self.power)
+
+    def penalty(self, weights: Any, P: Float[Array, "n d"], U: Float[Array, "n N"]) -> Float[Array, ""]:
+        """What the network adds to the loss of snapshots, of fields as it gives them itself."""
+        network = self.network
+        view, s = network.view(P)
+        away = network.target(view.x, s, U)
+        u = jnp.where(network.prescribed(P)[0], 0.0, away).reshape((len(P), *self.problem.shape))
+        seen = cast(view, network.precision), cast(u, network.precision)
+        found: Any = network.net.apply({"params": weights}, *seen, method="penalty")
+        return jnp.asarray(found, dtype=jnp.float64)
+
+    def physics(self, weights: Any, P: Float[Array, "m d"]) -> Float[Array, ""]:
+        """The second term, without its weight."""
+        fields = self.fields(weights, P)
+        value = jnp.mean(jax.vmap(self.residual)(P, fields))
+        return value if self.hard else value + jnp.mean(jax.vmap(self.constraint)(P, fields))
+
+    def loss(self, weights: Any, sets: Sets) -> Float[Array, ""]:
+        """On all rows."""
+        total = jnp.zeros(())
+        if self.weight < 1:
+            total = total + (1 - self.weight) * self.data(weights, sets.P, sets.U, sets.sizes)
+            if self.network.design.penalised:
+                total = total + (1 - self.weight) * self.penalty(weights, sets.P, sets.U)
+        if self.weight:
+            total = total + self.weight * self.physics(weights, sets.physics_P)
+        return total
+
+    def judged(self, weights: Any, sets: Sets) -> Float[Array, ""]:
+        """The square of the mean error on the rows held out; where there are none, the loss."""
+        if len(sets.held_P) and self.weight < 1:
+            return held_error(self.problem, self.norm, self.fields(weights, sets.held_P), sets) ** 2
+        return self.loss(weights, sets)
+
+    def at(self, weights: Any, sets: Sets, rows: Int[Array, " b"], points: Int[Array, " b"]) -> Float[Array, ""]:
+        """On a batch."""
+        some = sets._replace(P=sets.P[rows], U=sets.U[rows], sizes=sets.sizes[rows], physics_P=sets.physics_P[points])
+        return self.loss(weights, some)
