@@ -12,6 +12,7 @@ from assay.solvers.datasets.dataset import dataset, rows_of
 from assay.solvers.problems.black_box import black_box
 from assay.solvers.problems.heat import Heat
 from assay.solvers.problems.thermal_block import ThermalBlock
+from assay.solvers.problems.wave import Wave
 from assay.solvers.snapshots.sample import sample
 from assay.surrogates import load, save, train
 from assay.surrogates.baselines.regression import Regression
@@ -22,6 +23,7 @@ from assay.surrogates.networks.resnet import change_per_layer
 from assay.surrogates.surrogate import scaled_features
 from assay.surrogates.training.dull import DULL, little_added, targets_of
 from assay.surrogates.training.optimise import Outcome, clock_warning
+from assay.surrogates.training.pod import prepare
 from assay.verify.answers.evaluate import captured
 from assay.verify.proofs.prover import prover
 
@@ -176,6 +178,23 @@ def test_prescribed_values_are_built_in_or_left_to_the_loss():
     for u in (hard, soft):
         exact = np.array_equal(u.reshape(2, 5, -1)[:, 0], np.stack([start, start]))
         assert exact == (u is hard)
+
+
+@pytest.mark.parametrize(
+    ("problem", "options"), [(Heat(cells=4, steps=4), {"norm": "l2", "constraints": "soft"}), (Wave(cells=8), {})]
+)
+def test_baselines_are_told_as_they_answer_alone(problem, options):
+    """With the start of heat, which a network is left to learn; of waves without the energy, which a network keeps."""
+    data = sample(problem, 16)
+    held = _held(prepare(problem, data), 0.0, 0)
+    told = train(problem, "mlp", data, steps=1, **options, **SMALL).training["validation"]["dull"]["mean"]
+    left = rows_of(data, held)
+    away = train(problem, "mean", rows_of(data, ~held))(left.inputs) - left.fields
+    if "norm" in options:
+        found = np.linalg.norm(away, axis=1) / np.linalg.norm(left.fields, axis=1)
+    else:
+        found = jax.vmap(problem.norm)(left.inputs, away) / jax.vmap(problem.magnitude)(left.inputs, left.fields)
+    assert told == pytest.approx(float(np.mean(found)), rel=0.02)  # in the basis of all rows, not of those kept
 
 
 def test_physics_alone_learns_without_a_field(problem):

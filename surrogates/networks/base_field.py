@@ -57,8 +57,9 @@ def judge(
     """The baselines that can be fitted; none without rows held out.
 
     Args:
-        error: the mean relative error of fields at the rows held out, as the network's own is measured. That in the
-            norm of the basis is another: of a polynomial on the thermal block it is .0058 for .0143.
+        error: the mean relative error at the rows held out of fields without prescribed values, in the norm that the
+            network's own is measured in. That in the norm of the basis is another: of a polynomial on the thermal block
+            it is .0058 for .0143.
     """
     r = Regression.in_basis(data, pod(data, TOLERANCE, RANK))
     fitted, errors = {}, {}

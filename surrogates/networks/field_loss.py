@@ -55,15 +55,14 @@ def held_error(problem: Problem, norm: str, fields: Float[Array, "h N"], sets: S
     return jnp.mean(relative_errors(problem, norm, fields, sets.held_P, sets.held_U, sets.held_sizes))
 
 
-def held_error_of_baselines(
-    problem: Problem, hard: bool, norm: str, sets: Sets
-) -> Callable[[Float[np.ndarray, "h N"]], float]:
-    """``held_error`` of fields before anything is built in."""
-    known = built_in(problem)
+def held_error_of_baselines(problem: Problem, norm: str, sets: Sets) -> Callable[[Float[np.ndarray, "h N"]], float]:
+    """``held_error`` of fields without prescribed values, as baselines answer that are trained alone: these values are
+    put in whatever ``constraints`` says of the network, and nothing else that the scheme conserves.
+    """
 
     @jax.jit
     def error(raw: Array, sets: Sets) -> Array:
-        return held_error(problem, norm, jax.vmap(known)(sets.held_P, raw) if hard else raw, sets)
+        return held_error(problem, norm, jax.vmap(problem.prescribe)(sets.held_P, raw), sets)
 
     return lambda raw: float(error(jnp.asarray(raw), sets))
 

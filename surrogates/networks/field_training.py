@@ -117,7 +117,7 @@ def train_fields(
     data = solve_few(problem, box, FEW, seed) if snapshots is None else prepare(problem, snapshots, box)
     held = _held(data, weight, seed)
     sets = _sets(problem, data, held, weight, physics_points, seed)
-    error = held_error_of_baselines(problem, constraints == "hard", norm, sets)
+    error = held_error_of_baselines(problem, norm, sets)
     dull = judge(data, held, tuple(dict.fromkeys((*CHEAPEST, *BASES))), seed, error)
     corrected = base_of(design, problem, dull, base)
     arrays = _normalisers(design, problem, data, base_arrays(dull, corrected)) | group_arrays(problem, symmetry)
