@@ -109,6 +109,18 @@ def test_wrong_boundary_values_count():
     assert float(residual_loss(problem)(p, truth + off)) == pytest.approx(size, rel=1e-10)
 
 
+def test_what_the_norm_does_not_see_has_a_gradient():
+    """The norm of heat leaves out the initial state, all that is wrong before a network has learnt."""
+    problem = assay.problem("heat", **SMALL["heat"])
+    p = jnp.asarray(problem.inputs.centre)
+    known = np.asarray(problem.prescribe(p, jnp.zeros(problem.size)))
+    later = np.arange(problem.size) >= problem.shape[1]
+    loss = jax.value_and_grad(constraint_loss(problem), argnums=1)
+    value, slope = loss(p, jnp.asarray(np.where(later, known, 0.0)))
+    assert value == 0 and (slope == 0).all() and not (later | (known == 0)).all()
+    assert np.isnan(loss(p, jnp.full(problem.size, np.nan))[0])
+
+
 def test_a_field_that_is_inside_out_has_a_finite_loss_that_leads_back():
     problem = assay.problem("hyperelastic", **SMALL["hyperelastic"])
     p = jnp.asarray(problem.inputs.centre)

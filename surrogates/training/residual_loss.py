@@ -87,7 +87,9 @@ def constraint_loss(problem: Problem) -> Loss:
 
     def loss(p: Array, u: Array) -> Array:
         v = known(p, u)
-        return relative_square(problem, p, u - v, lax.stop_gradient(v))
+        e = u - v
+        unseen = problem.norm(p, lax.stop_gradient(e)) == 0  # as of an initial state, where the norm has no derivative
+        return relative_square(problem, p, jnp.where(unseen, 0.0, e), lax.stop_gradient(v))
 
     return loss
 
