@@ -1,6 +1,6 @@
 """Networks that give fields outright: prescribed values, physics, early stopping, going on, projection, files."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import jax
 import jax.numpy as jnp
@@ -9,6 +9,7 @@ import pytest
 
 from assay.solvers.box import Box
 from assay.solvers.datasets.dataset import dataset, rows_of
+from assay.solvers.problem import Attempt, Problem
 from assay.solvers.problems.black_box import black_box
 from assay.solvers.problems.heat import Heat
 from assay.solvers.problems.thermal_block import ThermalBlock
@@ -28,6 +29,26 @@ from assay.verify.answers.evaluate import captured
 from assay.verify.proofs.prover import prover
 
 SMALL = {"widths": (8,)}
+
+
+@dataclass(frozen=True)
+class Halves(Problem):
+    """(p, p, p^3, p^3), of which the first two are prescribed."""
+
+    inputs = Box(("p",), [1.0], [2.0])
+    shape = (1, 4, 1)
+    coordinates = np.arange(4.0)[:, None]
+    norm_name = "Euclidean norm"
+
+    def solve_jax(self, p, tolerance=None):
+        u = self.prescribe(p, jnp.full(4, p[0] ** 3))
+        return Attempt(u, jnp.zeros(()), jnp.asarray(1), jnp.asarray(0))
+
+    def prescribe(self, p, u):
+        return jnp.where(jnp.arange(4) < 2, p[0], u)
+
+    def norm(self, p, u):
+        return jnp.sqrt(jnp.sum(u**2))
 
 
 @pytest.fixture(scope="module")
@@ -85,7 +106,7 @@ def test_the_weights_that_were_best_at_held_out_rows_are_kept(trained):
 def test_a_dull_baseline_that_is_better_is_told(problem, snapshots):
     little = train(problem, "mlp", snapshots, steps=2, **SMALL)
     dull = little.training["validation"]["dull"]
-    assert set(dull) == {"mean", "linear", "polynomial", "kernel-ridge"} and dull["kernel-ridge"] < dull["mean"]
+    assert set(dull) == set(DULL) and dull["kernel-ridge"] < dull["mean"]
     assert little.training["base"] == min(("mean", "linear", "polynomial"), key=lambda name: dull[name])
     (warning,) = train(problem, "mlp", snapshots, steps=2, base="mean", **SMALL).training["warnings"]
     assert f"{min(dull, key=lambda name: dull[name])}, which costs nothing" in warning
@@ -96,7 +117,7 @@ def test_baselines_are_judged_in_the_norm_that_the_network_is(snapshots, problem
     weighs every input otherwise than that of the basis.
     """
     r = Regression.of(problem, snapshots, None)
-    held = _held(r.data, 0.0, 0)
+    held = _held(r.data, 0)
     dull = train(problem, "mlp", snapshots, steps=1, **SMALL).training["validation"]["dull"]
     kept, left = rows_of(snapshots, ~held), rows_of(snapshots, held)
     for name in ("linear", "kernel-ridge"):
@@ -118,6 +139,57 @@ def test_a_network_that_adds_nothing_to_what_it_corrects_says_so():
     assert little_added("polynomial", 0.02, 0.0179) == [] and little_added("mean", np.inf, 0.5) == []
     (told,) = little_added("polynomial", 0.02, 0.0181)
     assert "a relative error of 0.018 after 0.02 at left-out snapshots: train polynomial instead" in told
+
+
+def told_at(problem, rows):
+    """The mean error of a surrogate at rows, in the problem's own norm."""
+    return lambda s: float(jnp.mean(jax.vmap(problem.relative_error)(rows.inputs, s(rows.inputs), rows.fields)))
+
+
+@pytest.mark.parametrize("options", [{"project": 1}, {"norm": "l2"}, {"physics_weight": 1.0, "physics_points": 16}])
+def test_the_network_is_judged_as_it_answers(problem, snapshots, options):
+    """Also where its loss is in another norm, its field is projected afterwards, or it learns no field at all."""
+    s = train(problem, "mlp", snapshots, steps=20, **SMALL, **options)
+    error = told_at(problem, rows_of(snapshots, _held(Regression.of(problem, snapshots, None).data, 0)))
+    found = s.training["validation"]
+    assert found["network"] == pytest.approx(error(s), rel=1e-9)
+    best = min(found["dull"], key=lambda name: found["dull"][name])
+    assert found["network"] > 1.1 * found["dull"][best]
+    assert s.training["warnings"][0].startswith(f"{best}, which costs nothing, has a relative error of")
+
+
+def test_baselines_get_the_prescribed_values_that_they_would_have_alone():
+    """Beside a network that has to learn them, too. Without, the half of the field that is known would be missing."""
+    known = Halves()
+    data = sample(known, 24)
+    held = _held(Regression.of(known, data, None).data, 0)
+    error, alone = told_at(known, rows_of(data, held)), train(known, "linear", rows_of(data, ~held))
+    s = train(known, "mlp", data, steps=1, constraints="soft", **SMALL)
+    assert s.training["validation"]["dull"]["linear"] == pytest.approx(error(alone), abs=1e-12)
+    assert s.training["validation"]["network"] > 0.1 and "which costs nothing" in s.training["warnings"][0]
+
+
+@pytest.mark.parametrize(
+    ("rows", "said"), [(12, "12 snapshots are too few to leave any out"), (20, "none could be left out to judge")]
+)
+def test_a_network_that_no_row_can_judge_says_so(rows, said):
+    drawn = np.random.default_rng(0).random((rows, 2))
+    P = drawn if rows < 16 else 0.5 + 1e-4 * drawn
+    data = dataset(P, 1 + drawn, np.arange(2.0), box=Box(("a", "b"), [0.0, 0.0], [1.0, 1.0]))
+    s = train(data.problem, "mlp", data.snapshots, steps=1, **SMALL)
+    assert "validation" not in s.training and said in s.training["warnings"][-1]
+
+
+@pytest.mark.parametrize("zeros", [slice(None, None, 4), slice(None)])
+def test_solutions_that_are_zero_are_learnt_like_others(zeros):
+    """Their errors are divided by the size of the others, not by nothing; a norm without a slope there does no harm."""
+    drawn = np.random.default_rng(0).random((24, 2))
+    fields = np.repeat(1 + drawn[:, :1], 3, axis=1)
+    fields[zeros] = 0.0
+    data = dataset(drawn, fields, np.arange(3.0))
+    s = train(data.problem, "mlp", data.snapshots, steps=60, **SMALL)
+    assert s.training["stopped"] == "steps" and s.training["validation"]["network"] < 1
+    assert max(s.training["validation"]["dull"].values()) < 2
 
 
 @pytest.mark.parametrize(("base", "power"), [("linear", 1), ("polynomial", 3)])
@@ -180,20 +252,15 @@ def test_prescribed_values_are_built_in_or_left_to_the_loss():
         assert exact == (u is hard)
 
 
-@pytest.mark.parametrize(
-    ("problem", "options"), [(Heat(cells=4, steps=4), {"norm": "l2", "constraints": "soft"}), (Wave(cells=8), {})]
-)
-def test_baselines_are_told_as_they_answer_alone(problem, options):
-    """With the start of heat, which a network is left to learn; of waves without the energy, which a network keeps."""
+def test_baselines_are_told_as_they_answer_alone():
+    """Of waves without the energy, which a network keeps."""
+    problem = Wave(cells=8)
     data = sample(problem, 16)
-    held = _held(prepare(problem, data), 0.0, 0)
-    told = train(problem, "mlp", data, steps=1, **options, **SMALL).training["validation"]["dull"]["mean"]
+    held = _held(prepare(problem, data), 0)
+    told = train(problem, "mlp", data, steps=1, **SMALL).training["validation"]["dull"]["mean"]
     left = rows_of(data, held)
     away = train(problem, "mean", rows_of(data, ~held))(left.inputs) - left.fields
-    if "norm" in options:
-        found = np.linalg.norm(away, axis=1) / np.linalg.norm(left.fields, axis=1)
-    else:
-        found = jax.vmap(problem.norm)(left.inputs, away) / jax.vmap(problem.magnitude)(left.inputs, left.fields)
+    found = jax.vmap(problem.norm)(left.inputs, away) / jax.vmap(problem.magnitude)(left.inputs, left.fields)
     assert told == pytest.approx(float(np.mean(found)), rel=0.02)  # in the basis of all rows, not of those kept
 
 
@@ -289,6 +356,9 @@ def test_words_that_are_not_known_are_refused(problem, snapshots):
         train(problem, "mlp", snapshots, widths=())
     with pytest.raises(ValueError, match="no snapshots were held out to judge it by: leave base at 'auto'"):
         train(problem, "mlp", snapshots.first(8), base="linear", **SMALL)
+    in_numpy = black_box(lambda p: p, problem.inputs, size=4, norm=lambda u: float(np.abs(np.asarray(u)).max()))
+    with pytest.raises(ValueError, match='no network of fields can be trained in it: .* norm="l2"'):
+        train(in_numpy, "mlp", (np.ones((2, 4)), np.ones((2, 4))), steps=1)
 
 
 def test_a_plain_black_box_is_learnt():

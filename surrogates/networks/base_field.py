@@ -33,6 +33,7 @@ from ..baselines.regression import RANK, TOLERANCE, Regression
 from ..surrogate import BASE
 from ..training.dull import DULL, targets_of
 from ..training.pod import Data, pod
+from ..training.vanishing import VANISH, at_zero, vanishing_array
 from .design import Design
 
 BASES = ("mean", "linear", "polynomial")
@@ -44,6 +45,7 @@ class Judged(NamedTuple):
 
     regression: Regression  # of all rows
     fitted: dict[str, Any]
+    bases: dict[str, float]  # as ``errors``, of what a network would correct, which vanishes where fields do
     errors: dict[str, float]  # mean, relative, in the norm that the network's are told in
 
 
@@ -57,21 +59,29 @@ def judge(
     """The baselines that can be fitted; none without rows held out.
 
     Args:
-        error: the mean relative error at the rows held out of fields without prescribed values, in the norm that the
-            network's own is measured in. That in the norm of the basis is another: of a polynomial on the thermal block
-            it is .0058 for .0143.
+        error: the mean relative error at the rows held out of fields without prescribed values, as it is told of the
+            network. That in the norm of the basis is another: of a polynomial on the thermal block it is .0058 for
+            .0143.
     """
     r = Regression.in_basis(data, pod(data, TOLERANCE, RANK))
-    fitted, errors = {}, {}
+    fitted, errors, bases = {}, {}, {}
+    vanish = vanishing_array(data.problem, data)
+    x = r.x[held]
+    x_0 = np.asarray(at_zero(vanish, x)) if vanish else x
     rows, left = np.flatnonzero(~held)[:ROWS], np.flatnonzero(held)
     for name in names if len(left) else ():
         try:
             fitted[name] = DULL[name].fit(r.some(rows), seed)
-            said = data.amplitudes[left, None] * (targets_of(fitted[name], r.x[left]) @ r.basis.T)
-            errors[name] = error(said)
+            said = targets_of(fitted[name], x)
+            errors[name] = error(data.amplitudes[left, None] * (said @ r.basis.T))
+            if name in BASES and vanish:
+                said = said - targets_of(fitted[name], x_0)
+                bases[name] = error(data.amplitudes[left, None] * (said @ r.basis.T))
+            elif name in BASES:
+                bases[name] = errors[name]
         except (ValueError, np.linalg.LinAlgError):
             continue  # nothing to start from
-    return Judged(r, fitted, {name: error for name, error in errors.items() if np.isfinite(error)})
+    return Judged(r, fitted, *({name: e for name, e in known.items() if np.isfinite(e)} for known in (bases, errors)))
 
 
 def base_of(design: Design, problem: Problem, found: Judged, asked: str) -> str:
@@ -81,7 +91,7 @@ def base_of(design: Design, problem: Problem, found: Judged, asked: str) -> str:
         ValueError: it is not there to be corrected.
     """
     shifts = design.keeps_shifts(problem)
-    known = {} if shifts else {name: found.errors[name] for name in BASES if name in found.errors}
+    known = {} if shifts else found.bases
     if asked == "auto" and design.sees_fields and problem.inputs.dimension >= problem.shape[1]:
         return "mean"  # a number a node: what is wrong in a linear map of all of them no operator undoes
     if asked == "auto":
@@ -111,7 +121,12 @@ def base_arrays(found: Judged, name: str) -> dict[str, np.ndarray]:
 
 
 def base_fields(arrays: Mapping[str, Any], x: Float[Array, "n m"]) -> Float[Array, "n N"] | Float[Array, " N"]:
-    """The base at scaled features, in units of the amplitude."""
+    """The base at scaled features, in units of the amplitude; where fields vanish it does."""
+    base = _base(arrays, x)
+    return base - _base(arrays, at_zero(arrays, x)) if VANISH in arrays else base
+
+
+def _base(arrays: Mapping[str, Any], x: Float[Array, "n m"]) -> Float[Array, "n N"] | Float[Array, " N"]:
     if BASE + "values" not in arrays:
         return jnp.asarray(arrays["norm.mean"])
     parts = {key: arrays[BASE + key] for key in ("powers", "values")}

@@ -10,17 +10,16 @@ their squared relative defect, so that the two can be compared.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Float, Int
 
 from ...solvers.problem import Problem
 from ..training.residual_loss import built_in, constraint_loss, residual_loss
 from .field_network import FieldNetwork, cast
+from .left_out import relative
 
 
 class Sets(NamedTuple):
@@ -28,7 +27,7 @@ class Sets(NamedTuple):
 
     P: Float[Array, "n d"]
     U: Float[Array, "n N"]  # with the prescribed values
-    sizes: Float[Array, " n"]  # |u_i|
+    sizes: Float[Array, " n"]  # |u_i|, in the norm of the loss
     held_P: Float[Array, "h d"]
     held_U: Float[Array, "h N"]
     held_sizes: Float[Array, " h"]
@@ -46,25 +45,14 @@ def relative_errors(
     """Of fields, whoever gives them, in the problem's norm or in "l2"."""
     away = fields - U
     if norm == "l2":
-        return jnp.sqrt(jnp.sum(away**2, axis=1) / jnp.maximum(jnp.sum(U**2, axis=1), 1e-300) + 1e-300)
-    return jnp.asarray(jax.vmap(problem.norm)(P, away) / sizes)
+        square = jnp.sum(U**2, axis=1)
+        return jnp.sqrt(jnp.sum(away**2, axis=1) / jnp.where(square > 0, square, sizes**2) + 1e-300)
+    return relative(problem, P, away, sizes)
 
 
 def held_error(problem: Problem, norm: str, fields: Float[Array, "h N"], sets: Sets) -> Float[Array, ""]:
     """The mean relative error at the rows held out."""
     return jnp.mean(relative_errors(problem, norm, fields, sets.held_P, sets.held_U, sets.held_sizes))
-
-
-def held_error_of_baselines(problem: Problem, norm: str, sets: Sets) -> Callable[[Float[np.ndarray, "h N"]], float]:
-    """``held_error`` of fields without prescribed values, as baselines answer that are trained alone: these values are
-    put in whatever ``constraints`` says of the network, and nothing else that the scheme conserves.
-    """
-
-    @jax.jit
-    def error(raw: Array, sets: Sets) -> Array:
-        return held_error(problem, norm, jax.vmap(problem.prescribe)(sets.held_P, raw), sets)
-
-    return lambda raw: float(error(jnp.asarray(raw), sets))
 
 
 class FieldLoss:

@@ -3,8 +3,9 @@
 ``arrays``: the weights, ``net.<path>``; the normalisers of the features (``shift``, ``gain``), of the fields
 (``norm.mean`` [N], ``norm.scale`` [components]) and of the inputs as functions (``norm.fields`` [2, channels], and
 ``norm.log`` [channels], one where their logarithm is taken); where a polynomial is corrected instead of the mean,
-``base.<key>`` of ``base_field.py``; where the network is projected on a basis V, ``basis`` and its ``dual`` M V, so
-that the coefficients are those of the best approximation of its field.
+``base.<key>`` of ``base_field.py``; where fields vanish with some inputs, ``norm.vanish`` of ``vanishing.py``; where
+the network is projected on a basis V, ``basis`` and its ``dual`` M V, so that the coefficients are those of the best
+approximation of its field.
 """
 
 from __future__ import annotations
@@ -24,9 +25,11 @@ from ...solvers.problem import Problem
 from ..surrogate import scaled_features
 from ..training.residual_loss import built_in, conserves
 from ..training.symmetric import symmetrised
+from ..training.vanishing import VANISH, distance
 from .base_field import base_fields
 from .design import Design, View, mesh_of
 
+LEAST = 1e-6  # of a size that is divided by
 SETTINGS = "settings"  # of the architecture, in its record
 
 
@@ -52,7 +55,7 @@ class FieldNetwork(NamedTuple):
         seen = View(x, fields, jnp.asarray(coordinates), jnp.asarray(times), edges)
         if not design.sees_base:
             return seen, s
-        base = base_fields(self.arrays, x) / self._scale
+        base = base_fields(self.arrays, x) / self._scale(x, LEAST)
         base = base.reshape((*base.shape[:-1], *problem.shape))
         prescribed, values = self.prescribed(P)
         given = jnp.where(prescribed, self.target(x, s, values), 0.0).reshape((len(P), *problem.shape))
@@ -76,15 +79,18 @@ class FieldNetwork(NamedTuple):
         out: Any = self.net.apply({"params": weights}, cast(view, self.precision))
         flat = jnp.reshape(out, (len(out), -1)).astype(jnp.float64)
         known = jnp.where(jnp.isfinite(view.x).all(axis=1), s, jnp.nan)  # a network may look at the functions alone
-        return known[:, None] * (base_fields(self.arrays, view.x) + self._scale * flat)
+        return known[:, None] * (base_fields(self.arrays, view.x) + self._scale(view.x) * flat)
 
     def target(self, x: Float[Array, "n m"], s: Float[Array, " n"], U: Float[Array, "n N"]) -> Float[Array, "n N"]:
         """What the network itself would have to give for these fields."""
-        return (U / s[:, None] - base_fields(self.arrays, x)) / self._scale
+        return (U / s[:, None] - base_fields(self.arrays, x)) / self._scale(x, LEAST)
 
-    @property
-    def _scale(self) -> Float[Array, " N"]:
-        return jnp.tile(jnp.asarray(self.arrays["norm.scale"]), self.problem.size // self.problem.shape[2])
+    def _scale(self, x: Float[Array, "n m"], least: float = 0.0) -> Float[Array, " N"] | Float[Array, "n N"]:
+        """What the network is multiplied by, ``least`` of its size or more."""
+        scale = jnp.tile(jnp.asarray(self.arrays["norm.scale"]), self.problem.size // self.problem.shape[2])
+        if VANISH not in self.arrays:
+            return scale
+        return jnp.maximum(distance(self.arrays, x), least)[:, None] * scale
 
 
 def normalised(fields: Float[Array, "n nodes c"], arrays: Mapping[str, Any]) -> Float[Array, "n nodes c"]:

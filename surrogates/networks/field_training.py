@@ -1,8 +1,9 @@
 """Training of any network that gives fields outright (``design.py``), on the loss of ``field_loss.py``.
 
-A part of the snapshots is held out (``HELD``, where there are enough): training returns the weights that were
-best there, and says their error. Optimisers: "adam" and "muon" on mini-batches (``stochastic.py``); "lbfgs": Adam, then
-L-BFGS on all rows (``optimisers.py``), for small networks.
+A part of the snapshots is held out (``HELD``, where there are enough): training returns the weights that were best
+there, in the norm of the loss, and says how wrong its answers are there (``left_out.py``); with physics alone, too,
+where the weights are chosen by the loss. Optimisers: "adam" and "muon" on mini-batches (``stochastic.py``); "lbfgs":
+Adam, then L-BFGS on all rows (``optimisers.py``), for small networks.
 Reference: Prechelt 1998 (early stopping).
 """
 
@@ -16,14 +17,13 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import lax
 from jaxtyping import Bool
 
 from ...solvers.box import Box
 from ...solvers.problem import Problem
 from ...solvers.problems.catalogue import closest
 from ..surrogate import Surrogate
-from ..training.dull import CHEAPEST, dull_warning, little_added, remedies
+from ..training.dull import UNJUDGED, affordable, dull_warning, little_added, remedies
 from ..training.optimise import Budget, Outcome, Progress, Stages, clock_warning, identity
 from ..training.optimisers import judged_lbfgs
 from ..training.options import checked_weight
@@ -31,16 +31,19 @@ from ..training.pod import Data, box_points, inner_product, pod, prepare, solve_
 from ..training.stochastic import Stochastic
 from ..training.symmetric import WAYS, group_arrays
 from ..training.twins import groups_of
+from ..training.vanishing import VANISH, distance, vanishing_array
 from .base_field import BASES, base_arrays, base_fields, base_of, judge
 from .design import Design
-from .field_loss import FieldLoss, Sets, held_error_of_baselines
+from .field_loss import FieldLoss, Sets
 from .field_network import SETTINGS, FieldNetwork, arrays_of, field_normaliser, predictor
+from .left_out import TOO_FEW, LeftOut, sizes_of
 
 HELD, ENOUGH = 0.125, 16  # share of the snapshots that is held out, and from how many on
 STEPS = 8000
 PHYSICS_POINTS = 1024  # inputs of the physics loss
 FEW = 32  # solves for normalisers where no field is fitted
 DRAW_SEED = 7_919
+NEAR = 0.1  # rows nearer than this to where fields vanish do not rule a normaliser
 ADAM_FIRST = 200  # steps before L-BFGS
 PATIENCE = 6000  # steps without a better look, after which there is no point in more
 CHOICES = {
@@ -115,11 +118,10 @@ def train_fields(
     settings = {**design.settings, **settings}
     net = design.build(problem, **settings)
     data = solve_few(problem, box, FEW, seed) if snapshots is None else prepare(problem, snapshots, box)
-    held = _held(data, weight, seed)
-    sets = _sets(problem, data, held, weight, physics_points, seed)
-    error = held_error_of_baselines(problem, norm, sets)
-    dull = judge(data, held, tuple(dict.fromkeys((*CHEAPEST, *BASES))), seed, error)
-    corrected = base_of(design, problem, dull, base)
+    held = _held(data, seed)
+    sets, left = _sets(problem, data, held, weight, physics_points, seed, norm)
+    dull = judge(data, held, affordable(len(data.inputs)), seed, left.baseline_error)
+    corrected = base_of(design, problem, dull if weight < 1 else dull._replace(bases={}), base)
     arrays = _normalisers(design, problem, data, base_arrays(dull, corrected)) | group_arrays(problem, symmetry)
     architecture = {
         "name": design.name,
@@ -137,6 +139,7 @@ def train_fields(
     rate, batch = rate or design.rate, int(batch)
     about = [design.name, problem.name, problem.settings, box.to_json(), data.hash, seed, weight, physics_points]
     about += [_json(settings), optimiser, precision, constraints, norm, symmetry, power, batch, rate, corrected]
+    about += [VANISH] if VANISH in arrays else []
     path = None if checkpoint is None else Path(checkpoint)
     budget = Budget(count, seconds, start, path, progress, identity(*about), patience)
     outcome, judged = _minimise(fit, optimiser, weights, sets, budget, rate, batch, seed)
@@ -151,7 +154,7 @@ def train_fields(
         "curve": list(outcome.curve),
         "optimiser": optimiser,
         "snapshots": 0 if weight == 1 else len(data.inputs),
-        "held_out": len(sets.held_P),
+        "held_out": len(left) if weight < 1 else 0,
         "solved_in_training": len(data.inputs) if snapshots is None else 0,
         "physics_weight": weight,
         "physics_points": physics_points if weight else 0,
@@ -160,14 +163,20 @@ def train_fields(
         "dropped": data.dropped,
         "warnings": _warnings(outcome.stopped) + clock_warning(outcome, seconds),
     }
-    if len(sets.held_P):
-        training["validation"] = {"network": judged if np.isfinite(judged) else None, "dull": dull.errors}
-        more = remedies(problem, weight)
-        told = dull_warning(dull.errors, judged, more=more)
-        training["warnings"] += told or little_added(corrected, dull.errors.get(corrected, np.inf), judged, more)
     if design.report is not None:
         training |= design.report(problem, arrays)
-    return Surrogate(problem, architecture, arrays, predictor(design), box, seed, data.hash, training)
+    made = Surrogate(problem, architecture, arrays, predictor(design), box, seed, data.hash, training)
+    if len(left):
+        as_judged = norm == "problem" and weight < 1 and not project
+        own = judged if as_judged else left.error(made(left.P))
+        training["validation"] = {"network": own if np.isfinite(own) else None, "dull": dull.errors}
+        more = remedies(problem, weight)
+        told = dull_warning(dull.errors, own, more=more)
+        training["warnings"] += told or little_added(corrected, dull.bases.get(corrected, np.inf), own, more)
+    else:
+        n = len(data.inputs)
+        training["warnings"].append(TOO_FEW.format(n=n, enough=ENOUGH) if n < ENOUGH else UNJUDGED)
+    return made
 
 
 def _minimise(
@@ -193,25 +202,28 @@ def _minimise(
     return stages.outcome(weights), float(np.sqrt(value))
 
 
-def _held(data: Data, weight: float, seed: int) -> Bool[np.ndarray, " n"]:
+def _held(data: Data, seed: int) -> Bool[np.ndarray, " n"]:
     """Which rows are held out; rows that nearly repeat each other together."""
     held = np.zeros(len(data.inputs), dtype=bool)
-    if len(held) >= ENOUGH and weight < 1:
+    if len(held) >= ENOUGH:
         groups = groups_of(data.features)
         order = np.random.default_rng(seed).permutation(int(groups.max()) + 1)
         held = np.isin(groups, order[: max(1, int(HELD * len(order)))])
     return held & ~held.all()
 
 
-def _sets(problem: Problem, data: Data, held: np.ndarray, weight: float, points: int, seed: int) -> Sets:
+def _sets(
+    problem: Problem, data: Data, held: np.ndarray, weight: float, points: int, seed: int, norm: str
+) -> tuple[Sets, LeftOut]:
+    """What the loss is evaluated on, in its norm, and what all are judged by; of physics alone it is no part of it."""
     truths = np.asarray(jax.jit(jax.vmap(problem.prescribe))(data.inputs, data.fields))
-    sizes = np.asarray(
-        jax.jit(lambda P, U: lax.map(lambda row: problem.magnitude(row[0], row[1]), (P, U)))(data.inputs, truths)
-    )
-    sizes = np.where(sizes > problem.zero_scale, sizes, max(problem.zero_scale, 1e-300))
+    sizes = sizes_of(problem, norm, data.inputs, truths)
+    own = sizes if norm == "problem" else sizes_of(problem, "problem", data.inputs, truths)
+    left = LeftOut(problem, data.inputs[held], truths[held], own[held])
     P = box_points(data.box, points, seed + DRAW_SEED) if weight else np.zeros((0, data.inputs.shape[1]))
+    held = held & (weight < 1)
     parts = (data.inputs[~held], truths[~held], sizes[~held], data.inputs[held], truths[held], sizes[held], P)
-    return Sets(*(jnp.asarray(a) for a in parts))
+    return Sets(*(jnp.asarray(a) for a in parts)), left
 
 
 def _normalisers(design: Design, problem: Problem, data: Data, base: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -219,7 +231,11 @@ def _normalisers(design: Design, problem: Problem, data: Data, base: dict[str, n
     mean = U.mean(axis=0)
     if design.keeps_shifts(problem):  # the mean of a sample breaks what a shifted input's answer keeps
         mean = np.broadcast_to(mean.reshape(problem.shape).mean(axis=1, keepdims=True), problem.shape).ravel()
-    away = U - np.asarray(base_fields({"norm.mean": mean, **base}, jnp.asarray(data.features)))
+    base = base | vanishing_array(problem, data)
+    x = jnp.asarray(data.features)
+    away = U - np.asarray(base_fields({"norm.mean": mean, **base}, x))
+    if VANISH in base:
+        away = away / np.maximum(distance(base, x), NEAR)[:, None]
     by_component = away.reshape(len(U), -1, problem.shape[2])
     scale = np.sqrt(np.mean(by_component**2, axis=(0, 1)) / max(data.free.mean(), 1e-12))
     scale = np.where(scale > 0, scale, 1.0)
@@ -243,7 +259,7 @@ def check_settings(design: Design, problem: Problem, options: Mapping[str, Any])
     """
     Raises:
         ValueError: a word that is not known (the closest is offered), another power than 1 and 2, a symmetry that the
-            problem does not declare, or settings that the network cannot be built with.
+            problem does not declare, a norm without derivatives, or settings that the network cannot be built with.
     """
     for name, known in CHOICES.items():
         if options.get(name, known[0]) not in known:
@@ -251,7 +267,20 @@ def check_settings(design: Design, problem: Problem, options: Mapping[str, Any])
     if options.get("power", 2) not in (1, 2):
         raise ValueError(f"power is 1 or 2, not {options['power']}")
     group_arrays(problem, options.get("symmetry", "none"))
+    if options.get("norm", "problem") == "problem":
+        _check_norm(problem)
     design.build(problem, **{key: value for key, value in options.items() if key in design.settings})
+
+
+def _check_norm(problem: Problem) -> None:
+    p, u = (jax.ShapeDtypeStruct((n,), jnp.float64) for n in (problem.inputs.dimension, problem.size))
+    try:
+        jax.eval_shape(jax.grad(problem.norm, argnums=1), p, u)
+    except Exception:  # foreign code: numpy inside
+        raise ValueError(
+            f"the norm of {problem.name} is not written in JAX, so that it has no derivatives and no network of fields "
+            'can be trained in it: write it with jax.numpy, or train with norm="l2"'
+        ) from None
 
 
 def _json(settings: dict[str, Any]) -> dict[str, Any]:

@@ -34,10 +34,16 @@ SHARE = 0.2  # of the rows is left out
 PARTS = 10  # of few rows: fits to fewer than nine tenths of them flatter what needs few, and hide higher degrees
 WORSE = 1.05  # times the error of a dull baseline, from which on it is told
 CLOSE = 0.9  # times that error, from which on nobody knows which is better, however narrow the interval
-FEW = 256  # rows up to which every row is left out once
+FEW = 256  # rows up to which every row is left out once, and all baselines take no time
 MANY = 2048  # rows beyond which pod-interpolation is not tried, whose system of all of them takes minutes
 MORE = "more snapshots or steps"  # what may help a network
-CHEAPEST = ("mean", "linear", "kernel-ridge")  # beside a network that has its own rows left out
+CHEAPEST = ("mean", "nearest", "linear", "polynomial", "kernel-ridge")  # of many rows
+
+
+UNJUDGED = (
+    "the inputs of the snapshots nearly repeat each other, so that none could be left out to judge this network by: "
+    "sample further ones"
+)
 
 
 def _best(errors: dict[str, float]) -> tuple[str, float]:
@@ -46,8 +52,15 @@ def _best(errors: dict[str, float]) -> tuple[str, float]:
     return min(known.items(), key=lambda item: item[1], default=("", np.inf))
 
 
+def affordable(rows: int) -> tuple[str, ...]:
+    """The baselines beside a network that has its own rows left out: all, where they take no time."""
+    return tuple(DULL) if rows <= FEW else CHEAPEST
+
+
 def remedies(problem: Problem, physics_weight: float) -> str:
     """What may help a network that a dull baseline beats."""
+    if physics_weight == 1:
+        return "more steps or physics_points"
     if physics_weight or error_field(problem) is None:
         return MORE
     return "more snapshots, more steps or its equation (physics_weight=0.5)"

@@ -19,10 +19,6 @@ from .teacher import CHECKED, TEACHER_SEED, TRIAL, Teacher, without
 from .trial import Trial, tried
 
 EXPECTED = "left-out snapshots, as expected of fits to all others"
-UNJUDGED = (
-    "the inputs of the snapshots nearly repeat each other, so that none could be left out to judge this network by: "
-    "sample further ones"
-)
 GAINS = "kernel-ridge"  # the baseline whose gain from more rows is taken for the network's
 
 

@@ -42,7 +42,7 @@ from ....solvers.box import Box
 from ....solvers.problem import Problem
 from ...baselines import polynomial
 from ...surrogate import Surrogate
-from ...training.dull import remedies
+from ...training.dull import UNJUDGED, remedies
 from ...training.gauss_newton import levenberg_marquardt, serves
 from ...training.optimise import Budget, Outcome, Progress, Stages, clock_warning, identity, identity_kept
 from ...training.optimisers import minimise_by
@@ -51,6 +51,7 @@ from ...training.paired import LEAST
 from ...training.physics_fields import LeastResidual, Plan, joined, least_residual
 from ...training.pod import Data, box_points, pod, prepare, solve_few
 from ...training.reduced_operator import ReducedOperator, affine_in_few_terms
+from ...training.vanishing import vanishing
 from .energy_loss import (
     LossRows,
     Rows,
@@ -59,8 +60,8 @@ from .energy_loss import (
     field_rows,
     physics_rows,
 )
-from .judged import UNJUDGED, better_alone, tried_alone, validated
-from .pod_network import PARTS, Mlp, compiled_parts, head_residuals, predict, training_loss, vanishing
+from .judged import better_alone, tried_alone, validated
+from .pod_network import PARTS, Mlp, compiled_parts, head_residuals, predict, training_loss
 from .slopes import slope_rows, slopes
 from .teacher import (
     BASE_BELOW,

@@ -14,8 +14,6 @@ from jaxtyping import Array, Float
 from ....solvers.problem import Problem
 from ...baselines import polynomial
 from ...surrogate import scaled_features
-from ...training.input_scaling import declared
-from ...training.pod import Data
 from .energy_loss import Rows, Sloped, Squares, best_head, loss_of, with_constant
 
 PARTS = ("kernel", "bias")
@@ -126,14 +124,3 @@ def compiled_parts(network: Mlp) -> tuple[Callable[[Any, Rows], Array], Callable
         jax.jit(lambda weights, rows: best_head(last_layer(network, weights, rows.x), rows)),
         jax.jit(lambda weights, x: last_layer(network, weights, x)),
     )
-
-
-def vanishing(problem: Problem, data: Data) -> tuple[tuple[int, float], ...]:
-    """The features that are inputs with which the field vanishes; none where features are something else."""
-    which = problem.vanishes_with
-    if not which or declared(problem) or "homogeneous" in data.arrays:
-        return ()
-    p = problem.inputs.centre.copy()
-    p[list(which)] = 0.0
-    x, _ = data.scaled(p[None])
-    return tuple((j, float(x[0, j])) for j in which)
