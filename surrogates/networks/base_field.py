@@ -25,12 +25,12 @@ from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Bool, Float, Int
 
 from ...solvers.problem import Problem
 from ..baselines import polynomial
-from ..baselines.regression import RANK, TOLERANCE, Regression
-from ..surrogate import BASE
+from ..baselines.regression import RANK, TOLERANCE, Regression, least_squares
+from ..surrogate import BASE, Surrogate
 from ..training.dull import DULL, targets_of
 from ..training.pod import Data, pod
 from ..training.vanishing import VANISH, at_zero, vanishing_array
@@ -40,11 +40,14 @@ BASES = ("mean", "linear", "polynomial")
 ROWS = 2048  # that baselines are fitted to: more cost minutes
 
 
+Polynomial = tuple[Int[np.ndarray, "terms m"], Float[np.ndarray, "terms k"]]  # powers and values of ``polynomial.py``
+
+
 class Judged(NamedTuple):
     """Baselines fitted to the rows that are not held out, and their errors at those that are."""
 
     regression: Regression  # of all rows
-    fitted: dict[str, Any]
+    polynomials: dict[str, Polynomial]  # of the bases
     bases: dict[str, float]  # as ``errors``, of what a network would correct, which vanishes where fields do
     errors: dict[str, float]  # mean, relative, in the norm that the network's are told in
 
@@ -64,24 +67,49 @@ def judge(
             .0143.
     """
     r = Regression.in_basis(data, pod(data, TOLERANCE, RANK))
-    fitted, errors, bases = {}, {}, {}
-    vanish = vanishing_array(data.problem, data)
-    x = r.x[held]
-    x_0 = np.asarray(at_zero(vanish, x)) if vanish else x
     rows, left = np.flatnonzero(~held)[:ROWS], np.flatnonzero(held)
+    kept, x, vanish = r.some(rows), r.x[left], vanishing_array(data.problem, data)
+
+    def of(said: Float[np.ndarray, "h k"]) -> float:
+        return error(data.amplitudes[left, None] * (said @ r.basis.T))
+
+    errors, bases, polynomials = {}, {}, {}
     for name in names if len(left) else ():
         try:
-            fitted[name] = DULL[name].fit(r.some(rows), seed)
-            said = targets_of(fitted[name], x)
-            errors[name] = error(data.amplitudes[left, None] * (said @ r.basis.T))
-            if name in BASES and vanish:
-                said = said - targets_of(fitted[name], x_0)
-                bases[name] = error(data.amplitudes[left, None] * (said @ r.basis.T))
-            elif name in BASES:
-                bases[name] = errors[name]
+            fitted = DULL[name].fit(kept, seed)
+            errors[name] = of(targets_of(fitted, x))
+            if name not in BASES:
+                continue
+            bases[name] = errors[name] if name != "mean" or not vanish else of(np.zeros((len(x), r.basis.shape[1])))
+            if name != "mean":
+                powers, values = polynomials[name] = _polynomial(fitted, kept, vanish)
+                bases[name] = of(_terms(x, powers, vanish) @ values)
         except (ValueError, np.linalg.LinAlgError):
             continue  # nothing to start from
-    return Judged(r, fitted, *({name: e for name, e in known.items() if np.isfinite(e)} for known in (bases, errors)))
+    bases, errors = ({name: e for name, e in known.items() if np.isfinite(e)} for known in (bases, errors))
+    return Judged(r, polynomials, bases, errors)
+
+
+def _polynomial(fitted: Surrogate, r: Regression, vanish: Mapping[str, Any]) -> Polynomial:
+    """A baseline in the terms of polynomials, fitted again with those that vanish where fields do, if they do."""
+    arrays = fitted.arrays
+    if fitted.name == "linear":
+        m = arrays["slope"].shape[0]
+        powers, values = np.vstack([np.eye(m), np.zeros((1, m))]), np.vstack([arrays["slope"], arrays["constant"]])
+    else:
+        powers, values = arrays["powers"], arrays["values"]
+    powers = powers.astype(np.int64)
+    if vanish:
+        values = least_squares(_terms(r.x, powers, vanish), r.targets, r.weights, cut=polynomial.CUT)
+    return powers, values
+
+
+def _terms(
+    x: Float[np.ndarray, "n m"], powers: Int[np.ndarray, "terms m"], vanish: Mapping[str, Any]
+) -> Float[np.ndarray, "n terms"]:
+    """Those of ``polynomial.py``, less what they are where fields vanish."""
+    terms = polynomial.on_host(x, powers)
+    return terms - polynomial.on_host(np.asarray(at_zero(vanish, jnp.asarray(x))), powers) if vanish else terms
 
 
 def base_of(design: Design, problem: Problem, found: Judged, asked: str) -> str:
@@ -110,13 +138,8 @@ def base_arrays(found: Judged, name: str) -> dict[str, np.ndarray]:
     """What a surrogate keeps of its base: none of the mean, which is another array."""
     if name == "mean":
         return {}
-    arrays = found.fitted[name].arrays
-    if name == "linear":
-        m = arrays["slope"].shape[0]
-        powers, values = np.vstack([np.eye(m), np.zeros((1, m))]), np.vstack([arrays["slope"], arrays["constant"]])
-    else:
-        powers, values = arrays["powers"], arrays["values"]
-    kept = {"basis": found.regression.basis, "powers": powers.astype(np.int64), "values": values}
+    powers, values = found.polynomials[name]
+    kept = {"basis": found.regression.basis, "powers": powers, "values": values}
     return {BASE + key: np.asarray(array) for key, array in kept.items()}
 
 

@@ -25,7 +25,7 @@ from ...solvers.problem import Problem
 from ..surrogate import scaled_features
 from ..training.residual_loss import built_in, conserves
 from ..training.symmetric import symmetrised
-from ..training.vanishing import VANISH, distance
+from ..training.vanishing import VANISH, away_from_zero
 from .base_field import base_fields
 from .design import Design, View, mesh_of
 
@@ -90,7 +90,7 @@ class FieldNetwork(NamedTuple):
         scale = jnp.tile(jnp.asarray(self.arrays["norm.scale"]), self.problem.size // self.problem.shape[2])
         if VANISH not in self.arrays:
             return scale
-        return jnp.maximum(distance(self.arrays, x), least)[:, None] * scale
+        return jnp.maximum(away_from_zero(self.arrays, x), least)[:, None] * scale
 
 
 def normalised(fields: Float[Array, "n nodes c"], arrays: Mapping[str, Any]) -> Float[Array, "n nodes c"]:

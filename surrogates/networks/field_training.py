@@ -31,7 +31,7 @@ from ..training.pod import Data, box_points, inner_product, pod, prepare, solve_
 from ..training.stochastic import Stochastic
 from ..training.symmetric import WAYS, group_arrays
 from ..training.twins import groups_of
-from ..training.vanishing import VANISH, distance, vanishing_array
+from ..training.vanishing import VANISH, vanishing_array
 from .base_field import BASES, base_arrays, base_fields, base_of, judge
 from .design import Design
 from .field_loss import FieldLoss, Sets
@@ -43,7 +43,6 @@ STEPS = 8000
 PHYSICS_POINTS = 1024  # inputs of the physics loss
 FEW = 32  # solves for normalisers where no field is fitted
 DRAW_SEED = 7_919
-NEAR = 0.1  # rows nearer than this to where fields vanish do not rule a normaliser
 ADAM_FIRST = 200  # steps before L-BFGS
 PATIENCE = 6000  # steps without a better look, after which there is no point in more
 CHOICES = {
@@ -232,10 +231,7 @@ def _normalisers(design: Design, problem: Problem, data: Data, base: dict[str, n
     if design.keeps_shifts(problem):  # the mean of a sample breaks what a shifted input's answer keeps
         mean = np.broadcast_to(mean.reshape(problem.shape).mean(axis=1, keepdims=True), problem.shape).ravel()
     base = base | vanishing_array(problem, data)
-    x = jnp.asarray(data.features)
-    away = U - np.asarray(base_fields({"norm.mean": mean, **base}, x))
-    if VANISH in base:
-        away = away / np.maximum(distance(base, x), NEAR)[:, None]
+    away = U - np.asarray(base_fields({"norm.mean": mean, **base}, jnp.asarray(data.features)))
     by_component = away.reshape(len(U), -1, problem.shape[2])
     scale = np.sqrt(np.mean(by_component**2, axis=(0, 1)) / max(data.free.mean(), 1e-12))
     scale = np.where(scale > 0, scale, 1.0)
