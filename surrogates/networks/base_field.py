@@ -33,8 +33,8 @@ from ..baselines.regression import RANK, TOLERANCE, Regression, least_squares
 from ..surrogate import BASE, Surrogate
 from ..training.dull import DULL, targets_of
 from ..training.pod import Data, pod
-from ..training.vanishing import VANISH, at_zero, vanishing_array
 from .design import Design
+from .vanishing import VANISH, at_zero, vanishing_array
 
 BASES = ("mean", "linear", "polynomial")
 ROWS = 2048  # that baselines are fitted to: more cost minutes

@@ -25,9 +25,9 @@ from ...solvers.problem import Problem
 from ..surrogate import scaled_features
 from ..training.residual_loss import built_in, conserves
 from ..training.symmetric import symmetrised
-from ..training.vanishing import VANISH, away_from_zero
 from .base_field import base_fields
 from .design import Design, View, mesh_of
+from .vanishing import VANISH, away_from_zero
 
 LEAST = 1e-6  # of a size that is divided by
 SETTINGS = "settings"  # of the architecture, in its record

@@ -31,12 +31,12 @@ from ..training.pod import Data, box_points, inner_product, pod, prepare, solve_
 from ..training.stochastic import Stochastic
 from ..training.symmetric import WAYS, group_arrays
 from ..training.twins import groups_of
-from ..training.vanishing import VANISH, vanishing_array
 from .base_field import BASES, base_arrays, base_fields, base_of, judge
 from .design import Design
 from .field_loss import FieldLoss, Sets
 from .field_network import SETTINGS, FieldNetwork, arrays_of, field_normaliser, predictor
 from .left_out import TOO_FEW, LeftOut, sizes_of
+from .vanishing import VANISH, vanishing_array
 
 HELD, ENOUGH = 0.125, 16  # share of the snapshots that is held out, and from how many on
 STEPS = 8000

@@ -51,7 +51,7 @@ from ...training.paired import LEAST
 from ...training.physics_fields import LeastResidual, Plan, joined, least_residual
 from ...training.pod import Data, box_points, pod, prepare, solve_few
 from ...training.reduced_operator import ReducedOperator, affine_in_few_terms
-from ...training.vanishing import vanishing
+from ..vanishing import vanishing
 from .energy_loss import (
     LossRows,
     Rows,

@@ -21,8 +21,8 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from ...solvers.problem import Problem
-from .input_scaling import declared
-from .pod import Data
+from ..training.input_scaling import declared
+from ..training.pod import Data
 
 NEAR = 0.1  # of features that run over [-1, 1]
 VANISH = "norm.vanish"  # [2, m]: one for a feature that fields vanish with, and what it is where they do
