@@ -80,10 +80,11 @@ def judge(
             errors[name] = of(targets_of(fitted, x))
             if name not in BASES:
                 continue
-            bases[name] = errors[name] if name != "mean" or not vanish else of(np.zeros((len(x), r.basis.shape[1])))
-            if name != "mean":
-                powers, values = polynomials[name] = _polynomial(fitted, kept, vanish)
-                bases[name] = of(_terms(x, powers, vanish) @ values)
+            if name == "mean":
+                bases[name] = of(np.zeros((len(x), r.basis.shape[1]))) if vanish else errors[name]
+                continue
+            polynomials[name] = powers, values = _polynomial(fitted, kept, vanish)
+            bases[name] = of(_terms(x, powers, vanish) @ values)
         except (ValueError, np.linalg.LinAlgError):
             continue  # nothing to start from
     bases, errors = ({name: e for name, e in known.items() if np.isfinite(e)} for known in (bases, errors))
@@ -112,25 +113,29 @@ def _terms(
     return terms - polynomial.on_host(np.asarray(at_zero(vanish, jnp.asarray(x))), powers) if vanish else terms
 
 
-def base_of(design: Design, problem: Problem, found: Judged, asked: str) -> str:
+def base_of(design: Design, problem: Problem, found: Judged, asked: str, learnt: bool = True) -> str:
     """The name of what the network corrects: ``asked``, or with "auto" the best at the rows held out.
+
+    Args:
+        learnt: whether fields are; with physics alone the mean is corrected.
 
     Raises:
         ValueError: it is not there to be corrected.
     """
     shifts = design.keeps_shifts(problem)
-    known = {} if shifts else found.bases
+    known = {} if shifts or not learnt else found.bases
     if asked == "auto" and design.sees_fields and problem.inputs.dimension >= problem.shape[1]:
         return "mean"  # a number a node: what is wrong in a linear map of all of them no operator undoes
     if asked == "auto":
         return min(known, key=lambda name: known[name], default="mean")
     if asked == "mean" or asked in known:
         return asked
-    why = (
-        f"a {asked} map of the inputs does not keep the shifts that {design.name} keeps on a periodic grid"
-        if shifts
-        else f"a {asked} map of the inputs could not be fitted, or no snapshots were held out to judge it by"
-    )
+    if shifts:
+        why = f"a {asked} map of the inputs does not keep the shifts that {design.name} keeps on a periodic grid"
+    elif not learnt:
+        why = "with physics alone no field is learnt"
+    else:
+        why = f"a {asked} map of the inputs could not be fitted, or no snapshots were held out to judge it by"
     raise ValueError(f"{design.name} cannot correct base={asked!r} here: {why}: leave base at 'auto', or take 'mean'")
 
 

@@ -55,7 +55,9 @@ class FieldNetwork(NamedTuple):
         seen = View(x, fields, jnp.asarray(coordinates), jnp.asarray(times), edges)
         if not design.sees_base:
             return seen, s
-        base = base_fields(self.arrays, x) / self._scale(x, LEAST)
+        base = base_fields(self.arrays, x)
+        if base.ndim == 2 or VANISH not in self.arrays:  # a mean that vanishes is zero, and stays without rows
+            base = base / self._scale(x, LEAST)
         base = base.reshape((*base.shape[:-1], *problem.shape))
         prescribed, values = self.prescribed(P)
         given = jnp.where(prescribed, self.target(x, s, values), 0.0).reshape((len(P), *problem.shape))

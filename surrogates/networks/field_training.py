@@ -35,7 +35,7 @@ from .base_field import BASES, base_arrays, base_fields, base_of, judge
 from .design import Design
 from .field_loss import FieldLoss, Sets
 from .field_network import SETTINGS, FieldNetwork, arrays_of, field_normaliser, predictor
-from .left_out import TOO_FEW, LeftOut, sizes_of
+from .left_out import FEW_SOLVED, TOO_FEW, LeftOut, sizes_of
 from .vanishing import VANISH, vanishing_array
 
 HELD, ENOUGH = 0.125, 16  # share of the snapshots that is held out, and from how many on
@@ -120,7 +120,7 @@ def train_fields(
     held = _held(data, seed)
     sets, left = _sets(problem, data, held, weight, physics_points, seed, norm)
     dull = judge(data, held, affordable(len(data.inputs)), seed, left.baseline_error)
-    corrected = base_of(design, problem, dull if weight < 1 else dull._replace(bases={}), base)
+    corrected = base_of(design, problem, dull, base, weight < 1)
     arrays = _normalisers(design, problem, data, base_arrays(dull, corrected)) | group_arrays(problem, symmetry)
     architecture = {
         "name": design.name,
@@ -171,10 +171,12 @@ def train_fields(
         training["validation"] = {"network": own if np.isfinite(own) else None, "dull": dull.errors}
         more = remedies(problem, weight)
         told = dull_warning(dull.errors, own, more=more)
-        training["warnings"] += told or little_added(corrected, dull.bases.get(corrected, np.inf), own, more)
+        before, alone = (found.get(corrected, np.inf) for found in (dull.bases, dull.errors))
+        training["warnings"] += told or little_added(corrected, before, alone, own, more)
     else:
         n = len(data.inputs)
-        training["warnings"].append(TOO_FEW.format(n=n, enough=ENOUGH) if n < ENOUGH else UNJUDGED)
+        few = FEW_SOLVED if snapshots is None else TOO_FEW
+        training["warnings"].append(few.format(n=n, enough=ENOUGH) if n < ENOUGH else UNJUDGED)
     return made
 
 

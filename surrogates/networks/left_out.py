@@ -21,19 +21,23 @@ TOO_FEW = (
     "{n} snapshots are too few to leave any out, so that nothing is known of this network beside baselines that cost "
     "nothing: take {enough} or more"
 )
+FEW_SOLVED = (
+    "only {n} solves of its own succeeded, too few to leave any out, so that nothing is known of this network beside "
+    "baselines that cost nothing: train it on snapshots, too"
+)
 
 
 class LeftOut:
     """Inputs P [h, d], their solutions U [h, N], and what errors there are divided by."""
 
     def __init__(self, problem: Problem, P: np.ndarray, U: np.ndarray, sizes: np.ndarray) -> None:
-        self.P = P
+        self.P, self._known = P, (jnp.asarray(P), jnp.asarray(U), jnp.asarray(sizes))
 
-        def mean_error(fields: Array) -> Float[Array, ""]:
-            return jnp.mean(relative(problem, jnp.asarray(P), fields - U, jnp.asarray(sizes)))
+        def mean_error(fields: Array, P: Array, U: Array, sizes: Array) -> Float[Array, ""]:
+            return jnp.mean(relative(problem, P, fields - U, sizes))
 
-        def prescribed(fields: Array) -> Float[Array, ""]:
-            return mean_error(jax.vmap(problem.prescribe)(jnp.asarray(P), fields))
+        def prescribed(fields: Array, P: Array, U: Array, sizes: Array) -> Float[Array, ""]:
+            return mean_error(jax.vmap(problem.prescribe)(P, fields), P, U, sizes)
 
         self._answered, self._baseline = jax.jit(mean_error), jax.jit(prescribed)
 
@@ -42,11 +46,11 @@ class LeftOut:
 
     def error(self, fields: Float[np.ndarray, "h N"]) -> float:
         """The mean error of answers."""
-        return float(self._answered(fields))
+        return float(self._answered(fields, *self._known))
 
     def baseline_error(self, fields: Float[np.ndarray, "h N"]) -> float:
         """The mean error of a baseline's fields, before anything is prescribed."""
-        return float(self._baseline(fields))
+        return float(self._baseline(fields, *self._known))
 
 
 def relative(

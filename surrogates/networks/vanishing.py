@@ -38,16 +38,28 @@ def vanishing(problem: Problem, data: Data) -> tuple[tuple[int, float], ...]:
     p = problem.inputs.centre.copy()
     p[list(which)] = 0.0
     x, _ = data.scaled(p[None])
+    if not np.isfinite(x).all():  # seen as a logarithm
+        return ()
     return tuple((j, float(x[0, j])) for j in which)
 
 
 def vanishing_array(problem: Problem, data: Data) -> dict[str, np.ndarray]:
-    """What a surrogate keeps of them; nothing where there are none."""
+    """What a surrogate of fields keeps of them; nothing where there are none, where a box has no solution that is
+    small, and where prescribed values do not vanish with the rest.
+    """
     found = vanishing(problem, data)
+    if not found or any(not abs(zero) <= 1 + NEAR for _, zero in found) or not _all_vanishes(problem):
+        return {}
     marks = np.zeros((2, data.features.shape[1]))
     for j, zero in found:
         marks[:, j] = 1.0, zero
-    return {VANISH: marks} if found else {}
+    return {VANISH: marks}
+
+
+def _all_vanishes(problem: Problem) -> bool:
+    p = problem.inputs.centre.copy()
+    p[list(problem.vanishes_with)] = 0.0
+    return not np.asarray(problem.prescribe(jnp.asarray(p), jnp.zeros(problem.size))).any()
 
 
 def at_zero(arrays: Mapping[str, Any], x: Float[Array, "n m"]) -> Float[Array, "n m"]:

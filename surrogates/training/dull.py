@@ -85,17 +85,19 @@ def dull_warning(
     ]
 
 
-def little_added(base: str, error: float, network: float, more: str = MORE) -> list[str]:
+def little_added(base: str, error: float, alone: float, network: float, more: str = MORE) -> list[str]:
     """A sentence if the network leaves what it corrects about as wrong as it was at rows left out; none otherwise.
 
     Args:
         base: the name of what it corrects, and ``error`` its mean relative error there.
+        alone: that of the baseline of that name, which need not vanish where fields do.
     """
     if network < CLOSE * error or network <= ROUNDING:
         return []
+    instead = f"train {base} instead, or " if alone <= network else "train "
     return [
         f"the network adds little to the {base} that it corrects: a relative error of {network:.2g} after {error:.2g} "
-        f"at left-out snapshots: train {base} instead, or the network with {more}"
+        f"at left-out snapshots: {instead}the network with {more}"
     ]
 
 
