@@ -71,7 +71,7 @@ def sizes_of(problem: Problem, norm: str, P: np.ndarray, U: np.ndarray) -> Float
     else:
         magnitudes = jax.jit(lambda P, U: lax.map(lambda row: problem.magnitude(row[0], row[1]), (P, U)))
         found, least = np.asarray(magnitudes(P, U)), problem.zero_scale
-    big = found > least
-    if least or big.all():
-        return np.where(big, found, least)
-    return np.where(big, found, np.sqrt(np.mean(found[big] ** 2)) if big.any() else 1.0)
+    small = found <= least  # never a size that is no number
+    if least or not small.any():
+        return np.where(small, least, found)
+    return np.where(small, 1.0 if small.all() else np.sqrt(np.mean(found[~small] ** 2)), found)

@@ -72,5 +72,5 @@ def away_from_zero(arrays: Mapping[str, Any], x: Float[Array, "n m"]) -> Float[A
     """What the network is multiplied by: 0 at x_0, where its slope is set to zero, and nearly 1 far from there."""
     marked, zero = jnp.asarray(arrays[VANISH])
     square = (x - zero) ** 2 @ marked / marked.sum()
-    far = square > 0
-    return jnp.where(far, jnp.sqrt(jnp.where(far, square / (square + NEAR**2), 1.0)), 0.0)
+    there = square == 0  # what is no number stays none
+    return jnp.where(there, 0.0, jnp.sqrt(jnp.where(there, 1.0, square / (square + NEAR**2))))
