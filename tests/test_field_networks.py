@@ -254,6 +254,20 @@ def test_a_network_that_steps_without_a_rate_keeps_to_its_base(base, problem):
     np.testing.assert_allclose(found[:, 1:], known[:, 1:], rtol=0, atol=1e-13)
 
 
+@pytest.mark.parametrize("base", ["mean", "polynomial"])
+def test_nothing_of_rows_held_out_is_in_what_a_network_keeps(base, problem):
+    """Its mean, its scale, what it corrects and what it is projected on, whatever stands in these rows."""
+    data = sample(problem, 32)
+    fields, held = np.asarray(data.fields), _held(prepare(problem, data), seed=0)
+    spoilt = np.where(held[:, None], fields * np.random.default_rng(0).normal(size=fields.shape), fields)
+    options = {"steps": 1, "base": base, "project": 3, **SMALL}
+    first, second = (train(problem, "mlp", (data.inputs, U), **options).arrays for U in (fields, spoilt))
+    kept = [key for key in first if key.startswith(("norm.", "base.")) or key in ("basis", "dual")]
+    assert held.sum() == 4 and {"norm.mean", "norm.scale", "basis"} <= set(kept)
+    for key in kept:
+        np.testing.assert_array_equal(first[key], second[key], err_msg=key)
+
+
 def test_networks_vanish_only_where_a_box_has_small_solutions():
     problem = Burgers(cells=8, steps=3)
     for low, there in ((-0.5, True), (0.25, False)):

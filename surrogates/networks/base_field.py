@@ -46,7 +46,7 @@ Polynomial = tuple[Int[np.ndarray, "terms m"], Float[np.ndarray, "terms k"]]  # 
 class Judged(NamedTuple):
     """Baselines fitted to the rows that are not held out, and their errors at those that are."""
 
-    regression: Regression  # of all rows
+    regression: Regression  # of the rows that are not held out
     polynomials: dict[str, Polynomial]  # of the bases
     bases: dict[str, float]  # as ``errors``, of what a network would correct, which vanishes where fields do
     errors: dict[str, float]  # mean, relative, in the norm that the network's are told in
@@ -66,9 +66,9 @@ def judge(
             network. That in the norm of the basis is another: of a polynomial on the thermal block it is .0058 for
             .0143.
     """
-    r = Regression.in_basis(data, pod(data, TOLERANCE, RANK))
-    rows, left = np.flatnonzero(~held)[:ROWS], np.flatnonzero(held)
-    kept, x, vanish = r.some(rows), r.x[left], vanishing_array(data.problem, data)
+    own, left = data.some(~held), np.flatnonzero(held)
+    r = Regression.in_basis(own, pod(own, TOLERANCE, RANK))
+    kept, x, vanish = r.some(np.arange(len(r.x))[:ROWS]), data.features[left], vanishing_array(data.problem, data)
 
     def of(said: Float[np.ndarray, "h k"]) -> float:
         return error(data.amplitudes[left, None] * (said @ r.basis.T))

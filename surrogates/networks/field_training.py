@@ -118,10 +118,11 @@ def train_fields(
     net = design.build(problem, **settings)
     data = solve_few(problem, box, FEW, seed) if snapshots is None else prepare(problem, snapshots, box)
     held = _held(data, seed)
+    own = data.some(~held)  # all that anything is fitted to
     sets, left = _sets(problem, data, held, weight, physics_points, seed, norm)
     dull = judge(data, held, affordable(len(data.inputs)), seed, left.baseline_error)
     corrected = base_of(design, problem, dull, base, weight < 1)
-    arrays = _normalisers(design, problem, data, base_arrays(dull, corrected)) | group_arrays(problem, symmetry)
+    arrays = _normalisers(design, problem, own, base_arrays(dull, corrected)) | group_arrays(problem, symmetry)
     architecture = {
         "name": design.name,
         "lift": constraints == "hard",
@@ -142,7 +143,7 @@ def train_fields(
     path = None if checkpoint is None else Path(checkpoint)
     budget = Budget(count, seconds, start, path, progress, identity(*about), patience)
     outcome, judged = _minimise(fit, optimiser, weights, sets, budget, rate, batch, seed)
-    arrays |= arrays_of(outcome.weights) | _projection(problem, data, project)
+    arrays |= arrays_of(outcome.weights) | _projection(problem, own, project)
     if project:
         architecture["lift"] = data.lift
     training: dict[str, Any] = {
@@ -167,12 +168,12 @@ def train_fields(
     made = Surrogate(problem, architecture, arrays, predictor(design), box, seed, data.hash, training)
     if len(left):
         as_judged = norm == "problem" and weight < 1 and not project
-        own = judged if as_judged else left.error(made(left.P))
-        training["validation"] = {"network": own if np.isfinite(own) else None, "dull": dull.errors}
+        error = judged if as_judged else left.error(made(left.P))
+        training["validation"] = {"network": error if np.isfinite(error) else None, "dull": dull.errors}
         more = remedies(problem, weight)
-        told = dull_warning(dull.errors, own, more=more)
+        told = dull_warning(dull.errors, error, more=more)
         before, alone = (found.get(corrected, np.inf) for found in (dull.bases, dull.errors))
-        training["warnings"] += told or little_added(corrected, before, alone, own, more)
+        training["warnings"] += told or little_added(corrected, before, alone, error, more)
     else:
         n = len(data.inputs)
         few = FEW_SOLVED if snapshots is None else TOO_FEW
