@@ -37,6 +37,7 @@ from .design import Design
 from .vanishing import VANISH, at_zero, vanishing_array
 
 BASES = ("mean", "linear", "polynomial")
+EQUAL = 1e-12  # errors that differ by less are rounding: the simplest, which comes first among ``BASES``
 ROWS = 2048  # that baselines are fitted to: more cost minutes
 
 
@@ -127,7 +128,8 @@ def base_of(design: Design, problem: Problem, found: Judged, asked: str, learnt:
     if asked == "auto" and design.sees_fields and problem.inputs.dimension >= problem.shape[1]:
         return "mean"  # a number a node: what is wrong in a linear map of all of them no operator undoes
     if asked == "auto":
-        return min(known, key=lambda name: known[name], default="mean")
+        least = min(known.values(), default=0.0) + EQUAL
+        return next((name for name in BASES if known.get(name, np.inf) <= least), "mean")
     if asked == "mean" or asked in known:
         return asked
     if shifts:
