@@ -10,7 +10,7 @@ PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 # time; never with less precise arithmetic.
 QUICKLY := XLA_FLAGS="--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false"
 
-.PHONY: test thorough smoke demo docs table format clean
+.PHONY: test thorough as-compiled smoke demo docs table format clean
 
 test: .venv/ready-test
 	$(BIN)/ruff check .
@@ -18,8 +18,11 @@ test: .venv/ready-test
 	$(BIN)/mypy & types=$$!; $(PYTEST) -m "rounding and not smoke and not thorough"; tests=$$?; wait $$types && exit $$tests
 	$(QUICKLY) $(PYTEST) -m "not rounding and not smoke and not thorough"
 
-thorough: .venv/ready-test  # what `make test` compiles quickly, compiled as users' programs are, and what it leaves out
-	$(PYTEST) -m "(not rounding or thorough) and not smoke"
+thorough: .venv/ready-test  # the longest tests, which `make test` leaves out
+	$(PYTEST) -m "thorough and not smoke"
+
+as-compiled: .venv/ready-test  # before a release: what `make test` compiles quickly, compiled as users' programs are
+	$(PYTEST) -m "not rounding and not smoke and not thorough"
 
 smoke: .venv/ready-test  # whole runs of scripts and verbs
 	$(PYTEST) -m smoke
