@@ -44,6 +44,65 @@ def test_a_coefficient_there_and_back(layout, tmp_path):
     assert assay.load_dataset(path, samples=4, every_node=2).problem.grid_shape == (2, 2)
 
 
+@pytest.mark.parametrize("layout", ["assay", "pdebench", "the-well"])
+@pytest.mark.parametrize("sides", [(8,), (8, 4)])
+def test_a_periodic_grid_there_and_back(layout, sides, tmp_path):
+    rng = np.random.default_rng(0)
+    ticks = tuple(np.arange(side) / side for side in sides)
+    first, later = rounded(rng.random((5, *sides, 1))), rounded(rng.random((5, 2, *sides)))
+    for periodic in (True, False):
+        names = ["u"] if layout == "the-well" else None  # which has them for channels
+        made = assay.dataset(first, later, ticks, times=[0.5, 1.0], names=names, periodic=periodic, name="ring")
+        back = assay.load_dataset(assay.save_dataset(made, tmp_path / "ring.h5", layout))
+        assert same(made, back) and back.problem.periodic is periodic
+        assert (back.problem.edges == made.problem.edges).all()
+        other = assay.load_dataset(tmp_path / "ring.h5", periodic=not periodic, name="other")
+        assert (other.problem.periodic, other.problem.name, other.remarks) == (not periodic, "other", ())
+        assert (back.remarks == ()) is (periodic or layout != "the-well")
+
+
+def boundaries(path, kinds):
+    """A file of The Well on 4 x 6 nodes, with boundaries (its axis, its kind), masked as the published files are."""
+    rng, sides = np.random.default_rng(0), {"x": 4, "y": 6}
+    with h5py.File(path, "w") as file:
+        dims = file.create_group("dimensions")
+        dims.attrs["spatial_dims"] = ["x", "y"]
+        dims["time"], dims["x"], dims["y"] = np.arange(3.0), np.arange(4.0), np.arange(6.0)
+        fields = file.create_group("t0_fields")
+        fields.attrs["field_names"], fields["u"] = ["u"], rng.random((5, 3, 4, 6))
+        for axis, kind in kinds:
+            boundary = file.create_group(f"boundary_conditions/{axis}_{kind.lower()}")
+            boundary.attrs["bc_type"], boundary.attrs["associated_dims"] = kind, [axis]
+            boundary["mask"] = np.isin(np.arange(sides[axis]), (0, sides[axis] - 1))
+    return path
+
+
+def test_what_a_file_says_of_its_boundaries(tmp_path):
+    path = tmp_path / "well.h5"
+    cases = {
+        (("x", "PERIODIC"), ("y", "periodic")): (True, ""),
+        (("x", "PERIODIC"), ("y", "WALL")): (False, "its grid is periodic along x and not along y"),
+        (("y", "PERIODIC"),): (False, "its grid is periodic along y and not along x"),
+        (("x", "OPEN"), ("y", "WALL")): (False, ""),
+        (): (False, "nothing in it says whether its grid is periodic"),
+    }
+    for kinds, (periodic, said) in cases.items():
+        found = assay.load_dataset(boundaries(path, kinds))
+        assert found.problem.periodic is periodic
+        assert len(found.remarks) == bool(said) and all(said in remark for remark in found.remarks)
+        told = assay.load_dataset(path, periodic=True)
+        assert told.problem.periodic and not told.remarks
+    boundaries(path, (("x", "PERIODIC"), ("y", "PERIODIC")))
+    assert assay.load_dataset(path, every_node=2).problem.periodic
+    (remark,) = assay.load_dataset(path, every_node=3).remarks  # of 4 nodes 0 and 3, one step apart around the end
+    assert "every_node=3 does not divide its 4 nodes" in remark
+    data = assay.dataset([[1.0], [2.0]], np.eye(4)[:2], (np.arange(4) / 4,), periodic=True)
+    with h5py.File(assay.save_dataset(data, path, "the-well")) as file:  # as its own reader takes it
+        boundary = file["boundary_conditions/x_periodic"]
+        assert boundary.attrs["bc_type"] == "PERIODIC" and list(boundary.attrs["associated_dims"]) == ["x"]
+        assert boundary["mask"][:].tolist() == [True, False, False, True]
+
+
 def test_numbers_there_and_back(tmp_path):
     rng = np.random.default_rng(0)
     p, u = rounded(rng.random((6, 2))), rounded(rng.random((6, 9, 2)))
@@ -110,7 +169,8 @@ def test_the_well_as_it_is_found(tmp_path):
     seen = np.asarray(found.problem.input_fields(found.snapshots.inputs)).reshape(B, W, H, 5)
     assert (seen[..., :3] == U[:, 0]).all() and (seen[..., 3] == k[:, :, None]).all()
     assert (seen[..., 4] == np.arange(4.0)[:, None, None]).all()
-    assert found.remarks == ("mask is the same in all samples, and was left out",)
+    unsaid = "nothing in it says whether its grid is periodic, and it is taken as not: periodic=True where it is"
+    assert found.remarks == ("mask is the same in all samples, and was left out", unsaid)
 
 
 def test_arrays_of_ones_own_are_read_by_their_names(tmp_path):

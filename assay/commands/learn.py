@@ -37,7 +37,7 @@ DataOption = Annotated[
         "--data",
         metavar="FILE.h5",
         help="Instead of a problem: a data set in the layout of PDEBench or The Well, or of save_dataset; --set "
-        "samples=, every_time=, every_node=, norm=, drop=true say how it is read.",
+        "samples=, every_time=, every_node=, norm=, periodic=true, drop=true say how it is read.",
     ),
 ]
 OwnerOption = Annotated[

@@ -33,7 +33,8 @@ def load_dataset(
     Args:
         samples: only the first so many; ``every_time``, ``every_node``: only every so many times, and nodes along each
             axis.
-        norm, periodic, drop: as of ``dataset``.
+        norm, drop: as of ``dataset``.
+        periodic: left out, what the file says; where it says nothing the grid is taken as not, and a remark says so.
         name: left out, the file's.
 
     Raises:
@@ -45,7 +46,7 @@ def load_dataset(
             if own_file.is_own(file):
                 if chosen != Chosen():
                     raise ValueError("a file of this library is read as a whole: leave samples and every_ out")
-                return own_file.read(file, path.stat().st_size, norm)
+                return own_file.read(file, path.stat().st_size, norm=norm, periodic=periodic, name=name)
             if pdebench.is_pdebench(file):
                 found = pdebench.read(file, chosen)
             elif the_well.is_the_well(file):
@@ -83,7 +84,8 @@ def load_dataset(
     except ValueError as error:
         text = str(error)
         raise ValueError(text if str(path) in text else f"{path}: {text}") from None
-    return Dataset(made.problem, made.snapshots, (*found.remarks, *made.remarks))
+    said = (found.of_periodic,) if found.of_periodic and periodic is None else ()
+    return Dataset(made.problem, made.snapshots, (*found.remarks, *said, *made.remarks))
 
 
 def save_dataset(data: Dataset, path: str | os.PathLike[str], layout: str = "assay", dtype: str = "float32") -> Path:

@@ -60,8 +60,9 @@ class Contents:
     times: np.ndarray | None
     names: tuple[str, ...] | None
     components: tuple[str, ...] | None
-    periodic: bool = False
     remarks: tuple[str, ...] = ()
+    periodic: bool = False
+    of_periodic: str = ""  # what is to be said of that, unless the caller knows better
 
 
 @contextmanager

@@ -53,13 +53,14 @@ def save(data: Dataset, path: Path) -> None:
     write(path, fill)
 
 
-def read(file: Any, size: int, norm: Any = None) -> Dataset:
+def read(file: Any, size: int, **others: Any) -> Dataset:
     """
     Args:
         size: bytes of the file.
+        others: norm, periodic, name in the place of the file's; None for these.
 
     Raises:
-        ValueError: another version, or damaged.
+        ValueError: another version, or damaged; as ``dataset`` of what is given.
     """
     if file.attrs["format"] != FORMAT:
         raise ValueError(
@@ -75,20 +76,22 @@ def read(file: Any, size: int, norm: Any = None) -> Dataset:
         inputs, fields, points, times = (array(file, name) for name in ARRAYS)
         kind = array(file, "weights") if about["norm"] == "weights" else str(about["norm"])
         shape = (len(inputs), len(times), len(points), len(parts))
-        made = dataset(
-            inputs.reshape(len(inputs), len(points), -1) if channels else inputs,
-            fields.reshape(shape),
-            points,
-            times=times,
-            names=channels or box.names,
-            components=None if parts == ("",) else parts,
-            box=box,
-            norm=kind if norm is None else norm,
-            periodic=bool(about["periodic"]),
-            name=str(about["name"]),
-        )
+        held: dict[str, Any] = {
+            "inputs": inputs.reshape(len(inputs), len(points), -1) if channels else inputs,
+            "fields": fields.reshape(shape),
+            "coordinates": points,
+            "times": times,
+            "names": channels or box.names,
+            "components": None if parts == ("",) else parts,
+            "box": box,
+            "norm": kind,
+            "periodic": bool(about["periodic"]),
+            "name": str(about["name"]),
+        }
+        made = dataset(**held)
     except (KeyError, TypeError, AttributeError, ValueError, OverflowError) as error:
         raise ValueError(f"it is damaged ({type(error).__name__}: {error})") from None
-    if norm is None and file.attrs.get("fingerprint") != made.problem.fingerprint:
+    if file.attrs.get("fingerprint") != made.problem.fingerprint:
         raise ValueError("it is damaged: its content does not have the hash written in it")
-    return made
+    given = {key: value for key, value in others.items() if value is not None}
+    return dataset(**(held | given)) if given else made

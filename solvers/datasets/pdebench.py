@@ -5,16 +5,20 @@
     flow           ``density``, ``pressure``, ``Vx``, .. [N, T, X(, Y, Z)] in the place of ``tensor``
     a group each   ``0000/data`` [T, X(, Y), C], ``0000/grid/x``, .., ``0000/grid/t``
 
-Where there are several times the first state is the input, a function, and the later ones are the field.
+Where there are several times the first state is the input, a function, and the later ones are the field. Whether the
+grid is periodic stands in none of them: what is written here says so in an attribute, ``periodic``, that other readers
+pass over.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from .around import UNSAID, around
 from .dataset import Dataset
 from .hdf5 import BY_HAND, Chosen, Contents, array, group, has, write
 from .states import is_steady, ticks_of, times_from_start
@@ -34,8 +38,17 @@ def read(file: Any, chosen: Chosen) -> Contents:
         ValueError: arrays that do not belong together; what is missing is named.
     """
     names = _groups(file)
-    if names:
-        return _of_groups(file, names, chosen)
+    found = _of_groups(file, names, chosen) if names else _of_one_array(file, chosen)
+    said = file.attrs.get("periodic")
+    if not isinstance(said, bool | np.bool_) or names:
+        return replace(found, of_periodic=UNSAID)
+    axes = [axis for axis in AXES if has(file, axis)]
+    sides = [len(file[axis]) for axis in axes]
+    periodic, told = around(axes, sides, axes if said else (), chosen.every_node)
+    return replace(found, periodic=periodic, of_periodic=told)
+
+
+def _of_one_array(file: Any, chosen: Chosen) -> Contents:
     ticks = tuple(array(file, axis, chosen.nodes) for axis in AXES if has(file, axis))
     if not ticks:
         raise ValueError(f"it has no {AXES[0]!r}, so that nothing says where the nodes lie: {BY_HAND}")
@@ -111,6 +124,7 @@ def save(data: Dataset, path: Path, dtype: str) -> None:
         file.create_dataset("tensor", data=(tensor if components > 1 else tensor[..., 0]).astype(dtype))
         for axis, ticks in zip(AXES, ticks_of(problem, sides), strict=False):
             file.create_dataset(axis, data=ticks.astype(dtype))
+        file.attrs["periodic"] = problem.periodic
         if steady:
             file.create_dataset("nu", data=start[..., 0].astype(dtype))
             file.attrs["beta"] = 1.0

@@ -5,6 +5,8 @@
     ``t0_fields``   scalars [B, T, X(, Y, Z)], ``t1_fields`` vectors [.., D], ``t2_fields`` tensors [.., D, D]; each
                     with @sample_varying, @time_varying and @dim_varying, whose axes are left out where they are False
     ``scalars``     numbers, of which those that vary between samples are inputs
+    ``boundary_conditions``  groups with @bc_type (PERIODIC, WALL, OPEN), @associated_dims, and a ``mask`` of the nodes
+                    where they hold; the grid is periodic along the axes of those that are PERIODIC
 
 The first state is the input, a function, with the fields that do not change in time and the numbers as further
 channels; the later states are the field. With one time alone the fields that do not change are the input, or the
@@ -16,13 +18,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 
+from .around import UNSAID, around
 from .dataset import Dataset
 from .hdf5 import BY_HAND, Chosen, Contents, array, group, has, words, write
 from .states import is_steady, ticks_of, times_from_start
 
 ORDERS = ("t0_fields", "t1_fields", "t2_fields")
+BOUNDARIES = "boundary_conditions"
 
 
 def is_the_well(file: Any) -> bool:
@@ -69,19 +74,32 @@ def read(file: Any, chosen: Chosen) -> Contents:
                 f"its {name} has shape {list(values.shape)}, not [n, {', '.join(map(str, head + wanted))}]: {BY_HAND}"
             )
     numbers = _numbers(file, chosen, remarks)
+    periodic, told = _around(file, axes, chosen)
     U = np.stack(list(states.values()), axis=-1)
     parts = tuple(states) if len(states) > 1 else None
     if len(times) > 1:
         given = {name: values[:, 0] for name, values in states.items()} | fixed
         names, inputs = _with_numbers(given, numbers, wanted)
-        return Contents(inputs, U[:, 1:], ticks, times[1:], names, parts, remarks=tuple(remarks))
+        return Contents(inputs, U[:, 1:], ticks, times[1:], names, parts, tuple(remarks), periodic, told)
     if fixed:
         names, inputs = _with_numbers(fixed, numbers, wanted)
     elif numbers:
         names, inputs = tuple(numbers), np.stack(list(numbers.values()), axis=1)
     else:
         raise ValueError(f"it has one time, and neither fields nor numbers that could be its inputs: {BY_HAND}")
-    return Contents(inputs, U[:, 0], ticks, None, names, parts, remarks=tuple(remarks))
+    return Contents(inputs, U[:, 0], ticks, None, names, parts, tuple(remarks), periodic, told)
+
+
+def _around(file: Any, axes: list[str], chosen: Chosen) -> tuple[bool, str]:
+    """As ``around``; boundaries that lie in another file, or do not say what they are, say nothing."""
+    held: Any = group(file, BOUNDARIES) if has(file, BOUNDARIES) else {}
+    inside = [held[name].attrs for name in held if held.id.links.get_info(name.encode()).type == h5py.h5l.TYPE_HARD]
+    boundaries = [about for about in inside if {"bc_type", "associated_dims"} <= set(about)]
+    if not boundaries:
+        return False, UNSAID
+    wrapped = [about for about in boundaries if "".join(words(about["bc_type"])).upper() == "PERIODIC"]
+    periodic = [axis for about in wrapped for axis in words(about["associated_dims"])]
+    return around(axes, [len(file["dimensions"][axis]) for axis in axes], periodic, chosen.every_node)
 
 
 def _is(data: Any, name: str, otherwise: bool = False) -> bool:
@@ -173,7 +191,9 @@ def save(data: Dataset, path: Path, dtype: str) -> None:
             dimensions.create_dataset(name, data=ticks.astype(dtype)).attrs.update(
                 sample_varying=False, time_varying=False
             )
-        file.create_group("boundary_conditions")
+        boundaries = file.create_group(BOUNDARIES)  # none where the grid is not periodic: of what kind is not known
+        for axis, side in zip(axes, sides, strict=True) if problem.periodic else ():
+            _periodic(boundaries.create_group(f"{axis}_periodic"), axis, side)
         scalars = file.create_group("scalars")
         numbers = () if problem.channels else problem.box.names
         scalars.attrs["field_names"] = list(numbers)
@@ -192,6 +212,14 @@ def save(data: Dataset, path: Path, dtype: str) -> None:
             file.create_group(order).attrs["field_names"] = []
 
     write(path, fill)
+
+
+def _periodic(boundary: Any, axis: str, side: int) -> None:
+    """Both ends of an axis."""
+    boundary.attrs.update(
+        bc_type="PERIODIC", associated_dims=[axis], associated_fields=[], sample_varying=False, time_varying=False
+    )
+    boundary.create_dataset("mask", data=np.isin(np.arange(side), (0, side - 1)))
 
 
 def _field(held: Any, name: str, values: np.ndarray, axes: int, in_time: bool) -> None:
