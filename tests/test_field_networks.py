@@ -21,7 +21,7 @@ from assay.surrogates.baselines.regression import Regression
 from assay.surrogates.networks.base_field import base_fields
 from assay.surrogates.networks.field_network import field_normaliser, normalised
 from assay.surrogates.networks.field_training import _held
-from assay.surrogates.networks.resnet import change_per_layer
+from assay.surrogates.networks.resnet import RESNET, change_per_layer
 from assay.surrogates.networks.vanishing import VANISH
 from assay.surrogates.surrogate import scaled_features
 from assay.surrogates.training.dull import DULL, little_added, targets_of
@@ -379,8 +379,11 @@ def test_functions_that_span_decades_are_seen_in_logarithms():
 def test_change_per_layer_of_known_weights():
     W = np.eye(3)
     arrays = {f"net.step_{i}.kernel": (1 + 0.5 * i) * W for i in range(3)}
-    assert change_per_layer(arrays) == pytest.approx((0.5 / 1 + 0.5 / 1.5) / 2)
-    assert np.isnan(change_per_layer({"net.step_0.kernel": W}))
+    assert change_per_layer(arrays) == pytest.approx([0.5 / 1, 0.5 / 1.5])
+    told = RESNET.report(None, arrays, None)
+    assert told == {"change_per_layer": change_per_layer(arrays), "mean_change_per_layer": pytest.approx(5 / 12)}
+    told = RESNET.report(None, {"net.step_0.kernel": W}, None)
+    assert told == {"change_per_layer": [], "mean_change_per_layer": None}
 
 
 def test_words_that_are_not_known_are_refused(problem, snapshots):

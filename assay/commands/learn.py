@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -166,6 +167,8 @@ def train(
             more |= {"steps": "all that were asked for", "converged": "the loss had stalled"}
             why = more.get(training["stopped"], training["stopped"])
             console.print(f"{training['steps']} steps ({why}), loss {number(training['loss'])}")
+        for line in _of_network(training):
+            console.print(line)
         if plan.test:
             shown = ", ".join(f"{key} {number(errors[key])}" for key in ("mean", "median", "p95", "max"))
             console.print(f"errors observed at {results['test_inputs']} other inputs: {shown}")
@@ -186,6 +189,18 @@ def train(
 
     emit(as_json, payload, people)
     return DONE
+
+
+def _of_network(training: dict[str, Any]) -> Iterator[str]:
+    """What architectures say of themselves, a line each."""
+    if changes := training.get("change_per_layer"):
+        told, mean = ", ".join(number(x) for x in changes), number(training["mean_change_per_layer"])
+        yield f"change of the weights from layer to layer: {told} (mean {mean})"
+    if "latent" in training:
+        found = training["intrinsic_dimension"]
+        own = "not known of so few or such snapshots" if found is None else f"about {found:.2g}, estimated"
+        code, inputs = training["latent"], training["inputs"]
+        yield f"numbers of the code: {code}; inputs: {inputs}; dimension of the snapshots: {own}"
 
 
 def _command(start: list[str], plan: Plan, asked: dict[str, Any], path: Path, box: list[str], option: list[str]) -> str:

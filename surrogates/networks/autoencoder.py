@@ -3,16 +3,19 @@
     net(p) = decode(code(features of p)),    trained with    |decode(encode(u)) - u|^2 + |encode(u) - code|^2
 
 A basis of k functions is a flat manifold of dimension k, and what moves, such as a front, needs many; the solutions
-themselves form one of as many dimensions as there are inputs. The decoder is that manifold; ``latent`` is its
-dimension, by default the number of inputs, and both stand in ``training``. The encoder only helps in training. On
-tensor grids of up to three axes both are convolutions of 3 nodes an axis, on every other node at the next level;
-elsewhere they are dense. Good values: width 16, 3 levels.
+themselves form one of at most as many dimensions as there are inputs. The decoder is that manifold; ``latent`` is its
+dimension, by default the number of inputs. Both stand in ``training``, beside an estimate of the dimension that the
+snapshots themselves have (``intrinsic.py``): where that is much smaller a smaller code would do, as where inputs are
+functions given by their values but depend on a few numbers. The encoder only helps in training. On tensor grids of up
+to three axes both are convolutions of 3 nodes an axis, on every other node at the next level; elsewhere they are dense.
+Good values: width 16, 3 levels.
 References: Lee, Carlberg 2020 (the manifold); Fresca, Dede', Manzoni 2021 (the code from the inputs, trained jointly).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import flax.linen as nn
 import jax.numpy as jnp
@@ -20,9 +23,11 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from ...solvers.problem import Problem
+from ..training.pod import Data
 from .convolution import Convolution
 from .deeponet import Tanh
 from .design import Design, View, fits_all, positive
+from .intrinsic import intrinsic_dimension
 from .on_grids import MOST_AXES
 
 COARSEST = 3  # nodes along an axis
@@ -139,9 +144,14 @@ def build(problem: Problem, *, latent: int | None = None, width: int = 16, level
     return Autoencoder(int(latent), width, problem.periodic, tuple(grids), problem.shape)
 
 
-def report(problem: Problem, arrays: Mapping[str, np.ndarray]) -> dict[str, int]:
-    """The dimension of the manifold, beside that of the solutions themselves."""
-    return {"latent": len(arrays["net.code.head.bias"]), "inputs": problem.inputs.dimension}
+def report(problem: Problem, arrays: Mapping[str, np.ndarray], data: Data) -> dict[str, Any]:
+    """The dimension of the manifold, the number of inputs, and the dimension of the snapshots where it can be told."""
+    intrinsic = intrinsic_dimension(data.fields / data.amplitudes[:, None])
+    return {
+        "latent": len(arrays["net.code.head.bias"]),
+        "inputs": problem.inputs.dimension,
+        "intrinsic_dimension": None if intrinsic is None else round(intrinsic, 3),
+    }
 
 
 AUTOENCODER = Design("autoencoder", build, fits_all, report=report, penalised=True)

@@ -20,6 +20,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from ...solvers.problem import Problem
+from ..training.pod import Data
 
 
 class View(NamedTuple):
@@ -51,8 +52,9 @@ class Design(NamedTuple):
     sees_base: bool = False  # and what it lacks of prescribed values
     rate: float = 2e-3  # of Adam
     batch: int = 4  # rows of a step: few where a row is expensive, for snapshots have no noise to average
-    penalised: bool = False  # whether the module's ``penalty(view, normalised fields)`` is a part of the loss
-    report: Callable[[Problem, Mapping[str, np.ndarray]], dict[str, Any]] | None = None  # what training says of it
+    penalised: bool = False  # whether the module's ``penalty(view, fields)``, a mean over rows, is a part of the loss
+    # what training says of it, of its arrays and the rows that it learnt
+    report: Callable[[Problem, Mapping[str, np.ndarray], Data], dict[str, Any]] | None = None
 
     @property
     def settings(self) -> dict[str, Any]:

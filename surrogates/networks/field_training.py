@@ -164,7 +164,7 @@ def train_fields(
         "warnings": _warnings(outcome.stopped) + clock_warning(outcome, seconds),
     }
     if design.report is not None:
-        training |= design.report(problem, arrays)
+        training |= design.report(problem, arrays, own)
     made = Surrogate(problem, architecture, arrays, predictor(design), box, seed, data.hash, training)
     if len(left):
         as_judged = norm == "problem" and weight < 1 and not project
