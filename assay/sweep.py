@@ -147,7 +147,9 @@ def _is_row(row: Any) -> bool:
     """Whether a row of a file is one that this module writes, as far as it is read again."""
     numbers = [row["worst_found"], row["seconds"], row["samples"], row["parameters"], *row["errors"].values()]
     named = isinstance(row["at"], dict) and {"mean", "p95"} <= set(row["errors"])
-    return named and all(isinstance(x, int | float) and not isinstance(x, bool) for x in numbers)
+    told = row.get("warnings", [])
+    worded = isinstance(told, list) and all(isinstance(line, str) for line in told)
+    return named and worded and all(isinstance(x, int | float) and not isinstance(x, bool) for x in numbers)
 
 
 def _one(

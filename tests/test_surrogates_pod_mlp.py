@@ -234,6 +234,32 @@ def test_the_clock_stops_a_run(problem, half):
     assert np.isfinite(s(problem.inputs.sample(4))).all()
 
 
+def test_a_run_that_diverged_says_so(problem, half, monkeypatch):
+    monkeypatch.setattr("assay.surrogates.training.optimisers.RATE", float("inf"))
+    with np.errstate(all="ignore"):
+        s = train(problem, "pod-mlp", half, steps=5, optimiser="adam", **SMALL)
+    assert s.training["stopped"] == "diverged" and s.training["warnings"][0] == (
+        "training diverged after 0 steps, and its last good state was kept: another optimiser (lbfgs, adam), "
+        "smoothness=1e-8, or fewer modes (max_rank) are the likely remedies"
+    )
+    assert np.isfinite(s(problem.inputs.sample(4))).all()
+
+
+@pytest.mark.parametrize(("name", "more"), [("pod-mlp", {"steps": 1, **SMALL}), ("reduced-basis", {})])
+def test_more_modes_than_snapshots_are_told_of_where_they_were_asked_for(problem, half, name, more):
+    few = half.first(10)
+    s = train(problem, name, few, max_rank=11, **more)
+    has = s.basis.shape[1]
+    said = (
+        "max_rank=11 asks for more modes than the 10 snapshots have that the basis is made of, which has "
+        f"{has}: take more snapshots, or max_rank={has}"
+    )
+    assert said in s.training["warnings"]
+    for options in ({}, {"max_rank": 10}):  # the default is more
+        told = train(problem, name, few, **options, **more).training["warnings"]
+        assert not any(line.startswith("max_rank") for line in told)
+
+
 def test_seeds_matter_and_repeat(problem, half):
     options = {"steps": 3, **SMALL}
     one, same, other = (train(problem, "pod-mlp", half, seed=seed, **options) for seed in (1, 1, 2))

@@ -105,7 +105,7 @@ def test_a_sweep_that_was_cut_goes_on_and_another_is_refused(tmp_path):
     assert [{**r, "seconds": 0} for r in there["rows"]] == [{**r, "seconds": 0} for r in result["rows"]]
     solved = [who for who, _ in calls]
     assert len(solved) > 4 + 4 + 8 + 4 and solved[0].startswith("worker") and solved.count("MainThread") < 8
-    for spoilt in ({"at": 3}, {"errors": {}}, {"worst_found": "much"}, {"errors": None}):
+    for spoilt in ({"at": 3}, {"errors": {}}, {"worst_found": "much"}, {"errors": None}, {"warnings": [3]}):
         file.write_text(json.dumps({**stored, "rows": [{**stored["rows"][0], **spoilt}]}))
         with pytest.raises(UserError, match="damaged"):
             run_sweep(tmp_path, problem, about, PLAN, sweep, "")
@@ -129,3 +129,17 @@ def test_rows_of_data_are_swept_as_solves_are(tmp_path, capsys, monkeypatch):
     assert cli.run([*words[:-1], "other", "--sweep", "samples=8,32"]) == 2
     assert "exponentials has 24 rows: 32 to learn from and 4 held out" in capsys.readouterr().err
     assert not (tmp_path / "other").exists()
+
+
+def test_warnings_of_runs_are_shown_beside_the_table(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    x = np.random.default_rng(0).random((24, 1))
+    save_dataset(dataset(x, np.ones((24, 5)), name="constants"), "data.h5")
+    words = ["train", "--data", "data.h5", "--surrogate", "linear", "--test", "4", "--out", "s"]
+    words += ["--sweep", "samples=8,16", "--seconds", "1"]
+    assert cli.run(words) == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "warnings" in shown
+    assert "warning of 2 of 2 runs: linear is fitted in one step whatever seconds may be: leave seconds out" in shown
+    assert "warning of 1 of 2 runs: the fields of all 8 snapshots are equal" in shown
+    assert [len(row["warnings"]) for row in json.loads((tmp_path / "s" / "sweep.json").read_text())["rows"]] == [2, 2]

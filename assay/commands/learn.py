@@ -46,6 +46,8 @@ OwnerOption = Annotated[
     typer.Option("--problem", metavar="PROBLEM", help="With --repair: the run's problem, if it is your own."),
 ]
 
+LEFT_OUT = {"failed": "failed", "outside": "outside the box", "repeated": "averaged into others of the same input"}
+
 
 def train(
     context: typer.Context,
@@ -162,6 +164,9 @@ def train(
             f"({results['sampling_seconds']:.1f} s){size}"
         )
         training = results["training"]
+        left_out = ", ".join(f"{n} {LEFT_OUT[why]}" for why, n in training.get("dropped", {}).items() if n)
+        if left_out:
+            console.print(f"rows left out: {left_out}")
         if "stopped" in training:
             more = {"seconds": "stopped by the clock, which compilation runs on too: with more seconds it learns more"}
             more |= {"steps": "all that were asked for", "converged": "the loss had stalled"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from concurrent.futures import Executor
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,8 @@ from ..surrogates.architectures import ARCHITECTURES
 from ..sweep import Plan, Sweep, run_sweep
 from ..terminal.errors import DONE, UserError, keeps
 from ..terminal.output import emit, number, progress_bar, table
+
+SHOWN = 5  # warnings of a sweep; all stand in sweep.json
 
 
 def asked_sweep(sweep: list[str], seeds: int, surrogate: str) -> Sweep:
@@ -73,12 +76,16 @@ def sweep_verb(
 
     def people(console: Console) -> None:
         names = list(rows[0]["at"])
-        out = table(*names, "parameters", "mean", "p95", "worst found", "training s")
+        out = table(*names, "parameters", "mean", "p95", "worst found", "training s", "warnings")
         for row in rows:
             at = [str(row["at"][name]) for name in names]
             errors = [number(row["errors"]["mean"]), number(row["errors"]["p95"]), number(row["worst_found"])]
-            out.add_row(*at, str(row["parameters"]), *errors, f"{row['seconds']:.1f}")
+            out.add_row(
+                *at, str(row["parameters"]), *errors, f"{row['seconds']:.1f}", str(len(row.get("warnings", [])))
+            )
         console.print(out)
+        for warning, runs in Counter(line for row in rows for line in row.get("warnings", [])).most_common(SHOWN):
+            console.print(f"warning of {runs} of {len(rows)} runs: {warning}")
         for fit in result["fits"]:
             power, half = -fit["exponent"], fit["half_width"]
             console.print(

@@ -21,8 +21,10 @@ from ...solvers.box import Box
 from ...solvers.linear_algebra.dense import gauss_jordan
 from ...solvers.problem import Problem
 from ..surrogate import Surrogate
-from ..training.pod import pod, prepare
+from ..training.pod import pod, prepare, too_many
 from ..training.reduced_operator import ReducedOperator
+
+RANK = 64  # of the basis, at most
 
 
 def train_reduced_basis(
@@ -32,23 +34,28 @@ def train_reduced_basis(
     box: Box | None = None,
     *,
     tolerance: float = 1e-6,
-    max_rank: int = 64,
+    max_rank: int | None = None,
 ) -> Surrogate:
     """Compress the snapshots to a basis and project operator and load onto it.
 
     Args:
         tolerance: the share of the relative snapshots (root mean square) that the basis may leave out.
-        max_rank: modes of the basis, at most.
+        max_rank: modes of the basis, at most; None: 64.
 
     Raises:
         ValueError: the problem is not affine in few terms; as ``prepare``.
     """
     started = time.perf_counter()
     data = prepare(problem, snapshots, box, least=1)
-    V = pod(data, tolerance, max_rank)
+    V = pod(data, tolerance, RANK if max_rank is None else max_rank)
     operator = ReducedOperator.of(problem, V)
     arrays = {"basis": V, **data.arrays, "terms": operator.terms, "loads": operator.loads}
-    training = {"seconds": time.perf_counter() - started, "snapshots": len(data.inputs), "dropped": data.dropped}
+    training = {
+        "seconds": time.perf_counter() - started,
+        "snapshots": len(data.inputs),
+        "dropped": data.dropped,
+        "warnings": [*data.warnings, *too_many("max_rank", max_rank, data, V.shape[1])],
+    }
     architecture = {"name": "reduced-basis", "lift": data.lift}
     return Surrogate(problem, architecture, arrays, predict, data.box, seed, data.hash, training, on_host=on_host)
 

@@ -88,6 +88,7 @@ class Regression:
             "seconds": time.perf_counter() - self.started,
             "snapshots": len(data.inputs),
             "dropped": data.dropped,
+            "warnings": list(data.warnings),
         }
         architecture = {"name": name, "lift": data.lift, **settings}
         return Surrogate(data.problem, architecture, arrays, predict, data.box, seed, data.hash, training)

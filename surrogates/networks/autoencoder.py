@@ -64,6 +64,11 @@ class Autoencoder(nn.Module):
         z = self.encode(u)
         return jnp.mean((self.decode(z) - u) ** 2) + jnp.mean((z - self.code(view.x)) ** 2)
 
+    @property
+    def levels(self) -> int:
+        """How many grids there are; one where nodes form none."""
+        return max(1, len(self.grids))
+
     def encode(self, u: Float[Array, "n times nodes components"]) -> Float[Array, "n latent"]:
         n = len(u)
         if not self.grids:

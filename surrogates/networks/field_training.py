@@ -24,10 +24,10 @@ from ...solvers.problem import Problem
 from ...solvers.problems.catalogue import closest
 from ..surrogate import Surrogate
 from ..training.dull import UNJUDGED, affordable, dull_warning, little_added, remedies
-from ..training.optimise import Budget, Outcome, Progress, Stages, clock_warning, identity
+from ..training.optimise import Budget, Outcome, Progress, Stages, identity, run_warnings
 from ..training.optimisers import judged_lbfgs
 from ..training.options import checked_weight
-from ..training.pod import Data, box_points, inner_product, pod, prepare, solve_few
+from ..training.pod import Data, box_points, inner_product, pod, prepare, solve_few, too_many
 from ..training.stochastic import Stochastic
 from ..training.symmetric import WAYS, group_arrays
 from ..training.twins import groups_of
@@ -45,6 +45,8 @@ FEW = 32  # solves for normalisers where no field is fitted
 DRAW_SEED = 7_919
 ADAM_FIRST = 200  # steps before L-BFGS
 PATIENCE = 6000  # steps without a better look, after which there is no point in more
+CUT = ("modes", "levels")  # settings that a coarse grid cuts
+REMEDIES = "a smaller rate, a larger batch, or float64"  # of a run that diverged
 CHOICES = {
     "optimiser": ("adam", "muon", "lbfgs"),
     "norm": ("problem", "l2"),
@@ -114,8 +116,9 @@ def train_fields(
     weight = checked_weight(physics_weight, 0.0, snapshots is not None)
     batch = design.batch if batch is None else batch
     box = problem.inputs if box is None else box
-    settings = {**design.settings, **settings}
+    asked, settings = settings, {**design.settings, **settings}
     net = design.build(problem, **settings)
+    cut = _cut(net, problem, asked)
     data = solve_few(problem, box, FEW, seed) if snapshots is None else prepare(problem, snapshots, box)
     held = _held(data, seed)
     own = data.some(~held)  # all that anything is fitted to
@@ -146,6 +149,7 @@ def train_fields(
     arrays |= arrays_of(outcome.weights) | _projection(problem, own, project)
     if project:
         architecture["lift"] = data.lift
+        cut += too_many("project", project, own, arrays["basis"].shape[1], exactly=True)
     training: dict[str, Any] = {
         "loss": outcome.loss,
         "steps": outcome.steps,
@@ -161,7 +165,7 @@ def train_fields(
         "constraints": constraints,
         "base": corrected,
         "dropped": data.dropped,
-        "warnings": _warnings(outcome.stopped) + clock_warning(outcome, seconds),
+        "warnings": [*data.warnings, *cut, *run_warnings(outcome, seconds, REMEDIES)],
     }
     if design.report is not None:
         training |= design.report(problem, arrays, own)
@@ -228,6 +232,20 @@ def _sets(
     return Sets(*(jnp.asarray(a) for a in parts)), left
 
 
+def _cut(net: Any, problem: Problem, asked: Mapping[str, Any]) -> list[str]:
+    """A sentence for each setting that was asked for and is more than the grid has."""
+    told = []
+    for name in (name for name in CUT if asked.get(name) is not None):
+        kept = np.asarray(getattr(net, name))
+        if (asked[name] > kept).any():
+            has = kept.tolist()
+            told.append(
+                f"{name}={asked[name]} asks for more {name} than the grid of {problem.name} has, and {has} were kept: "
+                f"take a finer grid, or {name}={has}"
+            )
+    return told
+
+
 def _normalisers(design: Design, problem: Problem, data: Data, base: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     U = data.fields / data.amplitudes[:, None]
     mean = U.mean(axis=0)
@@ -284,12 +302,3 @@ def _check_norm(problem: Problem) -> None:
 
 def _json(settings: dict[str, Any]) -> dict[str, Any]:
     return {k: list(v) if isinstance(v, tuple) else v for k, v in settings.items()}
-
-
-def _warnings(stopped: str) -> list[str]:
-    if stopped != "diverged":
-        return []
-    return [
-        "training diverged, and its last good state was kept: a smaller rate, a larger batch, or float64 are the "
-        "likely remedies"
-    ]

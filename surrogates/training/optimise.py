@@ -58,6 +58,22 @@ class Outcome(NamedTuple):
     prepared: float = 0.0  # seconds before steps could be made: compiling above all, with the first steps of programs
 
 
+def run_warnings(outcome: Outcome, seconds: float | None, remedies: str) -> list[str]:
+    """What speaks against a network because of how its run ended, a sentence each.
+
+    Args:
+        remedies: what may help where it diverged.
+    """
+    told = clock_warning(outcome, seconds)
+    if outcome.stopped != "diverged":
+        return told
+    return [
+        f"training diverged after {outcome.steps} steps, and its last good state was kept: {remedies} are the likely "
+        "remedies",
+        *told,
+    ]
+
+
 def clock_warning(outcome: Outcome, seconds: float | None) -> list[str]:
     """A sentence if the clock stopped a run that compiling had hardly let begin; none otherwise."""
     late = outcome.steps == 0 or (outcome.steps < HARDLY and outcome.prepared > outcome.seconds / 2)
@@ -208,9 +224,17 @@ class _Run:
         return self.latest
 
     def look(self, value: float) -> None:
-        """Note the loss; stop if it has stalled."""
+        """Note the loss; stop if it has stalled.
+
+        Raises:
+            ValueError: it is not finite to begin with.
+        """
         if not self.history and not np.isfinite(value):
-            raise RuntimeError("training cannot start: the loss is not finite at the initial weights")
+            raise ValueError(
+                "training cannot start, for its loss is not finite at the initial weights: most likely the norm or the "
+                "residual of the problem is NaN or overflows at fields near the mean, so mend it there, give fields in "
+                "units near one, or leave physics, smoothness or single precision out"
+            )
         self.history.append(value)
         # rounding floors the loss: 1e-15 of the constant it is computed from
         back = max(1, self.budget.patience // LOOK)

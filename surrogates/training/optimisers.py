@@ -46,7 +46,7 @@ def minimise_by(name: str, loss: Loss, weights: Any, rows: Any, budget: Budget) 
     """``minimise`` with another method than L-BFGS where one is named; steps of one kind throughout.
 
     Raises:
-        ValueError, RuntimeError: as ``minimise``.
+        ValueError: as ``minimise``.
     """
     if name == "lbfgs":
         return minimise(loss, weights, rows, budget)
@@ -65,8 +65,7 @@ def minimise(loss: Loss, weights: Any, rows: Any, budget: Budget, adam_steps: in
         adam_steps, rate: steps of Adam and its first learning rate, which falls along a cosine to a twentieth.
 
     Raises:
-        ValueError: the checkpoint is damaged or belongs to another run.
-        RuntimeError: the loss is not finite at the start.
+        ValueError: the checkpoint is damaged or belongs to another run, or the loss is not finite at the start.
     """
     adam_steps = min(adam_steps, budget.steps)
     stages = Stages(budget)

@@ -26,9 +26,9 @@ from ...solvers.box import Box
 from ...solvers.identity import check_rows, first_difference
 from ...solvers.problem import Problem
 from ...solvers.representative import kept_by_problem
-from .given import check_shapes
+from .given import all_equal, check_shapes
 from .input_scaling import CHOOSE_BY, choose_logs, declared, homogeneous_scaling, unscaled
-from .twins import averaged, groups_of
+from .twins import averaged, contradictions, groups_of
 
 CORNERS = 10  # inputs up to which all corners of a box are listed
 TINY = 1e-140  # of the largest value: its square, a millionth of a millionth smaller still, is a number
@@ -50,6 +50,7 @@ class Data:
     lift: bool
     hash: str
     dropped: dict[str, int]  # rows left out, by reason
+    warnings: tuple[str, ...] = ()  # what speaks against learning from these rows
 
     def some(self, rows: Any) -> Data:
         """Some of the rows, by their numbers or a slice."""
@@ -95,7 +96,7 @@ def prepare(problem: Problem, snapshots: Any, box: Box | None = None, least: int
             f"{dropped['outside']} lie outside the training box{repeats}, which leaves {distinct}: sample more, or "
             f"widen the box{why}"
         )
-    return _data(problem, box, P[inside], U[inside], str(snapshots.hash), dropped)
+    return _data(problem, box, P[inside], U[inside], str(snapshots.hash), dropped, np.flatnonzero(inside))
 
 
 def solve_few(problem: Problem, box: Box, n: int, seed: int) -> Data:
@@ -111,7 +112,8 @@ def solve_few(problem: Problem, box: Box, n: int, seed: int) -> Data:
         why = "; ".join(problem.failures())
         raise ValueError(f"none of the {n} solves for a basis succeeded{': ' if why else ''}{why}")
     digest = hashlib.sha256(P.tobytes() + U.tobytes()).hexdigest()
-    return _data(problem, box, P[solved], U[solved], digest, {"failed": int((~solved).sum()), "outside": 0})
+    dropped = {"failed": int((~solved).sum()), "outside": 0}
+    return _data(problem, box, P[solved], U[solved], digest, dropped, np.flatnonzero(solved))
 
 
 def _check_problem(problem: Problem, snapshots: Any) -> None:
@@ -127,7 +129,16 @@ def _check_problem(problem: Problem, snapshots: Any) -> None:
     check_rows("the set of snapshots", problem, snapshots)
 
 
-def _data(problem: Problem, box: Box, P: np.ndarray, U: np.ndarray, digest: str, dropped: dict[str, int]) -> Data:
+def _data(
+    problem: Problem,
+    box: Box,
+    P: np.ndarray,
+    U: np.ndarray,
+    digest: str,
+    dropped: dict[str, int],
+    numbers: np.ndarray,
+) -> Data:
+    """Rows that can be used, which are ``numbers`` of those given."""
     around = np.concatenate([box_points(box, 4 * 2 ** min(box.dimension, CORNERS), seed=0), P])
     lifts = _lifts(problem)(around)
     ones = np.asarray(problem.prescribe(jnp.asarray(P[0]), jnp.ones(problem.size)))
@@ -159,11 +170,13 @@ def _data(problem: Problem, box: Box, P: np.ndarray, U: np.ndarray, digest: str,
     shift, gain = (low + high) / 2, np.where(width > 0, 2 / np.where(width > 0, width, 1.0), 0.0)
     x, s = features(P)
     x = (x - shift) * gain
+    warnings = (*all_equal(P, U), *contradictions(P, x, s, fields, numbers))
     rows, fields = averaged(x, s, fields)
     dropped = {**dropped, "repeated": len(P) - len(rows)}
     P, x, s = P[rows], x[rows], s[rows]
     arrays = {"shift": shift, "gain": gain, **scaling}
-    return Data(problem, box, P, fields, lengths(fields), x, s, arrays, free, bool(lifts.any()), digest, dropped)
+    lift = bool(lifts.any())
+    return Data(problem, box, P, fields, lengths(fields), x, s, arrays, free, lift, digest, dropped, warnings)
 
 
 def _features(problem: Problem, scaling: dict[str, np.ndarray]) -> Callable[[Any], tuple[np.ndarray, np.ndarray]]:
@@ -235,6 +248,24 @@ def pod(data: Data, tolerance: float = 1e-5, max_rank: int = 48) -> Float[np.nda
     full = np.zeros((data.problem.size, V.shape[1]))
     full[data.free] = V
     return full
+
+
+def too_many(name: str, asked: int | None, data: Data, found: int, exactly: bool = False) -> list[str]:
+    """A sentence if more modes were asked for than these rows can have; none where nothing was asked.
+
+    Args:
+        name: of the option that asks for them.
+        found: modes of the basis.
+        exactly: they are not those at most, so that fewer are always told of.
+    """
+    n = len(data.inputs)
+    if asked is None or asked <= (found if exactly else min(n, int(data.free.sum()))):
+        return []
+    more = "take more snapshots, or " if asked > n else "take "
+    return [
+        f"{name}={asked} asks for more modes than the {n} snapshots have that the basis is made of, which has {found}: "
+        f"{more}{name}={max(found, 1)}"
+    ]
 
 
 def project(data: Data, V: Float[np.ndarray, "N k"]) -> Float[np.ndarray, "n k"]:

@@ -16,7 +16,7 @@ from ...solvers.problems.catalogue import closest
 from ...solvers.seed import checked_seed
 from ..architectures import ARCHITECTURES, surrogate_name
 from ..surrogate import Surrogate
-from .given import as_snapshots
+from .given import as_snapshots, not_finite
 from .optimise import Progress
 from .options import check_amounts, check_companions, check_option, checked_weight
 from .residual_loss import residual_loss
@@ -45,10 +45,11 @@ def train(
         architecture: a name in ``ARCHITECTURES``.
         snapshots: the truth at a design of inputs, or a pair (P, U) of inputs [n, d] and fields [n, N]; rows that
             failed (NaN) or lie outside the box are left out, rows of equal inputs averaged, both counted in
-            ``surrogate.training["dropped"]``. None for training on physics alone.
+            ``surrogate.training["dropped"]``, and where that hides something ``surrogate.training["warnings"]`` says
+            so. None for training on physics alone.
         box: train on a part of the problem's box.
         physics_weight: share of the physics loss (``pod_mlp.py``); None for the architecture's own choice.
-        seconds, steps: when to stop.
+        seconds, steps: when to stop; what is fitted in one step does not look at them, and warns.
         checkpoint: file that keeps the state of training; one that exists is gone on with.
         progress: called with (done, total, "loss ..., ... steps/s, ... s left").
         options: of the architecture, see its file.
@@ -63,6 +64,7 @@ def train(
     check_amounts(seconds, steps)
     check_companions(checkpoint, progress)
     box = check_box(problem.inputs, box)
+    given_as_pair = isinstance(snapshots, tuple | list)
     snapshots = as_snapshots(problem, snapshots)
     check_options(problem, architecture, options, physics_weight, snapshots is not None)
     function, known = ARCHITECTURES[architecture].train, ARCHITECTURES[architecture].options
@@ -81,6 +83,12 @@ def train(
             f"{architecture} with these options does not fit into memory ({error}): fewer snapshots or physics_points, "
             "or a smaller network"
         ) from None
+    unused = " and ".join(key for key in ("seconds", "steps") if given[key] is not None and key not in known)
+    told = [f"{architecture} is fitted in one step whatever {unused} may be: leave {unused} out"] if unused else []
+    if given_as_pair:
+        told += not_finite(problem, np.asarray(snapshots.inputs), np.asarray(snapshots.fields))
+    warnings = [*told, *surrogate.training.get("warnings", ())]
+    surrogate = dataclasses.replace(surrogate, training={**surrogate.training, "warnings": warnings})
     if snapshots is None:
         return surrogate
     P = np.array(snapshots.inputs, dtype=np.float64)

@@ -44,12 +44,12 @@ from ...baselines import polynomial
 from ...surrogate import Surrogate
 from ...training.dull import UNJUDGED, remedies
 from ...training.gauss_newton import levenberg_marquardt, serves
-from ...training.optimise import Budget, Outcome, Progress, Stages, clock_warning, identity, identity_kept
+from ...training.optimise import Budget, Outcome, Progress, Stages, identity, identity_kept, run_warnings
 from ...training.optimisers import minimise_by
 from ...training.options import checked_weight
 from ...training.paired import LEAST
 from ...training.physics_fields import LeastResidual, Plan, joined, least_residual
-from ...training.pod import Data, box_points, pod, prepare, solve_few
+from ...training.pod import Data, box_points, pod, prepare, solve_few, too_many
 from ...training.reduced_operator import ReducedOperator, affine_in_few_terms
 from ..vanishing import vanishing
 from .energy_loss import (
@@ -79,6 +79,7 @@ FIELDS = 0.5  # of the seconds, at most, for the fields of least residual
 MIXED = 0.5  # the default physics weight where the energy functional costs next to nothing
 TOLERANCE, MANY = 1e-5, 96  # of the basis, with fields of least residual, which cost; the rank also without physics
 FINE, RANK = 1e-7, 48  # and elsewhere, where few modes more cost little; the rank with the energy functional
+REMEDIES = "another optimiser (lbfgs, adam), smoothness=1e-8, or fewer modes (max_rank)"  # of a run that diverged
 DRAW_SEED = 7_919  # added to the seed: physics inputs are not the snapshots'
 
 
@@ -134,7 +135,7 @@ def train_pod_mlp(
     shape = tuple(int(w) for w in widths)
     reduced = weight and affine_in_few_terms(problem)
     tolerance = (TOLERANCE if weight and not reduced else FINE) if tolerance is None else tolerance
-    max_rank = (RANK if reduced else MANY) if max_rank is None else max_rank
+    asked, max_rank = max_rank, (RANK if reduced else MANY) if max_rank is None else max_rank
     if optimiser == "levenberg-marquardt" and smoothness:
         raise ValueError("smoothness is no sum of squares here: leave it out, or take optimiser='lbfgs'")
     solved_here = snapshots is None
@@ -149,7 +150,8 @@ def train_pod_mlp(
         until = None if seconds is None or kept else start + FIELDS * seconds
         plan = kept or Plan(physics_points)
         physics = least_residual(data, plan, seed + DRAW_SEED, tolerance, max_rank, progress, until)
-    V = pod(data if physics is None else joined(data, physics.data), tolerance, max_rank)
+    of_basis = data if physics is None else joined(data, physics.data)
+    V = pod(of_basis, tolerance, max_rank)
     if V.shape[1] == 0:
         raise ValueError(
             f"all {len(data.inputs)} snapshots are zero wherever nothing is prescribed, so that no network can be "
@@ -229,7 +231,11 @@ def train_pod_mlp(
         "derivatives": int(derivatives),
         "dropped": data.dropped,
     }
-    warnings = clock_warning(outcome, seconds)
+    warnings = [*data.warnings, *too_many("max_rank", asked, of_basis, V.shape[1])]
+    if derivatives > problem.inputs.dimension:
+        has = problem.inputs.dimension
+        warnings.append(f"derivatives={derivatives} asks for more directions than {has} inputs have: take {has}")
+    warnings += run_warnings(outcome, seconds, REMEDIES)
     architecture = {"name": "pod-mlp", "widths": list(shape), "skip": bool(skip), "lift": data.lift}
     architecture |= {"vanish": [list(pair) for pair in network.vanish]} if network.vanish else {}
     if found is not None:
