@@ -17,11 +17,10 @@ from assay.solvers.problems.thermal_block import ThermalBlock
 from assay.solvers.problems.wave import Wave
 from assay.solvers.snapshots.sample import sample
 from assay.surrogates import load, save, train
-from assay.surrogates.architectures import FIELD_NETWORKS
 from assay.surrogates.baselines.regression import Regression
 from assay.surrogates.networks.base_field import base_fields
 from assay.surrogates.networks.field_network import field_normaliser, normalised
-from assay.surrogates.networks.field_training import _cut, _held
+from assay.surrogates.networks.field_training import _held
 from assay.surrogates.networks.resnet import RESNET, change_per_layer
 from assay.surrogates.networks.vanishing import VANISH
 from assay.surrogates.surrogate import scaled_features
@@ -32,7 +31,6 @@ from assay.verify.answers.evaluate import captured
 from assay.verify.proofs.prover import prover
 
 SMALL = {"widths": (8,)}
-FIELDS = {design.name: design for design in FIELD_NETWORKS}
 
 
 @dataclass(frozen=True)
@@ -364,47 +362,6 @@ def test_a_rate_that_diverges_keeps_the_last_good_state_and_says_so(problem, sna
         s = train(problem, "resnet", snapshots, steps=300, rate=1e200, width=8, layers=2)
     assert s.training["stopped"] == "diverged" and any("diverged" in w for w in s.training["warnings"])
     assert np.isfinite(s(problem.inputs.sample(3, seed=1))).all()
-
-
-def test_more_modes_than_there_are_samples_are_told_of(problem, snapshots):
-    s = train(problem, "mlp", snapshots.first(18), steps=1, project=32, **SMALL)
-    has = s.basis.shape[1]
-    assert has <= 16 and s.training["warnings"][0] == (
-        "project=32 asks for more modes than the 16 snapshots have that the basis is made of, which has "
-        f"{has}: take more snapshots, or project={has}"
-    )
-    few = train(problem, "mlp", snapshots.first(18), steps=1, project=2, **SMALL)
-    assert few.basis.shape[1] == 2 and not any("modes" in line for line in few.training["warnings"])
-
-
-@pytest.mark.parametrize(
-    ("name", "options", "said"),
-    [
-        (
-            "fno",
-            {"modes": 32, "width": 4},
-            "modes=32 asks for more modes than the grid of thermal-block has, and [5, 5] ",
-        ),
-        (
-            "fno",
-            {"modes": [3, 9], "width": 4},
-            "modes=[3, 9] asks for more modes than the grid of thermal-block has, and [3",
-        ),
-        ("fno", {"width": 4}, ""),  # six of each axis: the default is cut without a word
-        ("fno", {"modes": 5, "width": 4}, ""),
-        ("unet", {"levels": 6, "width": 4}, "levels=6 asks for more levels than the grid of thermal-block has, and 2 "),
-        (
-            "autoencoder",
-            {"levels": 6, "width": 4},
-            "levels=6 asks for more levels than the grid of thermal-block has, and 3 ",
-        ),
-    ],
-)
-def test_what_a_grid_cuts_of_what_was_asked_for_is_told(problem, name, options, said):
-    assert problem.grid_shape == (9, 9)
-    net = FIELDS[name].build(problem, **options)
-    found = _cut(net, problem, options)
-    assert len(found) == bool(said) and all(line.startswith(said) for line in found)
 
 
 def test_functions_that_span_decades_are_seen_in_logarithms():

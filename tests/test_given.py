@@ -1,4 +1,4 @@
-"""What is wrong with the rows that something is learnt from is said in one sentence, with where it is."""
+"""What is wrong with the rows that something is learnt from, or asks too much of them, is said in one sentence."""
 
 import numpy as np
 import pytest
@@ -8,7 +8,10 @@ from assay.solvers.box import Box
 from assay.solvers.problems.affine import affine
 from assay.solvers.problems.black_box import black_box
 from assay.solvers.problems.thermal_block import ThermalBlock
+from assay.solvers.snapshots.sample import sample
 from assay.surrogates import ARCHITECTURES, load, save, train
+from assay.surrogates.architectures import FIELD_NETWORKS
+from assay.surrogates.networks.field_training import _cut
 
 X = np.linspace(0.0, 1.0, 8)
 BOX = Box(("a", "b"), [0.0, 0.0], [1.0, 1.0])
@@ -17,6 +20,8 @@ PAIRS = black_box(lambda p: p[0] * np.ones(6), BOX, size=6, components=("u", "v"
 P = BOX.sample(20, seed=0)
 U = P[:, :1] + P[:, 1:] * X
 DIRECT = ("mean", "nearest", "linear", "polynomial", "kernel-ridge", "pod-interpolation", "random-features")
+
+FIELDS = {design.name: design for design in FIELD_NETWORKS}
 
 
 def told(problem, P, U, name="linear", **options):
@@ -101,6 +106,50 @@ def test_twins_by_a_known_scaling_are_told_as_such():
     assert said.startswith(
         "1 snapshot differs from another by a known scaling alone, and the fields of these differ by up to 0.5"
     )
+
+
+def test_more_modes_than_there_are_samples_are_told_of():
+    problem = ThermalBlock(cells=8, low=0.5, high=2.0)
+    rows = sample(problem, 18)
+    s = train(problem, "mlp", rows, steps=1, project=32, widths=(8,))
+    has = s.basis.shape[1]
+    assert has <= 16 and s.training["warnings"][0] == (
+        "project=32 asks for more modes than the 16 snapshots have that the basis is made of, which has "
+        f"{has}: take more snapshots, or project={has}"
+    )
+    few = train(problem, "mlp", rows, steps=1, project=2, widths=(8,))
+    assert few.basis.shape[1] == 2 and not any("modes" in line for line in few.training["warnings"])
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "said"),
+    [
+        (
+            "fno",
+            {"modes": 32, "width": 4},
+            "modes=32 asks for more modes than the grid of thermal-block has, and [5, 5] ",
+        ),
+        (
+            "fno",
+            {"modes": [3, 9], "width": 4},
+            "modes=[3, 9] asks for more modes than the grid of thermal-block has, and [3",
+        ),
+        ("fno", {"width": 4}, ""),  # six of each axis: the default is cut without a word
+        ("fno", {"modes": 5, "width": 4}, ""),
+        ("unet", {"levels": 6, "width": 4}, "levels=6 asks for more levels than the grid of thermal-block has, and 2 "),
+        (
+            "autoencoder",
+            {"levels": 6, "width": 4},
+            "levels=6 asks for more levels than the grid of thermal-block has, and 3 ",
+        ),
+    ],
+)
+def test_what_a_grid_cuts_of_what_was_asked_for_is_told(name, options, said):
+    problem = ThermalBlock(cells=8)
+    assert problem.grid_shape == (9, 9)
+    net = FIELDS[name].build(problem, **options)
+    found = _cut(net, problem, options)
+    assert len(found) == bool(said) and all(line.startswith(said) for line in found)
 
 
 def test_the_command_says_what_was_left_out(tmp_path, monkeypatch, capsys):
