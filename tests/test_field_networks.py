@@ -18,6 +18,7 @@ from assay.solvers.problems.wave import Wave
 from assay.solvers.snapshots.sample import sample
 from assay.surrogates import load, save, train
 from assay.surrogates.baselines.regression import Regression
+from assay.surrogates.networks import field_loss
 from assay.surrogates.networks.base_field import base_fields
 from assay.surrogates.networks.field_network import field_normaliser, normalised
 from assay.surrogates.networks.field_training import _held
@@ -313,6 +314,41 @@ def test_physics_alone_learns_without_a_field(problem):
     assert errors[1] < 0.5 * errors[0]
     with pytest.raises(ValueError, match="give snapshots, or physics_weight=1"):
         train(problem, "mlp", None, physics_weight=0.5)
+
+
+@pytest.mark.parametrize("n", [4, 6, 7, 31])
+def test_a_mean_in_chunks_is_the_mean(n, monkeypatch):
+    """Of no more rows at once than fit, every row once; where all fit the very same computation."""
+    a, b = np.random.default_rng(n).random((2, n, 5))
+    seen = []
+
+    def mean(a, b):
+        seen.append(len(a))
+        return jnp.mean(jnp.sum(a * b, axis=1))
+
+    whole = mean(jnp.asarray(a), jnp.asarray(b))
+    assert field_loss.in_chunks(5, mean, jnp.asarray(a), jnp.asarray(b)) == whole and seen == [n, n]
+    monkeypatch.setattr(field_loss, "AT_ONCE", 15)
+    monkeypatch.setattr(field_loss, "CHUNK", 15)
+    seen.clear()
+    found = field_loss.in_chunks(5, mean, jnp.asarray(a), jnp.asarray(b))
+    assert found == pytest.approx(float(whole), rel=1e-14) and max(seen) == 3
+    monkeypatch.setattr(field_loss, "CHUNK", 2)  # less than a row
+    assert field_loss.in_chunks(5, mean, jnp.asarray(a), jnp.asarray(b)) == pytest.approx(float(whole), rel=1e-14)
+
+
+@pytest.mark.parametrize("options", [{"physics_weight": 0.5, "physics_points": 5}, {}])
+def test_weights_are_judged_in_chunks_where_fields_are_large(problem, snapshots, options, monkeypatch):
+    """By data, penalty and physics, of rows that no chunks divide; or at the rows held out."""
+    rows = snapshots.first(7) if options else snapshots
+    options |= {"steps": 1, "width": 2, "levels": 1}
+    at_once = train(problem, "autoencoder", rows, **options).training["curve"]
+    monkeypatch.setattr(field_loss, "AT_ONCE", 0)
+    monkeypatch.setattr(field_loss, "CHUNK", 3 * problem.size)
+    sizes, judged = [], field_loss.FieldLoss.fields
+    monkeypatch.setattr(field_loss.FieldLoss, "fields", lambda s, w, P: sizes.append(len(P)) or judged(s, w, P))
+    assert train(problem, "autoencoder", rows, **options).training["curve"] == pytest.approx(at_once, rel=1e-12)
+    assert {3, 1} <= set(sizes)
 
 
 def test_a_projected_network_has_the_proofs_from_coefficients(problem, snapshots):
