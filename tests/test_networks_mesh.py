@@ -11,9 +11,11 @@ from assay.solvers.problems.heat import Heat
 from assay.solvers.problems.thermal_block import ThermalBlock
 from assay.solvers.snapshots.sample import sample
 from assay.surrogates import ARCHITECTURES, load, save, train
+from assay.surrogates.architectures import FIELD_NETWORKS
 from assay.surrogates.networks import autoencoder, rollout
 from assay.surrogates.networks.design import View, mesh_of
 from assay.surrogates.networks.places import coordinate, graph, transformer
+from assay.surrogates.training.optimise import LOOK
 from assay.verify.guard import guard
 
 DESIGNS = {d.name: d for d in (coordinate.COORDINATE, graph.GRAPH, transformer.TRANSFORMER, autoencoder.AUTOENCODER)}
@@ -219,6 +221,29 @@ def test_a_projected_network_is_guarded_by_its_coefficients(problem, snapshots):
     errors = np.array([float(problem.relative_error(p, u, v)) for p, u, v in zip(P, answer.u, truths, strict=True)])
     assert (errors <= answer.relative_upper + 1e-12).all() and (errors <= 0.3).all()
     np.testing.assert_allclose(answer.u[answer.route == "accepted"], s(P)[answer.route == "accepted"], atol=1e-12)
+
+
+TINY = {
+    **SMALL,
+    "mlp": {"widths": (4,)},
+    "resnet": {"width": 4, "layers": 2},
+    "deeponet": {"branch": (4,), "trunk": (4,), "terms": 3},
+    "fno": {"width": 2, "layers": 1, "modes": 2},
+    "unet": {"width": 2, "levels": 2},
+    "rollout": {"width": 2, "layers": 1},
+}
+
+
+@pytest.mark.parametrize("name", [design.name for design in FIELD_NETWORKS])
+def test_every_network_learns_from_physics(problem, snapshots, name):
+    """Beside fields and alone: the loss at first and after fifty steps, of few rows and points."""
+    if name == "rollout":
+        problem = Heat(cells=4, steps=2)
+        snapshots = sample(problem, 4)
+    for weight in (0.5, 1.0):
+        options = {"physics_weight": weight, "physics_points": 4, "batch": 4, "steps": LOOK, **TINY[name]}
+        first, last = train(problem, name, snapshots.first(4), **options).training["curve"]
+        assert np.isfinite(first) and 0 < last < first
 
 
 class Stop(Exception):
