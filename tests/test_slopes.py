@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 
 import assay
+from assay.surrogates.baselines.regression import Regression
 from assay.surrogates.networks.pod.energy_loss import assemble, field_rows
 from assay.surrogates.networks.pod.pod_network import Mlp, last_layer
 from assay.surrogates.networks.pod.slopes import slope_rows, slopes
 from assay.surrogates.surrogate import scaled_features
+from assay.surrogates.training.dull import DULL, UNJUDGED
 from assay.surrogates.training.pod import pod, prepare
 from assay.surrogates.training.reduced_operator import ReducedOperator
 
@@ -83,6 +85,31 @@ def test_a_network_learns_from_both(heat):
     assert s.training["derivatives"] == 2 and np.isfinite(s(heat.inputs.sample(3))).all()
     with pytest.raises(ValueError, match="leave them out with physics alone"):
         assay.train(heat, "pod-mlp", None, derivatives=1)
+
+
+def test_it_is_judged_where_it_saw_neither_fields_nor_derivatives(heat, monkeypatch):
+    """By a trial on the others, which changes no trained bit; where no row can be left out, that is said."""
+    snapshots, options = assay.sample(heat, 24, seed=2), {"steps": 60, "widths": (8,), "derivatives": 2}
+    s = assay.train(heat, "pod-mlp", snapshots, teacher=True, **options)
+    found, r = s.training["validation"], Regression.in_basis(prepare(heat, snapshots), s.arrays["basis"])
+    said = np.asarray(s.coefficients(snapshots.inputs))[:, :-1]  # the last is the lift's
+    own = r.mean_error(said / r.data.amplitudes[:, None])
+    assert found["at"] == "left-out snapshots" and found["network"] > 1.2 * own and not found["taught"]
+    assert set(found["dull"]) == set(DULL)
+    told = s.training["warnings"]
+    assert told[0] == "teacher=True is not heeded with derivatives or physics alone: leave these out, or teacher"
+    assert "which costs nothing, has a relative error of" in told[1] and "at left-out snapshots" in told[1]
+    monkeypatch.setattr("assay.surrogates.networks.pod.pod_mlp.find_teacher", lambda data, V, seed: None)
+    alone = assay.train(heat, "pod-mlp", snapshots, **options)
+    assert "validation" not in alone.training and alone.training["warnings"] == [UNJUDGED]
+    assert all(np.array_equal(a, alone.arrays[key]) for key, a in s.arrays.items())
+
+
+def test_more_directions_than_inputs_are_told_of(heat):
+    (said, *_) = assay.train(
+        heat, "pod-mlp", assay.sample(heat, 6, seed=2), steps=1, widths=(8,), derivatives=4
+    ).training["warnings"]
+    assert said == "derivatives=4 asks for more directions than 3 inputs have: take 3"
 
 
 def test_a_solver_of_somebodys_own_has_no_derivatives():

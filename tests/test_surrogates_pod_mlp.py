@@ -10,6 +10,7 @@ from assay.solvers.problems.lognormal_diffusion import LognormalDiffusion
 from assay.solvers.problems.thermal_block import ThermalBlock
 from assay.solvers.snapshots.sample import sample
 from assay.surrogates import load, save, train
+from assay.surrogates.baselines.regression import Regression
 from assay.surrogates.networks.pod.energy_loss import (
     RIDGE,
     assemble,
@@ -20,6 +21,7 @@ from assay.surrogates.networks.pod.energy_loss import (
     physics_rows,
     with_constant,
 )
+from assay.surrogates.training.dull import UNJUDGED
 from assay.surrogates.training.optimise import steps_done
 from assay.surrogates.training.pod import pod, prepare, solve_few
 from assay.surrogates.training.reduced_operator import ReducedOperator
@@ -164,6 +166,24 @@ def test_physics_alone_reads_the_basis_of_32_snapshots_and_nothing_else(problem,
         for data in (snapshots, wrong)
     )
     np.testing.assert_allclose(s(P), t(P), rtol=1e-5, atol=1e-7 * np.abs(s(P)).max())
+
+
+def test_physics_alone_is_judged_at_the_solves_of_its_basis(problem, monkeypatch):
+    """None of their fields is learnt: what it says of them is an error at rows left out, and costs no trained bit."""
+    options = {"steps": 3, "widths": WIDTHS, "physics_points": 160}
+    s = train(problem, "pod-mlp", None, **options)
+    r = Regression.in_basis(solve_few(problem, problem.inputs, 32, 0), s.arrays["basis"])
+    said = np.asarray(s.coefficients(r.data.inputs)) / r.data.amplitudes[:, None]
+    found = s.training["validation"]
+    assert found["network"] == pytest.approx(r.mean_error(said), rel=1e-9)
+    assert found["at"] == "snapshots whose fields it did not learn"
+    (warning,) = s.training["warnings"]
+    assert min(found["dull"].values()) < 0.5 * found["network"] and "which costs nothing" in warning
+    assert warning.endswith("or the network with more steps or physics_points")
+    monkeypatch.setattr("assay.surrogates.networks.pod.pod_mlp.find_teacher", lambda data, V, seed: None)
+    alone = train(problem, "pod-mlp", None, **options)
+    assert alone.training["warnings"] == [UNJUDGED]
+    assert all(np.array_equal(a, alone.arrays[key]) for key, a in s.arrays.items())
 
 
 def test_smoothness_makes_weights_smaller_and_skips_are_kept_in_the_file(problem, half, tmp_path):

@@ -13,7 +13,7 @@ from ...training.dull import DULL, Beside, close_warning, dull_warning, targets_
 from ...training.paired import ROUNDING, ratio_of_means
 from ...training.pod import Data
 from ...training.reduced_operator import ReducedOperator
-from .energy_loss import Rows, assemble, field_rows
+from .energy_loss import LossRows, Rows, assemble, field_rows
 from .pod_network import Mlp, compiled_parts, targets_of_network
 from .teacher import CHECKED, TEACHER_SEED, TRIAL, Teacher, without
 from .trial import Trial, tried
@@ -31,10 +31,18 @@ def tried_alone(
     operator: ReducedOperator | None,
     terms: np.ndarray,
     found: Teacher,
+    slopes: tuple[LossRows, Int[np.ndarray, " m"]] | None = None,
 ) -> Trial:
-    """The network on snapshots alone."""
+    """The network on snapshots alone, or on these and derivatives there.
+
+    Args:
+        slopes: the rows of derivatives, and the number of each one's snapshot.
+    """
     split = found.split
-    rows, T = assemble([(1.0, without(field_rows(data, V, operator), split.held))], terms)
+    parts = [(1.0, without(field_rows(data, V, operator), split.held))]
+    if slopes is not None:
+        parts.append((1.0, without(slopes[0], np.flatnonzero(np.isin(slopes[1], split.held)))))
+    rows, T = assemble(parts, terms)
     head, layer = compiled_parts(network)
     x = jnp.asarray(data.features[split.held])
 
@@ -67,9 +75,13 @@ def validated(
     steps: int,
     seed: int,
     more: str,
+    learnt: bool = True,
 ) -> dict[str, Any]:
     """What rows that were left out say of network and dull baselines, with a warning where one of these does better,
     and what may help then (``more``).
+
+    Args:
+        learnt: whether the fields of the snapshots were; else all of them are left out, as with physics alone.
     """
     r, held = found.regression, found.split.held
     said = np.asarray(targets_of_network(architecture, arrays, jnp.asarray(r.x)))
@@ -84,8 +96,11 @@ def validated(
     elif lone is not None and np.mean(lone) > mean:
         network, mean, where = max(_size(lone), network), float(np.mean(lone)), "left-out snapshots"
         rows = _beside(lone / _gain(found, seed), held, found, EXPECTED)
-    else:
+    elif learnt:
         rows = _beside(own, np.arange(len(own)), found, "snapshots that it learnt from, which flatter it")
+    else:
+        where = "snapshots whose fields it did not learn"
+        rows = _beside(own, np.arange(len(own)), found, where)
     sizes = {name: float(np.sqrt(np.nanmean(errors**2))) for name, errors in found.judged.items()}
     dull = {name: float(np.nanmean(errors)) for name, errors in found.judged.items()}
     ratios = rows.ratios()

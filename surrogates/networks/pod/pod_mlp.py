@@ -16,7 +16,8 @@ Without physics the dull baselines are fitted too, in a second, and judged at le
 predicts these surely better, the best teaches it between the snapshots (``teacher.py``; the switch is ``teacher``).
 Where one of them is better in the end or cannot be told apart, ``training["warnings"]`` says so, and
 ``training["validation"]["ratios"]`` how their errors compare, with intervals. With physics the network has no teacher,
-but corrects a polynomial where that comes closer than networks do.
+but corrects a polynomial where that comes closer than networks do; physics alone is judged at the snapshots of its
+basis, whose fields it does not learn.
 
 ``smoothness`` times the sum of squared hidden weights is added to
 the loss: derivatives, and with them the remainders of proofs over boxes, grow with products of weights. ``skip`` adds
@@ -123,7 +124,7 @@ def train_pod_mlp(
             unless the network alone predicts left-out rows surely better.
         optimiser: a name in ``optimisers.py``; None: Levenberg-Marquardt where its steps are cheap, else L-BFGS.
         derivatives: directions in which the solver is differentiated at every snapshot, and these derivatives fitted
-            beside its fields (``slopes.py``); no teacher then.
+            beside its fields (``slopes.py``); no teacher then, but it is judged beside the baselines all the same.
 
     Raises:
         ValueError: settings out of range, too few snapshots, a physics loss where there is none, derivatives of a
@@ -163,13 +164,17 @@ def train_pod_mlp(
     loss = training_loss(network, float(smoothness))
     operator = ReducedOperator.of(problem, V) if affine_in_few_terms(problem) else None
     terms = np.eye(V.shape[1])[None] if operator is None else operator.terms
-    found = None if solved_here or weight == 1 or derivatives else find_teacher(data, V, seed)
-    alone = None
+    judge = None if weight == 1 else find_teacher(data, V, seed)
+    found = None if derivatives else judge  # what may teach
+    alone, along = None, slopes(data, derivatives, seed) if derivatives else None
+    sloped = None if along is None else (slope_rows(along, data, V, operator), along.of)
     units = (shape[-1] + 1) * max(1, len(network.vanish))
     # the last layer would pass through every row, no network comes near, or too few rows could tell
     hopeless = found is None or len(found.split.fit) <= units or found.error < OUT_OF_REACH or found.tells < LEAST
     if found is not None and weight == 0 and not teacher and not (hopeless and teacher is None):
         alone = tried_alone(network, loss, weights, data, V, operator, terms, found)
+    if judge is not None and sloped is not None and weight == 0:  # for the judgement alone
+        alone = tried_alone(network, loss, weights, data, V, operator, terms, judge, sloped)
     taught = found is not None and bool(teacher)
     if found is not None and teacher is None and weight == 0:
         taught = alone is None or not better_alone(alone, found, seed)
@@ -178,8 +183,8 @@ def train_pod_mlp(
     if base is not None:
         values = base.arrays
         parts = [(w, less(part, terms, polynomial.values({}, values, part.x, np))) for w, part in parts]
-    if derivatives:
-        parts.append((1 - weight, slope_rows(slopes(data, derivatives, seed), data, V, operator)))
+    if sloped is not None:
+        parts.append((1 - weight, sloped[0]))
     rows, T = assemble(parts, terms)
     method = optimiser or _by_size(weights, units, rows, float(smoothness))
     about = [
@@ -200,7 +205,7 @@ def train_pod_mlp(
         int(derivatives),
     ]
     steps = (STEPS if seconds is None else 10**9) if steps is None else steps
-    if alone is not None and teacher is None and not taught and alone.last is not None:
+    if alone is not None and found is not None and teacher is None and not taught and alone.last is not None:
         steps = min(steps, alone.last)
     run = identity("pod-mlp", about, shape, min(steps, 50)) + ("" if physics is None else _mark(physics.plan))
     budget = Budget(steps, seconds, start, path, progress, run)
@@ -238,12 +243,16 @@ def train_pod_mlp(
     warnings += run_warnings(outcome, seconds, REMEDIES)
     architecture = {"name": "pod-mlp", "widths": list(shape), "skip": bool(skip), "lift": data.lift}
     architecture |= {"vanish": [list(pair) for pair in network.vanish]} if network.vanish else {}
-    if found is not None:
-        more = remedies(problem, weight)
-        checked = validated(architecture, arrays, found, alone, taught, base is not None, outcome.steps, seed, more)
+    if teacher and found is None:
+        warnings.append("teacher=True is not heeded with derivatives or physics alone: leave these out, or teacher")
+    learnt = weight < 1
+    judge = judge if learnt else find_teacher(data, V, seed)  # after training, of whose time it is no part
+    if judge is not None:
+        corrects, more = base is not None, remedies(problem, weight)
+        checked = validated(architecture, arrays, judge, alone, taught, corrects, outcome.steps, seed, more, learnt)
         warnings += checked.pop("warnings")
         training |= checked
-    elif not (solved_here or weight == 1 or derivatives):
+    else:
         warnings.append(UNJUDGED)
     training["warnings"] = warnings
     return Surrogate(problem, architecture, arrays, predict, box, seed, data.hash, training)

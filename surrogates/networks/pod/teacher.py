@@ -120,7 +120,7 @@ def less(part: LossRows, terms: Float[np.ndarray, "Q k k"], Y: Float[np.ndarray,
 
 def without(part: LossRows, held: Int[np.ndarray, " h"]) -> LossRows:
     """The same number of rows, of which some count nothing."""
-    keep = np.ones(len(part.x))
+    keep = np.ones(len(part.phi))
     keep[held] = 0
     keep *= len(keep) / keep.sum()
     return LossRows(part.x, part.phi * keep[:, None], part.b * keep[:, None], part.constant)
