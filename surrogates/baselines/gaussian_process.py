@@ -8,6 +8,13 @@ with a Matern 5/2 kernel in features divided by their lengths (automatic relevan
 error. ``error_bar(P)`` is one posterior standard deviation of the field, in the norm of the basis and relative to the
 answer: what the process expects of its own error where its assumptions hold. It is a guess and no bound, made for
 choosing where to look: a proof is ``assay.certify``.
+
+scikit-learn's ``GaussianProcessRegressor`` is an optional package, and would serve only to choose lengths: its
+answers are no JAX code, which searches differentiate and proofs enclose, and lie in no file without pickle. Measured
+with the same kernel (thermal block of 2 x 2 on 16 x 16 cells, 128 snapshots, 64 tests, scikit-learn 1.9): mean error
+.0102 here in .2 s; there .0096 in .6 s, and .051 with ``normalize_y``, which makes the least modes count as much as
+the first. Lengths out of a table stay the same where snapshots differ by rounding; those that follow gradients moved
+by 2e-10.
 Reference: Rasmussen and Williams, Gaussian Processes for Machine Learning (2006), sections 2.2 and 5.4.1.
 """
 

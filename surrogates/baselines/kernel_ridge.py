@@ -3,7 +3,8 @@
     C(x) = mean + sum_i k(x, x_i) a_i,   (K + nugget D^2) a = C - mean
 
 D = 1 / row weight: the nugget is the same *relative* error in every row. Length and nugget have the least
-leave-one-out error, known in closed form (``leave_one_out.py``).
+leave-one-out error, known in closed form (``leave_one_out.py``). scikit-learn's ``KernelRidge`` solves the same system,
+which is one line of numpy: it has no left-out errors but by refitting, and its ``predict`` is no JAX code.
 Reference: Rasmussen and Williams, Gaussian Processes for Machine Learning (2006), section 2.2.
 """
 
