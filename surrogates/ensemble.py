@@ -4,6 +4,8 @@
 
 Members that agree may be wrong together: the spread proves nothing. It is where to look first, and a search climbs it
 where the problem has no residual (``verify/search/signal.py``). The error of the mean is at most the mean of theirs.
+What is linear and kept by all members, such as prescribed values, symmetries and a mass, their mean keeps; an energy it
+does not, so that where all have built in what the scheme conserves, the answer is the mean with this built in, too.
 Reference: Lakshminarayanan, Pritzel, Blundell 2017.
 """
 
@@ -13,14 +15,16 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
 from ..solvers.batching import RowMap, without_caches
 from ..solvers.identity import check_known
-from ..solvers.problem import Problem
+from ..solvers.problem import Problem, is_traced
 from .surrogate import Surrogate
+from .training.residual_loss import built_in, conserves
 from .training.train import train
 
 
@@ -65,7 +69,22 @@ class Ensemble:
 
     def __call__(self, P: Any) -> Any:
         fields = [member(P) for member in self.members]
-        return sum(fields[1:], fields[0]) / len(fields)
+        mean = sum(fields[1:], fields[0]) / len(fields)
+        if not self._conserves:
+            return mean
+        if is_traced(P):
+            return jax.vmap(built_in(self.problem))(jnp.asarray(P, dtype=jnp.float64), mean)
+        return np.asarray(self._built_in(np.asarray(P, dtype=np.float64), mean))
+
+    @cached_property
+    def _conserves(self) -> bool:
+        """Whether all members keep what the scheme conserves."""
+        kept = all(m.has_lift and not m.has_basis and m.training.get("constraints") == "hard" for m in self.members)
+        return kept and conserves(self.problem)
+
+    @cached_property
+    def _built_in(self) -> RowMap:
+        return RowMap(built_in(self.problem))
 
     def error_bar(self, P: Any) -> Float[np.ndarray, " n"]:
         """The spread of the members at inputs P [n, d], relative to their mean: no bound."""

@@ -4,8 +4,9 @@
 
 in the problem's own norm, the one that errors are told in; R is the squared relative dual norm of the discrete residual
 (``residual_loss.py``) at inputs where nothing was solved, w the ``physics_weight``. Prescribed values are built in
-(``constraints="hard"``), and what the scheme conserves with them, or both are left to the loss ("soft"), R then with
-their squared relative defect, so that the two can be compared.
+(``constraints="hard"``), and what the scheme conserves with them, or both are left to the loss ("soft"): then their
+squared relative defect is added at the rows of either term, so that the two can be compared. So is how far the
+symmetries of a problem are broken, with ``symmetry="soft"`` (``symmetric.py``).
 
 Weights are judged on all rows at once, or in chunks where that would not fit into memory: networks hold as many numbers
 for each of a field as they are wide. For 1024 points of the default Burgers problem, fields of 27 million numbers,
@@ -24,7 +25,8 @@ from jax import lax
 from jaxtyping import Array, Float, Int
 
 from ...solvers.problem import Problem
-from ..training.residual_loss import built_in, constraint_loss, residual_loss
+from ..training.residual_loss import built_in, constraint_loss, plain_square, relative_square, residual_loss
+from ..training.symmetric import moved_back
 from .field_network import FieldNetwork, cast
 from .left_out import relative
 
@@ -87,8 +89,9 @@ class FieldLoss:
         self.network, self.problem = network, network.problem
         self.hard, self.weight, self.norm, self.power = hard, weight, norm, power
         self.known = built_in(self.problem)
+        self.constraint = constraint_loss(self.problem, norm)
         if weight:
-            self.residual, self.constraint = residual_loss(self.problem), constraint_loss(self.problem)
+            self.residual = residual_loss(self.problem)
 
     def start(self, key: Array, P: Float[Array, "n d"]) -> Any:
         """The first weights."""
@@ -106,6 +109,24 @@ class FieldLoss:
         """The first term, without its weight."""
         return jnp.mean(relative_errors(self.problem, self.norm, self.fields(weights, P), P, U, sizes) ** self.power)
 
+    @property
+    def soft(self) -> bool:
+        """Whether anything that is known of solutions is left to the loss."""
+        return not self.hard or self.network.symmetry == "soft"
+
+    def broken(self, weights: Any, P: Float[Array, "n d"], turn: Any) -> Float[Array, ""]:
+        """How far what is left to the loss is from being kept, squared and relative."""
+        total, fields = jnp.zeros(()), self.fields(weights, P)
+        if not self.hard:
+            total = total + jnp.mean(jax.vmap(self.constraint)(P, fields))
+        if self.network.symmetry == "soft":
+            away = fields - moved_back(self.problem, lambda P: self.fields(weights, P), P, turn)
+            total = total + jnp.mean(jax.vmap(self._square)(P, away, lax.stop_gradient(fields)))
+        return total
+
+    def _square(self, p: Array, e: Array, u: Array) -> Float[Array, ""]:
+        return plain_square(e, u) if self.norm == "l2" else relative_square(self.problem, p, e, u)
+
     def penalty(self, weights: Any, P: Float[Array, "n d"], U: Float[Array, "n N"]) -> Float[Array, ""]:
         """What the network adds to the loss of snapshots, of fields as it gives them itself."""
         network = self.network
@@ -118,19 +139,26 @@ class FieldLoss:
 
     def physics(self, weights: Any, P: Float[Array, "m d"]) -> Float[Array, ""]:
         """The second term, without its weight."""
-        fields = self.fields(weights, P)
-        value = jnp.mean(jax.vmap(self.residual)(P, fields))
-        return value if self.hard else value + jnp.mean(jax.vmap(self.constraint)(P, fields))
+        return jnp.mean(jax.vmap(self.residual)(P, self.fields(weights, P)))
 
-    def loss(self, weights: Any, sets: Sets, over: Callable[..., Float[Array, ""]] = at_once) -> Float[Array, ""]:
-        """On all rows. ``over(mean, *rows)`` takes the means of its terms."""
+    def loss(
+        self, weights: Any, sets: Sets, over: Callable[..., Float[Array, ""]] = at_once, turn: Any = 0
+    ) -> Float[Array, ""]:
+        """On all rows. ``over(mean, *rows)`` takes the means of its terms; ``turn`` changes which motions symmetries
+        are looked at by.
+        """
+        broken = partial(self.broken, weights, turn=turn)
         total = jnp.zeros(())
         if self.weight < 1:
             total = total + (1 - self.weight) * over(partial(self.data, weights), sets.P, sets.U, sets.sizes)
             if self.network.design.penalised:
                 total = total + (1 - self.weight) * over(partial(self.penalty, weights), sets.P, sets.U)
+            if self.soft:
+                total = total + (1 - self.weight) * over(broken, sets.P)
         if self.weight:
             total = total + self.weight * over(partial(self.physics, weights), sets.physics_P)
+            if self.soft:
+                total = total + self.weight * over(broken, sets.physics_P)
         return total
 
     def judged(self, weights: Any, sets: Sets) -> Float[Array, ""]:
@@ -146,4 +174,4 @@ class FieldLoss:
     def at(self, weights: Any, sets: Sets, rows: Int[Array, " b"], points: Int[Array, " b"]) -> Float[Array, ""]:
         """On a batch."""
         some = sets._replace(P=sets.P[rows], U=sets.U[rows], sizes=sets.sizes[rows], physics_P=sets.physics_P[points])
-        return self.loss(weights, some)
+        return self.loss(weights, some, turn=rows.sum() + points.sum())

@@ -5,7 +5,7 @@
 ``norm.log`` [channels], one where their logarithm is taken); where a polynomial is corrected instead of the mean,
 ``base.<key>`` of ``base_field.py``; where fields vanish with some inputs, ``norm.vanish`` of ``vanishing.py``; where
 the network is projected on a basis V, ``basis`` and its ``dual`` M V, so that the coefficients are those of the best
-approximation of its field.
+approximation of its field (``projection.py``).
 """
 
 from __future__ import annotations

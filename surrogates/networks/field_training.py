@@ -27,7 +27,7 @@ from ..training.dull import UNJUDGED, affordable, dull_warning, little_added, re
 from ..training.optimise import Budget, Outcome, Progress, Stages, identity, run_warnings
 from ..training.optimisers import judged_lbfgs
 from ..training.options import checked_weight
-from ..training.pod import Data, box_points, inner_product, pod, prepare, solve_few, too_many
+from ..training.pod import Data, box_points, prepare, solve_few
 from ..training.stochastic import Stochastic
 from ..training.symmetric import WAYS, group_arrays
 from ..training.twins import groups_of
@@ -36,6 +36,7 @@ from .design import Design
 from .field_loss import FieldLoss, Sets
 from .field_network import SETTINGS, FieldNetwork, arrays_of, field_normaliser, predictor
 from .left_out import FEW_SOLVED, TOO_FEW, LeftOut, sizes_of
+from .projection import check_projection, fewer, projection
 from .vanishing import VANISH, vanishing_array
 
 HELD, ENOUGH = 0.125, 16  # share of the snapshots that is held out, and from how many on
@@ -94,12 +95,14 @@ def train_fields(
         rate: of Adam or Muon.
         batch: rows of a step of Adam or Muon; None for the architecture's own choice.
         precision: "float64" or "float32", of weights and network; fields are always float64.
-        constraints: "hard": prescribed values are built in; "soft": they are left to the loss.
+        constraints: "hard": prescribed values and what the scheme conserves are built in; "soft": they are left to the
+            loss, which penalises what is missing of them.
         norm: "problem", that of the loss above; or "l2": of the numbers of the field, which gradients descend faster in
             where the problem's own weighs derivatives.
-        project: modes of a POD basis that the answers are projected on, which opens the proofs from coefficients;
-            0: none.
-        symmetry: "average" or "canonical": the problem's own are kept exactly (``symmetric.py``); or "none".
+        project: modes of a POD basis, at most, that the answers are projected on, which opens the proofs from
+            coefficients; 0: none. What a scheme conserves is not kept then, nor shifts of a periodic grid.
+        symmetry: "average" or "canonical": the problem's own are kept exactly (``symmetric.py``); "soft": the loss
+            penalises what breaks them; or "none".
         base: what the network corrects (``base_field.py``): "mean", "linear", "polynomial", or "auto" for the best of
             them at the rows held out.
         physics_points: inputs of the physics loss.
@@ -126,6 +129,7 @@ def train_fields(
     dull = judge(data, held, affordable(len(data.inputs)), seed, left.baseline_error)
     corrected = base_of(design, problem, dull, base, weight < 1)
     arrays = _normalisers(design, problem, own, base_arrays(dull, corrected)) | group_arrays(problem, symmetry)
+    projected = projection(problem, own, project, symmetry)
     architecture = {
         "name": design.name,
         "lift": constraints == "hard",
@@ -146,10 +150,10 @@ def train_fields(
     path = None if checkpoint is None else Path(checkpoint)
     budget = Budget(count, seconds, start, path, progress, identity(*about), patience)
     outcome, judged = _minimise(fit, optimiser, weights, sets, budget, rate, batch, seed)
-    arrays |= arrays_of(outcome.weights) | _projection(problem, own, project)
+    arrays |= arrays_of(outcome.weights) | projected
     if project:
         architecture["lift"] = data.lift
-        cut += too_many("project", project, own, arrays["basis"].shape[1], exactly=True)
+        cut += fewer(problem, own, project, arrays["basis"].shape[1], symmetry)
     training: dict[str, Any] = {
         "loss": outcome.loss,
         "steps": outcome.steps,
@@ -163,6 +167,7 @@ def train_fields(
         "physics_weight": weight,
         "physics_points": physics_points if weight else 0,
         "constraints": constraints,
+        "symmetry": symmetry,
         "base": corrected,
         "dropped": data.dropped,
         "warnings": [*data.warnings, *cut, *run_warnings(outcome, seconds, REMEDIES)],
@@ -262,21 +267,12 @@ def _normalisers(design: Design, problem: Problem, data: Data, base: dict[str, n
     return arrays
 
 
-def _projection(problem: Problem, data: Data, modes: int) -> dict[str, np.ndarray]:
-    """The basis that answers are projected on, and its dual."""
-    if not modes:
-        return {}
-    V = pod(data, 1e-9, modes)
-    dual = np.zeros_like(V)
-    dual[data.free] = inner_product(problem)(V[data.free])
-    return {"basis": V, "dual": dual}
-
-
 def check_settings(design: Design, problem: Problem, options: Mapping[str, Any]) -> None:
     """
     Raises:
         ValueError: a word that is not known (the closest is offered), another power than 1 and 2, a symmetry that the
-            problem does not declare, a norm without derivatives, or settings that the network cannot be built with.
+            problem does not declare, modes that cannot keep what is built in, a norm without derivatives, or settings
+            that the network cannot be built with.
     """
     for name, known in CHOICES.items():
         if options.get(name, known[0]) not in known:
@@ -284,6 +280,7 @@ def check_settings(design: Design, problem: Problem, options: Mapping[str, Any])
     if options.get("power", 2) not in (1, 2):
         raise ValueError(f"power is 1 or 2, not {options['power']}")
     group_arrays(problem, options.get("symmetry", "none"))
+    check_projection(problem, options.get("project", 0), options.get("constraints", "hard"))
     if options.get("norm", "problem") == "problem":
         _check_norm(problem)
     design.build(problem, **{key: value for key, value in options.items() if key in design.settings})

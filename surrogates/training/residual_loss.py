@@ -81,17 +81,30 @@ def conserves(problem: Problem) -> bool:
     return jax.eval_shape(problem.conserved, p, u) is not None
 
 
-def constraint_loss(problem: Problem) -> Loss:
-    """(p, u [N]) -> the squared relative distance of u to ``built_in``: hard constraints as a soft one."""
+def constraint_loss(problem: Problem, norm: str = "problem") -> Loss:
+    """(p, u [N]) -> the squared relative distance of u to ``built_in``, hard constraints as a soft one; in the
+    problem's norm, to which an initial state that it does not see is added in plain numbers, or in "l2".
+    """
     known = built_in(problem)
 
     def loss(p: Array, u: Array) -> Array:
         v = known(p, u)
         e = u - v
-        unseen = problem.norm(p, lax.stop_gradient(e)) == 0  # as of an initial state, where the norm has no derivative
-        return relative_square(problem, p, jnp.where(unseen, 0.0, e), lax.stop_gradient(v))
+        if norm == "l2":
+            return plain_square(e, lax.stop_gradient(v))
+        unseen = _unseen(problem, p, e)  # as of an initial state, where the norm has no derivative
+        whole = relative_square(problem, p, jnp.where(unseen, 0.0, e), lax.stop_gradient(v))
+        if not isinstance(problem, EvolutionProblem):
+            return whole
+        first = e.reshape(problem.shape).at[1:].set(0.0).reshape(-1)
+        alone = problem.shape[0] * plain_square(first, lax.stop_gradient(v))  # relative to a state of mean size
+        return whole + jnp.where(_unseen(problem, p, first), alone, 0.0)
 
     return loss
+
+
+def _unseen(problem: Problem, p: Array, e: Array) -> Array:
+    return problem.norm(p, lax.stop_gradient(e)) == 0
 
 
 def _plain(problem: Problem) -> Loss:
@@ -116,6 +129,12 @@ def _plain(problem: Problem) -> Loss:
             "can be trained on: write it with jax.numpy, or train on snapshots alone (physics_weight=0)"
         ) from None
     return loss
+
+
+def plain_square(e: Array, u: Array) -> Array:
+    """|e|^2 / |u|^2 of the numbers themselves."""
+    size = jnp.vdot(u, u)
+    return jnp.vdot(e, e) / jnp.where(size > 0, size, 1.0)
 
 
 def relative_square(problem: Problem, p: Array, e: Array, u: Array) -> Array:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import difflib
 from collections.abc import Mapping
 from typing import Any
 
@@ -21,6 +22,7 @@ from .optimise import Progress
 from .options import check_amounts, check_companions, check_option, checked_weight
 from .residual_loss import residual_loss
 
+MISSPELT = 0.8  # likeness of an option's name to another from which that one is meant
 FLAGS = ("box", "physics_weight", "seconds", "seed", "steps")  # arguments of their own, here and on the command line
 
 
@@ -122,7 +124,11 @@ def check_options(
         if key in FLAGS:
             raise ValueError(f"{key} is no option: it has a flag of its own, --{key.replace('_', '-')}")
         if key not in known:
-            raise closest(key, known, f"option of {architecture}")
+            others = [name for name, other in ARCHITECTURES.items() if key in other.options]
+            if not others or difflib.get_close_matches(key, known, cutoff=MISSPELT):
+                raise closest(key, known, f"option of {architecture}")
+            have = f"ha{'s' if len(others) == 1 else 've'}"
+            raise ValueError(f"there is no option of {architecture} called {key!r}, which {', '.join(others)} {have}")
         check_option(key, value, kinds[key])
     if why := asked.misfit(problem):
         raise ValueError(why)
