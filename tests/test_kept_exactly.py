@@ -14,7 +14,7 @@ from assay.surrogates.networks.field_network import weights_of
 from assay.surrogates.networks.field_training import _minimise
 from assay.surrogates.networks.projection import projection
 from assay.surrogates.training.pod import prepare
-from assay.surrogates.training.residual_loss import constraint_loss
+from assay.surrogates.training.residual_loss import constraint_loss, unkept
 
 SMALL = {"steps": 1, "widths": (4,)}
 
@@ -101,6 +101,19 @@ def test_what_is_conserved_is_not_projected_without_saying_so(wave):
         train(problem, "mlp", rows, project=3, **SMALL)
     s = train(problem, "mlp", rows, project=3, constraints="soft", **SMALL)
     assert s.training["constraints"] == "soft" and s.has_basis and spread(problem, s) > 1e-3
+
+
+def test_states_that_are_zero_have_nothing_to_scale_and_this_is_told(wave):
+    """As of a network that has not left its mean, which vanishes for waves."""
+    problem, rows = wave
+    away, zero = (train(problem, "mlp", rows, base="mean", **{**SMALL, "steps": n}) for n in (30, 1))
+    for s in (away, zero):
+        broken = spread(problem, s) > 1e-12
+        assert any("what wave conserves is not kept" in told for told in s.training["warnings"]) == broken
+        assert s.training["constraints"] == ("hard, but for what is conserved" if broken else "hard")
+    assert unkept(problem, jnp.asarray(rows.inputs), jnp.asarray(rows.fields)) == []
+    first = np.arange(problem.size) < problem.size // problem.shape[0]
+    assert unkept(problem, jnp.asarray(rows.inputs), jnp.where(jnp.asarray(first), rows.fields, 0.0))
 
 
 def test_an_ensemble_keeps_the_energy_that_its_members_keep(wave):

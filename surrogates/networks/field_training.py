@@ -28,6 +28,7 @@ from ..training.optimise import Budget, Outcome, Progress, Stages, identity, run
 from ..training.optimisers import judged_lbfgs
 from ..training.options import checked_weight
 from ..training.pod import Data, box_points, prepare, solve_few
+from ..training.residual_loss import conserves, unkept
 from ..training.stochastic import Stochastic
 from ..training.symmetric import WAYS, group_arrays
 from ..training.twins import groups_of
@@ -175,6 +176,11 @@ def train_fields(
     if design.report is not None:
         training |= design.report(problem, arrays, own)
     made = Surrogate(problem, architecture, arrays, predictor(design), box, seed, data.hash, training)
+    if constraints == "hard" and not project and conserves(problem):
+        P = np.asarray(sets.P if len(sets.P) else sets.physics_P)[:FEW]
+        told = unkept(problem, jnp.asarray(P), jnp.asarray(made(P)))
+        training["constraints"] = "hard, but for what is conserved" if told else constraints
+        training["warnings"] += told
     if len(left):
         as_judged = norm == "problem" and weight < 1 and not project
         error = judged if as_judged else left.error(made(left.P))

@@ -21,12 +21,14 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 from jaxtyping import Array, Float
 
 from ...solvers.classes.evolution import EvolutionProblem
 from ...solvers.problem import Problem
 
+UNKEPT = 0.5  # of what the first state has: it is missing, and this is no rounding
 Loss = Callable[[Float[Array, " d"], Float[Array, " N"]], Float[Array, ""]]
 FieldMap = Callable[[Float[Array, " d"], Float[Array, " N"]], Float[Array, " N"]]
 
@@ -79,6 +81,20 @@ def conserves(problem: Problem) -> bool:
         return False
     p, u = (jax.ShapeDtypeStruct((n,), jnp.float64) for n in (problem.inputs.dimension, problem.size))
     return jax.eval_shape(problem.conserved, p, u) is not None
+
+
+def unkept(problem: Problem, P: Float[Array, "n d"], U: Float[Array, "n N"]) -> list[str]:
+    """A sentence where built in does not help: what the scheme conserves cannot be given to states that are zero."""
+    if not isinstance(problem, EvolutionProblem) or not conserves(problem):
+        return []
+    kept = np.asarray(jax.jit(jax.vmap(problem.conserved))(P, U))
+    zero = (np.asarray(U).reshape(len(U), problem.shape[0], -1) == 0).all(axis=2)
+    if not (zero & (np.abs(kept - kept[:, :1]) > UNKEPT * np.abs(kept[:, :1]))).any():
+        return []
+    return [
+        f"what {problem.name} conserves is not kept, since some states are zero, which cannot be scaled: train it "
+        "longer, or with base='linear'"
+    ]
 
 
 def constraint_loss(problem: Problem, norm: str = "problem") -> Loss:
