@@ -30,7 +30,7 @@ from .baselines import (
 from .networks import autoencoder, deeponet, fno, mlp, resnet, rollout, unet
 from .networks.design import Design, fits_all
 from .networks.field_network import predictor
-from .networks.field_training import check_settings, train_fields
+from .networks.field_training import check_settings, train_fields, train_seeds
 from .networks.places import coordinate, graph, transformer
 from .networks.pod import pod_mlp
 from .surrogate import Predict
@@ -50,7 +50,7 @@ FIELD_NETWORKS = (
     autoencoder.AUTOENCODER,
     rollout.ROLLOUT,
 )
-GIVEN = ("problem", "snapshots", "seed", "box", "design", "settings")  # not options
+GIVEN = ("problem", "snapshots", "seed", "seeds", "box", "design", "settings")  # not options
 
 
 class Architecture(NamedTuple):
@@ -67,6 +67,7 @@ class Architecture(NamedTuple):
     build: Callable[..., Any] | None = None  # of a network that gives fields outright: what takes its own settings
     basis: bool = True
     check: Callable[[Problem, Mapping[str, Any]], None] = accepts_all  # raises where options make no sense
+    together: Callable[..., Any] | None = None  # (problem, snapshots, seeds, box, **options): several seeds at once
 
     @property
     def options(self) -> dict[str, Any]:
@@ -81,13 +82,13 @@ class Architecture(NamedTuple):
 
     @property
     def _declared(self) -> list[Callable[..., Any]]:
-        return [self.train] if self.build is None else [self.train, self.build]
+        train = self.together or self.train
+        return [train] if self.build is None else [train, self.build]
 
 
 def _fields(design: Design) -> Architecture:
-    train = partial(train_fields, design)
     return Architecture(
-        train,
+        partial(train_fields, design),
         predictor(design),
         kind="network",
         needs=design.needs,
@@ -95,6 +96,7 @@ def _fields(design: Design) -> Architecture:
         build=design.build,
         basis=False,
         check=partial(check_settings, design),
+        together=partial(train_seeds, design),
     )
 
 

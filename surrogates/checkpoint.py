@@ -3,6 +3,9 @@
 The header holds the format's version, the architecture, the training box, the problem's name, settings and box, seed,
 data hash, versions, and what training took. Floats are written so that they read back exactly: predictions are the
 same to the bit.
+
+An ensemble is one file, too: its ``architecture`` is named "ensemble" and lists in ``members`` what is each member's
+own of these, and the arrays of member k begin with ``k.``; the rest of the header is of all, or the first one's.
 """
 
 from __future__ import annotations
@@ -26,6 +29,7 @@ from ..solvers.identity import check_fingerprint, check_problem, check_solution,
 from ..solvers.problem import Problem
 from ..solvers.problems.catalogue import stored_problem
 from .architectures import ARCHITECTURES
+from .ensemble import Ensemble
 from .surrogate import Surrogate
 from .training.train import check_box
 
@@ -33,25 +37,41 @@ FORMAT = "assay-surrogate-1"
 DIGEST = "digest"
 PARTS = ("solution.inputs", "solution.field")
 TRAINED_AT = "trained.inputs"
-KEYS = ("architecture", "box", "problem", "settings", "inputs", "seed", "data_hash", "versions", "training")
+ENSEMBLE = "ensemble"
+OWN = ("architecture", "box", "seed", "data_hash", "versions", "training")  # of every member of an ensemble
+COMMON = ("problem", "settings", "inputs")
+KEYS = (*OWN, *COMMON)
+Solution = tuple[np.ndarray, np.ndarray]  # p and u(p)
 
 
-def save(surrogate: Surrogate, path: str | os.PathLike[str]) -> Path:
-    """Write a surrogate to a file in one step: no reader meets half of it. Missing folders are made.
+def save(surrogate: Surrogate | Ensemble, path: str | os.PathLike[str]) -> Path:
+    """Write a surrogate, or an ensemble, to a file in one step: no reader meets half of it. Missing folders are made.
 
     Returns:
         The path.
 
     Raises:
         OSError: the file cannot be written; it names the path.
-        ValueError: it is a model of other people.
+        ValueError: it is something else, such as a model of other people.
     """
     path = Path(path)
-    if not isinstance(surrogate, Surrogate):
+    if not isinstance(surrogate, Surrogate | Ensemble):
         raise ValueError(
-            f"save writes what train made, not {surrogate!r:.120}: a model of other people stays in the file "
-            "of its own framework"
+            f"save writes what train or ensemble made, not {surrogate!r:.120}: a model of other people stays in the "
+            "file of its own framework"
         )
+    if isinstance(surrogate, Ensemble):
+        header, arrays = _of_ensemble(surrogate)
+    else:
+        header, arrays = _of_one(surrogate)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    header[DIGEST] = _digest(header, arrays)
+    replace(path, as_bytes(arrays, metadata={"assay": json.dumps(header)}))
+    return path
+
+
+def _of_one(surrogate: Surrogate) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """Header and arrays of its file."""
     header = {
         "format": FORMAT,
         "architecture": surrogate.architecture,
@@ -65,15 +85,24 @@ def save(surrogate: Surrogate, path: str | os.PathLike[str]) -> Path:
         "versions": surrogate.versions,
         "training": surrogate.training,
     }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    arrays = {key: np.ascontiguousarray(a) for key, a in {**surrogate.arrays, **_beside(surrogate)}.items()}
-    header[DIGEST] = _digest(header, arrays)
-    replace(path, as_bytes(arrays, metadata={"assay": json.dumps(header)}))
-    return path
+    return header, {key: np.ascontiguousarray(a) for key, a in {**surrogate.arrays, **_beside(surrogate)}.items()}
 
 
-def load(path: str | os.PathLike[str], problem: Problem | None = None) -> Surrogate:
-    """Read a surrogate from a file.
+def _of_ensemble(together: Ensemble) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """Header and arrays of its file."""
+    each = [_of_one(member) for member in together.members]
+    hashes = list(dict.fromkeys(member.data_hash for member in together.members))
+    header = {
+        **each[0][0],
+        "architecture": {"name": ENSEMBLE, "members": [{key: header[key] for key in OWN} for header, _ in each]},
+        "data_hash": hashes[0] if len(hashes) == 1 else hashlib.sha256("".join(hashes).encode()).hexdigest(),
+        "training": {**together.training, "judged": together.judged},
+    }
+    return header, {f"{k}.{key}": a for k, (_, arrays) in enumerate(each) for key, a in arrays.items()}
+
+
+def load(path: str | os.PathLike[str], problem: Problem | None = None) -> Surrogate | Ensemble:
+    """Read a surrogate, or an ensemble, from a file.
 
     Args:
         problem: the problem that it answers; it may be left out where the problem is one of this library's, which its
@@ -88,6 +117,54 @@ def load(path: str | os.PathLike[str], problem: Problem | None = None) -> Surrog
         check_problem(problem)
     header, arrays = _read(path)
     whole = DIGEST not in header or header[DIGEST] == _digest(header, arrays)  # files of before have none
+    if header["architecture"].get("name") != ENSEMBLE:
+        return _loaded(path, header, arrays, problem, whole)
+    members: list[Surrogate] = []
+    for own, part in _parts(path, header, arrays):
+        members.append(_loaded(path, own, part, problem, whole, members[0].solution if members else None))
+        problem = members[0].problem
+    try:
+        return Ensemble(tuple(members), _judged(header))
+    except ValueError as error:
+        raise ValueError(f"{path} is damaged: {error}") from None
+
+
+def _parts(
+    path: Path, header: dict[str, Any], arrays: dict[str, np.ndarray]
+) -> list[tuple[dict[str, Any], dict[str, np.ndarray]]]:
+    """Header and arrays of every member of an ensemble, as they would stand in a file of its own."""
+    members = header["architecture"].get("members")
+    if not isinstance(members, list) or len(members) < 2 or any(not isinstance(own, dict) for own in members):
+        raise ValueError(f"{path} is damaged: it does not say what the members of its ensemble are")
+    common = {key: value for key, value in header.items() if key not in OWN}
+    found = []
+    for k, own in enumerate(members):
+        part = {key.partition(".")[2]: a for key, a in arrays.items() if key.partition(".")[0] == str(k)}
+        whole = {**common, **{key: own[key] for key in OWN if key in own}}
+        if not _fits(whole) or not part:
+            raise ValueError(f"{path} is damaged: what it says of member {k} of its ensemble cannot be read")
+        found.append((whole, part))
+    return found
+
+
+def _judged(header: dict[str, Any]) -> dict[str, Any]:
+    """What rows held out of all members said, as far as it can be read."""
+    found = header["training"].get("judged")
+    if not isinstance(found, dict) or not isinstance(found.get("validation"), dict):
+        return {}
+    warnings = found.get("warnings")
+    return {"validation": found["validation"], "warnings": warnings if isinstance(warnings, list) else []}
+
+
+def _loaded(
+    path: Path,
+    header: dict[str, Any],
+    arrays: dict[str, np.ndarray],
+    problem: Problem | None,
+    whole: bool,
+    seen: Solution | None = None,
+) -> Surrogate:
+    """One surrogate; a solution that was ``seen`` before, which costs a solve, is not looked at again."""
     name = header["architecture"].get("name")
     if not isinstance(name, str) or name not in ARCHITECTURES:
         raise ValueError(f"{path} holds a {str(name)[:80]!r} surrogate, which this version does not know")
@@ -97,7 +174,8 @@ def load(path: str | os.PathLike[str], problem: Problem | None = None) -> Surrog
     solution = None if p is None or u is None else (p, u)
     trained_at = arrays.pop(TRAINED_AT, None)
     _check_problem(path, header, problem, arrays)
-    _check_solution(path, header, problem, solution)
+    if seen is None or solution is None or not all(map(np.array_equal, solution, seen)):
+        _check_solution(path, header, problem, solution)
     kind = ARCHITECTURES[name]
     loaded = Surrogate(
         problem,
@@ -135,9 +213,7 @@ def _beside(surrogate: Surrogate) -> dict[str, np.ndarray]:
     return found if surrogate.trained_at is None else {**found, TRAINED_AT: surrogate.trained_at}
 
 
-def _check_solution(
-    path: Path, header: dict[str, Any], problem: Problem, solution: tuple[np.ndarray, np.ndarray] | None
-) -> None:
+def _check_solution(path: Path, header: dict[str, Any], problem: Problem, solution: Solution | None) -> None:
     there = header.get("fingerprint", "")
     check_fingerprint(str(path), there, problem)
     if solution is None or says_all(problem, there):
@@ -195,11 +271,7 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         header = parse_json(text, nan=True)
         found = header["format"]
         missing = [key for key in KEYS if key not in header]
-        box = Box.from_json(header.get("box", {})) if not missing else None
-        kinds = {"architecture": dict, "problem": str, "settings": dict, "inputs": dict, "data_hash": str}
-        kinds |= {"versions": dict, "training": dict}
-        wrong = box is not None and any(not isinstance(header[key], kind) for key, kind in kinds.items())
-        if wrong or not isinstance(header.get("fingerprint", ""), str):
+        if not (missing or _fits(header)) or not isinstance(header.get("fingerprint", ""), str):
             raise ValueError
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError):
         raise ValueError(f"{path} has a header that cannot be read: it is damaged") from None
@@ -208,6 +280,17 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     if missing or not arrays:
         raise ValueError(f"{path} lacks {', '.join(missing) or 'its arrays'}: it is damaged")
     return header, arrays
+
+
+def _fits(header: dict[str, Any]) -> bool:
+    """Whether every part of it is of the kind that it should be."""
+    kinds = {"architecture": dict, "problem": str, "settings": dict, "inputs": dict, "data_hash": str}
+    kinds |= {"versions": dict, "training": dict}
+    try:
+        Box.from_json(header["box"])
+        return all(isinstance(header[key], kind) for key, kind in kinds.items())
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError):
+        return False
 
 
 def _rebuilt(path: Path, header: dict[str, Any]) -> Problem:

@@ -21,7 +21,7 @@ from assay.surrogates.baselines.regression import Regression
 from assay.surrogates.networks import field_loss
 from assay.surrogates.networks.base_field import base_fields
 from assay.surrogates.networks.field_network import field_normaliser, normalised
-from assay.surrogates.networks.field_training import _held
+from assay.surrogates.networks.field_sets import held_rows
 from assay.surrogates.networks.resnet import RESNET, change_per_layer
 from assay.surrogates.networks.vanishing import VANISH
 from assay.surrogates.surrogate import scaled_features
@@ -120,7 +120,7 @@ def test_baselines_are_judged_in_the_norm_that_the_network_is(snapshots, problem
     weighs every input otherwise than that of the basis.
     """
     r = Regression.of(problem, snapshots, None)
-    held = _held(r.data, 0)
+    held = held_rows(r.data, 0)
     dull = train(problem, "mlp", snapshots, steps=1, **SMALL).training["validation"]["dull"]
     kept, left = rows_of(snapshots, ~held), rows_of(snapshots, held)
     for name in ("linear", "kernel-ridge"):
@@ -155,7 +155,7 @@ def told_at(problem, rows):
 def test_the_network_is_judged_as_it_answers(problem, snapshots, options):
     """Also where its loss is in another norm, its field is projected afterwards, or it learns no field at all."""
     s = train(problem, "mlp", snapshots, steps=20, **SMALL, **options)
-    error = told_at(problem, rows_of(snapshots, _held(Regression.of(problem, snapshots, None).data, 0)))
+    error = told_at(problem, rows_of(snapshots, held_rows(Regression.of(problem, snapshots, None).data, 0)))
     found = s.training["validation"]
     assert found["network"] == pytest.approx(error(s), rel=1e-9)
     best = min(found["dull"], key=lambda name: found["dull"][name])
@@ -167,7 +167,7 @@ def test_baselines_get_the_prescribed_values_that_they_would_have_alone():
     """Beside a network that has to learn them, too. Without, the half of the field that is known would be missing."""
     known = Halves()
     data = sample(known, 24)
-    held = _held(Regression.of(known, data, None).data, 0)
+    held = held_rows(Regression.of(known, data, None).data, 0)
     error, alone = told_at(known, rows_of(data, held)), train(known, "linear", rows_of(data, ~held))
     s = train(known, "mlp", data, steps=1, constraints="soft", **SMALL)
     assert s.training["validation"]["dull"]["linear"] == pytest.approx(error(alone), abs=1e-12)
@@ -259,7 +259,7 @@ def test_a_network_that_steps_without_a_rate_keeps_to_its_base(base, problem):
 def test_nothing_of_rows_held_out_is_in_what_a_network_keeps(base, problem):
     """Its mean, its scale, what it corrects and what it is projected on, whatever stands in these rows."""
     data = sample(problem, 32)
-    fields, held = np.asarray(data.fields), _held(prepare(problem, data), seed=0)
+    fields, held = np.asarray(data.fields), held_rows(prepare(problem, data), seed=0)
     spoilt = np.where(held[:, None], fields * np.random.default_rng(0).normal(size=fields.shape), fields)
     options = {"steps": 1, "base": base, "project": 3, **SMALL}
     first, second = (train(problem, "mlp", (data.inputs, U), **options).arrays for U in (fields, spoilt))
@@ -292,7 +292,7 @@ def test_baselines_are_told_as_they_answer_alone():
     """Of waves without the energy, which a network keeps."""
     problem = Wave(cells=8)
     data = sample(problem, 16)
-    held = _held(prepare(problem, data), 0)
+    held = held_rows(prepare(problem, data), 0)
     told = train(problem, "mlp", data, steps=1, **SMALL).training["validation"]["dull"]["mean"]
     left = rows_of(data, held)
     away = train(problem, "mean", rows_of(data, ~held))(left.inputs) - left.fields

@@ -172,7 +172,9 @@ def _dataset(path: Path) -> View:
 
 def _surrogate(path: Path) -> View:
     header, arrays = read_whole(path)
-    said = f"{_short(header['architecture'].get('name'))}, {len(arrays)} arrays"
+    members = header["architecture"].get("members")
+    each = f" of {len(members)}" if isinstance(members, list) else ""
+    said = f"{_short(header['architecture'].get('name'))}{each}, {len(arrays)} arrays"
     view = {"header": header, "arrays": _shapes(arrays)}
     return view, header["problem"], header.get("fingerprint", ""), True, DIGEST in header, said
 

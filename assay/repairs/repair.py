@@ -202,7 +202,9 @@ class _Rounds:
     def learnt(self, label: str, rows: Snapshots) -> Surrogate:
         file, checkpoint = (self.record.file(f"{label}.{kind}") for kind in ("safetensors", "checkpoint"))
         if file is not None and file.exists():
-            return load(file, self.problem)
+            kept_before = load(file, self.problem)
+            assert isinstance(kept_before, Surrogate)  # as it was saved below
+            return kept_before
 
         def bar(done: float, total: float | None, note: str = "") -> None:
             self.told(f"{label}: training", done, total, note)

@@ -55,7 +55,8 @@ def run_repair(
         The results that ``run.json`` keeps, as JSON values.
     """
     model = run.surrogate(problem)
-    assert isinstance(model, Surrogate)
+    if not isinstance(model, Surrogate):
+        raise UserError(f"{run.path} holds an ensemble, and --repair trains one network: repair a run of one")
     training = run.settings["training"]
     snapshots = load_snapshots(run.file("snapshots.h5"), problem)
     theirs = run.file("test.h5")

@@ -28,7 +28,7 @@ import numpy as np
 from rich.console import Console
 
 from ...solvers.snapshots.sample import load_snapshots
-from ...surrogates import load
+from ...surrogates import Surrogate, load
 from ...verify.boxes.map_file import load_trust_map
 from ...verify.search.records import read_records
 from .. import command
@@ -88,6 +88,7 @@ def _rows_lost(folder: Path) -> int:
 
 def _model(folder: Path) -> Any:
     model = load(folder / "r" / "model.safetensors", own_problem())
+    assert isinstance(model, Surrogate)
     tests = load_snapshots(folder / "r" / "test.h5").hash
     return tests, model.data_hash, {key: a.tobytes().hex() for key, a in model.arrays.items()}
 

@@ -1,9 +1,11 @@
 """Training of any network that gives fields outright (``design.py``), on the loss of ``field_loss.py``.
 
-A part of the snapshots is held out (``HELD``, where there are enough): training returns the weights that were best
-there, in the norm of the loss, and says how wrong its answers are there (``left_out.py``); with physics alone, too,
-where the weights are chosen by the loss. Optimisers: "adam" and "muon" on mini-batches (``stochastic.py``); "lbfgs":
-Adam, then L-BFGS on all rows (``optimisers.py``), for small networks.
+A part of the snapshots is held out (``field_sets.py``, where there are enough): training returns the weights that were
+best there, in the norm of the loss, and says how wrong its answers are there (``left_out.py``); with physics alone,
+too, where the weights are chosen by the loss. Optimisers: "adam" and "muon" on mini-batches (``stochastic.py``);
+"lbfgs": Adam, then L-BFGS on all rows (``optimisers.py``), for small networks. Several seeds are trained together with
+"adam" and "muon": the first decides which rows are held out, so that all are judged by the same, and so is their mean;
+they differ by their first weights and the order of their batches.
 Reference: Prechelt 1998 (early stopping).
 """
 
@@ -12,12 +14,11 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Bool
 
 from ...solvers.box import Box
 from ...solvers.problem import Problem
@@ -27,24 +28,22 @@ from ..training.dull import UNJUDGED, affordable, dull_warning, little_added, re
 from ..training.optimise import Budget, Outcome, Progress, Stages, identity, run_warnings
 from ..training.optimisers import judged_lbfgs
 from ..training.options import checked_weight
-from ..training.pod import Data, box_points, prepare, solve_few
-from ..training.residual_loss import conserves, unkept
-from ..training.stochastic import Stochastic
+from ..training.pod import prepare, solve_few
+from ..training.residual_loss import built_in, conserves, unkept
+from ..training.stochastic import Stochastic, Together
 from ..training.symmetric import WAYS, group_arrays
-from ..training.twins import groups_of
-from .base_field import BASES, base_arrays, base_fields, base_of, judge
+from .base_field import BASES, base_arrays, base_of, judge
 from .design import Design
 from .field_loss import FieldLoss, Sets
-from .field_network import SETTINGS, FieldNetwork, arrays_of, field_normaliser, predictor
-from .left_out import FEW_SOLVED, TOO_FEW, LeftOut, sizes_of
+from .field_network import SETTINGS, FieldNetwork, arrays_of, predictor
+from .field_sets import ENOUGH, held_rows, normalisers, sets_of
+from .left_out import FEW_SOLVED, TOO_FEW
 from .projection import check_projection, fewer, projection
-from .vanishing import VANISH, vanishing_array
+from .vanishing import VANISH
 
-HELD, ENOUGH = 0.125, 16  # share of the snapshots that is held out, and from how many on
 STEPS = 8000
 PHYSICS_POINTS = 1024  # inputs of the physics loss
 FEW = 32  # solves for normalisers where no field is fitted
-DRAW_SEED = 7_919
 ADAM_FIRST = 200  # steps before L-BFGS
 PATIENCE = 6000  # steps without a better look, after which there is no point in more
 CUT = ("modes", "levels")  # settings that a coarse grid cuts
@@ -59,11 +58,27 @@ CHOICES = {
 }
 
 
+class Trained(NamedTuple):
+    """Networks of several seeds, and what rows held out of all say of their mean: its validation and warnings; empty
+    of one network, and without such rows.
+    """
+
+    members: list[Surrogate]
+    judged: dict[str, Any]
+
+
 def train_fields(
+    design: Design, problem: Problem, snapshots: Any, seed: int = 0, box: Box | None = None, **options: Any
+) -> Surrogate:
+    """One network; options and errors as of ``train_seeds``."""
+    return train_seeds(design, problem, snapshots, (seed,), box, **options).members[0]
+
+
+def train_seeds(
     design: Design,
     problem: Problem,
     snapshots: Any,
-    seed: int = 0,
+    seeds: tuple[int, ...],
     box: Box | None = None,
     *,
     physics_weight: float | None = None,
@@ -84,8 +99,8 @@ def train_fields(
     power: int = 2,
     patience: int = PATIENCE,
     **settings: Any,
-) -> Surrogate:
-    """Train the network on fields, on the physics residual, or on both.
+) -> Trained:
+    """Train networks on fields, on the physics residual, or on both; one a seed, all at once.
 
     Args:
         snapshots: None with ``physics_weight=1``, which then solves ``FEW`` inputs for its normalisers.
@@ -114,9 +129,14 @@ def train_fields(
 
     Raises:
         ValueError: too few snapshots, no physics loss where one is asked for, or settings that the network cannot be
-            built with; what else ``train`` refuses is not looked at here again.
+            built with, or L-BFGS of several seeds; what else ``train`` refuses is not looked at here again.
     """
-    start = time.perf_counter()
+    start, seed = time.perf_counter(), seeds[0]
+    if len(seeds) > 1 and optimiser == "lbfgs":
+        raise ValueError(
+            "lbfgs searches along a line of its own in every step, so that several networks make none together: leave "
+            'together out, or optimiser at "adam"'
+        )
     weight = checked_weight(physics_weight, 0.0, snapshots is not None)
     batch = design.batch if batch is None else batch
     box = problem.inputs if box is None else box
@@ -124,12 +144,12 @@ def train_fields(
     net = design.build(problem, **settings)
     cut = _cut(net, problem, asked)
     data = solve_few(problem, box, FEW, seed) if snapshots is None else prepare(problem, snapshots, box)
-    held = _held(data, seed)
+    held = held_rows(data, seed)
     own = data.some(~held)  # all that anything is fitted to
-    sets, left = _sets(problem, data, held, weight, physics_points, seed, norm)
+    sets, left = sets_of(problem, data, held, weight, physics_points, seed, norm)
     dull = judge(data, held, affordable(len(data.inputs)), seed, left.baseline_error)
     corrected = base_of(design, problem, dull, base, weight < 1)
-    arrays = _normalisers(design, problem, own, base_arrays(dull, corrected)) | group_arrays(problem, symmetry)
+    arrays = normalisers(design, problem, own, base_arrays(dull, corrected)) | group_arrays(problem, symmetry)
     projected = projection(problem, own, project, symmetry)
     architecture = {
         "name": design.name,
@@ -142,19 +162,20 @@ def train_fields(
     fit = FieldLoss(network, constraints == "hard", weight, norm, power)
     first = sets.P[:1] if len(sets.P) else sets.physics_P[:1]
     unoptimised = {"xla_backend_optimization_level": 0}  # it runs once: half the time to compile
-    weights = jax.jit(fit.start, compiler_options=unoptimised)(jax.random.PRNGKey(seed), first)
+    begin = jax.jit(fit.start, compiler_options=unoptimised)
+    weights = [begin(jax.random.PRNGKey(each), first) for each in seeds]
     count = (STEPS if seconds is None else 10**9) if steps is None else steps
     rate, batch = rate or design.rate, int(batch)
     about = [design.name, problem.name, problem.settings, box.to_json(), data.hash, seed, weight, physics_points]
     about += [_json(settings), optimiser, precision, constraints, norm, symmetry, power, batch, rate, corrected]
     about += [VANISH] if VANISH in arrays else []
+    about += [list(seeds)] if len(seeds) > 1 else []
     path = None if checkpoint is None else Path(checkpoint)
     budget = Budget(count, seconds, start, path, progress, identity(*about), patience)
-    outcome, judged = _minimise(fit, optimiser, weights, sets, budget, rate, batch, seed)
-    arrays |= arrays_of(outcome.weights) | projected
+    outcome, found = _minimise(fit, optimiser, weights, sets, budget, rate, batch, seeds)
     if project:
         architecture["lift"] = data.lift
-        cut += fewer(problem, own, project, arrays["basis"].shape[1], symmetry)
+        cut += fewer(problem, own, project, projected["basis"].shape[1], symmetry)
     training: dict[str, Any] = {
         "loss": outcome.loss,
         "steps": outcome.steps,
@@ -173,74 +194,82 @@ def train_fields(
         "dropped": data.dropped,
         "warnings": [*data.warnings, *cut, *run_warnings(outcome, seconds, REMEDIES)],
     }
-    if design.report is not None:
-        training |= design.report(problem, arrays, own)
-    made = Surrogate(problem, architecture, arrays, predictor(design), box, seed, data.hash, training)
-    if constraints == "hard" and not project and conserves(problem):
-        P = np.asarray(sets.P if len(sets.P) else sets.physics_P)[:FEW]
-        told = unkept(problem, jnp.asarray(P), jnp.asarray(made(P)))
-        training["constraints"] = "hard, but for what is conserved" if told else constraints
-        training["warnings"] += told
-    if len(left):
-        as_judged = norm == "problem" and weight < 1 and not project
-        error = judged if as_judged else left.error(made(left.P))
-        training["validation"] = {"network": error if np.isfinite(error) else None, "dull": dull.errors}
-        more = remedies(problem, weight)
+    more = remedies(problem, weight)
+
+    def said(error: float) -> list[str]:
+        """Of an error at the rows held out."""
+        before, alone = (known.get(corrected, np.inf) for known in (dull.bases, dull.errors))
         told = dull_warning(dull.errors, error, more=more)
-        before, alone = (found.get(corrected, np.inf) for found in (dull.bases, dull.errors))
-        training["warnings"] += told or little_added(corrected, before, alone, error, more)
-    else:
-        n = len(data.inputs)
-        few = FEW_SOLVED if snapshots is None else TOO_FEW
-        training["warnings"].append(few.format(n=n, enough=ENOUGH) if n < ENOUGH else UNJUDGED)
-    return made
+        return told or little_added(corrected, before, alone, error, more)
+
+    def validation(error: float) -> dict[str, Any]:
+        return {"network": error if np.isfinite(error) else None, "dull": dull.errors}
+
+    members = []
+    for number, (each, judged) in zip(seeds, found, strict=True):
+        own_arrays = {**arrays, **arrays_of(each), **projected}
+        own_training = {**training, "warnings": [*training["warnings"]]}
+        if len(seeds) > 1:  # its seconds and its curve are of all
+            own_training |= {"loss": judged**2, "together": len(seeds)}
+        if design.report is not None:
+            own_training |= design.report(problem, own_arrays, own)
+        made = Surrogate(problem, architecture, own_arrays, predictor(design), box, number, data.hash, own_training)
+        if constraints == "hard" and not project and conserves(problem):
+            P = np.asarray(sets.P if len(sets.P) else sets.physics_P)[:FEW]
+            told = unkept(problem, jnp.asarray(P), jnp.asarray(made(P)))
+            own_training["constraints"] = "hard, but for what is conserved" if told else constraints
+            own_training["warnings"] += told
+        if len(left):
+            as_judged = norm == "problem" and weight < 1 and not project
+            error = judged if as_judged else left.error(made(left.P))
+            own_training["validation"] = validation(error)
+            own_training["warnings"] += said(error)
+        else:
+            n = len(data.inputs)
+            few = FEW_SOLVED if snapshots is None else TOO_FEW
+            own_training["warnings"].append(few.format(n=n, enough=ENOUGH) if n < ENOUGH else UNJUDGED)
+        members.append(made)
+    if len(seeds) == 1 or not len(left):
+        return Trained(members, {})
+    mean = np.mean([made(left.P) for made in members], axis=0)
+    if not project and conserves(problem) and all(m.training["constraints"] == "hard" for m in members):
+        mean = np.asarray(jax.jit(jax.vmap(built_in(problem)))(left.P, mean))  # as an ensemble answers
+    error = left.error(mean)
+    return Trained(members, {"validation": validation(error), "warnings": said(error)})
 
 
 def _minimise(
-    fit: FieldLoss, kind: str, weights: Any, sets: Sets, budget: Budget, rate: float, batch: int, seed: int
-) -> tuple[Outcome, float]:
-    """Where the run ended, and the mean relative error on the rows held out; without any, the root of the loss."""
+    fit: FieldLoss, kind: str, weights: list[Any], sets: Sets, budget: Budget, rate: float, batch: int,
+    seeds: tuple[int, ...],
+) -> tuple[Outcome, list[tuple[Any, float]]]:  # fmt: skip
+    """Where the run ended; and of each network the weights, and the mean relative error on the rows held out; without
+    any, the root of the loss.
+    """
     stages = Stages(budget)
     first = min(ADAM_FIRST, budget.steps) if kind == "lbfgs" else budget.steps
     batch = len(sets.P) if kind == "lbfgs" else batch
     counts = (len(sets.P), len(sets.physics_P))
-    some = Stochastic(weights, fit.at, fit.judged, sets, counts, kind, rate, batch, seed)
+    each = [
+        Stochastic(w, fit.at, fit.judged, sets, counts, kind, rate, batch, seed)
+        for w, seed in zip(weights, seeds, strict=True)
+    ]
+    if len(each) > 1:
+        every = Together(each)
+        states = stages.run(first, every.begin, every.advance)
+        return stages.outcome(None), [(w, float(np.sqrt(value))) for w, value in every.best(states)]
+    some, at = each[0], weights[0]
     state = stages.run(first, some.begin, some.advance)
     value = None
     if state is not None:
-        weights, value = some.best(state)
+        at, value = some.best(state)
     if kind == "lbfgs":
         start, onward = judged_lbfgs(fit.loss, fit.judged)
-        now = stages.run(budget.steps, lambda: start(weights, sets), lambda s, n: onward(s, sets, n))
-        weights = weights if now is None else now[2]
+        now = stages.run(budget.steps, lambda: start(at, sets), lambda s, n: onward(s, sets, n))
+        at = at if now is None else now[2]
         value = None
     if value is None:
-        value = float(jax.jit(fit.judged)(weights, sets))
-    return stages.outcome(weights), float(np.sqrt(value))
-
-
-def _held(data: Data, seed: int) -> Bool[np.ndarray, " n"]:
-    """Which rows are held out; rows that nearly repeat each other together."""
-    held = np.zeros(len(data.inputs), dtype=bool)
-    if len(held) >= ENOUGH:
-        groups = groups_of(data.features)
-        order = np.random.default_rng(seed).permutation(int(groups.max()) + 1)
-        held = np.isin(groups, order[: max(1, int(HELD * len(order)))])
-    return held & ~held.all()
-
-
-def _sets(
-    problem: Problem, data: Data, held: np.ndarray, weight: float, points: int, seed: int, norm: str
-) -> tuple[Sets, LeftOut]:
-    """What the loss is evaluated on, in its norm, and what all are judged by; of physics alone it is no part of it."""
-    truths = np.asarray(jax.jit(jax.vmap(problem.prescribe))(data.inputs, data.fields))
-    sizes = sizes_of(problem, norm, data.inputs, truths)
-    own = sizes if norm == "problem" else sizes_of(problem, "problem", data.inputs, truths)
-    left = LeftOut(problem, data.inputs[held], truths[held], own[held])
-    P = box_points(data.box, points, seed + DRAW_SEED) if weight else np.zeros((0, data.inputs.shape[1]))
-    held = held & (weight < 1)
-    parts = (data.inputs[~held], truths[~held], sizes[~held], data.inputs[held], truths[held], sizes[held], P)
-    return Sets(*(jnp.asarray(a) for a in parts)), left
+        value = float(jax.jit(fit.judged)(at, sets))
+    return stages.outcome(at), [(at, float(np.sqrt(value)))]
 
 
 def _cut(net: Any, problem: Problem, asked: Mapping[str, Any]) -> list[str]:
@@ -255,22 +284,6 @@ def _cut(net: Any, problem: Problem, asked: Mapping[str, Any]) -> list[str]:
                 f"take a finer grid, or {name}={has}"
             )
     return told
-
-
-def _normalisers(design: Design, problem: Problem, data: Data, base: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    U = data.fields / data.amplitudes[:, None]
-    mean = U.mean(axis=0)
-    if design.keeps_shifts(problem):  # the mean of a sample breaks what a shifted input's answer keeps
-        mean = np.broadcast_to(mean.reshape(problem.shape).mean(axis=1, keepdims=True), problem.shape).ravel()
-    base = base | vanishing_array(problem, data)
-    away = U - np.asarray(base_fields({"norm.mean": mean, **base}, jnp.asarray(data.features)))
-    by_component = away.reshape(len(U), -1, problem.shape[2])
-    scale = np.sqrt(np.mean(by_component**2, axis=(0, 1)) / max(data.free.mean(), 1e-12))
-    scale = np.where(scale > 0, scale, 1.0)
-    arrays = {**data.arrays, **base, "norm.mean": mean, "norm.scale": scale}
-    if design.sees_fields:
-        arrays |= field_normaliser(np.asarray(problem.input_fields(data.inputs)))
-    return arrays
 
 
 def check_settings(design: Design, problem: Problem, options: Mapping[str, Any]) -> None:

@@ -1,12 +1,13 @@
 """Adam or Muon on mini-batches, schedule-free, so that a run may end at any step (Defazio et al. 2024).
 
 Which rows are in a batch follows from seed and step alone, so that an interrupted run goes on to the same weights.
+Several networks of one loss can make their steps together (``Together``).
 References: Kingma, Ba 2015; Jordan et al. 2024 (Muon).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -60,19 +61,19 @@ class Stochastic:
         self.optimiser = optax.contrib.schedule_free(optax.chain(base, warm), rate, b1=0.9)
         self.key = jax.random.PRNGKey(seed + 17)
         # as one array, where the optimiser works by entries: an update of each of fifty takes seconds to compile
-        self._start: Any = weights
+        self.start: Any = weights
         self._whole: Callable[[Any], Any] = lambda at: at
         if kind != "muon":
-            self._start, self._whole = one_array(weights)
+            self.start, self._whole = one_array(weights)
         self._steps = jax.jit(self._some_steps)
         self._readable = jax.jit(optax.contrib.schedule_free_eval_params)
-        self._judge = jax.jit(lambda at, sets: judged(self._whole(at), sets))
+        self.judge = jax.jit(lambda at, sets: judged(self._whole(at), sets))
 
     def begin(self) -> State:
         """The first state."""
-        at = self._start
+        at = self.start
         inner = jax.jit(self.optimiser.init)(at)
-        return State(at, inner, jnp.asarray(0), at, jnp.asarray(self._judge(at, self.sets)))
+        return State(at, inner, jnp.asarray(0), at, jnp.asarray(self.judge(at, self.sets)))
 
     def advance(self, state: State, count: Any) -> tuple[State, Array]:
         """The state ``count`` steps later, and the best that was seen until then."""
@@ -85,31 +86,83 @@ class Stochastic:
     def best(self, state: State) -> tuple[Any, float]:
         """The weights that were best, and what they are judged by."""
         state = self._look(state)
-        best = jax.tree.map(np.asarray, state.best)
-        return jax.tree.map(jnp.asarray, self._whole(best)), float(self._judge(state.best, self.sets))
+        return self.weights(state.best), float(self.judge(state.best, self.sets))
+
+    def weights(self, at: Any) -> Any:
+        """Weights as they were given to begin from."""
+        return jax.tree.map(jnp.asarray, self._whole(jax.tree.map(np.asarray, at)))
 
     def _look(self, state: State) -> State:
         now = self._readable(state.inner, state.weights)
-        value = jnp.asarray(self._judge(now, self.sets))
+        value = jnp.asarray(self.judge(now, self.sets))
         if value < state.judged:
             return state._replace(best=now, judged=value)
         return state._replace(judged=value) if jnp.isnan(value) else state
 
     def _some_steps(self, state: State, sets: Any, count: Array) -> State:
+        return lax.fori_loop(0, count, lambda _, state: self.step(state, sets, self.key), state)
+
+    def step(self, state: State, sets: Any, key: Array) -> State:
+        """One step, in JAX; ``key`` orders the rows."""
         n, m = self.counts
+        rows, points = self._rows(key, state.step, n, 1), self._rows(key, state.step, m, 2)
+        grad = jax.grad(lambda at: self.loss(self._whole(at), sets, rows, points))(state.weights)
+        updates, inner = self.optimiser.update(grad, state.inner, state.weights)
+        return state._replace(weights=optax.apply_updates(state.weights, updates), inner=inner, step=state.step + 1)
 
-        def body(_: Any, state: State) -> State:
-            rows, points = self._rows(state.step, n, 1), self._rows(state.step, m, 2)
-            grad = jax.grad(lambda at: self.loss(self._whole(at), sets, rows, points))(state.weights)
-            updates, inner = self.optimiser.update(grad, state.inner, state.weights)
-            return state._replace(weights=optax.apply_updates(state.weights, updates), inner=inner, step=state.step + 1)
-
-        return lax.fori_loop(0, count, body, state)
-
-    def _rows(self, step: Array, count: int, salt: int) -> Array:
+    def _rows(self, key: Array, step: Array, count: int, salt: int) -> Array:
         """Every row once an epoch, in an order of its own."""
         if count <= self.batch:
             return jnp.arange(count)
         per = count // self.batch
-        key = jax.random.fold_in(jax.random.fold_in(self.key, salt), step // per)
+        key = jax.random.fold_in(jax.random.fold_in(key, salt), step // per)
         return lax.dynamic_slice(jax.random.permutation(key, count), ((step % per) * self.batch,), (self.batch,))
+
+
+class Together:
+    """Several of one loss at once, each from its own weights and with its own order of rows: their steps are one
+    program, which is compiled once. What that saves is told in ``ensemble.py``.
+    """
+
+    def __init__(self, members: Sequence[Stochastic]) -> None:
+        self.members, one = members, members[0]
+        self.one, self.sets = one, one.sets
+        keys = jnp.stack([member.key for member in members])
+
+        def some_steps(states: State, sets: Any, count: Array) -> State:
+            every = jax.vmap(one.step, in_axes=(0, None, 0))
+            return lax.fori_loop(0, count, lambda _, states: every(states, sets, keys), states)
+
+        def look(states: State, sets: Any) -> State:
+            return jax.vmap(better, in_axes=(0, None))(states, sets)
+
+        def better(state: State, sets: Any) -> State:
+            now = optax.contrib.schedule_free_eval_params(state.inner, state.weights)
+            value = one.judge(now, sets)
+            less = value < state.judged
+            best = jax.tree.map(lambda a, b: jnp.where(less, a, b), now, state.best)
+            return state._replace(best=best, judged=jnp.where(less | jnp.isnan(value), value, state.judged))
+
+        self._steps, self._look = jax.jit(some_steps), jax.jit(look)
+        self._judge = jax.jit(jax.vmap(one.judge, in_axes=(0, None)))
+
+    def begin(self) -> State:
+        """The first state, with an axis for the members in front of everything."""
+        at = jax.tree.map(lambda *each: jnp.stack(each), *(member.start for member in self.members))
+        inner = jax.jit(jax.vmap(self.one.optimiser.init))(at)
+        return State(at, inner, jnp.zeros(len(self.members), int), at, self._judge(at, self.sets))
+
+    def advance(self, state: State, count: Any) -> tuple[State, Array]:
+        """The state ``count`` steps later, and the mean over members of the best that was seen until then."""
+        if count:
+            state = self._steps(state, self.sets, count)
+            if int(state.step[0]) % LOOK == 0:
+                state = self._look(state, self.sets)
+        return state, state.judged.mean()
+
+    def best(self, state: State) -> list[tuple[Any, float]]:
+        """Of every member the weights that were best, and what they are judged by."""
+        state = self._look(state, self.sets)
+        values = np.asarray(self._judge(state.best, self.sets))
+        each = [jax.tree.map(lambda a, k=k: a[k], state.best) for k in range(len(values))]
+        return [(self.one.weights(at), float(value)) for at, value in zip(each, values, strict=True)]

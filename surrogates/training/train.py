@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,7 @@ from .options import check_amounts, check_companions, check_option, checked_weig
 from .residual_loss import residual_loss
 
 MISSPELT = 0.8  # likeness of an option's name to another from which that one is meant
+GENERAL = ("physics_weight", "seconds", "steps", "checkpoint", "progress")  # of ``train``, whatever is trained
 FLAGS = ("box", "physics_weight", "seconds", "seed", "steps")  # arguments of their own, here and on the command line
 
 
@@ -63,32 +65,80 @@ def train(
     check_problem(problem)
     surrogate_name(architecture)
     seed = checked_seed(seed)
-    check_amounts(seconds, steps)
-    check_companions(checkpoint, progress)
-    box = check_box(problem.inputs, box)
-    given_as_pair = isinstance(snapshots, tuple | list)
-    snapshots = as_snapshots(problem, snapshots)
-    check_options(problem, architecture, options, physics_weight, snapshots is not None)
-    function, known = ARCHITECTURES[architecture].train, ARCHITECTURES[architecture].options
-    given = {
+    asked = {
+        "box": box,
+        "physics_weight": physics_weight,
         "seconds": seconds,
         "steps": steps,
         "checkpoint": checkpoint,
         "progress": progress,
-        "physics_weight": physics_weight,
     }
-    passed = {key: value for key, value in given.items() if key in known}
-    try:
-        surrogate: Surrogate = function(problem, snapshots, seed, box, **passed, **options)
-    except MemoryError as error:
-        raise ValueError(
-            f"{architecture} with these options does not fit into memory ({error}): fewer snapshots or physics_points, "
-            "or a smaller network"
-        ) from None
-    unused = " and ".join(key for key in ("seconds", "steps") if given[key] is not None and key not in known)
+    snapshots, box, passed, told = _checked(problem, architecture, snapshots, {**asked, **options})
+    with _told_of_memory(architecture):
+        made: Surrogate = ARCHITECTURES[architecture].train(problem, snapshots, seed, box, **passed)
+    return _with_its_rows(problem, snapshots, box, made, told)
+
+
+@in_float64
+def train_together(
+    problem: Problem, architecture: str, snapshots: Any, seeds: Sequence[int], **options: Any
+) -> tuple[list[Surrogate], dict[str, Any]]:
+    """Surrogates of several seeds that make their steps at once, and what the rows held out of all say of their mean.
+
+    Args:
+        options: those of ``train`` but the seed; ``seconds`` and ``checkpoint`` are of all.
+
+    Raises:
+        ValueError: as ``train``; an architecture whose seeds are trained one after the other.
+    """
+    check_problem(problem)
+    surrogate_name(architecture)
+    together = ARCHITECTURES[architecture].together
+    if together is None:
+        others = ", ".join(name for name, kind in ARCHITECTURES.items() if kind.together is not None)
+        raise ValueError(f"{architecture} is trained one seed after the other: leave together out; {others} can be")
+    seeds = tuple(checked_seed(seed) for seed in seeds)
+    snapshots, box, passed, told = _checked(problem, architecture, snapshots, options)
+    with _told_of_memory(f"several of {architecture}"):
+        members, judged = together(problem, snapshots, seeds, box, **passed)
+    return [_with_its_rows(problem, snapshots, box, made, told) for made in members], judged
+
+
+def _checked(
+    problem: Problem, architecture: str, snapshots: Any, asked: Mapping[str, Any]
+) -> tuple[Any, Box, dict[str, Any], list[str]]:
+    """Snapshots, the training box, what is passed on of what was asked for, and warnings of what is not."""
+    asked = dict(asked)
+    check_amounts(asked.get("seconds"), asked.get("steps"))
+    check_companions(asked.get("checkpoint"), asked.get("progress"))
+    box = check_box(problem.inputs, asked.pop("box", None))
+    given_as_pair = isinstance(snapshots, tuple | list)
+    snapshots = as_snapshots(problem, snapshots)
+    options = {key: value for key, value in asked.items() if key not in GENERAL}
+    check_options(problem, architecture, options, asked.get("physics_weight"), snapshots is not None)
+    known = ARCHITECTURES[architecture].options
+    unused = " and ".join(key for key in ("seconds", "steps") if asked.get(key) is not None and key not in known)
     told = [f"{architecture} is fitted in one step whatever {unused} may be: leave {unused} out"] if unused else []
     if given_as_pair:
         told += not_finite(problem, np.asarray(snapshots.inputs), np.asarray(snapshots.fields))
+    return snapshots, box, {key: value for key, value in asked.items() if key in known}, told
+
+
+@contextmanager
+def _told_of_memory(what: str) -> Iterator[None]:
+    try:
+        yield
+    except MemoryError as error:
+        raise ValueError(
+            f"{what} with these options does not fit into memory ({error}): fewer snapshots or physics_points, "
+            "or a smaller network"
+        ) from None
+
+
+def _with_its_rows(problem: Problem, snapshots: Any, box: Box, surrogate: Surrogate, told: list[str]) -> Surrogate:
+    """A surrogate that knows the inputs it learnt from, a solution where nothing else tells whose it is, and warnings
+    of before it was trained.
+    """
     warnings = [*told, *surrogate.training.get("warnings", ())]
     surrogate = dataclasses.replace(surrogate, training={**surrogate.training, "warnings": warnings})
     if snapshots is None:
