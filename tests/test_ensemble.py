@@ -17,7 +17,7 @@ from assay.solvers.box import Box
 from assay.solvers.problems.black_box import black_box
 from assay.solvers.snapshots.sample import sample
 from assay.surrogates import Ensemble, ensemble, load, save, train
-from assay.surrogates.networks.field_sets import held_rows
+from assay.surrogates.networks.field_loss import held_rows
 from assay.surrogates.training.pod import prepare
 from assay.verify.falsify import falsify
 from assay.verify.search.signal import make_signal

@@ -20,8 +20,8 @@ from assay.surrogates import load, save, train
 from assay.surrogates.baselines.regression import Regression
 from assay.surrogates.networks import field_loss
 from assay.surrogates.networks.base_field import base_fields
+from assay.surrogates.networks.field_loss import held_rows
 from assay.surrogates.networks.field_network import field_normaliser, normalised
-from assay.surrogates.networks.field_sets import held_rows
 from assay.surrogates.networks.resnet import RESNET, change_per_layer
 from assay.surrogates.networks.vanishing import VANISH
 from assay.surrogates.surrogate import scaled_features

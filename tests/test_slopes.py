@@ -1,19 +1,55 @@
 """Gradient-enhanced training: derivatives are the solver's, and rows are those of the network."""
 
+from dataclasses import dataclass
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 import assay
+from assay.solvers.problem import Attempt, Problem
 from assay.surrogates.baselines.regression import Regression
+from assay.surrogates.networks.field_loss import FieldLoss, sets_of, with_slopes
+from assay.surrogates.networks.field_network import FieldNetwork, normalisers
+from assay.surrogates.networks.mlp import MLP
 from assay.surrogates.networks.pod.energy_loss import assemble, field_rows
 from assay.surrogates.networks.pod.pod_network import Mlp, last_layer
-from assay.surrogates.networks.pod.slopes import slope_rows, slopes
+from assay.surrogates.networks.pod.slopes import every_slope, slope_rows, slopes
 from assay.surrogates.surrogate import scaled_features
 from assay.surrogates.training.dull import DULL, UNJUDGED
 from assay.surrogates.training.pod import pod, prepare
 from assay.surrogates.training.reduced_operator import ReducedOperator
+
+BOX = assay.Box(("a", "b"), np.array([0.5, 0.5]), np.array([1.5, 2.0]))
+
+
+def cubic(p):
+    return jnp.array([p[0] ** 2 * p[1], p[0] + p[1] ** 3, p[0] * p[1], p[0]])
+
+
+def cubic_jacobian(p):
+    a, b = p
+    return np.array([[2 * a * b, a**2], [1.0, 3 * b**2], [b, a], [1.0, 0.0]])
+
+
+@dataclass(frozen=True)
+class Cubic(Problem):
+    """Polynomials, of which the last is prescribed."""
+
+    inputs = BOX
+    shape = (1, 4, 1)
+    coordinates = np.arange(4.0)[:, None]
+    norm_name = "Euclidean norm"
+
+    def solve_jax(self, p, tolerance=None):
+        return Attempt(cubic(p), jnp.zeros(()), jnp.asarray(1), jnp.asarray(0))
+
+    def prescribe(self, p, u):
+        return jnp.where(jnp.arange(4) == 3, p[0], u)
+
+    def norm(self, p, u):
+        return jnp.sqrt(jnp.sum(jnp.array([1.0, 2.0, 3.0, 4.0]) * u**2))
 
 
 @pytest.fixture(scope="module")
@@ -83,8 +119,85 @@ def test_a_network_learns_from_both(heat):
     snapshots = assay.sample(heat, 12, seed=2)
     s = assay.train(heat, "pod-mlp", snapshots, steps=40, widths=(8,), derivatives=2)
     assert s.training["derivatives"] == 2 and np.isfinite(s(heat.inputs.sample(3))).all()
-    with pytest.raises(ValueError, match="leave them out with physics alone"):
-        assay.train(heat, "pod-mlp", None, derivatives=1)
+    for name in ("pod-mlp", "mlp"):
+        with pytest.raises(ValueError, match="leave them out with physics alone"):
+            assay.train(heat, name, None, derivatives=1, physics_weight=1.0)
+
+
+@pytest.mark.parametrize(("hard", "norm"), [(True, "problem"), (False, "problem"), (True, "l2")])
+def test_rows_of_a_network_of_fields_are_what_central_differences_give(hard, norm):
+    problem, h = Cubic(), 1e-5
+    data = prepare(problem, assay.sample(problem, 6, seed=2))
+    network = FieldNetwork(
+        MLP, problem, MLP.build(problem, widths=(5,)), normalisers(MLP, problem, data, {}), "float64", "none"
+    )
+    fit = FieldLoss(network, hard, 0.0, norm, 2)
+    sets, _ = sets_of(problem, data, np.zeros(6, bool), 0.0, 1, 0, norm)
+    sets = with_slopes(sets, data, 2, seed=0)
+    weights = fit.start(jax.random.PRNGKey(1), sets.P[:1])
+    weights = jax.tree.map(lambda a: a + 0.3 * jax.random.normal(jax.random.PRNGKey(2), a.shape), weights)
+    fields, total = jax.jit(fit.fields), 0.0
+    for p, u, D in zip(data.inputs, np.asarray(sets.U), np.asarray(sets.directions), strict=True):
+        size = np.linalg.norm(u) if norm == "l2" else float(problem.norm(p, u))
+        for d in D:
+            ends = np.stack([p + h * d, p - h * d])
+            said, true = np.asarray(fields(weights, ends)), np.stack([cubic(p) for p in ends])
+            away = np.subtract(*(said - true)) / (2 * h)
+            total += ((np.linalg.norm(away) if norm == "l2" else float(problem.norm(p, away))) / size) ** 2 / 12
+    assert float(fit.slopes(weights, sets.P, sets.sizes, sets.directions, sets.slopes)) == pytest.approx(
+        total, rel=1e-6
+    )
+    alone = float(fit.loss(weights, sets._replace(directions=None, slopes=None)))
+    assert float(fit.loss(weights, sets)) == pytest.approx(alone + total, rel=1e-6)
+    one = float(fit.at(weights, sets, jnp.array([2]), jnp.array([], int)))
+    some = fit.loss(weights, jax.tree.map(lambda a: a[2:3] if len(a) == 6 else a, sets))
+    assert one == pytest.approx(float(some), rel=1e-12)
+
+
+def test_a_network_of_fields_that_learns_derivatives_has_better_ones():
+    problem = Cubic()
+    rows, P = assay.sample(problem, 6, seed=2), problem.inputs.sample(40, seed=5)
+    options = {"steps": 1000, "rate": 1e-2, "widths": (12,), "base": "mean"}
+    truths, missed = np.stack([cubic_jacobian(p) for p in P]), {}
+    for derivatives in (0, 2):
+        s = assay.train(problem, "mlp", rows, derivatives=derivatives, **options)
+        found = jax.vmap(jax.jacfwd(lambda p, s=s: s(p[None])[0]))(jnp.asarray(P))
+        missed[derivatives] = np.sqrt(np.mean((np.asarray(found) - truths) ** 2))
+        assert s.training.get("derivatives", 0) == derivatives
+    assert missed[2] < 0.5 * missed[0]
+
+
+def own(gradient=None, size=4):
+    return assay.black_box(lambda p: np.resize(np.asarray(cubic(p)), size), BOX, name="own", gradient=gradient)
+
+
+def test_a_solver_of_somebodys_own_is_differentiated_by_its_gradient():
+    problem = own(lambda p, w: cubic_jacobian(p).T @ w)
+    data = prepare(problem, assay.sample(problem, 5))
+    D, dU = every_slope(data, 2, seed=0)
+    expected = np.stack([cubic_jacobian(p) @ d.T for p, d in zip(data.inputs, D, strict=True)]).swapaxes(1, 2)
+    np.testing.assert_allclose(dU, expected, rtol=1e-12)
+    assert assay.train(problem, "mlp", assay.sample(problem, 5), derivatives=1, steps=1).training["derivatives"] == 1
+
+
+def test_derivatives_that_are_missing_are_not_learnt():
+    """Where the gradient fails, a row counts as right; its field is learnt as any."""
+
+    def gradient(p, w):
+        if p[0] > 1:
+            raise ArithmeticError("too large")
+        return cubic_jacobian(p).T @ w
+
+    problem = own(gradient)
+    data = prepare(problem, assay.sample(problem, 8))
+    sets, _ = sets_of(problem, data, np.zeros(8, bool), 0.0, 1, 0, "problem")
+    sets = with_slopes(sets, data, 2, seed=0)
+    failed = data.inputs[:, 0] > 1
+    assert 0 < failed.sum() < 8
+    assert not np.asarray(sets.slopes)[failed].any() and not np.asarray(sets.directions)[failed].any()
+    assert np.asarray(sets.slopes)[~failed].any(axis=(1, 2)).all()
+    found = slopes(data, 2, seed=0)
+    np.testing.assert_array_equal(np.unique(found.of), np.flatnonzero(~failed))
 
 
 def test_it_is_judged_where_it_saw_neither_fields_nor_derivatives(heat, monkeypatch):
@@ -113,7 +226,14 @@ def test_more_directions_than_inputs_are_told_of(heat):
 
 
 def test_a_solver_of_somebodys_own_has_no_derivatives():
-    box = assay.Box(("a",), np.array([0.0]), np.array([1.0]))
-    problem = assay.black_box(lambda p: np.array([p[0], 1.0]), box, name="own")
-    with pytest.raises(ValueError, match="own is known by its solver alone, which has no derivatives"):
-        assay.train(problem, "pod-mlp", assay.sample(problem, 4), derivatives=1)
+    def failing(p, w):
+        raise ArithmeticError("no adjoint")
+
+    for problem, said in (
+        (own(), "own is known by its solver alone, which has no derivatives"),
+        (own(lambda p, w: w[:2], 65), "needs those of all 65 values at every snapshot"),
+        (own(failing), "no derivative of own at a snapshot is a number .*no adjoint"),
+    ):
+        for name in ("pod-mlp", "mlp"):
+            with pytest.raises(ValueError, match=said):
+                assay.train(problem, name, assay.sample(problem, 4), derivatives=1)

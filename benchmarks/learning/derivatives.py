@@ -1,7 +1,8 @@
-"""Whether derivatives of the solver pay: pod-mlp on few snapshots with derivatives, and on more without.
+"""Whether derivatives of the solver pay: networks on few snapshots with derivatives, and on more without.
 
-Every derivative is counted as a solve, which it costs on linear problems; on nonlinear ones a solve is several. The
-network has no teacher and no physics, so that nothing else is compared. Errors are means over draws, relative.
+Every derivative is counted as a solve, which it costs on linear problems; on nonlinear ones a solve is several.
+pod-mlp has no teacher and no physics, mlp corrects the mean, so that nothing else is compared. Errors are means over
+draws, relative.
 
     python -m assay.benchmarks.learning.derivatives [--quick] [--json]
 """
@@ -10,6 +11,7 @@ from __future__ import annotations
 
 import sys
 import time
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -30,18 +32,26 @@ CASES: dict[str, dict[str, Any]] = {
 }
 BUDGETS = (48, 96)  # solves
 SHARES = (0, 1, 2)  # derivatives at a snapshot
+NETWORKS: dict[str, dict[str, Any]] = {
+    "pod-mlp": {"physics_weight": 0.0, "teacher": False},
+    "mlp": {"base": "mean"},
+}
+STEPS, QUICK_STEPS = {"pod-mlp": 300, "mlp": 8000}, {"pod-mlp": 60, "mlp": 1000}
 
 
-def row_of(of: Problem, budget: int, derivatives: int, P: np.ndarray, truths: np.ndarray, steps: int) -> dict[str, Any]:
+def row_of(
+    of: Problem, name: str, budget: int, derivatives: int, P: np.ndarray, truths: np.ndarray, quick: bool
+) -> dict[str, Any]:
     """One network."""
     snapshots = sample(of, budget // (1 + derivatives), seed=1)
     start = time.perf_counter()
-    options: dict[str, Any] = {"physics_weight": 0.0, "teacher": False, "steps": steps, "derivatives": derivatives}
-    surrogate = train(of, "pod-mlp", snapshots, **options)
+    steps = (QUICK_STEPS if quick else STEPS)[name]
+    surrogate = train(of, name, snapshots, derivatives=derivatives, steps=steps, **NETWORKS[name])
     spent = time.perf_counter() - start
     error = RowMap(of.relative_error)(P, np.asarray(surrogate(P)), truths)
     return {
         "problem": of.name,
+        "network": name,
         "solves' cost": budget,
         "snapshots": len(snapshots.inputs),
         "derivatives each": derivatives,
@@ -57,8 +67,8 @@ def measure(quick: bool) -> dict[str, Any]:
         of = problem(name, **settings)
         P = of.inputs.sample(60, seed=91)
         truths = np.asarray(of.solve_batch(P))
-        for budget in BUDGETS[: 1 if quick else None]:
-            some = [row_of(of, budget, share, P, truths, 60 if quick else 300) for share in SHARES]
+        for network, budget in product(NETWORKS, BUDGETS[: 1 if quick else None]):
+            some = [row_of(of, network, budget, share, P, truths, quick) for share in SHARES]
             better += min(row["error"] for row in some[1:]) < some[0]["error"]
             rows += some
             command.progress(some)

@@ -2,6 +2,10 @@
 
     loss = (1 - w) mean_i |u(p_i) - u_i|^2 / |u_i|^2  +  w mean_j R(p_j, u(p_j))
 
+and with ``derivatives`` the same of k derivatives of the solver at every snapshot (``pod/slopes.py``),
+
+    (1 - w) mean_ik |u'(p_i) d_ik - u_i'[d_ik]|^2 / |u_i|^2,
+
 in the problem's own norm, the one that errors are told in; R is the squared relative dual norm of the discrete residual
 (``residual_loss.py``) at inputs where nothing was solved, w the ``physics_weight``. Prescribed values are built in
 (``constraints="hard"``), and what the scheme conserves with them, or both are left to the loss ("soft"): then their
@@ -21,15 +25,21 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
 from ...solvers.problem import Problem
+from ..training.pod import Data, box_points
 from ..training.residual_loss import built_in, constraint_loss, plain_square, relative_square, residual_loss
 from ..training.symmetric import moved_back
+from ..training.twins import groups_of
 from .field_network import FieldNetwork, cast
-from .left_out import relative
+from .left_out import LeftOut, relative, sizes_of
+from .pod.slopes import every_slope
 
+HELD, ENOUGH = 0.125, 16  # share of the snapshots that is held out, and from how many on
+DRAW_SEED = 7_919
 AT_ONCE = 5_000_000  # numbers of fields: those of 32 rows, held out of 256, of the largest default problem
 CHUNK = 250_000  # of a chunk, where there are more
 
@@ -46,6 +56,8 @@ class Sets(NamedTuple):
     held_U: Float[Array, "h N"]
     held_sizes: Float[Array, " h"]
     physics_P: Float[Array, "m d"]
+    directions: Float[Array, "n k d"] | None = None  # along which derivatives are learnt; zero where one is missing
+    slopes: Float[Array, "n k N"] | None = None  # of the solver, along them
 
 
 def relative_errors(
@@ -127,6 +139,24 @@ class FieldLoss:
     def _square(self, p: Array, e: Array, u: Array) -> Float[Array, ""]:
         return plain_square(e, u) if self.norm == "l2" else relative_square(self.problem, p, e, u)
 
+    def slopes(
+        self,
+        weights: Any,
+        P: Float[Array, "n d"],
+        sizes: Float[Array, " n"],
+        directions: Float[Array, "n k d"],
+        known: Float[Array, "n k N"],
+    ) -> Float[Array, ""]:
+        """The term of derivatives, without its weight."""
+
+        def error(D: Float[Array, "n d"], dU: Float[Array, "n N"]) -> Float[Array, " n"]:
+            away = jax.jvp(lambda P: self.fields(weights, P), (P,), (D,))[1] - dU
+            if self.norm == "l2":
+                return jnp.sqrt(jnp.sum(away**2, axis=1) / sizes**2 + 1e-300)
+            return relative(self.problem, P, away, sizes)
+
+        return jnp.mean(jax.vmap(error, in_axes=1)(directions, known) ** self.power)
+
     def penalty(self, weights: Any, P: Float[Array, "n d"], U: Float[Array, "n N"]) -> Float[Array, ""]:
         """What the network adds to the loss of snapshots, of fields as it gives them itself."""
         network = self.network
@@ -151,6 +181,9 @@ class FieldLoss:
         total = jnp.zeros(())
         if self.weight < 1:
             total = total + (1 - self.weight) * over(partial(self.data, weights), sets.P, sets.U, sets.sizes)
+            if sets.directions is not None and sets.slopes is not None:
+                rows = sets.P, sets.sizes, sets.directions, sets.slopes
+                total = total + (1 - self.weight) * over(partial(self.slopes, weights), *rows)
             if self.network.design.penalised:
                 total = total + (1 - self.weight) * over(partial(self.penalty, weights), sets.P, sets.U)
             if self.soft:
@@ -175,3 +208,42 @@ class FieldLoss:
         """On a batch."""
         some = sets._replace(P=sets.P[rows], U=sets.U[rows], sizes=sets.sizes[rows], physics_P=sets.physics_P[points])
         return self.loss(weights, some, turn=rows.sum() + points.sum())
+
+        if sets.directions is not None and sets.slopes is not None:
+            some = some._replace(directions=sets.directions[rows], slopes=sets.slopes[rows])
+        return self.loss(weights, some)
+
+
+def held_rows(data: Data, seed: int) -> Bool[np.ndarray, " n"]:
+    """Which rows are held out; rows that nearly repeat each other together."""
+    held = np.zeros(len(data.inputs), dtype=bool)
+    if len(held) >= ENOUGH:
+        groups = groups_of(data.features)
+        order = np.random.default_rng(seed).permutation(int(groups.max()) + 1)
+        held = np.isin(groups, order[: max(1, int(HELD * len(order)))])
+    return held & ~held.all()
+
+
+def sets_of(
+    problem: Problem, data: Data, held: np.ndarray, weight: float, points: int, seed: int, norm: str
+) -> tuple[Sets, LeftOut]:
+    """What the loss is evaluated on, in its norm, and what all are judged by; of physics alone it is no part of it."""
+    truths = np.asarray(jax.jit(jax.vmap(problem.prescribe))(data.inputs, data.fields))
+    sizes = sizes_of(problem, norm, data.inputs, truths)
+    own = sizes if norm == "problem" else sizes_of(problem, "problem", data.inputs, truths)
+    left = LeftOut(problem, data.inputs[held], truths[held], own[held])
+    P = box_points(data.box, points, seed + DRAW_SEED) if weight else np.zeros((0, data.inputs.shape[1]))
+    held = held & (weight < 1)
+    parts = (data.inputs[~held], truths[~held], sizes[~held], data.inputs[held], truths[held], sizes[held], P)
+    return Sets(*(jnp.asarray(a) for a in parts)), left
+
+
+def with_slopes(sets: Sets, own: Data, count: int, seed: int) -> Sets:
+    """The same with ``count`` derivatives of the solver at every row that is learnt from.
+
+    Raises:
+        ValueError: there are none.
+    """
+    D, dU = every_slope(own, count, seed)
+    good = np.isfinite(dU).all(axis=2, keepdims=True)  # along a direction of length zero nothing is learnt
+    return sets._replace(directions=jnp.asarray(np.where(good, D, 0.0)), slopes=jnp.asarray(np.where(good, dU, 0.0)))

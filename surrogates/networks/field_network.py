@@ -23,11 +23,12 @@ from jaxtyping import Array, Bool, Float
 
 from ...solvers.problem import Problem
 from ..surrogate import scaled_features
+from ..training.pod import Data
 from ..training.residual_loss import built_in, conserves
 from ..training.symmetric import symmetrised
 from .base_field import base_fields
 from .design import Design, View, mesh_of
-from .vanishing import VANISH, away_from_zero
+from .vanishing import VANISH, away_from_zero, vanishing_array
 
 LEAST = 1e-6  # of a size that is divided by
 SETTINGS = "settings"  # of the architecture, in its record
@@ -114,6 +115,22 @@ def field_normaliser(fields: Float[np.ndarray, "n nodes c"]) -> dict[str, np.nda
     tiny = 1e-12 * np.maximum(np.abs(y).max(axis=(0, 1)), 1e-300)
     gain = np.where(spread > tiny, 1 / np.where(spread > tiny, spread, 1.0), 0.0)
     return {"norm.log": log.astype(np.float64), "norm.fields": np.stack([shift, gain])}
+
+
+def normalisers(design: Design, problem: Problem, data: Data, base: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    U = data.fields / data.amplitudes[:, None]
+    mean = U.mean(axis=0)
+    if design.keeps_shifts(problem):  # the mean of a sample breaks what a shifted input's answer keeps
+        mean = np.broadcast_to(mean.reshape(problem.shape).mean(axis=1, keepdims=True), problem.shape).ravel()
+    base = base | vanishing_array(problem, data)
+    away = U - np.asarray(base_fields({"norm.mean": mean, **base}, jnp.asarray(data.features)))
+    by_component = away.reshape(len(U), -1, problem.shape[2])
+    scale = np.sqrt(np.mean(by_component**2, axis=(0, 1)) / max(data.free.mean(), 1e-12))
+    scale = np.where(scale > 0, scale, 1.0)
+    arrays = {**data.arrays, **base, "norm.mean": mean, "norm.scale": scale}
+    if design.sees_fields:
+        arrays |= field_normaliser(np.asarray(problem.input_fields(data.inputs)))
+    return arrays
 
 
 def cast(tree: Any, precision: str) -> Any:

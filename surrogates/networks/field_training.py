@@ -1,6 +1,6 @@
 """Training of any network that gives fields outright (``design.py``), on the loss of ``field_loss.py``.
 
-A part of the snapshots is held out (``field_sets.py``, where there are enough): training returns the weights that were
+A part of the snapshots is held out (``field_loss.py``, where there are enough): training returns the weights that were
 best there, in the norm of the loss, and says how wrong its answers are there (``left_out.py``); with physics alone,
 too, where the weights are chosen by the loss. Optimisers: "adam" and "muon" on mini-batches (``stochastic.py``);
 "lbfgs": Adam, then L-BFGS on all rows (``optimisers.py``), for small networks. Several seeds are trained together with
@@ -34,9 +34,8 @@ from ..training.stochastic import Stochastic, Together
 from ..training.symmetric import WAYS, group_arrays
 from .base_field import BASES, base_arrays, base_of, judge
 from .design import Design
-from .field_loss import FieldLoss, Sets
-from .field_network import SETTINGS, FieldNetwork, arrays_of, predictor
-from .field_sets import ENOUGH, held_rows, normalisers, sets_of
+from .field_loss import ENOUGH, FieldLoss, Sets, held_rows, sets_of, with_slopes
+from .field_network import SETTINGS, FieldNetwork, arrays_of, normalisers, predictor
 from .left_out import FEW_SOLVED, TOO_FEW
 from .projection import check_projection, fewer, projection
 from .vanishing import VANISH
@@ -98,6 +97,7 @@ def train_seeds(
     physics_points: int = PHYSICS_POINTS,
     power: int = 2,
     patience: int = PATIENCE,
+    derivatives: int = 0,
     **settings: Any,
 ) -> Trained:
     """Train networks on fields, on the physics residual, or on both; one a seed, all at once.
@@ -125,11 +125,14 @@ def train_seeds(
         power: 2, or 1 for a loss that is the mean of the errors, not of their squares: a few rows of small solutions
             count less.
         patience: steps without a better look, after which training ends.
+        derivatives: directions in which the solver is differentiated at every snapshot that is learnt from, and these
+            derivatives fitted beside fields (``pod/slopes.py``).
         settings: of the architecture, see its file.
 
     Raises:
-        ValueError: too few snapshots, no physics loss where one is asked for, or settings that the network cannot be
-            built with, or L-BFGS of several seeds; what else ``train`` refuses is not looked at here again.
+        ValueError: too few snapshots, no physics loss or derivatives where they are asked for, settings that the
+            network cannot be built with, or L-BFGS of several seeds; what else ``train`` refuses is not looked at here
+            again.
     """
     start, seed = time.perf_counter(), seeds[0]
     if len(seeds) > 1 and optimiser == "lbfgs":
@@ -138,6 +141,8 @@ def train_seeds(
             'together out, or optimiser at "adam"'
         )
     weight = checked_weight(physics_weight, 0.0, snapshots is not None)
+    if derivatives and weight == 1:
+        raise ValueError("derivatives are counted from 0, and fitted beside fields: leave them out with physics alone")
     batch = design.batch if batch is None else batch
     box = problem.inputs if box is None else box
     asked, settings = settings, {**design.settings, **settings}
@@ -147,6 +152,7 @@ def train_seeds(
     held = held_rows(data, seed)
     own = data.some(~held)  # all that anything is fitted to
     sets, left = sets_of(problem, data, held, weight, physics_points, seed, norm)
+    sets = with_slopes(sets, own, int(derivatives), seed) if derivatives else sets
     dull = judge(data, held, affordable(len(data.inputs)), seed, left.baseline_error)
     corrected = base_of(design, problem, dull, base, weight < 1)
     arrays = normalisers(design, problem, own, base_arrays(dull, corrected)) | group_arrays(problem, symmetry)
@@ -170,6 +176,7 @@ def train_seeds(
     about += [_json(settings), optimiser, precision, constraints, norm, symmetry, power, batch, rate, corrected]
     about += [VANISH] if VANISH in arrays else []
     about += [list(seeds)] if len(seeds) > 1 else []
+    about += [f"derivatives {int(derivatives)}"] if derivatives else []
     path = None if checkpoint is None else Path(checkpoint)
     budget = Budget(count, seconds, start, path, progress, identity(*about), patience)
     outcome, found = _minimise(fit, optimiser, weights, sets, budget, rate, batch, seeds)
@@ -194,6 +201,12 @@ def train_seeds(
         "dropped": data.dropped,
         "warnings": [*data.warnings, *cut, *run_warnings(outcome, seconds, REMEDIES)],
     }
+    if derivatives:
+        assert sets.slopes is not None
+        training["derivatives"] = has = sets.slopes.shape[1]
+        if derivatives > has:
+            more_than = f"derivatives={derivatives} asks for more directions than {has} inputs have: take {has}"
+            training["warnings"].append(more_than)
     more = remedies(problem, weight)
 
     def said(error: float) -> list[str]:

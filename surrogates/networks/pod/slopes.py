@@ -21,11 +21,14 @@ from jaxtyping import Array, Float
 
 from ....solvers.batching import RowMap
 from ....solvers.problem import Problem
+from ....solvers.problems.black_box import BlackBox
 from ....solvers.representative import kept_by_problem
 from ...surrogate import scaled_features
 from ...training.pod import Data, inner_product
 from ...training.reduced_operator import ReducedOperator
 from .energy_loss import LossRows, Sloped
+
+MOST_CALLS = 64  # of somebody's own gradient, at a snapshot
 
 
 class Slopes(NamedTuple):
@@ -41,7 +44,21 @@ def slopes(data: Data, count: int, seed: int) -> Slopes:
     """``count`` derivatives at every snapshot, as many as there are inputs at most.
 
     Raises:
-        ValueError: the problem's solver cannot be differentiated.
+        ValueError: as ``every_slope``.
+    """
+    D, dU = every_slope(data, count, seed)
+    of, each = np.nonzero(np.isfinite(dU).all(axis=2))
+    return Slopes(data.inputs[of], D[of, each], of, np.where(data.free, dU[of, each], 0.0))
+
+
+def every_slope(
+    data: Data, count: int, seed: int
+) -> tuple[Float[np.ndarray, "n count d"], Float[np.ndarray, "n count N"]]:
+    """Directions at every snapshot, and the derivatives along them, prescribed values included; NaN where the solve had
+    none.
+
+    Raises:
+        ValueError: the problem's solver cannot be differentiated, or none of its derivatives is a number.
     """
     problem, (n, d) = data.problem, data.inputs.shape
     count = min(count, d)
@@ -49,15 +66,35 @@ def slopes(data: Data, count: int, seed: int) -> Slopes:
     frames = np.linalg.qr(rng.standard_normal((n, d, d)))[0][:, :count]
     _, width = data.box.scaled_ends()
     scale = np.where(np.array(data.box.log), data.inputs, 1.0) * width * n ** (-1 / d)
-    P = np.repeat(data.inputs, count, axis=0)
-    D = (frames * scale[:, None, :]).reshape(-1, d)
+    D = frames * scale[:, None, :]
     if problem.foreign_solver:
+        dU = np.einsum("nid,nkd->nki", _jacobians(problem)(data.inputs), D)
+    else:
+        dU = _derivatives(problem)(np.repeat(data.inputs, count, axis=0), D.reshape(-1, d)).reshape(n, count, -1)
+    if not np.isfinite(dU).all(axis=2).any():
+        known = "; ".join(problem.failures()) if isinstance(problem, BlackBox) else ""
+        why = f" ({known})" if known else ""
+        raise ValueError(f"no derivative of {problem.name} at a snapshot is a number{why}: leave derivatives out")
+    return D, dU
+
+
+def _jacobians(problem: Problem) -> RowMap:
+    """du/dp of somebody's own solver by its gradient, which gives a row of it a call.
+
+    Raises:
+        ValueError: there is none, or it would be called too often.
+    """
+    if not isinstance(problem, BlackBox) or problem.gradient is None:
         raise ValueError(
-            f"{problem.name} is known by its solver alone, which has no derivatives: leave derivatives out"
+            f"{problem.name} is known by its solver alone, which has no derivatives: leave derivatives out, or give "
+            "black_box a gradient="
         )
-    dU = _derivatives(problem)(P, D)
-    good = np.isfinite(dU).all(axis=1)
-    return Slopes(P[good], D[good], np.repeat(np.arange(n), count)[good], np.where(data.free, dU[good], 0.0))
+    if problem.size > MOST_CALLS:
+        raise ValueError(
+            f"the gradient of {problem.name} gives the derivatives of one sum of values a call, and derivatives= needs "
+            f"those of all {problem.size} values at every snapshot (at most {MOST_CALLS}): leave derivatives out"
+        )
+    return RowMap(jax.jacrev(lambda p: problem.solve_jax(p).u))
 
 
 @kept_by_problem(4)
