@@ -207,6 +207,8 @@ class FieldLoss:
     def at(self, weights: Any, sets: Sets, rows: Int[Array, " b"], points: Int[Array, " b"]) -> Float[Array, ""]:
         """On a batch."""
         some = sets._replace(P=sets.P[rows], U=sets.U[rows], sizes=sets.sizes[rows], physics_P=sets.physics_P[points])
+        if sets.directions is not None and sets.slopes is not None:
+            some = some._replace(directions=sets.directions[rows], slopes=sets.slopes[rows])
         return self.loss(weights, some, turn=rows.sum() + points.sum())
 
         if sets.directions is not None and sets.slopes is not None:
