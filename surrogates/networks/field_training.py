@@ -44,6 +44,7 @@ STEPS = 8000
 PHYSICS_POINTS = 1024  # inputs of the physics loss
 FEW = 32  # solves for normalisers where no field is fitted
 ADAM_FIRST = 200  # steps before L-BFGS
+REVISION = 2  # of checkpoints; raised where one of before would go on to another loss, or with other normalisers
 PATIENCE = 6000  # steps without a better look, after which there is no point in more
 CUT = ("modes", "levels")  # settings that a coarse grid cuts
 REMEDIES = "a smaller rate, a larger batch, or float64"  # of a run that diverged
@@ -174,7 +175,7 @@ def train_seeds(
     rate, batch = rate or design.rate, int(batch)
     about = [design.name, problem.name, problem.settings, box.to_json(), data.hash, seed, weight, physics_points]
     about += [_json(settings), optimiser, precision, constraints, norm, symmetry, power, batch, rate, corrected]
-    about += [VANISH] if VANISH in arrays else []
+    about += [REVISION] + ([VANISH] if VANISH in arrays else [])
     about += [list(seeds)] if len(seeds) > 1 else []
     about += [f"derivatives {int(derivatives)}"] if derivatives else []
     path = None if checkpoint is None else Path(checkpoint)
