@@ -211,10 +211,6 @@ class FieldLoss:
             some = some._replace(directions=sets.directions[rows], slopes=sets.slopes[rows])
         return self.loss(weights, some, turn=rows.sum() + points.sum())
 
-        if sets.directions is not None and sets.slopes is not None:
-            some = some._replace(directions=sets.directions[rows], slopes=sets.slopes[rows])
-        return self.loss(weights, some)
-
 
 def held_rows(data: Data, seed: int) -> Bool[np.ndarray, " n"]:
     """Which rows are held out; rows that nearly repeat each other together."""
