@@ -116,8 +116,10 @@ def load(path: str | os.PathLike[str], problem: Problem | None = None) -> Surrog
     if problem is not None:
         check_problem(problem)
     header, arrays = _read(path)
-    whole = DIGEST not in header or header[DIGEST] == _digest(header, arrays)  # files of before have none
-    if header["architecture"].get("name") != ENSEMBLE:
+    several = header["architecture"].get("name") == ENSEMBLE
+    old = DIGEST not in header and not several  # surrogates of before have none, ensembles always had
+    whole = old or header.get(DIGEST) == _digest(header, arrays)
+    if not several:
         return _loaded(path, header, arrays, problem, whole)
     members: list[Surrogate] = []
     for own, part in _parts(path, header, arrays):
