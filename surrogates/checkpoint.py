@@ -290,9 +290,18 @@ def _fits(header: dict[str, Any]) -> bool:
     kinds |= {"versions": dict, "training": dict}
     try:
         Box.from_json(header["box"])
-        return all(isinstance(header[key], kind) for key, kind in kinds.items())
+        return all(isinstance(header[key], kind) for key, kind in kinds.items()) and _is_told(header["training"])
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError):
         return False
+
+
+def _is_told(training: dict[str, Any]) -> bool:
+    """Whether what programs read of a training is of the kinds that they expect."""
+    beside = training.get("validation") or {"network": None, "dull": {}}
+    numbers = [training.get("seconds", 0.0), *([] if beside["network"] is None else [beside["network"]])]
+    numbers += beside["dull"].values()
+    words = [beside.get("at", ""), *training.get("warnings", [])]
+    return all(type(x) in (int, float) for x in numbers) and all(isinstance(word, str) for word in words)
 
 
 def _rebuilt(path: Path, header: dict[str, Any]) -> Problem:

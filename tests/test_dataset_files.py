@@ -85,6 +85,8 @@ def test_what_a_file_says_of_its_boundaries(tmp_path):
         (("y", "PERIODIC"),): (False, "its grid is periodic along y and not along x"),
         (("x", "OPEN"), ("y", "WALL")): (False, ""),
         (): (False, "nothing in it says whether its grid is periodic"),
+        (("x", "periodique"), ("y", "3")): (False, "nothing in it says whether its grid is periodic"),
+        (("x", "PERIODIC"), ("x", "WALL"), ("y", "PERIODIC")): (False, "PERIODIC along x, and WALL"),
     }
     for kinds, (periodic, said) in cases.items():
         found = assay.load_dataset(boundaries(path, kinds))

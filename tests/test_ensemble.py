@@ -17,6 +17,7 @@ from assay.solvers.box import Box
 from assay.solvers.problems.black_box import black_box
 from assay.solvers.snapshots.sample import sample
 from assay.surrogates import Ensemble, ensemble, load, save, train
+from assay.surrogates.checkpoint import DIGEST
 from assay.surrogates.networks.field_loss import held_rows
 from assay.surrogates.training.pod import prepare
 from assay.verify.falsify import falsify
@@ -214,6 +215,10 @@ def test_a_file_whose_members_were_changed_is_refused(problem, judged, tmp_path)
         arrays = {key: stored.get_tensor(key) for key in stored.keys()}  # noqa: SIM118
     members = header["architecture"]["members"]
     less = {key: a for key, a in arrays.items() if not key.startswith("1.")}
+    unsealed = {key: value for key, value in header.items() if key != DIGEST}
+    save_file(arrays, spoilt, {"assay": json.dumps(unsealed)})
+    with pytest.raises(ValueError, match="does not have the hash written in it"):
+        load(spoilt, problem)
     for own, numbers, said in (
         (members, {**arrays, "1.gain": 2 * arrays["1.gain"]}, "does not have the hash written in it"),
         (members[:2], arrays, "does not have the hash written in it"),
@@ -221,6 +226,18 @@ def test_a_file_whose_members_were_changed_is_refused(problem, judged, tmp_path)
         ("abc", arrays, "what the members of its ensemble are"),
         (members, less, "what it says of member 1"),
         ([members[0], {**members[1], "box": 3}], arrays, "what it says of member 1"),
+        *(
+            ([members[0], {**members[1], "training": {**members[1]["training"], **told}}], arrays, "what it says of m")
+            for told in (
+                {"warnings": 3},
+                {"warnings": [3]},
+                {"seconds": "long"},
+                {"validation": [1]},
+                {"validation": {"network": "good", "dull": {}}},
+                {"validation": {"network": 1.0}},
+                {"validation": {"network": 1.0, "dull": {"mean": None}}},
+            )
+        ),
         ([{**members[0], "architecture": {"name": "ensemble"}}, members[1]], arrays, "this version does not know"),
     ):
         changed = {**header, "architecture": {**header["architecture"], "members": own}}

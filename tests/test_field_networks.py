@@ -398,6 +398,9 @@ def test_a_rate_that_diverges_keeps_the_last_good_state_and_says_so(problem, sna
         s = train(problem, "resnet", snapshots, steps=300, rate=1e200, width=8, layers=2)
     assert s.training["stopped"] == "diverged" and any("diverged" in w for w in s.training["warnings"])
     assert np.isfinite(s(problem.inputs.sample(3, seed=1))).all()
+    with np.errstate(all="ignore"):  # also where it ends before the first look at it
+        s = train(problem, "resnet", snapshots, steps=5, rate=1e200, width=8, layers=2)
+    assert s.training["stopped"] == "diverged" and any("diverged after 5 steps" in w for w in s.training["warnings"])
 
 
 def test_functions_that_span_decades_are_seen_in_logarithms():

@@ -114,9 +114,11 @@ def group(parent: Any, name: str) -> Any:
 
 
 def words(value: Any) -> list[str]:
-    """An attribute that is a list of words."""
+    """An attribute that is a list of words; what is no text is replaced by marks, which no name has."""
     found = [value] if isinstance(value, str | bytes) else list(np.asarray(value).reshape(-1))
-    return [w.decode() if isinstance(w, bytes) else str(w) for w in found]
+    return [
+        (w if isinstance(w, bytes) else str(w).encode(errors="surrogateescape")).decode(errors="replace") for w in found
+    ]
 
 
 def write(path: Path, fill: Callable[[h5py.File], None]) -> None:

@@ -28,6 +28,7 @@ from .states import is_steady, ticks_of, times_from_start
 
 ORDERS = ("t0_fields", "t1_fields", "t2_fields")
 BOUNDARIES = "boundary_conditions"
+KINDS = ("PERIODIC", "WALL", "OPEN")
 
 
 def is_the_well(file: Any) -> bool:
@@ -91,14 +92,23 @@ def read(file: Any, chosen: Chosen) -> Contents:
 
 
 def _around(file: Any, axes: list[str], chosen: Chosen) -> tuple[bool, str]:
-    """As ``around``; boundaries that lie in another file, or do not say what they are, say nothing."""
+    """As ``around``; boundaries that lie in another file, or whose kind or axes are unknown, say nothing."""
     held: Any = group(file, BOUNDARIES) if has(file, BOUNDARIES) else {}
     inside = [held[name].attrs for name in held if held.id.links.get_info(name.encode()).type == h5py.h5l.TYPE_HARD]
-    boundaries = [about for about in inside if {"bc_type", "associated_dims"} <= set(about)]
-    if not boundaries:
+    kinds: dict[str, set[str]] = {axis: set() for axis in axes}
+    for about in (about for about in inside if {"bc_type", "associated_dims"} <= set(about)):
+        for axis in set(words(about["associated_dims"])) & set(axes):
+            kinds[axis] |= {"".join(words(about["bc_type"])).upper()} & set(KINDS)
+    if not any(kinds.values()):
         return False, UNSAID
-    wrapped = [about for about in boundaries if "".join(words(about["bc_type"])).upper() == "PERIODIC"]
-    periodic = [axis for about in wrapped for axis in words(about["associated_dims"])]
+    periodic = [axis for axis, found in kinds.items() if "PERIODIC" in found]
+    both = [axis for axis in periodic if len(kinds[axis]) > 1]
+    if both:
+        other = " and ".join(sorted(kinds[both[0]] - {"PERIODIC"}))
+        return False, (
+            f"it says that its grid is PERIODIC along {both[0]}, and {other}: it is taken as not periodic: "
+            "periodic=True where it is"
+        )
     return around(axes, [len(file["dimensions"][axis]) for axis in axes], periodic, chosen.every_node)
 
 

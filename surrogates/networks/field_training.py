@@ -269,12 +269,15 @@ def _minimise(
     ]
     if len(each) > 1:
         every = Together(each)
-        states = stages.run(first, every.begin, every.advance)
+        states = every.look(stages.run(first, every.begin, every.advance))
+        stages.looked(float(states.judged.mean()))
         return stages.outcome(None), [(w, float(np.sqrt(value))) for w, value in every.best(states)]
     some, at = each[0], weights[0]
     state = stages.run(first, some.begin, some.advance)
     value = None
     if state is not None:
+        state = some.look(state)
+        stages.looked(float(state.judged))
         at, value = some.best(state)
     if kind == "lbfgs":
         start, onward = judged_lbfgs(fit.loss, fit.judged)

@@ -120,6 +120,11 @@ class Stages:
             run.look(float(advance(state, 0)[1]))
         return run.through(state, end, advance)
 
+    def looked(self, value: float) -> None:
+        """What the weights were judged by where the last steps ended: a run that is not finite there has diverged."""
+        if not np.isfinite(value):
+            self._run.stopped = "diverged"
+
     def outcome(self, weights: Any) -> Outcome:
         """Where the run ended."""
         run = self._run

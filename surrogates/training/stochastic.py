@@ -80,19 +80,19 @@ class Stochastic:
         if count:
             state = self._steps(state, self.sets, count)
             if int(state.step) % LOOK == 0:
-                state = self._look(state)
+                state = self.look(state)
         return state, state.judged
 
     def best(self, state: State) -> tuple[Any, float]:
         """The weights that were best, and what they are judged by."""
-        state = self._look(state)
         return self.weights(state.best), float(self.judge(state.best, self.sets))
 
     def weights(self, at: Any) -> Any:
         """Weights as they were given to begin from."""
         return jax.tree.map(jnp.asarray, self._whole(jax.tree.map(np.asarray, at)))
 
-    def _look(self, state: State) -> State:
+    def look(self, state: State) -> State:
+        """The state with its best, if that is where it is; what it is judged by is NaN where its weights are."""
         now = self._readable(state.inner, state.weights)
         value = jnp.asarray(self.judge(now, self.sets))
         if value < state.judged:
@@ -157,12 +157,15 @@ class Together:
         if count:
             state = self._steps(state, self.sets, count)
             if int(state.step[0]) % LOOK == 0:
-                state = self._look(state, self.sets)
+                state = self.look(state)
         return state, state.judged.mean()
+
+    def look(self, state: State) -> State:
+        """As of one, of every member."""
+        return self._look(state, self.sets)
 
     def best(self, state: State) -> list[tuple[Any, float]]:
         """Of every member the weights that were best, and what they are judged by."""
-        state = self._look(state, self.sets)
         values = np.asarray(self._judge(state.best, self.sets))
         each = [jax.tree.map(lambda a, k=k: a[k], state.best) for k in range(len(values))]
         return [(self.one.weights(at), float(value)) for at, value in zip(each, values, strict=True)]
