@@ -159,7 +159,8 @@ def test_a_normaliser_or_box_of_another_surrogate_is_refused(problem, model, tmp
         ({}, {"gain": arrays["gain"][:1]}, "does not have the hash written in it"),  # broadcasts
         ({"box": whole}, {}, "does not have the hash written in it"),
         ({"box": wide}, {}, "the training box must lie inside the problem's"),
-        ({"training": {"warnings": 5}}, {}, "does not have the hash written in it"),
+        ({"training": {"warnings": ["none"]}}, {}, "does not have the hash written in it"),
+        ({"training": {"warnings": 5}}, {}, "has a header that cannot be read"),
     ):
         save_file({**arrays, **numbers}, spoilt, {"assay": json.dumps({**header, **facts})})
         with pytest.raises(ValueError, match=said):

@@ -52,8 +52,8 @@ def motions(problem: Problem) -> tuple[Int[np.ndarray, "g d"], Int[np.ndarray, "
 
 def moved_back(problem: Problem, fields: Fields, P: Float[Array, "n d"], turn: Any) -> Float[Array, "n N"]:
     """What the fields are where row i of P is moved by motion i + turn of the group, moved back: ``fields(P)`` itself
-    where they keep it. All motions but the identity take their turns, where ``turn`` grows as batches do; with no more
-    rows than a batch, of which every step sees all, each row keeps the motion of its place.
+    where they keep it. All motions but the identity take their turns, where ``turn`` differs from batch to
+    batch; with no more rows than a batch, of which every step sees all, each row keeps the motion of its place.
     """
     inputs, back = (jnp.asarray(a) for a in motions(problem))
     which = (1 + (jnp.arange(len(P)) + turn) % (len(inputs) - 1)) if len(inputs) > 1 else jnp.zeros(len(P), dtype=int)
