@@ -300,8 +300,9 @@ def _is_told(training: dict[str, Any]) -> bool:
     beside = training.get("validation") or {"network": None, "dull": {}}
     numbers = [training.get("seconds", 0.0), *([] if beside["network"] is None else [beside["network"]])]
     numbers += beside["dull"].values()
-    words = [beside.get("at", ""), *training.get("warnings", [])]
-    return all(type(x) in (int, float) for x in numbers) and all(isinstance(word, str) for word in words)
+    told = training.get("warnings", [])
+    worded = isinstance(told, list) and all(isinstance(word, str) for word in [beside.get("at", ""), *told])
+    return worded and all(type(x) in (int, float) for x in numbers)
 
 
 def _rebuilt(path: Path, header: dict[str, Any]) -> Problem:

@@ -231,6 +231,7 @@ def test_a_file_whose_members_were_changed_is_refused(problem, judged, tmp_path)
             for told in (
                 {"warnings": 3},
                 {"warnings": [3]},
+                {"warnings": "none"},
                 {"seconds": "long"},
                 {"validation": [1]},
                 {"validation": {"network": "good", "dull": {}}},
