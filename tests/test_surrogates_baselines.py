@@ -6,6 +6,7 @@ from scipy.stats import spearmanr
 
 from assay.solvers.box import Box
 from assay.solvers.problems.black_box import black_box
+from assay.solvers.problems.bratu import Bratu
 from assay.solvers.problems.thermal_block import ThermalBlock
 from assay.solvers.snapshots.sample import sample
 from assay.surrogates import train
@@ -85,6 +86,33 @@ def test_features_that_only_seem_to_depend_are_kept():
     x = rng.uniform(-1, 1, (40, 3))
     assert independent(x).tolist() == [0, 1, 2] == independent(x[:3]).tolist()
     assert independent(np.column_stack([x, x[:, 0] - 2 * x[:, 2], np.full(40, 0.5)])).tolist() == [0, 1, 2]
+
+
+def test_a_polynomial_learns_from_the_equation_what_snapshots_do_not_tell(block):
+    """Of 24 snapshots a polynomial has degree 2; solutions in their basis are as many as are asked for."""
+    problem, snapshots, P = block
+    few = (snapshots.inputs[:24], snapshots.fields[:24])
+    alone, both = train(problem, "polynomial", few), train(problem, "polynomial", few, physics_weight=0.5)
+    assert both.architecture["degree"] > 2 == alone.architecture["degree"]
+    assert 10 * errors(problem, both, P).mean() < errors(problem, alone, P).mean()
+    own = train(problem, "polynomial", None, physics_weight=1, physics_points=500)
+    said = {key: own.training[key] for key in ("snapshots", "solved_in_training", "physics_points")}
+    assert said == {"snapshots": 0, "solved_in_training": 32, "physics_points": 500}
+    assert 10 * errors(problem, own, P).mean() < errors(problem, alone, P).mean()
+    with pytest.raises(ValueError, match="not affine in few terms.*physics_weight=0"):
+        train(Bratu(cells=4), "polynomial", sample(Bratu(cells=4), 4), physics_weight=0.5)
+
+
+@pytest.mark.parametrize("weight", [0.2, 1.0])
+def test_squared_errors_of_physics_have_their_share_of_the_mean(block, weight):
+    problem, snapshots, P = block
+    r = Regression.of(problem, snapshots, None)
+    operator = ReducedOperator.of(problem, r.basis)
+    both = r.with_physics(operator, P, weight)
+    C, (_, s) = operator.solution(P), r.data.scaled(P)
+    there = np.sum((0.3 * s[:, None] - C) ** 2, axis=1) / np.sum(C**2, axis=1)
+    asked = (1 - weight) * r.error(0.3) ** 2 + weight * there.mean()
+    assert both.error(0.3) ** 2 == pytest.approx(asked, rel=1e-12)
 
 
 def test_mean_is_exact_for_constants_and_the_best_multiple():

@@ -7,6 +7,8 @@ import pytest
 from assay.solvers.box import Box
 from assay.solvers.problems.affine import affine
 from assay.solvers.problems.black_box import black_box
+from assay.solvers.problems.burgers import Burgers
+from assay.solvers.problems.thermal_block import ThermalBlock
 from assay.solvers.snapshots.sample import Snapshots, sample
 from assay.surrogates import load, save, train
 from assay.surrogates.baselines.refitted import left_out_residuals
@@ -143,6 +145,31 @@ def test_with_physics_too_what_is_a_polynomial_is_corrected():
     P = box.sample(20, seed=5)
     assert s.training["validation"]["corrects_polynomial"] and not s.training["validation"]["taught"]
     np.testing.assert_allclose(s(P), problem.solve_batch(P), rtol=1e-6)
+
+
+def test_a_network_may_correct_a_polynomial_of_all_that_it_learns(tmp_path):
+    """Of 24 snapshots alone a polynomial would have degree 2."""
+    problem = ThermalBlock(cells=8, low=0.5, high=2.0)
+    rows, P = sample(problem, 24), problem.inputs.sample(20, seed=5)
+    options = {"widths": (8,), "steps": 5, "physics_points": 500}
+    U = problem.solve_batch(P)
+
+    def error(s):
+        return np.mean([float(problem.relative_error(p, u, v)) for p, u, v in zip(P, s(P), U, strict=True)])
+
+    alone = train(problem, "pod-mlp", rows, **options)
+    s = train(problem, "pod-mlp", rows, **options, base="polynomial")
+    assert s.training["validation"]["corrects_polynomial"] and not alone.training["validation"]["corrects_polynomial"]
+    assert 10 * error(s) < error(alone)
+    assert error(s) <= 1.01 * error(train(problem, "polynomial", rows, physics_weight=0.5, physics_points=500))
+    again = load(save(s, tmp_path / "corrected.assay"), problem)
+    np.testing.assert_array_equal(again(P), s(P))
+    with pytest.raises(ValueError, match="base is 'polynomial', or left out, not 'mean'"):
+        train(problem, "pod-mlp", rows, base="mean")
+    with pytest.raises(ValueError, match="derivatives are fitted without a base"):
+        train(problem, "pod-mlp", rows, base="polynomial", derivatives=1)
+    with pytest.raises(ValueError, match="vanish with inputs, and a polynomial would not: leave base out"):
+        train(Burgers(cells=8, steps=4), "pod-mlp", sample(Burgers(cells=8, steps=4), 12), base="polynomial")
 
 
 def test_fields_that_do_not_vary_are_no_matter_for_a_network():

@@ -29,11 +29,13 @@ SNAPSHOTS, SECONDS, TESTS, BUDGET = 512, 60.0, 200, 200
 MEAN, WORST = 1e-5, 5e-4
 ROWS: dict[str, tuple[str, dict[str, Any]]] = {
     "pod-mlp, a minute": ("pod-mlp", {"seconds": SECONDS}),
+    "pod-mlp, base polynomial": ("pod-mlp", {"base": "polynomial"}),
     "pod-mlp, defaults": ("pod-mlp", {}),
     "pod-mlp, no physics": ("pod-mlp", {"physics_weight": 0}),
     "gaussian-process": ("gaussian-process", {}),
     "kernel-ridge": ("kernel-ridge", {}),
     "polynomial": ("polynomial", {}),
+    "polynomial, physics": ("polynomial", {"physics_weight": 0.5}),
     "reduced-basis": ("reduced-basis", {}),
 }
 

@@ -18,6 +18,7 @@ from ...solvers.box import Box
 from ...solvers.problem import Problem
 from ..surrogate import Predict, Surrogate
 from ..training.pod import Data, pod, prepare, project
+from ..training.reduced_operator import ReducedOperator
 from ..training.twins import groups_of
 
 TOLERANCE, RANK = 1e-7, 64  # of the basis: far below what a regression reaches; its modes at most
@@ -53,6 +54,20 @@ class Regression:
         targets, weights = project(data, V) / s[:, None], np.abs(s) / data.norms
         started = time.perf_counter() if started is None else started
         return Regression(data, V, data.features, targets, weights, groups_of(data.features), started)
+
+    def with_physics(self, operator: ReducedOperator, P: Float[np.ndarray, "m d"], weight: float) -> Regression:
+        """Rows of the snapshots and of the Galerkin solutions in the basis at further inputs, whose squared errors have
+        the share ``weight`` of the mean; with 1 no snapshot's field is fitted. (``data`` stays that of the snapshots.)
+        """
+        x, s = self.data.scaled(P)
+        C = operator.solution(P)
+        targets, weights = C / s[:, None], np.abs(s) / np.linalg.norm(C, axis=1)
+        if weight < 1:
+            n, m = len(self.x), len(x)
+            share = np.repeat([(1 - weight) * (n + m) / n, weight * (n + m) / m], [n, m])
+            x, targets = np.concatenate([self.x, x]), np.concatenate([self.targets, targets])
+            weights = np.sqrt(share) * np.concatenate([self.weights, weights])
+        return replace(self, x=x, targets=targets, weights=weights, groups=groups_of(x))
 
     def some(self, rows: Int[np.ndarray, " m"]) -> Regression:
         """Some of the rows, in the same basis."""

@@ -30,6 +30,7 @@ from .given import all_equal, check_shapes
 from .input_scaling import CHOOSE_BY, choose_logs, declared, homogeneous_scaling, unscaled
 from .twins import averaged, contradictions, groups_of
 
+BASIS_SOLVES = 32  # of training on physics alone
 CORNERS = 10  # inputs up to which all corners of a box are listed
 TINY = 1e-140  # of the largest value: its square, a millionth of a millionth smaller still, is a number
 

@@ -21,6 +21,19 @@ def affine_in_few_terms(problem: Problem) -> bool:
     return problem.affine_decomposition is not None
 
 
+def check_few_terms(problem: Problem) -> None:
+    """
+    Raises:
+        ValueError: the problem is not affine in few terms.
+    """
+    if not affine_in_few_terms(problem):
+        raise ValueError(
+            f"{problem.name} is not affine in few terms, so it has no reduced operator: "
+            f"{problem.few_terms_remedy}neither the physics loss nor the reduced "
+            "basis is available; train on snapshots alone (physics_weight=0)"
+        )
+
+
 @dataclass(frozen=True)
 class ReducedOperator:
     """Built by ``ReducedOperator.of``; everything else is small, and exact up to rounding."""
@@ -38,13 +51,9 @@ class ReducedOperator:
         Raises:
             ValueError: the problem is not affine in few terms.
         """
+        check_few_terms(problem)
         parts = problem.affine_decomposition
-        if parts is None:
-            raise ValueError(
-                f"{problem.name} is not affine in few terms, so it has no reduced operator: "
-                f"{problem.few_terms_remedy}neither the physics loss nor the reduced "
-                "basis is available; train on snapshots alone (physics_weight=0)"
-            )
+        assert parts is not None
         inside = V[parts.free]
         images = np.stack([parts.matrix(e) @ inside for e in np.eye(parts.term_count)])
         terms = np.einsum("ni,qnj->qij", inside, images, optimize=True)
@@ -60,7 +69,11 @@ class ReducedOperator:
         theta, phi = self.weights(P)
         return np.tensordot(theta, self.terms, 1), phi @ self.loads
 
+    def solution(self, P: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "n k"]:
+        """The coefficients of the Galerkin solution in the basis, at every input."""
+        A, g = self.system(P)
+        return np.asarray(np.linalg.solve(A, g[:, :, None])[:, :, 0])
+
     def energy_of_solution(self, P: Float[np.ndarray, "n d"]) -> Float[np.ndarray, " n"]:
         """||V c||_A(p)^2 at every input, c the coefficients of the Galerkin solution in the basis."""
-        A, g = self.system(P)
-        return np.einsum("ni,ni->n", g, np.linalg.solve(A, g[:, :, None])[:, :, 0])
+        return np.einsum("ni,ni->n", self.system(P)[1], self.solution(P))
