@@ -147,6 +147,17 @@ def test_with_physics_too_what_is_a_polynomial_is_corrected():
     np.testing.assert_allclose(s(P), problem.solve_batch(P), rtol=1e-6)
 
 
+@pytest.mark.parametrize("options", [{}, {"base": "polynomial"}])
+def test_where_nothing_loads_a_problem_physics_is_learnt_all_the_same(options):
+    """Its solution is zero at corners of the box, which are among the inputs of the physics loss."""
+    A = np.diag(np.full(6, 2.0)) - np.diag(np.ones(5), 1) - np.diag(np.ones(5), -1)
+    box = Box(("a", "b"), [0.0, 1.0], [1.0, 2.0])
+    problem = affine([A], lambda p: p[1:], [X], box, load_weights=lambda p: p[:1])
+    s = train(problem, "pod-mlp", sample(problem, 30), widths=(8,), steps=100, physics_points=64, **options)
+    P = box.sample(20, seed=5)
+    np.testing.assert_allclose(s(P), problem.solve_batch(P), atol=1e-3)
+
+
 def test_a_network_may_correct_a_polynomial_of_all_that_it_learns(tmp_path):
     """Of 24 snapshots alone a polynomial would have degree 2."""
     problem = ThermalBlock(cells=8, low=0.5, high=2.0)

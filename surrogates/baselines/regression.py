@@ -61,7 +61,8 @@ class Regression:
         """
         x, s = self.data.scaled(P)
         C = operator.solution(P)
-        targets, weights = C / s[:, None], np.abs(s) / np.linalg.norm(C, axis=1)
+        sizes = np.linalg.norm(C, axis=1)
+        targets, weights = C / s[:, None], np.abs(s) / np.where(sizes > 0, sizes, np.mean(sizes) or 1.0)
         if weight < 1:
             n, m = len(self.x), len(x)
             share = np.repeat([(1 - weight) * (n + m) / n, weight * (n + m) / m], [n, m])

@@ -99,7 +99,10 @@ def _energies(data: Data, operator: ReducedOperator, theta: np.ndarray) -> np.nd
 def physics_rows(P: np.ndarray, x: np.ndarray, s: np.ndarray, operator: ReducedOperator) -> LossRows:
     """Rows from the energy functional alone, at inputs P [n, d] with scaled features x [n, m] and amplitudes s [n]."""
     theta, phi = operator.weights(P)
-    scale = 1 / (len(P) * operator.energy_of_solution(P))
+    energy = operator.energy_of_solution(P)
+    if (energy == 0).any():  # as where nothing loads the problem: weighed as one of mean size
+        energy = np.where(energy > 0, energy, np.mean(energy))
+    scale = 1 / (len(P) * energy)
     return LossRows(x, theta * (scale * s**2)[:, None], (scale * s)[:, None] * (phi @ operator.loads), 1.0)
 
 
