@@ -34,9 +34,9 @@ from .networks.field_training import check_settings, train_fields, train_seeds
 from .networks.places import coordinate, graph, transformer
 from .networks.pod import pod_mlp
 from .surrogate import Predict
-from .training.optimisers import checked_optimiser
 from .training.options import accepts_all, kinds_of
-from .training.reduced_operator import affine_in_few_terms
+from .training.reduced_operator import affine_in_few_terms, check_few_terms
+from .training.residual_loss import residual_loss
 
 FIELD_NETWORKS = (
     mlp.MLP,
@@ -67,6 +67,7 @@ class Architecture(NamedTuple):
     build: Callable[..., Any] | None = None  # of a network that gives fields outright: what takes its own settings
     basis: bool = True
     check: Callable[[Problem, Mapping[str, Any]], None] = accepts_all  # raises where options make no sense
+    check_physics: Callable[[Problem], Any] = residual_loss  # raises where a problem has no physics that it can learn
     together: Callable[..., Any] | None = None  # (problem, snapshots, seeds, box, **options): several seeds at once
 
     @property
@@ -100,10 +101,6 @@ def _fields(design: Design) -> Architecture:
     )
 
 
-def _optimiser(problem: Problem, options: Mapping[str, Any]) -> None:
-    checked_optimiser(options.get("optimiser"))
-
-
 def _needs_few_terms(problem: Problem) -> str:
     if affine_in_few_terms(problem):
         return ""
@@ -114,7 +111,7 @@ def _needs_few_terms(problem: Problem) -> str:
 
 
 ARCHITECTURES = {
-    "pod-mlp": Architecture(pod_mlp.train_pod_mlp, pod_mlp.predict, kind="network", check=_optimiser),
+    "pod-mlp": Architecture(pod_mlp.train_pod_mlp, pod_mlp.predict, kind="network", check=pod_mlp.check_settings),
     **{design.name: _fields(design) for design in FIELD_NETWORKS},
     "reduced-basis": Architecture(
         reduced_basis.train_reduced_basis,
@@ -127,7 +124,7 @@ ARCHITECTURES = {
     "kernel-ridge": Architecture(kernel_ridge.train_kernel_ridge, kernel_ridge.predict),
     "pod-interpolation": Architecture(pod_interpolation.train_pod_interpolation, pod_interpolation.predict),
     "random-features": Architecture(random_features.train_random_features, random_features.predict),
-    "polynomial": Architecture(polynomial.train_polynomial, polynomial.predict),
+    "polynomial": Architecture(polynomial.train_polynomial, polynomial.predict, check_physics=check_few_terms),
     "linear": Architecture(linear.train_linear, linear.predict),
     "nearest": Architecture(nearest.train_nearest, nearest.predict),
     "mean": Architecture(mean.train_mean, mean.predict),

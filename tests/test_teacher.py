@@ -173,6 +173,8 @@ def test_a_network_may_correct_a_polynomial_of_all_that_it_learns(tmp_path):
     assert s.training["validation"]["corrects_polynomial"] and not alone.training["validation"]["corrects_polynomial"]
     assert 10 * error(s) < error(alone)
     assert error(s) <= 1.01 * error(train(problem, "polynomial", rows, physics_weight=0.5, physics_points=500))
+    told = s.training["warnings"][-1]
+    assert "adds little to the polynomial that it corrects" in told and "at further inputs: train " in told
     again = load(save(s, tmp_path / "corrected.assay"), problem)
     np.testing.assert_array_equal(again(P), s(P))
     with pytest.raises(ValueError, match="base is 'polynomial', or left out, not 'mean'"):

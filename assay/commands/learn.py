@@ -158,12 +158,13 @@ def train(
     def people(console: Console) -> None:
         errors = results["errors"]
         size = "" if results["parameters"] is None else f", {results['parameters']} parameters"
+        training = results["training"]
+        more = training.get("solved_in_training", 0)
         console.print(
             f"{plan.surrogate} for {owner.name}: trained in {results['seconds']:.1f} s on {plan.snapshots} "
             f"{'solves' if source is None else 'rows of data'} "
-            f"({results['sampling_seconds']:.1f} s){size}"
+            f"({results['sampling_seconds']:.1f} s){f', with {more} solves in training' if more else ''}{size}"
         )
-        training = results["training"]
         left_out = ", ".join(f"{n} {LEFT_OUT[why]}" for why, n in training.get("dropped", {}).items() if n)
         if left_out:
             console.print(f"rows left out: {left_out}")

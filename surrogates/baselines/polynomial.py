@@ -27,7 +27,7 @@ from ...solvers.problem import Problem
 from ..surrogate import Surrogate, scaled_features
 from ..training.options import checked_weight
 from ..training.pod import BASIS_SOLVES, Data, box_points, pod, prepare, solve_few
-from ..training.reduced_operator import ReducedOperator, check_few_terms
+from ..training.reduced_operator import ReducedOperator
 from .regression import RANK, TOLERANCE, Regression, choose, least_squares
 
 TERMS = 1500  # at most
@@ -63,7 +63,6 @@ def train_polynomial(
     weight = checked_weight(physics_weight, 0.0, snapshots is not None)
     if weight == 0:
         return fit(Regression.of(problem, snapshots, box), seed, degree=degree)
-    check_few_terms(problem)
     box = problem.inputs if box is None else box
     solved_here = snapshots is None
     data = solve_few(problem, box, BASIS_SOLVES, seed) if solved_here else prepare(problem, snapshots, box)

@@ -85,19 +85,30 @@ def dull_warning(
     ]
 
 
-def little_added(base: str, error: float, alone: float, network: float, more: str = MORE) -> list[str]:
-    """A sentence if the network leaves what it corrects about as wrong as it was at rows left out; none otherwise.
+def little_added(
+    base: str,
+    error: float,
+    alone: float,
+    network: float,
+    more: str = MORE,
+    *,
+    where: str = "left-out snapshots",
+    how: str = "",
+) -> list[str]:
+    """A sentence if the network leaves what it corrects about as wrong as it was at other inputs; none otherwise.
 
     Args:
         base: the name of what it corrects, and ``error`` its mean relative error there.
         alone: that of the baseline of that name, which need not vanish where fields do.
+        where: what inputs these are.
+        how: the baseline is trained, where it has options.
     """
     if network < CLOSE * error or network <= ROUNDING:
         return []
-    instead = f"train {base} instead, or " if alone <= network else "train "
+    instead = f"train {base}{how} instead, or " if alone <= network else "train "
     return [
         f"the network adds little to the {base} that it corrects: a relative error of {network:.2g} after {error:.2g} "
-        f"at left-out snapshots: {instead}the network with {more}"
+        f"at {where}: {instead}the network with {more}"
     ]
 
 

@@ -21,7 +21,6 @@ from ..surrogate import Surrogate
 from .given import as_snapshots, not_finite
 from .optimise import Progress
 from .options import check_amounts, check_companions, check_option, checked_weight
-from .residual_loss import residual_loss
 
 MISSPELT = 0.8  # likeness of an option's name to another from which that one is meant
 GENERAL = ("physics_weight", "seconds", "steps", "checkpoint", "progress")  # of ``train``, whatever is trained
@@ -184,7 +183,7 @@ def check_options(
         raise ValueError(why)
     asked.check(problem, options)
     if "physics_weight" in known and checked_weight(physics_weight, 0.0, with_snapshots):
-        residual_loss(problem)
+        asked.check_physics(problem)
 
 
 def check_box(whole: Box, box: Box | None) -> Box:

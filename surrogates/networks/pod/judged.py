@@ -9,7 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from ...training.dull import DULL, Beside, close_warning, dull_warning, targets_of
+from ...surrogate import Surrogate
+from ...training.dull import DULL, Beside, close_warning, dull_warning, little_added, targets_of
 from ...training.paired import ROUNDING, ratio_of_means
 from ...training.pod import Data
 from ...training.reduced_operator import ReducedOperator
@@ -118,6 +119,33 @@ def validated(
         "teacher": found.name if taught else None,
         "warnings": warnings or close_warning(rows, ratios),
     }
+
+
+def added_to_its_base(
+    architecture: dict[str, Any],
+    arrays: dict[str, Any],
+    base: Surrogate,
+    data: Data,
+    operator: ReducedOperator,
+    weight: float,
+    seed: int,
+    more: str,
+) -> list[str]:
+    """A sentence if the network adds little to a polynomial that learnt the same with the share ``weight`` of physics,
+    by solutions in the basis at further inputs; none otherwise.
+    """
+    P = data.box.sample(CHECKED, seed + TEACHER_SEED + 1)
+    x, s = data.scaled(P)
+    wanted = operator.solution(P) / s[:, None]
+    size = np.linalg.norm(wanted, axis=1)
+
+    def off(said: Float[np.ndarray, "n k"]) -> float:
+        return float(np.mean(np.linalg.norm(said - wanted, axis=1) / np.where(size > 0, size, np.mean(size) or 1.0)))
+
+    before = off(targets_of(base, x))
+    after = off(np.asarray(targets_of_network(architecture, arrays, jnp.asarray(x))))
+    how = f" with physics_weight={weight:g}"
+    return little_added("polynomial", before, before, after, more, where="further inputs", how=how)
 
 
 def _size(errors: Float[np.ndarray, " n"]) -> float:

@@ -34,7 +34,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +52,7 @@ from ...surrogate import Surrogate
 from ...training.dull import UNJUDGED, remedies
 from ...training.gauss_newton import levenberg_marquardt, serves
 from ...training.optimise import Budget, Outcome, Progress, Stages, identity, identity_kept, run_warnings
-from ...training.optimisers import minimise_by
+from ...training.optimisers import checked_optimiser, minimise_by
 from ...training.options import checked_weight
 from ...training.paired import LEAST
 from ...training.physics_fields import LeastResidual, Plan, joined, least_residual
@@ -67,7 +67,7 @@ from .energy_loss import (
     field_rows,
     physics_rows,
 )
-from .judged import better_alone, tried_alone, validated
+from .judged import added_to_its_base, better_alone, tried_alone, validated
 from .pod_network import PARTS, Mlp, compiled_parts, head_residuals, predict, training_loss
 from .slopes import slope_rows, slopes
 from .teacher import (
@@ -86,6 +86,19 @@ MIXED = 0.5  # the default physics weight where the energy functional costs next
 TOLERANCE, MANY = 1e-5, 96  # of the basis, with fields of least residual, which cost; the rank also without physics
 FINE, RANK = 1e-7, 48  # and elsewhere, where few modes more cost little; the rank with the energy functional
 REMEDIES = "another optimiser (lbfgs, adam), smoothness=1e-8, or fewer modes (max_rank)"  # of a run that diverged
+
+
+def check_settings(problem: Problem, options: Mapping[str, Any]) -> None:
+    """
+    Raises:
+        ValueError: no such optimiser or base, or a base beside derivatives.
+    """
+    checked_optimiser(options.get("optimiser"))
+    base = options.get("base")
+    if base not in (None, "polynomial"):
+        raise ValueError(f"base is 'polynomial', or left out, not {base!r}")
+    if base is not None and options.get("derivatives"):
+        raise ValueError("derivatives are fitted without a base: leave one of them out")
 
 
 def train_pod_mlp(
@@ -145,10 +158,6 @@ def train_pod_mlp(
     asked, max_rank = max_rank, (RANK if reduced else MANY) if max_rank is None else max_rank
     if optimiser == "levenberg-marquardt" and smoothness:
         raise ValueError("smoothness is no sum of squares here: leave it out, or take optimiser='lbfgs'")
-    if base not in (None, "polynomial"):
-        raise ValueError(f"base is 'polynomial', or left out, not {base!r}")
-    if base is not None and derivatives:
-        raise ValueError("derivatives are fitted without a base: leave one of them out")
     solved_here = snapshots is None
     data = solve_few(problem, box, BASIS_SOLVES, seed) if solved_here else prepare(problem, snapshots, box)
     if weight == 1:
@@ -270,6 +279,9 @@ def train_pod_mlp(
         training |= checked
     else:
         warnings.append(UNJUDGED)
+    if base is not None and corrected is not None and operator is not None and weight:
+        more = remedies(problem, weight)
+        warnings += added_to_its_base(architecture, arrays, corrected, data, operator, weight, seed, more)
     training["warnings"] = warnings
     return Surrogate(problem, architecture, arrays, predict, box, seed, data.hash, training)
 
