@@ -14,6 +14,7 @@ Reference: Adcock, Brugiapaglia, Webster, Sparse Polynomial Approximation of Hig
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from math import comb
 from typing import Any
@@ -60,6 +61,7 @@ def train_polynomial(
         ValueError: the degree has more than ``TERMS`` terms; physics of a problem that is not affine in few terms; as
             ``prepare``.
     """
+    started = time.perf_counter()
     weight = checked_weight(physics_weight, 0.0, snapshots is not None)
     if weight == 0:
         return fit(Regression.of(problem, snapshots, box), seed, degree=degree)
@@ -69,6 +71,7 @@ def train_polynomial(
     V = pod(data, TOLERANCE, RANK)
     found = fit_with_physics(data, V, ReducedOperator.of(problem, V), weight, physics_points, seed, degree)
     told = {
+        "seconds": time.perf_counter() - started,
         "snapshots": 0 if weight == 1 else len(data.inputs),
         "basis_snapshots": len(data.inputs),
         "solved_in_training": BASIS_SOLVES if solved_here else 0,
