@@ -1,10 +1,14 @@
 """The dull baselines against problems on which each of them is exact, and against what they are known to do."""
 
+from dataclasses import replace
+
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from scipy.stats import spearmanr
 
 from assay.solvers.box import Box
+from assay.solvers.problems.affine import affine
 from assay.solvers.problems.black_box import black_box
 from assay.solvers.problems.bratu import Bratu
 from assay.solvers.problems.thermal_block import ThermalBlock
@@ -113,6 +117,31 @@ def test_squared_errors_of_physics_have_their_share_of_the_mean(block, weight):
     there = np.sum((0.3 * s[:, None] - C) ** 2, axis=1) / np.sum(C**2, axis=1)
     asked = (1 - weight) * r.error(0.3) ** 2 + weight * there.mean()
     assert both.error(0.3) ** 2 == pytest.approx(asked, rel=1e-12)
+
+
+def test_physics_is_learnt_only_where_something_is_solved():
+    """A weight below zero leaves this operator invertible, and its problem without solutions."""
+    K = np.diag(np.full(6, 2.0)) - np.diag(np.ones(5), 1) - np.diag(np.ones(5), -1)
+    box = Box(("a",), [-0.2], [1.0])
+    problem = affine([K, np.eye(6)], lambda p: jnp.stack([p[0], 1.0]), np.arange(1.0, 7.0), box)
+    r = Regression.of(problem, sample(problem, 40), None)
+    operator = ReducedOperator.of(problem, r.basis)
+    both = r.with_physics(operator, np.array([[-0.2], [0.5], [-0.1], [0.9]]), 0.5)
+    assert len(both.x) == len(r.x) + 2 and (both.x >= r.x.min() - 0.1).all()
+    with pytest.raises(ValueError, match="at none of the 1 inputs of the physics loss .* more physics_points"):
+        r.with_physics(operator, np.array([[-0.2]]), 0.5)
+
+
+def test_physics_is_learnt_where_an_amplitude_is_zero(block):
+    """Zero times a target is zero, whatever the target: nothing is asked there."""
+    _, snapshots, P = block
+    r = Regression.of(block[0], snapshots, None)
+    data = replace(r.data)
+    x, s = data.scaled(P)
+    s[3] = 0.0
+    object.__setattr__(data, "scaled", lambda _: (x, s))
+    both = replace(r, data=data).with_physics(ReducedOperator.of(block[0], r.basis), P, 1.0)
+    assert len(both.x) == len(P) - 1 and np.isfinite(both.targets).all()
 
 
 def test_mean_is_exact_for_constants_and_the_best_multiple():

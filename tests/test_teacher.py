@@ -148,11 +148,12 @@ def test_with_physics_too_what_is_a_polynomial_is_corrected():
 
 
 @pytest.mark.parametrize("options", [{}, {"base": "polynomial"}])
-def test_where_nothing_loads_a_problem_physics_is_learnt_all_the_same(options):
-    """Its solution is zero at corners of the box, which are among the inputs of the physics loss."""
+@pytest.mark.parametrize("load", [lambda p: p[:1], lambda p: jnp.sin(jnp.pi * p[:1])])
+def test_where_nothing_loads_a_problem_physics_is_learnt_all_the_same(options, load):
+    """Its solution is zero, to rounding, at corners of the box, which are among the inputs of the physics loss."""
     A = np.diag(np.full(6, 2.0)) - np.diag(np.ones(5), 1) - np.diag(np.ones(5), -1)
     box = Box(("a", "b"), [0.0, 1.0], [1.0, 2.0])
-    problem = affine([A], lambda p: p[1:], [X], box, load_weights=lambda p: p[:1])
+    problem = affine([A], lambda p: p[1:], [X], box, load_weights=load)
     s = train(problem, "pod-mlp", sample(problem, 30), widths=(8,), steps=100, physics_points=64, **options)
     P = box.sample(20, seed=5)
     np.testing.assert_allclose(s(P), problem.solve_batch(P), atol=1e-3)
@@ -181,8 +182,29 @@ def test_a_network_may_correct_a_polynomial_of_all_that_it_learns(tmp_path):
         train(problem, "pod-mlp", rows, base="mean")
     with pytest.raises(ValueError, match="derivatives are fitted without a base"):
         train(problem, "pod-mlp", rows, base="polynomial", derivatives=1)
+
+
+def test_a_base_where_fields_vanish_is_refused_before_anything_is_solved(monkeypatch):
+    problem = Burgers(cells=8, steps=4)
+    monkeypatch.setattr(Burgers, "solve_batch", lambda *_: pytest.fail("something was solved"))
     with pytest.raises(ValueError, match="vanish with inputs, and a polynomial would not: leave base out"):
-        train(Burgers(cells=8, steps=4), "pod-mlp", sample(Burgers(cells=8, steps=4), 12), base="polynomial")
+        train(problem, "pod-mlp", None, base="polynomial")
+
+
+def test_a_network_with_a_base_is_not_judged_by_one_without(smooth):
+    """Alone it is tried on a part of the rows, and is worse there than with the polynomial."""
+    problem, _, _ = smooth
+    s = train(problem, "pod-mlp", sample(problem, 40), widths=(8,), steps=5, base="polynomial", teacher=False)
+    assert s.training["validation"]["at"] == "its own snapshots"
+
+
+@pytest.mark.parametrize("name", ["pod-mlp", "mlp"])
+def test_one_field_times_a_known_factor_is_no_matter_for_a_network(name):
+    problem = affine([np.eye(4)], None, np.ones(4), Box(("a",), [1.0], [2.0]))
+    with pytest.raises(ValueError, match="one field times a factor that is known.*train mean, which is exact"):
+        train(problem, name, None, physics_weight=1)
+    s = train(problem, "mean", sample(problem, 2))
+    np.testing.assert_allclose(s([[1.5]]), np.full((1, 4), 1 / 1.5), rtol=1e-14)
 
 
 def test_fields_that_do_not_vary_are_no_matter_for_a_network():

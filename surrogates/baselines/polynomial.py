@@ -28,13 +28,12 @@ from ...solvers.problem import Problem
 from ..surrogate import Surrogate, scaled_features
 from ..training.options import checked_weight
 from ..training.pod import BASIS_SOLVES, Data, box_points, pod, prepare, solve_few
-from ..training.reduced_operator import ReducedOperator
+from ..training.reduced_operator import PHYSICS_SEED, ReducedOperator
 from .regression import RANK, TOLERANCE, Regression, choose, least_squares
 
 TERMS = 1500  # at most
 TERMS_OF_PHYSICS = 512  # at most with physics, where rows are no limit: more take long to fit, and to ask
 CUT = 1e-10  # of the largest singular value: what is below counts as zero
-PHYSICS_SEED = 7_919  # added to the seed: physics inputs are not the snapshots'
 DEPENDENT = 1e-8  # share of a feature that others leave of it, up to which it says nothing new
 
 

@@ -18,7 +18,7 @@ from ...solvers.box import Box
 from ...solvers.problem import Problem
 from ..surrogate import Predict, Surrogate
 from ..training.pod import Data, pod, prepare, project
-from ..training.reduced_operator import ReducedOperator
+from ..training.reduced_operator import ReducedOperator, or_mean
 from ..training.twins import groups_of
 
 TOLERANCE, RANK = 1e-7, 64  # of the basis: far below what a regression reaches; its modes at most
@@ -58,11 +58,13 @@ class Regression:
     def with_physics(self, operator: ReducedOperator, P: Float[np.ndarray, "m d"], weight: float) -> Regression:
         """Rows of the snapshots and of the Galerkin solutions in the basis at further inputs, whose squared errors have
         the share ``weight`` of the mean; with 1 no snapshot's field is fitted. (``data`` stays that of the snapshots.)
+
+        Raises:
+            ValueError: as ``ReducedOperator.teaching``.
         """
-        x, s = self.data.scaled(P)
+        P, x, s = operator.teaching(self.data, P)
         C = operator.solution(P)
-        sizes = np.linalg.norm(C, axis=1)
-        targets, weights = C / s[:, None], np.abs(s) / np.where(sizes > 0, sizes, np.mean(sizes) or 1.0)
+        targets, weights = C / s[:, None], np.abs(s) / or_mean(np.linalg.norm(C, axis=1))
         if weight < 1:
             n, m = len(self.x), len(x)
             share = np.repeat([(1 - weight) * (n + m) / n, weight * (n + m) / m], [n, m])

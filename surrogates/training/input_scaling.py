@@ -90,6 +90,12 @@ def homogeneous_scaling(problem: Problem, box: Box) -> Int[np.ndarray, " m"] | N
     return np.array(kept, dtype=np.int64)
 
 
+def constant_but_for_scale(problem: Problem) -> bool:
+    """Whether the homogeneous scaling leaves nothing of the inputs: one operator and one load, times weights."""
+    kept = homogeneous_scaling(problem, problem.inputs)
+    return kept is not None and len(kept) == 0
+
+
 def choose_logs(
     problem: Problem,
     box: Box,

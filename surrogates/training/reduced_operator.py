@@ -14,6 +14,10 @@ from jaxtyping import Float
 from ...solvers.affine_decomposition import AffineDecomposition
 from ...solvers.batching import vectorised
 from ...solvers.problem import Problem
+from .pod import Data
+
+PHYSICS_SEED = 7_919  # added to the seed: physics inputs are not the snapshots'
+NOTHING = 1e-12  # of the mean size of solutions: what is smaller is zero but for rounding
 
 
 def affine_in_few_terms(problem: Problem) -> bool:
@@ -64,6 +68,24 @@ class ReducedOperator:
         theta, phi = vectorised(self.problem, "theta", "load_weights")(P)
         return np.asarray(theta), np.asarray(phi)
 
+    def teaching(
+        self, data: Data, P: Float[np.ndarray, "n d"]
+    ) -> tuple[Float[np.ndarray, "m d"], Float[np.ndarray, "m f"], Float[np.ndarray, " m"]]:
+        """Those of the inputs at which solutions teach something, with scaled features and amplitudes: not where a
+        weight of the operator is not positive, so that nothing is solved, nor where the amplitude is zero.
+
+        Raises:
+            ValueError: none of them.
+        """
+        x, s = data.scaled(P)
+        good = (self.weights(P)[0] > 0).all(axis=1) & (s != 0)
+        if not good.any():
+            raise ValueError(
+                f"at none of the {len(P)} inputs of the physics loss {self.problem.name} has a solution to learn from: "
+                "take more physics_points, or train on snapshots alone (physics_weight=0)"
+            )
+        return P[good], x[good], s[good]
+
     def system(self, P: Float[np.ndarray, "n d"]) -> tuple[Float[np.ndarray, "n k k"], Float[np.ndarray, "n k"]]:
         """Operator and load in the basis, V' A(p) V and V' f(p), at every input."""
         theta, phi = self.weights(P)
@@ -77,3 +99,11 @@ class ReducedOperator:
     def energy_of_solution(self, P: Float[np.ndarray, "n d"]) -> Float[np.ndarray, " n"]:
         """||V c||_A(p)^2 at every input, c the coefficients of the Galerkin solution in the basis."""
         return np.einsum("ni,ni->n", self.system(P)[1], self.solution(P))
+
+
+def or_mean(sizes: Float[np.ndarray, " n"], nothing: float = NOTHING) -> Float[np.ndarray, " n"]:
+    """What errors are divided by: the sizes of solutions, and their mean where one is zero, as where nothing loads the
+    problem. Rounding leaves some of a zero, whose weight would be all that counts.
+    """
+    mean = float(np.mean(sizes))
+    return np.where(sizes > nothing * mean, sizes, mean or 1.0)

@@ -19,6 +19,7 @@ from ...solvers.seed import checked_seed
 from ..architectures import ARCHITECTURES, surrogate_name
 from ..surrogate import Surrogate
 from .given import as_snapshots, not_finite
+from .input_scaling import constant_but_for_scale
 from .optimise import Progress
 from .options import check_amounts, check_companions, check_option, checked_weight
 
@@ -160,8 +161,8 @@ def check_options(
 
     Raises:
         ValueError: an option that the architecture does not have (the closest match is offered), or of another kind or
-            out of range; an architecture that does not fit the problem; physics or snapshots where it knows no use for
-            them, or needs them; physics of a problem that has no residual.
+            out of range; an architecture that does not fit the problem; a network where there is nothing to learn;
+            physics or snapshots where it knows no use for them, or needs them; physics of a problem that has none.
     """
     asked = ARCHITECTURES[architecture]
     known, kinds = asked.options, asked.kinds
@@ -181,6 +182,11 @@ def check_options(
         check_option(key, value, kinds[key])
     if why := asked.misfit(problem):
         raise ValueError(why)
+    if asked.kind == "network" and constant_but_for_scale(problem):
+        raise ValueError(
+            f"the solutions of {problem.name} are one field times a factor that is known, so that a network has "
+            "nothing to learn: train mean, which is exact"
+        )
     asked.check(problem, options)
     if "physics_weight" in known and checked_weight(physics_weight, 0.0, with_snapshots):
         asked.check_physics(problem)

@@ -33,7 +33,7 @@ from jaxtyping import Array, Float
 
 from ....solvers.linear_algebra.dense import gauss_jordan
 from ...training.pod import Data, project
-from ...training.reduced_operator import ReducedOperator
+from ...training.reduced_operator import NOTHING, ReducedOperator, or_mean
 
 RIDGE = 1e-11  # of a last layer of tanh features, against a mean diagonal of about one
 CG_TOLERANCE = 1e-9  # well below the errors reached: the gradient above is exact only at the minimum
@@ -99,9 +99,7 @@ def _energies(data: Data, operator: ReducedOperator, theta: np.ndarray) -> np.nd
 def physics_rows(P: np.ndarray, x: np.ndarray, s: np.ndarray, operator: ReducedOperator) -> LossRows:
     """Rows from the energy functional alone, at inputs P [n, d] with scaled features x [n, m] and amplitudes s [n]."""
     theta, phi = operator.weights(P)
-    energy = operator.energy_of_solution(P)
-    if (energy == 0).any():  # as where nothing loads the problem: weighed as one of mean size
-        energy = np.where(energy > 0, energy, np.mean(energy))
+    energy = or_mean(operator.energy_of_solution(P), NOTHING**2)
     scale = 1 / (len(P) * energy)
     return LossRows(x, theta * (scale * s**2)[:, None], (scale * s)[:, None] * (phi @ operator.loads), 1.0)
 

@@ -13,7 +13,7 @@ from ...surrogate import Surrogate
 from ...training.dull import DULL, Beside, close_warning, dull_warning, little_added, targets_of
 from ...training.paired import ROUNDING, ratio_of_means
 from ...training.pod import Data
-from ...training.reduced_operator import ReducedOperator
+from ...training.reduced_operator import ReducedOperator, or_mean
 from .energy_loss import LossRows, Rows, assemble, field_rows
 from .pod_network import Mlp, compiled_parts, targets_of_network
 from .teacher import CHECKED, TEACHER_SEED, TRIAL, Teacher, without
@@ -134,13 +134,12 @@ def added_to_its_base(
     """A sentence if the network adds little to a polynomial that learnt the same with the share ``weight`` of physics,
     by solutions in the basis at further inputs; none otherwise.
     """
-    P = data.box.sample(CHECKED, seed + TEACHER_SEED + 1)
-    x, s = data.scaled(P)
+    P, x, s = operator.teaching(data, data.box.sample(CHECKED, seed + TEACHER_SEED + 1))
     wanted = operator.solution(P) / s[:, None]
-    size = np.linalg.norm(wanted, axis=1)
+    size = or_mean(np.linalg.norm(wanted, axis=1))
 
     def off(said: Float[np.ndarray, "n k"]) -> float:
-        return float(np.mean(np.linalg.norm(said - wanted, axis=1) / np.where(size > 0, size, np.mean(size) or 1.0)))
+        return float(np.mean(np.linalg.norm(said - wanted, axis=1) / size))
 
     before = off(targets_of(base, x))
     after = off(np.asarray(targets_of_network(architecture, arrays, jnp.asarray(x))))

@@ -46,18 +46,18 @@ from jaxtyping import Array
 from ....solvers.box import Box
 from ....solvers.problem import Problem
 from ...baselines import polynomial
-from ...baselines.polynomial import PHYSICS_SEED
 from ...baselines.regression import Regression
 from ...surrogate import Surrogate
 from ...training.dull import UNJUDGED, remedies
 from ...training.gauss_newton import levenberg_marquardt, serves
+from ...training.input_scaling import declared
 from ...training.optimise import Budget, Outcome, Progress, Stages, identity, identity_kept, run_warnings
 from ...training.optimisers import checked_optimiser, minimise_by
 from ...training.options import checked_weight
 from ...training.paired import LEAST
 from ...training.physics_fields import LeastResidual, Plan, joined, least_residual
 from ...training.pod import BASIS_SOLVES, Data, box_points, pod, prepare, solve_few, too_many
-from ...training.reduced_operator import ReducedOperator, affine_in_few_terms
+from ...training.reduced_operator import PHYSICS_SEED, ReducedOperator, affine_in_few_terms
 from ..vanishing import vanishing
 from .energy_loss import (
     LossRows,
@@ -91,7 +91,7 @@ REMEDIES = "another optimiser (lbfgs, adam), smoothness=1e-8, or fewer modes (ma
 def check_settings(problem: Problem, options: Mapping[str, Any]) -> None:
     """
     Raises:
-        ValueError: no such optimiser or base, or a base beside derivatives.
+        ValueError: no such optimiser or base, a base beside derivatives or where fields vanish with inputs.
     """
     checked_optimiser(options.get("optimiser"))
     base = options.get("base")
@@ -99,6 +99,8 @@ def check_settings(problem: Problem, options: Mapping[str, Any]) -> None:
         raise ValueError(f"base is 'polynomial', or left out, not {base!r}")
     if base is not None and options.get("derivatives"):
         raise ValueError("derivatives are fitted without a base: leave one of them out")
+    if base is not None and problem.vanishes_with and not declared(problem):
+        raise ValueError(f"the fields of {problem.name} vanish with inputs, and a {base} would not: leave base out")
 
 
 def train_pod_mlp(
@@ -147,7 +149,7 @@ def train_pod_mlp(
 
     Raises:
         ValueError: settings out of range, too few snapshots, a physics loss where there is none, derivatives of a
-            solver that has none, a base beside derivatives or where fields vanish with the inputs.
+            solver that has none.
     """
     start = time.perf_counter()
     box = problem.inputs if box is None else box
@@ -177,8 +179,6 @@ def train_pod_mlp(
             f"all {len(data.inputs)} snapshots are zero wherever nothing is prescribed, so that no network can be "
             "trained on them: is the solver right? the mean surrogate answers zero, too"
         )
-    if base is not None and vanishing(problem, data):
-        raise ValueError(f"the fields of {problem.name} vanish with inputs, and a {base} would not: leave base out")
     network = Mlp(shape, V.shape[1], bool(skip), vanishing(problem, data))
     weights = dict(network.init(jax.random.PRNGKey(seed), jnp.asarray(data.features[:1]))["params"])
     del weights["head"]
@@ -274,7 +274,8 @@ def train_pod_mlp(
     judge = judge if learnt else find_teacher(data, V, seed)  # after training, of whose time it is no part
     if judge is not None:
         corrects, more = corrected is not None, remedies(problem, weight)
-        checked = validated(architecture, arrays, judge, alone, taught, corrects, outcome.steps, seed, more, learnt)
+        lone = alone if base is None else None  # which was tried without a base
+        checked = validated(architecture, arrays, judge, lone, taught, corrects, outcome.steps, seed, more, learnt)
         warnings += checked.pop("warnings")
         training |= checked
     else:
@@ -323,7 +324,7 @@ def _parts(
     elif weight:
         assert operator is not None
         P = box_points(data.box, points, seed + PHYSICS_SEED)
-        parts.append((weight, physics_rows(P, *data.scaled(P), operator)))
+        parts.append((weight, physics_rows(*operator.teaching(data, P), operator)))
     if teacher is not None:
         parts = [((1 - SHARE) * share, part) for share, part in parts]
         parts.append((SHARE, taught_rows(data, teacher, operator, seed)))
