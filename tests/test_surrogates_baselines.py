@@ -132,16 +132,16 @@ def test_physics_is_learnt_only_where_something_is_solved():
         r.with_physics(operator, np.array([[-0.2]]), 0.5)
 
 
-def test_physics_is_learnt_where_an_amplitude_is_zero(block):
-    """Zero times a target is zero, whatever the target: nothing is asked there."""
+def test_no_physics_is_learnt_where_an_amplitude_is_zero_or_no_number(block):
+    """Zero times a target is zero, whatever the target."""
     _, snapshots, P = block
     r = Regression.of(block[0], snapshots, None)
     data = replace(r.data)
     x, s = data.scaled(P)
-    s[3] = 0.0
+    s[3], s[5], x[7] = 0.0, np.nan, np.nan
     object.__setattr__(data, "scaled", lambda _: (x, s))
     both = replace(r, data=data).with_physics(ReducedOperator.of(block[0], r.basis), P, 1.0)
-    assert len(both.x) == len(P) - 1 and np.isfinite(both.targets).all()
+    assert len(both.x) == len(P) - 3 and np.isfinite(both.targets).all() and np.isfinite(both.x).all()
 
 
 def test_mean_is_exact_for_constants_and_the_best_multiple():

@@ -72,13 +72,15 @@ class ReducedOperator:
         self, data: Data, P: Float[np.ndarray, "n d"]
     ) -> tuple[Float[np.ndarray, "m d"], Float[np.ndarray, "m f"], Float[np.ndarray, " m"]]:
         """Those of the inputs at which solutions teach something, with scaled features and amplitudes: not where a
-        weight of the operator is not positive, so that nothing is solved, nor where the amplitude is zero.
+        weight of the operator is not positive, so that nothing is solved, nor where the amplitude is zero, or anything
+        is no number.
 
         Raises:
             ValueError: none of them.
         """
         x, s = data.scaled(P)
-        good = (self.weights(P)[0] > 0).all(axis=1) & (s != 0)
+        theta, phi = self.weights(P)
+        good = (theta > 0).all(axis=1) & (np.abs(s) > 0) & np.isfinite(np.column_stack([theta, phi, x, s])).all(axis=1)
         if not good.any():
             raise ValueError(
                 f"at none of the {len(P)} inputs of the physics loss {self.problem.name} has a solution to learn from: "
